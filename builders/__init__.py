@@ -1,0 +1,49 @@
+"""A build context in, an image out, and a smaller one after it: BuildKit as a subprocess, then the squash.
+
+The face of the package; callers import from here only.
+"""
+
+from builders.base import BaseImage, create_base
+from builders.buildkit import BuildClient, build, find_build_client
+from builders.engine import EngineFacts, Endpoint, engine_facts, find_engine
+from builders.errors import (
+    BuilderError,
+    Cancelled,
+    ClientError,
+    ContextError,
+    DiskFull,
+    EngineError,
+    SquashError,
+    StepFailed,
+)
+from builders.load import load
+from builders.model import BuildEvent, BuildEventKind, BuildRequest, BuiltImage, SquashedImage, SquashMode
+from builders.squash import squash
+
+__all__ = [
+    "BaseImage",
+    "BuildClient",
+    "BuildEvent",
+    "BuildEventKind",
+    "BuildRequest",
+    "BuilderError",
+    "BuiltImage",
+    "Cancelled",
+    "ClientError",
+    "ContextError",
+    "DiskFull",
+    "Endpoint",
+    "EngineError",
+    "EngineFacts",
+    "SquashError",
+    "SquashMode",
+    "SquashedImage",
+    "StepFailed",
+    "build",
+    "create_base",
+    "engine_facts",
+    "find_build_client",
+    "find_engine",
+    "load",
+    "squash",
+]

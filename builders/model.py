@@ -1,0 +1,91 @@
+"""The values that cross the border of builders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildRequest:
+    """What to build. `tag` names the result in the engine; `labels` are put on the image and nowhere else."""
+
+    context: Path
+    dockerfile: Path
+    tag: str
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+
+
+class BuildEventKind(StrEnum):
+    """What a build event tells."""
+
+    STEP_STARTED = "step-started"
+    STEP_OUTPUT = "step-output"
+    STEP_CACHED = "step-cached"
+    STEP_FINISHED = "step-finished"
+    STEP_FAILED = "step-failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildEvent:
+    """One thing that BuildKit said. `step` is its number (``7``), `name` the step as BuildKit titles it
+    (``[build 2/5] RUN pip install flask``), `text` a line of the step's output, `seconds` how long it took."""
+
+    kind: BuildEventKind
+    step: int
+    name: str = ""
+    text: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuiltImage:
+    """An image in the engine: its ID (``sha256:…``), size in bytes, diff-IDs from the bottom up, and its OCI config."""
+
+    image_id: str
+    size: int
+    diff_ids: tuple[str, ...]
+    config: Mapping[str, Any]
+
+    @property
+    def exposed_ports(self) -> tuple[int, ...]:
+        """The TCP ports of EXPOSE, ascending."""
+        exposed = (self.config.get("config") or {}).get("ExposedPorts") or {}
+        return tuple(sorted(int(port.split("/")[0]) for port in exposed if not port.endswith(("/udp", "/sctp"))))
+
+
+class SquashMode(StrEnum):
+    """Which layers to merge: none; those above the base image; all; or what `auto` finds best."""
+
+    AUTO = "auto"
+    FROM_BASE = "from-base"
+    ALL = "all"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SquashedImage:
+    """An image as an OCI layout directory, with what squashing did to it.
+
+    `digest` is the manifest's, `image_id` the config's (and so the engine's name for it after a load). Bytes are of the
+    uncompressed layer tars. `proved` tells that both file trees were compared and found equal (False only when
+    nothing was merged and there was nothing to compare).
+    """
+
+    layout: Path
+    digest: str
+    image_id: str
+    mode: SquashMode
+    layers_before: int
+    layers_after: int
+    bytes_before: int
+    bytes_after: int
+    compressed_bytes: int
+    proved: bool
+    note: str = ""

@@ -1,0 +1,70 @@
+"""The values that cross the border of linters: a finding, and the report that holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How much a finding matters, hadolint's four words; `rank` orders them, 0 being the gravest."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    STYLE = "style"
+
+    @property
+    def rank(self) -> int:
+        """0 for an error up to 3 for style."""
+        return list(Severity).index(self)
+
+
+class Principle(StrEnum):
+    """The container design rule that a finding argues for."""
+
+    ONE_PROCESS = "one process"
+    IMMUTABLE = "immutable"
+    LIGHTWEIGHT = "lightweight"
+    NON_ROOT = "non-root"
+    GENERAL = "general"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing said of one place in a Dockerfile. Lines and columns count from 1, columns in characters."""
+
+    rule: str
+    severity: Severity
+    principle: Principle
+    message: str
+    file: str
+    line: int
+    column: int = 1
+    end_column: int | None = None
+    excerpt: str = ""
+    fix: str | None = None
+    source: str = "imageforge"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LintReport:
+    """What was found in one Dockerfile.
+
+    `base_image` is the reference at the root of the target's chain after ARG expansion, None where it is `scratch` or
+    cannot be told. `notes` say what could not be checked and why (hadolint missing or beaten by the syntax).
+    """
+
+    file: str
+    findings: tuple[Finding, ...] = ()
+    base_image: str | None = None
+    target: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def at_least(self, severity: Severity) -> tuple[Finding, ...]:
+        """The findings as grave as `severity` or graver, in file order: what a gate set to it refuses."""
+        return tuple(finding for finding in self.findings if finding.severity.rank <= severity.rank)
+
+    def count(self, severity: Severity) -> int:
+        """How many findings have exactly this severity."""
+        return sum(finding.severity is severity for finding in self.findings)

@@ -1,0 +1,113 @@
+"""The values that cross the border of the runtime. Times are Unix seconds, durations seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControllerInfo:
+    """Who answers on the controller's socket."""
+
+    pid: int
+    version: str
+    instance: str
+    engine: str
+    started_at: float
+    engine_ok: bool
+    balancer_ok: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppliedObject:
+    """What an apply did to one object: `change` is ``created``, ``configured`` or ``unchanged``."""
+
+    kind: str
+    namespace: str
+    name: str
+    change: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplicaStatus:
+    """One running copy.
+
+    `phase` is Kubernetes' word for a container's state or the reason for it: Pending, Running, Ready, Terminating,
+    CrashLoopBackOff, Error, OOMKilled, ImagePullBackOff. `listening` are the TCP addresses its processes accept on
+    (``127.0.0.1:3000``), read from the kernel; empty where that cannot be read. `last_log` are the last lines of the
+    container that ended last.
+    """
+
+    name: str
+    namespace: str
+    deployment: str
+    revision: int
+    phase: str
+    ready: bool
+    restarts: int
+    image: str
+    release: str = ""
+    container_id: str = ""
+    address: str = ""
+    port: int = 0
+    started_at: float | None = None
+    exit_code: int | None = None
+    message: str = ""
+    listening: tuple[str, ...] = ()
+    last_log: tuple[str, ...] = ()
+
+
+class RolloutPhase(StrEnum):
+    """Where a Deployment stands: as asked; on the way; not within its progress deadline."""
+
+    COMPLETE = "complete"
+    PROGRESSING = "progressing"
+    STALLED = "stalled"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeploymentStatus:
+    """A Deployment as it stands. The counts are those of Kubernetes' DeploymentStatus; `generation` is that of the
+    newest manifest and `observed_generation` of the one the counts speak of. `replica_list` holds old revisions too."""
+
+    name: str
+    namespace: str
+    generation: int
+    observed_generation: int
+    revision: int
+    phase: RolloutPhase
+    desired: int
+    current: int
+    updated: int
+    ready: int
+    available: int
+    message: str = ""
+    app: str = ""
+    release: str = ""
+    host: str = ""
+    replica_list: tuple[ReplicaStatus, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceCounters:
+    """What HAProxy counted for one Service since it was added. `failed` are requests that the balancer could not
+    serve: connection errors, aborted responses and its own 503s; an application's own 5xx are in `errors_5xx`."""
+
+    requests: int
+    failed: int
+    retried: int
+    redispatched: int
+    errors_5xx: int
+    in_flight: int
+    per_replica: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogLine:
+    """A line of a replica's output; `stream` is ``stdout`` or ``stderr``."""
+
+    replica: str
+    text: str
+    stream: str
+    at: float

@@ -1,0 +1,40 @@
+"""What the controller needs to know, decided by whoever starts it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeSettings:
+    """Paths and addresses of one instance.
+
+    `engine` is a Docker endpoint (``unix:///run/docker.sock``). HAProxy is started by somebody else, in master-worker
+    mode, with `balancer_config`; the controller owns that file's content and talks to `balancer_socket` (the runtime
+    API, level admin) and `balancer_master_socket` (reloads).
+    """
+
+    instance: str
+    engine: str
+    store: Path
+    socket: Path
+    lock: Path
+    balancer_config: Path
+    balancer_socket: Path
+    balancer_master_socket: Path
+    http_address: str = "127.0.0.1"
+    http_port: int = 8700
+    host_suffix: str = "localhost"
+
+    def to_json(self) -> str:
+        """The settings as the controller's command line reads them."""
+        return json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> RuntimeSettings:
+        """The inverse of `to_json`."""
+        raw = json.loads(text)
+        paths = {"store", "socket", "lock", "balancer_config", "balancer_socket", "balancer_master_socket"}
+        return cls(**{key: Path(value) if key in paths else value for key, value in raw.items()})

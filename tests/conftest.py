@@ -1,0 +1,60 @@
+"""Fixtures that every package's tests share: the engine of this run, its base images, a home of one's own.
+
+The engine is the one that DOCKER_HOST names, else the one on the system socket; `make test` starts a private one in a
+network namespace where neither is there. A test that needs an engine fails without one; it is never skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+SYSTEM_SOCKET = Path("/var/run/docker.sock")
+
+
+@pytest.fixture(scope="session")
+def engine_host() -> str:
+    """The Docker endpoint of this run, as DOCKER_HOST would spell it."""
+    host = os.environ.get("DOCKER_HOST")
+    if host:
+        return host
+    if SYSTEM_SOCKET.exists():
+        return f"unix://{SYSTEM_SOCKET}"
+    pytest.fail("no engine: run `make test`, which starts a private one")
+
+
+@pytest.fixture(scope="session")
+def docker_client(engine_host: str) -> Iterator[docker.DockerClient]:
+    """An SDK client for looking at what the code under test did; the code itself is given `engine_host`."""
+    client = docker.DockerClient(base_url=engine_host, timeout=60)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def instance(docker_client: docker.DockerClient) -> Iterator[str]:
+    """A name for one test's instance label; whatever carries it is removed afterwards."""
+    name = f"test-{secrets.token_hex(4)}"
+    yield name
+    wanted = {"label": f"io.imageforge.instance={name}"}
+    for container in docker_client.containers.list(all=True, filters=wanted):
+        container.remove(force=True, v=True)
+    for network in docker_client.networks.list(filters=wanted):
+        network.remove()
+    for image in docker_client.images.list(filters=wanted):
+        for tag in image.tags or [image.id]:
+            docker_client.images.remove(tag, force=True)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on loopback that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
