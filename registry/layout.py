@@ -1,0 +1,162 @@
+"""The OCI image layout 1.0: a folder with blobs by digest and an index."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from registry.errors import LayoutError
+from registry.manifest import Descriptor, ImageManifest, MediaType, canonical_json, digest_of
+
+VERSION = {"imageLayoutVersion": "1.0.0"}
+REF_NAME = "org.opencontainers.image.ref.name"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class OciLayout:
+    """A layout on disk. Files are written whole under a temporary name and renamed."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> OciLayout:
+        """A new layout in a folder, which is made; one that is there already is opened."""
+        layout = cls(path)
+        (path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        if not (path / "oci-layout").exists():
+            _write(path / "oci-layout", canonical_json(VERSION))
+        if not layout._index_file.exists():
+            _write(layout._index_file, canonical_json(_index([])))
+        return layout
+
+    @classmethod
+    def open(cls, path: Path) -> OciLayout:
+        """A layout that exists. Raises LayoutError (`layout-missing`, `layout-damaged`)."""
+        if not (path / "oci-layout").is_file():
+            raise LayoutError("layout-missing", str(path), "no OCI image layout (it has no file oci-layout)")
+        layout = cls(path)
+        layout._manifests()
+        return layout
+
+    def blob_path(self, digest: str) -> Path:
+        """Where a blob lies, or would."""
+        algorithm, separator, name = digest.partition(":")
+        if not separator or not name.isalnum() or not algorithm.isalnum():
+            raise LayoutError("layout-damaged", str(self.path), f"`{digest}` is no digest")
+        return self.path / "blobs" / algorithm / name
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether a blob is there."""
+        return self.blob_path(digest).is_file()
+
+    def add_blob(self, data: bytes) -> str:
+        """Store bytes; gives their digest."""
+        digest = digest_of(data)
+        if not self.has_blob(digest):
+            _write(self.blob_path(digest), data)
+        return digest
+
+    def link_blob(self, source: Path, digest: str) -> None:
+        """Store a file under a digest that the caller has computed: a hard link, or a copy on another file system."""
+        target = self.blob_path(digest)
+        if target.exists():
+            return
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            os.link(source, temporary)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+                raise
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+
+    def put_manifest(self, manifest: ImageManifest, ref_name: str | None = None) -> Descriptor:
+        """Store an image's manifest and make it the layout's only image, or with a name, the one of that name."""
+        self.add_blob(manifest.raw)
+        descriptor = Descriptor(
+            media_type=manifest.media_type,
+            digest=manifest.digest,
+            size=len(manifest.raw),
+            annotations={REF_NAME: ref_name} if ref_name else {},
+        )
+        others = [found for found in self._manifests() if ref_name and found.annotations.get(REF_NAME) != ref_name]
+        _write(self._index_file, canonical_json(_index([*others, descriptor])))
+        return descriptor
+
+    def manifest_descriptor(self, ref_name: str | None = None) -> Descriptor:
+        """The image of that name, or the only one. Raises LayoutError (`layout-damaged`) where that is not one."""
+        found = [entry for entry in self._manifests() if ref_name in (None, entry.annotations.get(REF_NAME))]
+        if len(found) != 1:
+            names = ", ".join(entry.annotations.get(REF_NAME, entry.digest) for entry in self._manifests()) or "none"
+            raise LayoutError(
+                "layout-damaged", str(self.path), f"expected one image, found {len(found)} (it has: {names})"
+            )
+        return found[0]
+
+    def manifest(self, ref_name: str | None = None) -> ImageManifest:
+        """The image's manifest, its digest checked."""
+        descriptor = self.manifest_descriptor(ref_name)
+        try:
+            raw = self.blob_path(descriptor.digest).read_bytes()
+        except OSError as error:
+            raise LayoutError("layout-damaged", descriptor.digest, f"the manifest is missing: {error}") from error
+        if digest_of(raw) != descriptor.digest:
+            raise LayoutError("layout-damaged", descriptor.digest, "the manifest has other bytes than its digest says")
+        return ImageManifest.parse(raw)
+
+    def config(self, ref_name: str | None = None) -> dict[str, Any]:
+        """The image's configuration."""
+        descriptor = self.manifest(ref_name).config
+        try:
+            found = json.loads(self.blob_path(descriptor.digest).read_bytes())
+        except (OSError, ValueError) as error:
+            raise LayoutError(
+                "layout-damaged", descriptor.digest, f"the configuration is unreadable: {error}"
+            ) from error
+        if not isinstance(found, dict):
+            raise LayoutError("layout-damaged", descriptor.digest, "the configuration is no JSON object")
+        return found
+
+    def verify(self, ref_name: str | None = None) -> None:
+        """Read every blob of the image and check size and digest. Raises LayoutError (`blob-damaged`)."""
+        manifest = self.manifest(ref_name)
+        for blob in (manifest.config, *manifest.layers):
+            path = self.blob_path(blob.digest)
+            if not path.is_file() or path.stat().st_size != blob.size:
+                raise LayoutError("blob-damaged", blob.digest, f"missing, or not {blob.size} bytes long")
+            with path.open("rb") as handle:
+                found = hashlib.file_digest(handle, "sha256").hexdigest()
+            if f"sha256:{found}" != blob.digest:
+                raise LayoutError("blob-damaged", blob.digest, f"its bytes have the digest sha256:{found}")
+
+    @property
+    def _index_file(self) -> Path:
+        return self.path / "index.json"
+
+    def _manifests(self) -> list[Descriptor]:
+        try:
+            raw = json.loads(self._index_file.read_bytes())
+            return [Descriptor.from_dict(entry) for entry in raw["manifests"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LayoutError("layout-damaged", str(self._index_file), f"unreadable index: {error!r}") from error
+
+
+def _index(manifests: list[Descriptor]) -> dict[str, Any]:
+    return {
+        "schemaVersion": 2,
+        "mediaType": str(MediaType.OCI_INDEX),
+        "manifests": [descriptor.as_dict() for descriptor in manifests],
+    }
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(path)
