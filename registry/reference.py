@@ -46,7 +46,7 @@ class ImageRef:
             hint = "a repository is of a-z, 0-9, with single . _ - and / between them"
             lower = repository.lower()
             if lower != repository and _REPOSITORY.fullmatch(lower):
-                hint = f"write it in lower case: {text.replace(repository, lower)}"
+                hint = f"write it in lower case: {text.replace(name, name.lower())}"
             raise _invalid(text, f"`{repository}` is no repository", hint)
         if len(registry) + len(repository) + 1 > LONGEST_NAME:
             raise _invalid(text, f"the name has more than {LONGEST_NAME} characters", "choose a shorter one")
