@@ -5,7 +5,16 @@ The face of the package; callers import from here only.
 
 from builders.base import BaseImage, create_base
 from builders.buildkit import BuildClient, build, find_build_client
-from builders.engine import EngineFacts, Endpoint, engine_facts, find_engine
+from builders.engine import (
+    EngineFacts,
+    engine_facts,
+    find_engine,
+    has_image,
+    labelled_images,
+    remove_labelled_images,
+    remove_tag,
+    resolvable,
+)
 from builders.errors import (
     BuilderError,
     Cancelled,
@@ -17,6 +26,7 @@ from builders.errors import (
     StepFailed,
 )
 from builders.load import load
+from builders.locate import Endpoint
 from builders.model import BuildEvent, BuildEventKind, BuildRequest, BuiltImage, SquashedImage, SquashMode
 from builders.squash import squash
 
@@ -44,6 +54,11 @@ __all__ = [
     "engine_facts",
     "find_build_client",
     "find_engine",
+    "has_image",
+    "labelled_images",
     "load",
+    "remove_labelled_images",
+    "remove_tag",
+    "resolvable",
     "squash",
 ]

@@ -1,1 +1,3 @@
-"""imageforge."""
+"""imageforge composes linters, builders, registry and runtime: command line, pipeline, store, stack."""
+
+__version__ = "0.1.0"

@@ -4,6 +4,7 @@ The face of the package; callers import from here only. The controller runs as a
 (``python -m runtime``); everybody else talks to it through `ControllerClient`.
 """
 
+from runtime.balancer import initial_config as initial_balancer_config
 from runtime.client import ControllerClient
 from runtime.errors import (
     BalancerError,
@@ -16,6 +17,7 @@ from runtime.errors import (
     RuntimeFailure,
 )
 from runtime.labels import Label
+from runtime.manifest import load as load_manifests
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
@@ -25,6 +27,7 @@ from runtime.model import (
     RolloutPhase,
     ServiceCounters,
 )
+from runtime.purge import purge
 from runtime.settings import RuntimeSettings
 
 __all__ = [
@@ -46,4 +49,7 @@ __all__ = [
     "RuntimeFailure",
     "RuntimeSettings",
     "ServiceCounters",
+    "initial_balancer_config",
+    "load_manifests",
+    "purge",
 ]

@@ -1,0 +1,50 @@
+# Both `make demo` and `make test` set up what is missing first; everything of Python's stays in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit lint format bench soak down
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Install what is missing: Debian packages (as root) and .venv
+
+$(STAMP): pyproject.toml constraints.txt imageforge/stack/setup.sh
+	@imageforge/stack/setup.sh
+	@test -x $(BIN)/python || { echo "setup: making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "setup: installing imageforge and its Python packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,dev]'
+	@touch $@
+
+system: $(STAMP)
+	@imageforge/stack/setup.sh
+
+demo: system ## Build, shrink, push and deploy the first example, and show the round robin
+	@examples/demo.sh
+
+test: system lint ## Every check and every test, with an engine of its own where none answers
+	@$(BIN)/python -m tests.sandbox -q
+
+unit: $(STAMP) ## The tests that need no engine
+	@$(BIN)/python -m pytest -q -m "not engine"
+
+lint: $(STAMP) ## ruff, mypy and the arrows of the house
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code
+	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+
+bench: system ## The benchmarks (minutes)
+	@$(BIN)/python -m benchmarks
+
+soak: system ## Long runs: many rollouts and kills under load
+	@$(BIN)/python -m tests.sandbox -q -m soak
+
+down: ## Stop the demo's stack; PURGE=1 removes all of it
+	@$(BIN)/imageforge down $(if $(PURGE),--purge --yes)

@@ -1,0 +1,49 @@
+"""imageforge deploy: build, release, roll out, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imageforge.cli.build import (
+    BuildArgOption,
+    FileOption,
+    NameOption,
+    NoCacheOption,
+    PathArgument,
+    PortOption,
+    ReplicasOption,
+    SquashOption,
+    TargetOption,
+)
+from imageforge.cli.lint import parse_build_args
+from imageforge.cli.output import Format, FormatOption
+from imageforge.cli.run import execute
+from imageforge.pipeline.plan import Request
+
+
+def deploy(
+    path: PathArgument = Path(),
+    file: FileOption = None,
+    build_arg: BuildArgOption = None,
+    target: TargetOption = None,
+    no_cache: NoCacheOption = False,
+    squash: SquashOption = None,
+    name: NameOption = None,
+    port: PortOption = None,
+    replicas: ReplicasOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Build the folder PATH, release it, replace the running replicas without losing a request, and report."""
+    request = Request(
+        path=path,
+        dockerfile=file,
+        target=target,
+        build_args=parse_build_args(build_arg),
+        no_cache=no_cache,
+        deploy=True,
+        squash=squash,
+        name=name,
+        port=port,
+        replicas=replicas,
+    )
+    execute(request, form)

@@ -1,0 +1,34 @@
+"""How an error is shown, and the exit code it becomes. The only place that renders errors on a terminal."""
+
+from __future__ import annotations
+
+import click
+
+from imageforge.errors import Failure
+
+EXIT_FAILED = 1
+EXIT_CODES = {"failed": EXIT_FAILED, "refused": 2, "usage": 3, "environment": 4}
+EXIT_USAGE = 3
+EXIT_INTERRUPTED = 130
+
+
+def render(failure: Failure) -> str:
+    """First line: code, object, what happened; then what is still true; then the next step."""
+    lines = [f"error[{failure.code}]: {failure.subject}: {failure.message}"]
+    if failure.kept:
+        lines.append(f"  kept: {failure.kept}")
+    if failure.hint:
+        lines.append(f"  hint: {failure.hint}")
+    return "\n".join(lines)
+
+
+def exit_code(failure: Failure) -> int:
+    """The exit code of an error's kind."""
+    return EXIT_CODES.get(failure.kind, EXIT_FAILED)
+
+
+def render_usage(error: click.ClickException) -> str:
+    """The argument parser's own complaint in our form."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "imageforge"
+    return f"error[usage]: {command}: {error.format_message()}\n  hint: {command} --help"

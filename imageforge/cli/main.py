@@ -1,0 +1,137 @@
+"""The console script: the tree of commands, and the one place where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+from imageforge import __version__
+from imageforge.cli import (
+    apps,
+    base,
+    build,
+    builds,
+    deploy,
+    doctor,
+    down,
+    lint,
+    logs,
+    manifest,
+    ps,
+    releases,
+    report,
+    restart,
+    rollback,
+    rules,
+    scale,
+    status,
+    up,
+)
+from imageforge.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, exit_code, render, render_usage
+from imageforge.cli.state import VERBOSITY
+from imageforge.errors import Failure
+
+app = typer.Typer(
+    name="imageforge",
+    help="A push becomes a running, load-balanced application on a machine you own.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+COMMANDS = (
+    ("up", up.up),
+    ("down", down.down),
+    ("status", status.status),
+    ("doctor", doctor.doctor),
+    ("lint", lint.lint),
+    ("rules", rules.rules),
+    ("build", build.build),
+    ("deploy", deploy.deploy),
+    ("ps", ps.ps),
+    ("logs", logs.logs),
+    ("scale", scale.scale),
+    ("restart", restart.restart),
+    ("releases", releases.releases),
+    ("report", report.report),
+    ("rollback", rollback.rollback),
+    ("manifest", manifest.manifest),
+)
+GROUPS = (("apps", apps.app), ("builds", builds.app), ("base", base.app))
+
+for name, function in COMMANDS:
+    app.command(name)(function)
+for name, group in GROUPS:
+    app.add_typer(group, name=name)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"imageforge {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only data and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every line; stack traces of errors.")] = False,
+    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask; what needs an answer fails.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    """Options before the command."""
+    del version
+    VERBOSITY.quiet, VERBOSITY.verbose, VERBOSITY.no_input = quiet, verbose, no_input
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    # The SDK's own chatter names every request; it helps nobody but its developers.
+    for chatty in ("urllib3", "docker", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; gives its exit code. Nothing but a bug of ours leaves a stack trace without --verbose."""
+    try:
+        outcome = app(list(arguments), standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        sys.stderr.write(f"{render_usage(error)}\n")
+        return EXIT_USAGE
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has seen enough; what Python flushes at exit must go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _report(error)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _report(error: Exception) -> int:
+    if VERBOSITY.verbose:
+        traceback.print_exc()
+    if isinstance(error, Failure):
+        sys.stderr.write(f"{render(error)}\n")
+        return exit_code(error)
+    sys.stderr.write(
+        f"error[internal]: imageforge: {type(error).__name__}: {error}\n"
+        "  hint: this is a bug of imageforge; run again with --verbose and report what it prints\n"
+    )
+    return EXIT_FAILED
+
+
+def main() -> None:
+    """The entry point."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""Data on stdout, in the form that was asked for: a table, JSON, YAML or Markdown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+import yaml
+from tabulate import tabulate
+
+
+class Format(StrEnum):
+    """The values of --format."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    MARKDOWN = "markdown"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", "-o", help="How to show it.")]
+
+
+def show(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    columns: Sequence[str],
+    wide: Sequence[str] = (),
+    form: Format,
+    empty: str = "",
+) -> None:
+    """Print rows. JSON and YAML get every key; tables get `columns`, and `wide` ones too where asked for."""
+    if form in (Format.JSON, Format.YAML):
+        document(list(rows), form)
+        return
+    names = [*columns, *(wide if form is Format.WIDE else ())]
+    if not rows and form is not Format.MARKDOWN:
+        if empty:
+            sys.stderr.write(f"{empty}\n")
+        return
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    heads = [name.replace("_", " ").upper() for name in names]
+    if form is Format.MARKDOWN:
+        write(tabulate(cells, headers=[head.capitalize() for head in heads], tablefmt="github"))
+    else:
+        style = "simple" if sys.stdout.isatty() else "plain"
+        write(tabulate(cells, headers=heads, tablefmt=style, disable_numparse=True))
+
+
+def document(value: Any, form: Format) -> None:
+    """Print a value as JSON or YAML."""
+    if form is Format.YAML:
+        write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n"))
+    else:
+        write(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def write(text: str) -> None:
+    """Print to stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def say(text: str) -> None:
+    """Print to stderr: what is not data."""
+    sys.stderr.write(f"{text}\n")
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

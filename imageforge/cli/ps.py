@@ -1,0 +1,44 @@
+"""imageforge ps: the replicas."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from imageforge.cli.output import Format, FormatOption, show
+from imageforge.cli.state import Workplace, app_named
+from imageforge.report.units import age
+
+
+def ps(
+    app: Annotated[str | None, typer.Argument(help="One app; all of them where it is left out.")] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """List the running replicas."""
+    here = Workplace.here()
+    controller = here.controller()
+    if app is not None:
+        with here.database() as database:
+            app_named(database, app)
+    now = time.time()
+    rows = [
+        {
+            "app": deployment.name,
+            "replica": replica.name,
+            "state": replica.phase,
+            "ready": replica.ready,
+            "restarts": replica.restarts,
+            "age": age(now - replica.started_at) if replica.started_at else None,
+            "release": replica.release,
+            "address": f"{replica.address}:{replica.port}" if replica.address else None,
+            "image": replica.image,
+            "message": replica.message,
+        }
+        for deployment in controller.deployments()
+        if app in (None, deployment.name)
+        for replica in deployment.replica_list
+    ]
+    columns = ("app", "replica", "state", "ready", "restarts", "age", "release")
+    show(rows, columns=columns, wide=("address", "image", "message"), form=form, empty="nothing runs")

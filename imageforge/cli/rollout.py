@@ -1,0 +1,29 @@
+"""Waiting for a change that is no release: scale and restart."""
+
+from __future__ import annotations
+
+import time
+
+from imageforge.cli.output import say
+from imageforge.cli.state import VERBOSITY
+from imageforge.errors import DeployFailed
+from imageforge.pipeline.deploy import NAMESPACE
+from runtime import ControllerClient, RolloutPhase
+
+
+def settle(controller: ControllerClient, app: str, seconds: float) -> None:
+    """Wait until an app is as it was asked to be. Raises DeployFailed (`rollout-stalled`) after `seconds`."""
+    deadline = time.monotonic() + seconds
+    said = ""
+    for status in controller.watch(NAMESPACE, app, timeout=seconds):
+        line = f"{status.ready}/{status.desired} ready, {status.current} in all"
+        if line != said and not VERBOSITY.quiet:
+            said = line
+            say(line)
+        if status.observed_generation >= status.generation and status.phase is RolloutPhase.COMPLETE:
+            return
+        if status.phase is RolloutPhase.STALLED or time.monotonic() > deadline:
+            raise DeployFailed(
+                "rollout-stalled", app, status.message or line, hint=f"imageforge ps {app}; imageforge logs {app}"
+            )
+    raise DeployFailed("rollout-stalled", app, f"not done after {seconds:.0f} s", hint=f"imageforge ps {app}")

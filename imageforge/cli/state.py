@@ -1,0 +1,108 @@
+"""What the options before the command said, and where this command line works."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from imageforge.config import Home, Settings, load_settings
+from imageforge.config.home import ROOT_HOME
+from imageforge.errors import StackError, UsageError
+from imageforge.stack.state import read_report, running_supervisor
+from imageforge.store import App, Apps, Database
+from runtime import ControllerClient
+
+
+@dataclass(slots=True)
+class Verbosity:
+    """Set once, by the options before the command."""
+
+    quiet: bool = False
+    verbose: bool = False
+    no_input: bool = False
+
+
+VERBOSITY = Verbosity()
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """The home that this command works in, and its settings."""
+
+    home: Home
+    settings: Settings
+
+    @classmethod
+    def here(cls) -> Workplace:
+        """The home of this user, or that of root where only root runs a stack and we may look into it."""
+        home = Home.locate()
+        return cls(home, load_settings(home.settings_file))
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """The store, made at the first use."""
+        self.home.prepare()
+        with Database.at(self.home.store) as database:
+            yield database
+
+    def controller(self) -> ControllerClient:
+        """The running controller. Raises StackError (`stack-not-running`) with the reason and the next step."""
+        self.require_running()
+        return ControllerClient(self.home.controller_socket)
+
+    def require_running(self) -> None:
+        """Raise StackError (`stack-not-running`) unless the stack of this home runs."""
+        if self.home.exists and running_supervisor(self.home) and read_report(self.home):
+            return
+        elsewhere = other_stack(self.home)
+        if elsewhere:
+            raise StackError(
+                "stack-of-another-user",
+                str(ROOT_HOME),
+                f"the stack runs there as root, and you are {_user()}",
+                hint="use sudo, or `imageforge up` for a stack of your own (it needs an engine you may use)",
+            )
+        raise StackError("stack-not-running", str(self.home.path), "nothing runs in this home", hint="imageforge up")
+
+
+def other_stack(home: Home) -> bool:
+    """Whether root's home, which is not this one, has a stack; its presence can be seen without looking into it."""
+    return home.path != ROOT_HOME and os.geteuid() != 0 and ROOT_HOME.exists()
+
+
+def app_named(database: Database, name: str) -> App:
+    """The app. Raises UsageError (`no-such-app`) naming those that exist."""
+    apps = Apps(database)
+    found = apps.find(name)
+    if found is None:
+        known = ", ".join(app.name for app in apps.all()) or "none yet: `imageforge deploy PATH` makes one"
+        raise UsageError("no-such-app", name, "there is no app of this name", hint=f"apps: {known}")
+    return found
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal; elsewhere --yes must say it. Raises UsageError (`not-confirmed`)."""
+    if yes:
+        return
+    if VERBOSITY.no_input or not sys.stdin.isatty():
+        raise UsageError(
+            "not-confirmed", question, "it must be confirmed", hint="pass --yes", kept="nothing was changed"
+        )
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("not-confirmed", question, "you said no", kept="nothing was changed")
+
+
+def _user() -> str:
+    try:
+        import pwd  # noqa: PLC0415 - absent on Windows, where the client part runs too
+    except ImportError:
+        return "another user"
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"

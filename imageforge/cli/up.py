@@ -1,0 +1,23 @@
+"""imageforge up: start what is not running."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from imageforge.cli.output import say
+from imageforge.cli.state import VERBOSITY, Workplace
+from imageforge.stack.up import ensure_up, run_foreground
+
+
+def up(
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay in the foreground, for systemd.")] = False,
+) -> None:
+    """Start registry, Redis, balancer and controller, and an engine where none answers; bring back every app."""
+    here = Workplace.here()
+    if foreground:
+        run_foreground(here.home, here.settings)
+    report = ensure_up(here.home, here.settings, on_line=lambda name: None if VERBOSITY.quiet else say(f"up  {name}"))
+    address = here.settings.url(f"APP.{here.settings.host_suffix}")
+    say(f"ready  {address}  engine {report.engine} ({report.engine_origin})")

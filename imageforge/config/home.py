@@ -1,0 +1,150 @@
+"""Where an instance keeps what it knows: one folder, `$IMAGEFORGE_HOME`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imageforge.errors import StackError
+
+ROOT_HOME = Path("/var/lib/imageforge")
+
+# Linux allows 108 bytes for the path of a Unix socket; the longest of ours below a home is run/haproxy-master.sock,
+# to which HAProxy adds a suffix of up to 13 bytes while it binds.
+LONGEST_HOME = 108 - len("/run/haproxy-master.sock") - 14
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The layout of a home. Paths only; `prepare` makes the folders and the instance's name."""
+
+    path: Path
+
+    @classmethod
+    def locate(cls, environ: Mapping[str, str] = os.environ) -> Home:
+        """`$IMAGEFORGE_HOME`, else /var/lib/imageforge as root, else the user's own data folder."""
+        named = environ.get("IMAGEFORGE_HOME")
+        if named:
+            return cls(Path(named).expanduser().absolute())
+        if os.geteuid() == 0:
+            return cls(ROOT_HOME)
+        data = environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+        return cls(Path(data) / "imageforge")
+
+    def prepare(self) -> None:
+        """Make the folders (0700: the sockets in them are a way to the engine) and name the instance, once."""
+        if len(str(self.path)) > LONGEST_HOME:
+            raise StackError(
+                "home-path-too-long",
+                str(self.path),
+                f"{len(str(self.path))} characters, expected at most {LONGEST_HOME} (Unix sockets are kept below it)",
+                hint="set IMAGEFORGE_HOME to a shorter path",
+            )
+        try:
+            for folder in (
+                self.path,
+                self.run,
+                self.log,
+                self.state,
+                self.layouts,
+                self.blobs,
+                self.scratch,
+                self.locks,
+            ):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._instance_file.exists():
+                self._instance_file.write_text(secrets.token_hex(4) + "\n")
+        except OSError as error:
+            raise StackError(
+                "home-not-writable",
+                str(self.path),
+                f"{error.strerror}: {error.filename}",
+                hint="run as the user who owns it, or set IMAGEFORGE_HOME",
+            ) from error
+
+    @property
+    def instance(self) -> str:
+        """The name on every container, network and image of this home; eight hexadecimal digits."""
+        return self._instance_file.read_text().strip()
+
+    @property
+    def exists(self) -> bool:
+        """Whether `prepare` ever ran here."""
+        return self._instance_file.exists()
+
+    @property
+    def _instance_file(self) -> Path:
+        return self.path / "instance"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and pid files: nothing in it is needed after a reboot."""
+        return self.path / "run"
+
+    @property
+    def log(self) -> Path:
+        """One log a service."""
+        return self.path / "log"
+
+    @property
+    def state(self) -> Path:
+        """What must survive: databases, the registry's blobs, the private engine's data."""
+        return self.path / "state"
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings of this home, all optional."""
+        return self.path / "settings.toml"
+
+    @property
+    def store(self) -> Path:
+        """Builds, events, apps and releases."""
+        return self.state / "store.sqlite"
+
+    @property
+    def layouts(self) -> Path:
+        """OCI layout directories, one a build."""
+        return self.state / "layouts"
+
+    @property
+    def blobs(self) -> Path:
+        """Compressed layers by digest, shared by the layouts through hard links."""
+        return self.state / "blobs"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files of builds, on the same file system as the blobs so that a finished one can be renamed."""
+        return self.state / "scratch"
+
+    @property
+    def locks(self) -> Path:
+        """One lock file an app."""
+        return self.state / "locks"
+
+    @property
+    def engine_socket(self) -> Path:
+        """The private engine's API."""
+        return self.run / "docker.sock"
+
+    @property
+    def controller_socket(self) -> Path:
+        """The controller's API, mode 0600."""
+        return self.run / "controller.sock"
+
+    @property
+    def balancer_socket(self) -> Path:
+        """HAProxy's runtime API."""
+        return self.run / "haproxy.sock"
+
+    @property
+    def balancer_master_socket(self) -> Path:
+        """HAProxy's master process: reloads."""
+        return self.run / "haproxy-master.sock"
+
+    @property
+    def redis_socket(self) -> Path:
+        """The queue's Redis; a Unix socket, because a port on loopback is open to every user of the machine."""
+        return self.run / "redis.sock"

@@ -1,0 +1,88 @@
+"""The settings of a home. Every option is in settings.reference.toml beside this file, with its reason."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from imageforge.config.validation import first_problem
+from imageforge.errors import ConfigError
+
+REFERENCE = Path(__file__).with_name("settings.reference.toml")
+PREFIX = "IMAGEFORGE_"
+# Variables of ours that are not settings of a home.
+NOT_SETTINGS = frozenset({"IMAGEFORGE_HOME"})
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseModel):
+    """Options of one home; the reference file documents each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    http_address: str = "127.0.0.1"
+    http_port: Port = 8700
+    host_suffix: str = "localhost"
+    registry_port: Port = 8705
+    engine_pool: str = "10.211.0.0/16"
+    deploy_deadline: Annotated[int, Field(ge=1, le=86400)] = 120
+    keep_builds: Annotated[int, Field(ge=1)] = 200
+    keep_releases: Annotated[int, Field(ge=1)] = 50
+
+    @field_validator("http_address")
+    @classmethod
+    def _loopback_only(cls, value: str) -> str:
+        if not ipaddress.ip_address(value).is_loopback:
+            raise ValueError(
+                "an address that others can reach needs TLS and a token, which this version does not serve"
+            )
+        return value
+
+    @field_validator("engine_pool")
+    @classmethod
+    def _room_for_networks(cls, value: str) -> str:
+        if ipaddress.IPv4Network(value).prefixlen > 20:
+            raise ValueError("expected a network of /20 or larger: each namespace takes a /24")
+        return value
+
+    @property
+    def registry(self) -> str:
+        """Address and port of the local registry, as it stands at the head of an image reference."""
+        return f"127.0.0.1:{self.registry_port}"
+
+    def url(self, host: str) -> str:
+        """Where an application with this host name is reached."""
+        return f"http://{host}" if self.http_port == 80 else f"http://{host}:{self.http_port}"
+
+
+def load_settings(file: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read a home's settings: the file where there is one, then the environment over it.
+
+    Raises ConfigError (`settings-invalid`) naming file or variable, key and what was expected.
+    """
+    values: dict[str, Any] = {}
+    if file.exists():
+        try:
+            values = tomllib.loads(file.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError("settings-invalid", str(file), f"not TOML: {error}", hint="mend the line") from error
+    known = Settings.model_fields
+    origin = dict.fromkeys(values, str(file))
+    for name, text in environ.items():
+        key = name.removeprefix(PREFIX).lower()
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS and key in known:
+            values[key] = text
+            origin[key] = f"environment variable {name}"
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problem = first_problem(error, known=tuple(known))
+        where = origin.get(problem.path, str(file))
+        raise ConfigError("settings-invalid", f"{where}: {problem.path}", problem.message, hint=problem.hint) from error

@@ -1,0 +1,300 @@
+"""From an image to a running release: make the release, hand its manifests to the runtime, watch, and on failure go
+back to the release before."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imageforge.config import Home, Settings
+from imageforge.errors import DeployFailed, GateRefused
+from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
+from imageforge.pipeline.event import EventKind, Recorder, StageLog
+from imageforge.pipeline.manifests import Workload, generate, renumber
+from imageforge.pipeline.plan import DEFAULT_PORT, Plan
+from imageforge.pipeline.run import Product
+from imageforge.pipeline.verdict import Verdict, judge
+from imageforge.report.deploy import DeployReport, ReplicaRow, StageRow
+from imageforge.store import Apps, Database, Release, Releases, ReleaseStatus
+from runtime import ControllerClient, DeploymentStatus, NotFound, RolloutPhase, ServiceCounters
+
+NAMESPACE = "default"
+LOG_LINES = 10
+"""How many of a failed replica's last lines go into the events and the report."""
+OPTIONS = ("port", "path", "replicas_from")
+"""What a release's report holds from the start: how it is watched, and where its number of replicas came from."""
+NO_REQUESTS = ServiceCounters(requests=0, failed=0, retried=0, redispatched=0, errors_5xx=0, in_flight=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployer:
+    """What a deploy works with."""
+
+    home: Home
+    settings: Settings
+    database: Database
+    controller: ControllerClient
+
+    def host(self, app: str) -> str:
+        """The name under which the balancer serves an app."""
+        return f"{app}.{self.settings.host_suffix}"
+
+
+def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release:
+    """A new release of what was built; stored, not yet running. Raises GateRefused (`runs-as-root`)."""
+    numeric = _check_user(plan, product.config)
+    apps, releases = Apps(deployer.database), Releases(deployer.database)
+    app = apps.ensure(plan.app)
+    number = releases.next_number(plan.app)
+    workload = Workload(
+        app=plan.app,
+        release=number,
+        reference=product.reference,
+        port=_port(plan, product),
+        replicas=_replicas(plan, app.replicas),
+        host=deployer.host(plan.app),
+        deadline=deployer.settings.deploy_deadline,
+        health=plan.health,
+        environment=plan.environment,
+        numeric_user=numeric,
+    )
+    release = Release(
+        app=plan.app,
+        number=number,
+        build_id=product.build_id,
+        reference=product.reference,
+        image_id=product.image_id,
+        manifests=generate(workload),
+        status=ReleaseStatus.PENDING,
+        created_at=time.time(),
+        report={"port": workload.port, "path": plan.health or "/", "replicas_from": plan.replicas_from},
+    )
+    releases.add(release)
+    return release
+
+
+def again(earlier: Release, deployer: Deployer) -> Release:
+    """A new release with an earlier one's image and manifests; only the release's number in them differs."""
+    releases = Releases(deployer.database)
+    number = releases.next_number(earlier.app)
+    release = Release(
+        app=earlier.app,
+        number=number,
+        build_id=earlier.build_id,
+        reference=earlier.reference,
+        image_id=earlier.image_id,
+        manifests=renumber(earlier.manifests, number),
+        status=ReleaseStatus.PENDING,
+        created_at=time.time(),
+        note=f"rollback to {earlier.number}",
+        report={key: value for key, value in (earlier.report or {}).items() if key in OPTIONS},
+    )
+    releases.add(release)
+    return release
+
+
+def roll_out(release: Release, deployer: Deployer, recorder: Recorder, stages: tuple[StageRow, ...]) -> DeployReport:
+    """Run a release, and keep what became of it. On failure or interrupt the release before serves as it did.
+
+    Raises DeployFailed with the verdict's code; `cutover-lost-requests` when it runs but requests were lost on the way.
+    """
+    releases = Releases(deployer.database)
+    before = _settled_live(release.app, deployer)
+    options = dict(release.report or {})
+    began = time.monotonic()
+    try:
+        with recorder.stage("rollout") as log:
+            status, count, counters = _roll(release, before, deployer, log, options)
+            report = _report(release, status, deployer, counters, count, time.monotonic() - began, stages)
+            log.summary = report.rollout_summary
+            log.data.update(requests=report.requests, failed=report.failed)
+    except BaseException as error:
+        kept = _restore(release, before, deployer, recorder)
+        if isinstance(error, DeployFailed):
+            error.kept = kept
+        releases.finish(release.app, release.number, ReleaseStatus.FAILED, {**options, "error": str(error)})
+        raise
+    releases.finish(release.app, release.number, ReleaseStatus.LIVE, {**options, **report.as_json()})
+    releases.forget_beyond(release.app, deployer.settings.keep_releases)
+    if report.failed:
+        raise DeployFailed(
+            "cutover-lost-requests",
+            f"{release.app} release {release.number}",
+            f"{report.failed} of {report.requests} requests failed while the replicas were replaced"
+            + (f"; the first: {count.first_failure}" if count.first_failure else ""),
+            kept=f"release {release.number} is serving",
+            hint="an app must serve on while it gets SIGTERM, and stop when its last request is answered",
+        )
+    return report
+
+
+def _roll(
+    release: Release, before: Release | None, deployer: Deployer, log: StageLog, options: Mapping[str, Any]
+) -> tuple[DeploymentStatus, CutoverCount, ServiceCounters]:
+    watch = CutoverWatch(
+        address=deployer.settings.http_address,
+        port=deployer.settings.http_port,
+        host=deployer.host(release.app),
+        path=str(options.get("path", "/")),
+    )
+    counted = _counters(deployer, release.app)
+    if before:
+        watch.start()
+    try:
+        deployer.controller.apply(release.manifests, source=f"{release.app} release {release.number}")
+        status = _wait(release, deployer, watch, log, int(options.get("port", DEFAULT_PORT)))
+    finally:
+        count = watch.stop()
+    after = _counters(deployer, release.app)
+    return status, count, _difference(counted, after)
+
+
+def _wait(release: Release, deployer: Deployer, watch: CutoverWatch, log: StageLog, port: int) -> DeploymentStatus:
+    said = ""
+    for status in deployer.controller.watch(NAMESPACE, release.app, timeout=None):
+        line = f"{status.updated} of {status.desired} updated, {status.available} available, {status.current} in all"
+        if line != said:
+            said = line
+            log.emit(
+                EventKind.PROGRESS, line, updated=status.updated, desired=status.desired, available=status.available
+            )
+        if status.available and not watch.started:
+            watch.start()
+        verdict = judge(status, port=port, now=time.time())
+        if verdict.done:
+            return status
+        if verdict.failed:
+            _fail(release, verdict, log)
+    raise DeployFailed(
+        "rollout-interrupted", release.app, "the controller ended in the middle", hint="imageforge status"
+    )
+
+
+def _fail(release: Release, verdict: Verdict, log: StageLog) -> None:
+    for line in verdict.log[-LOG_LINES:]:
+        log.emit(EventKind.LINE, line, replica=verdict.subject, failed=True)
+    raise DeployFailed(
+        verdict.code,
+        f"{release.app} release {release.number}",
+        f"{verdict.subject} {verdict.message}" if verdict.subject != release.app else verdict.message,
+        hint=verdict.hint,
+    )
+
+
+def _restore(release: Release, before: Release | None, deployer: Deployer, recorder: Recorder) -> str:
+    """Back to the release before, or to nothing where there was none. Never raises: the first error is the one to
+    tell."""
+    try:
+        if before is None:
+            for kind in ("Service", "Deployment"):
+                with contextlib.suppress(NotFound):
+                    deployer.controller.delete(NAMESPACE, kind, release.app)
+            return "nothing of it is left running"
+        deployer.controller.apply(before.manifests, source=f"{before.app} release {before.number}")
+        return f"release {before.number} is serving"
+    except Exception as error:
+        recorder.emit("rollout", EventKind.NOTE, f"going back failed too: {error}")
+        return "going back to the release before failed too: see `imageforge status`"
+
+
+def _settled_live(app: str, deployer: Deployer) -> Release | None:
+    """The release that serves. A deploy that was killed left its release pending: what the controller runs decides."""
+    releases = Releases(deployer.database)
+    running = ""
+    with contextlib.suppress(NotFound):
+        status = deployer.controller.deployment(NAMESPACE, app)
+        running = status.release if status.phase is RolloutPhase.COMPLETE else ""
+    newest = releases.of(app, limit=1)[:1]
+    for release in releases.of(app):
+        if release.status is not ReleaseStatus.PENDING or release in newest:
+            continue
+        settled = ReleaseStatus.LIVE if str(release.number) == running else ReleaseStatus.FAILED
+        releases.finish(app, release.number, settled, release.report)
+    return releases.live(app)
+
+
+def _check_user(plan: Plan, config: Mapping[str, Any]) -> bool:
+    """Whether the image's user is a number other than 0; an image that runs as root is refused unless waived."""
+    user = str((config.get("config") or {}).get("User") or "").split(":")[0]
+    root = user in ("", "0", "root")
+    today = datetime.date.today()
+    if root and not (plan.waived("IF401", today) or plan.waived("IF402", today)):
+        raise GateRefused(
+            "runs-as-root",
+            plan.app,
+            "the image has no USER, so its processes run as root" if not user else f"the image's USER is {user}",
+            hint="add `USER 10001` to the Dockerfile, or waive IF402 in [lint] waivers with a reason and an end date",
+            kept="the image was built and pushed; nothing was deployed",
+        )
+    return user.isdigit() and not root
+
+
+def _port(plan: Plan, product: Product) -> int:
+    if plan.port:
+        return plan.port
+    return product.exposed_ports[0] if len(product.exposed_ports) == 1 else DEFAULT_PORT
+
+
+def _replicas(plan: Plan, scaled: int | None) -> int:
+    if plan.replicas is not None:
+        return plan.replicas
+    return 1 if scaled is None else scaled
+
+
+def _counters(deployer: Deployer, app: str) -> ServiceCounters:
+    try:
+        return deployer.controller.counters(NAMESPACE, app)
+    except NotFound:
+        return NO_REQUESTS
+
+
+def _difference(before: ServiceCounters, after: ServiceCounters) -> ServiceCounters:
+    return ServiceCounters(
+        requests=after.requests - before.requests,
+        failed=after.failed - before.failed,
+        retried=after.retried - before.retried,
+        redispatched=after.redispatched - before.redispatched,
+        errors_5xx=after.errors_5xx - before.errors_5xx,
+        in_flight=after.in_flight,
+    )
+
+
+def _report(
+    release: Release,
+    status: DeploymentStatus,
+    deployer: Deployer,
+    counters: ServiceCounters,
+    count: CutoverCount,
+    seconds: float,
+    stages: tuple[StageRow, ...],
+) -> DeployReport:
+    return DeployReport(
+        app=release.app,
+        release=release.number,
+        reference=release.reference,
+        url=deployer.settings.url(deployer.host(release.app)),
+        desired=status.desired,
+        ready=status.ready,
+        requests=max(counters.requests, count.sent),
+        failed=max(counters.failed, count.failed),
+        retried=counters.retried,
+        slowest_ms=round(count.slowest * 1000, 1),
+        rollout_seconds=round(seconds, 2),
+        stages=stages,
+        replicas=tuple(
+            ReplicaRow(
+                name=replica.name,
+                phase=replica.phase,
+                ready=replica.ready,
+                restarts=replica.restarts,
+                address=f"{replica.address}:{replica.port}",
+                revision=replica.revision,
+            )
+            for replica in status.replica_list
+            if replica.revision == status.revision
+        ),
+    )

@@ -1,0 +1,87 @@
+"""The manifests of an app whose repository brings none: a Deployment and a Service, as any cluster would take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+RELEASE = "imageforge.io/release"
+HOST = "imageforge.io/host"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """What is to run. `reference` names the image by digest; `numeric_user` tells that the image's user is a number
+    other than 0, which is what Kubernetes can check with runAsNonRoot."""
+
+    app: str
+    release: int
+    reference: str
+    port: int
+    replicas: int
+    host: str
+    deadline: int
+    health: str | None
+    environment: Mapping[str, str]
+    numeric_user: bool
+
+
+def generate(workload: Workload) -> str:
+    """The two documents as YAML.
+
+    The probe's period of one second replaces Kubernetes' ten: a rollout waits for it once a replica. The Service's port
+    is named http, which is how the balancer knows to balance requests rather than connections.
+    """
+    labels = {"app.kubernetes.io/name": workload.app, "app.kubernetes.io/managed-by": "imageforge"}
+    selector = {"app.kubernetes.io/name": workload.app}
+    check: dict[str, Any] = (
+        {"httpGet": {"path": workload.health, "port": "http"}} if workload.health else {"tcpSocket": {"port": "http"}}
+    )
+    security: dict[str, Any] = {"allowPrivilegeEscalation": False}
+    if workload.numeric_user:
+        security["runAsNonRoot"] = True
+    container = {
+        "name": workload.app,
+        "image": workload.reference,
+        "ports": [{"name": "http", "containerPort": workload.port}],
+        "env": [
+            {"name": name, "value": value}
+            for name, value in {"PORT": str(workload.port), **workload.environment}.items()
+        ],
+        "readinessProbe": {**check, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 3},
+        "securityContext": security,
+    }
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": workload.app, "labels": labels},
+        "spec": {
+            "replicas": workload.replicas,
+            "progressDeadlineSeconds": workload.deadline,
+            "selector": {"matchLabels": selector},
+            "template": {
+                "metadata": {"labels": labels, "annotations": {RELEASE: str(workload.release)}},
+                "spec": {"terminationGracePeriodSeconds": 30, "containers": [container]},
+            },
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": workload.app, "labels": labels, "annotations": {HOST: workload.host}},
+        "spec": {"selector": selector, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+    }
+    return yaml.safe_dump_all([deployment, service], sort_keys=False)
+
+
+def renumber(manifests: str, release: int) -> str:
+    """The same manifests for another release: a rollback is a release of its own, and its replicas say so."""
+    documents = list(yaml.safe_load_all(manifests))
+    for document in documents:
+        if document["kind"] == "Deployment":
+            metadata = document["spec"]["template"].setdefault("metadata", {})
+            metadata.setdefault("annotations", {})[RELEASE] = str(release)
+    return yaml.safe_dump_all(documents, sort_keys=False)

@@ -1,0 +1,124 @@
+"""What a run is going to do, decided before anything is touched: flags over imageforge.toml over defaults."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builders import SquashMode
+from imageforge.config import RepositoryConfig, Waiver
+from imageforge.config.repository import APP_NAME, FILE_NAME
+from imageforge.errors import UsageError
+from linters import Severity
+
+DEFAULT_PORT = 8080
+"""Where an app listens when neither flag, file nor EXPOSE says; it is told by the variable PORT in any case."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What was asked for. None: not said, so the repository's file or the default decides."""
+
+    path: Path
+    dockerfile: Path | None = None
+    tag: str | None = None
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+    push: bool = True
+    deploy: bool = False
+    squash: SquashMode | None = None
+    name: str | None = None
+    port: int | None = None
+    replicas: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What will be done. `port` None: the image's only EXPOSE, else 8080. `replicas` None: what `scale` said, else 1;
+    `replicas_from` names where a number came from."""
+
+    app: str
+    source: str
+    context: Path
+    dockerfile: Path
+    target: str | None
+    build_args: Mapping[str, str]
+    no_cache: bool
+    squash: SquashMode
+    fail_on: Severity
+    waivers: tuple[Waiver, ...]
+    tag: str | None
+    push: bool
+    deploy: bool
+    port: int | None
+    health: str | None
+    replicas: int | None
+    replicas_from: str
+    environment: Mapping[str, str]
+
+    def waived(self, rule: str, today: datetime.date) -> bool:
+        """Whether a waiver that still holds sets this rule aside."""
+        return any(waiver.rule == rule and waiver.holds(today) for waiver in self.waivers)
+
+
+def plan(request: Request, config: RepositoryConfig) -> Plan:
+    """Merge what was asked for with what the repository says. Raises UsageError for what makes no sense together."""
+    folder = request.path
+    context = folder / config.build.context if config.build.context else folder
+    named = Path(config.build.dockerfile) if config.build.dockerfile else None
+    dockerfile = request.dockerfile or (folder / named if named else context / "Dockerfile")
+    if request.deploy and not request.push:
+        raise UsageError(
+            "deploy-needs-push",
+            "--no-push",
+            "a release runs the image that the registry holds",
+            hint="leave out --no-push, or --deploy",
+        )
+    replicas, origin = _replicas(request, config)
+    return Plan(
+        app=_app_name(request, config),
+        source=str(request.path),
+        context=context,
+        dockerfile=dockerfile,
+        target=request.target or config.build.target,
+        build_args={**config.build.args, **request.build_args},
+        no_cache=request.no_cache,
+        squash=request.squash or SquashMode(config.build.squash or "auto"),
+        fail_on=Severity(config.lint.fail_on),
+        waivers=config.lint.waivers,
+        tag=request.tag,
+        push=request.push,
+        deploy=request.deploy,
+        port=request.port or config.app.port,
+        health=config.app.health,
+        replicas=replicas,
+        replicas_from=origin,
+        environment=config.app.env,
+    )
+
+
+def _replicas(request: Request, config: RepositoryConfig) -> tuple[int | None, str]:
+    if request.replicas is not None:
+        return request.replicas, "--replicas"
+    if config.app.replicas is not None:
+        return config.app.replicas, FILE_NAME
+    return None, ""
+
+
+def _app_name(request: Request, config: RepositoryConfig) -> str:
+    name = request.name or config.app.name
+    if name is None:
+        # A folder such as `01-Hello_HTTP` gives `hello-http`.
+        name = re.sub(r"[^a-z0-9]+", "-", request.path.resolve().name.lower()).strip("-0123456789")[:40].rstrip("-")
+    if not APP_NAME.fullmatch(name):
+        raise UsageError(
+            "invalid-app-name",
+            name or str(request.path),
+            "expected 1 to 40 of a-z, 0-9 and -, beginning with a letter",
+            hint="pass --name, or set [app] name in imageforge.toml",
+        )
+    return name

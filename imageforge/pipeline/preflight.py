@@ -1,0 +1,64 @@
+"""What would fail in the build after a long wait, found before it: syntax the engine's BuildKit does not have, images
+that cannot be reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builders import Endpoint, EngineFacts, resolvable
+from imageforge.errors import StackError, UsageError
+from linters import frontend_features, syntax_directive
+
+REACH_SECONDS = 5.0
+"""How long a registry may take to say whether it has an image."""
+
+
+def check_frontend(dockerfile: Path, shown: str, facts: EngineFacts, endpoint: Endpoint) -> None:
+    """Refuse what this engine's Dockerfile frontend cannot do.
+
+    Raises UsageError (`frontend-unsupported`) with line and remedy, StackError (`syntax-image-unreachable`).
+    """
+    syntax = syntax_directive(dockerfile)
+    if syntax is not None:
+        problem = resolvable(endpoint, syntax.image, REACH_SECONDS)
+        if problem is None:
+            return
+        raise StackError(
+            "syntax-image-unreachable",
+            f"{shown}:{syntax.line}",
+            f"`# syntax={syntax.image}` names an image that is neither in the engine nor reachable: {problem}",
+            hint=f"remove the line: this engine's own frontend ({_version(facts.frontend)}) builds without it, "
+            "or make the image reachable",
+        )
+    for feature in frontend_features(dockerfile):
+        if feature.needs > facts.frontend:
+            raise UsageError(
+                "frontend-unsupported",
+                f"{shown}:{feature.line}",
+                f"{feature.name} needs Dockerfile frontend {_version(feature.needs)}; engine {facts.version} has "
+                f"{_version(facts.frontend)}: {feature.excerpt.strip()}",
+                hint=f"{feature.remedy}; or use an engine of version 23 or later",
+            )
+
+
+def check_base(base_image: str | None, shown: str, endpoint: Endpoint) -> None:
+    """Refuse a base image that is neither in the engine nor reachable. Raises StackError (`base-unreachable`)."""
+    if base_image is None:
+        return
+    problem = resolvable(endpoint, base_image, REACH_SECONDS)
+    if problem is None:
+        return
+    own = base_image.startswith("imageforge/")
+    hint = (
+        f"imageforge base create {base_image.removeprefix('imageforge/')}"
+        if own
+        else "pull it by hand to see why, or build on a base of your own: `imageforge base create`, then "
+        "--build-arg BASE_IMAGE=imageforge/debian:bookworm where the Dockerfile takes its base so"
+    )
+    raise StackError(
+        "base-unreachable", shown, f"the base image {base_image} is not in the engine, and {problem}", hint=hint
+    )
+
+
+def _version(version: tuple[int, int]) -> str:
+    return ".".join(str(part) for part in version)

@@ -1,0 +1,188 @@
+"""One run: lint, build, squash, push, and where it is asked for, deploy. Reads as the story it is."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from builders import (
+    BuildEvent,
+    BuildEventKind,
+    BuildRequest,
+    BuiltImage,
+    Endpoint,
+    SquashedImage,
+    SquashMode,
+    build,
+    engine_facts,
+    find_build_client,
+    load,
+    remove_tag,
+    squash,
+)
+from imageforge.config import Home
+from imageforge.pipeline.event import EventKind, Recorder, StageLog
+from imageforge.pipeline.gate import lint, shown_dockerfile
+from imageforge.pipeline.plan import Plan
+from imageforge.pipeline.preflight import check_base, check_frontend
+from imageforge.report.units import megabytes
+from registry import ImageRef, PushResult, push
+from runtime import Label
+
+BUILD_TAG = "imageforge.invalid/build"
+"""Where a build's image stays until it is squashed: a name no registry can have, so it is never pulled or pushed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Product:
+    """What a run made: the image in the engine, and where it was pushed (None with --no-push)."""
+
+    build_id: int
+    image_id: str
+    config: Mapping[str, Any]
+    exposed_ports: tuple[int, ...]
+    squashed: SquashedImage
+    pushed: PushResult | None
+
+    @property
+    def reference(self) -> str:
+        """The image by digest where it was pushed, else by the engine's ID."""
+        return str(self.pushed.reference) if self.pushed else self.image_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workshop:
+    """Where a run works: the home, the engine, the registry, and the switch that cancels it."""
+
+    home: Home
+    endpoint: Endpoint
+    registry: str
+    cancelled: threading.Event
+
+
+def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder) -> Product:
+    """Lint, build, squash and push. Raises the packages' errors; each stage records its own failure."""
+    with recorder.stage("lint") as log:
+        report = lint(plan, log)
+    with recorder.stage("build") as log:
+        built = _build(plan, build_id, report.base_image, workshop, log)
+    layout = workshop.home.layouts / str(build_id)
+    try:
+        with recorder.stage("squash") as log:
+            squashed = _squash(plan, built, report.base_image, workshop, layout, log)
+        pushed = None
+        if plan.push:
+            with recorder.stage("push") as log:
+                pushed = _push(plan, build_id, squashed, workshop, log)
+        image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=_engine_tag(plan))
+    finally:
+        # The registry and the engine hold the image now, and the blobs stay in the store; of a run that failed the
+        # layout is worth nothing.
+        shutil.rmtree(layout, ignore_errors=True)
+        remove_tag(workshop.endpoint, _build_tag(workshop, build_id))
+    return Product(
+        build_id=build_id,
+        image_id=image_id,
+        config=built.config,
+        exposed_ports=built.exposed_ports,
+        squashed=squashed,
+        pushed=pushed,
+    )
+
+
+def _build(plan: Plan, build_id: int, base_image: str | None, workshop: Workshop, log: StageLog) -> BuiltImage:
+    facts = engine_facts(workshop.endpoint)
+    client = find_build_client(workshop.endpoint, facts)
+    shown = shown_dockerfile(plan)
+    check_frontend(plan.dockerfile, shown, facts, workshop.endpoint)
+    check_base(base_image, shown, workshop.endpoint)
+    steps = {"run": 0, "cached": 0}
+
+    def on_event(event: BuildEvent) -> None:
+        if event.kind is BuildEventKind.STEP_OUTPUT:
+            log.emit(EventKind.LINE, event.text, step=event.step)
+            return
+        if event.name.startswith("[") and not event.name.startswith("[internal]"):
+            steps["cached"] += event.kind is BuildEventKind.STEP_CACHED
+            steps["run"] += event.kind is BuildEventKind.STEP_FINISHED
+            log.emit(EventKind.STEP, event.name, step=event.step, state=event.kind.value, seconds=event.seconds)
+
+    request = BuildRequest(
+        context=plan.context,
+        dockerfile=plan.dockerfile,
+        tag=_build_tag(workshop, build_id),
+        target=plan.target,
+        build_args=plan.build_args,
+        labels={Label.INSTANCE.value: workshop.home.instance, Label.APP.value: plan.app},
+        no_cache=plan.no_cache,
+    )
+    built = build(request, endpoint=workshop.endpoint, client=client, on_event=on_event, cancelled=workshop.cancelled)
+    total = steps["run"] + steps["cached"]
+    log.summary = f"{total} steps, {steps['cached']} from cache, {megabytes(built.size)}"
+    log.data.update(image_id=built.image_id, size=built.size)
+    return built
+
+
+def _squash(
+    plan: Plan, built: BuiltImage, base_image: str | None, workshop: Workshop, layout: Any, log: StageLog
+) -> SquashedImage:
+    result = squash(
+        built,
+        endpoint=workshop.endpoint,
+        base_image=base_image,
+        mode=plan.squash,
+        layout=layout,
+        blobs=workshop.home.blobs,
+        scratch=workshop.home.scratch,
+        cancelled=workshop.cancelled,
+    )
+    if result.mode is SquashMode.NONE:
+        log.summary = f"left as built, {result.layers_before} layers, {megabytes(result.bytes_before)}"
+    else:
+        trees = ", trees equal" if result.proved else ""
+        before, after = megabytes(result.bytes_before, unit=False), megabytes(result.bytes_after)
+        log.summary = f"{result.layers_before} -> {result.layers_after} layers, {before} -> {after}{trees}"
+    if result.note:
+        log.emit(EventKind.NOTE, result.note)
+    log.data.update(
+        digest=result.digest,
+        mode=result.mode.value,
+        layers_before=result.layers_before,
+        layers_after=result.layers_after,
+        bytes_before=result.bytes_before,
+        bytes_after=result.bytes_after,
+        compressed_bytes=result.compressed_bytes,
+        proved=result.proved,
+    )
+    return result
+
+
+def _push(plan: Plan, build_id: int, squashed: SquashedImage, workshop: Workshop, log: StageLog) -> PushResult:
+    reference = ImageRef.parse(plan.tag or f"{workshop.registry}/{plan.app}:b{build_id}")
+
+    def on_progress(digest: str, sent: int, total: int) -> None:
+        log.emit(EventKind.PROGRESS, digest, sent=sent, total=total)
+
+    result = push(squashed.layout, reference, on_progress=on_progress, cancelled=workshop.cancelled.is_set)
+    log.summary = (
+        f"{result.reference}, {megabytes(result.uploaded_bytes)} sent, {megabytes(result.skipped_bytes)} already there"
+    )
+    log.data.update(
+        reference=str(result.reference),
+        digest=result.digest,
+        uploaded_bytes=result.uploaded_bytes,
+        skipped_bytes=result.skipped_bytes,
+    )
+    return result
+
+
+def _build_tag(workshop: Workshop, build_id: int) -> str:
+    return f"{BUILD_TAG}:{workshop.home.instance}-{build_id}"
+
+
+def _engine_tag(plan: Plan) -> str | None:
+    """The user's own tag names the result in the engine too when there is no registry to find it in."""
+    return plan.tag if plan.tag and not plan.push else None

@@ -1,0 +1,1 @@
+"""The build and deploy reports: terminal tables, Markdown, JSON."""

@@ -1,0 +1,31 @@
+"""Sizes, times and ages as people read them."""
+
+from __future__ import annotations
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def megabytes(size: int, *, unit: bool = True) -> str:
+    """A size in bytes as decimal megabytes, as `docker images` counts: `182 MB`, `3.4 MB`, `0.02 MB`."""
+    value = size / 1e6
+    digits = 0 if value >= 10 or size == 0 else 1 if value >= 0.1 else 2
+    text = f"{value:.{digits}f}"
+    return f"{text} MB" if unit else text
+
+
+def seconds(duration: float) -> str:
+    """`0.4 s`, `75 s`."""
+    return f"{duration:.1f} s" if duration < MINUTE else f"{duration:.0f} s"
+
+
+def age(duration: float) -> str:
+    """A time ago, in its largest unit: `12s`, `5m`, `3h`, `9d`, as kubectl writes it."""
+    if duration < MINUTE:
+        return f"{max(0, duration):.0f}s"
+    if duration < HOUR:
+        return f"{duration / MINUTE:.0f}m"
+    if duration < DAY:
+        return f"{duration / HOUR:.0f}h"
+    return f"{duration / DAY:.0f}d"

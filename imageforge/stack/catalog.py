@@ -1,0 +1,191 @@
+"""The services of a stack, in the order they start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from imageforge.config import Home, Settings
+from imageforge.errors import StackError
+from imageforge.stack import private_engine, probes
+from imageforge.stack.service import Service
+from registry import registry_config
+from runtime import ControllerClient, RuntimeFailure, RuntimeSettings, initial_balancer_config
+from runtime import purge as purge_replicas
+
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where daemons are installed, and where the PATH of a user other than root does not look."""
+
+
+def program(*names: str) -> str:
+    """The path of the first of these programs that is installed.
+
+    Raises StackError (`program-missing`).
+    """
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])
+    for name in names:
+        found = shutil.which(name, path=path)
+        if found:
+            return found
+    raise StackError("program-missing", names[0], "not installed", hint="`imageforge doctor` says how to install it")
+
+
+def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSettings:
+    """What the controller of this home is told."""
+    return RuntimeSettings(
+        instance=home.instance,
+        engine=engine,
+        store=home.state / "runtime.sqlite",
+        socket=home.controller_socket,
+        lock=home.run / "controller.lock",
+        balancer_config=home.state / "haproxy.cfg",
+        balancer_socket=home.balancer_socket,
+        balancer_master_socket=home.balancer_master_socket,
+        http_address=settings.http_address,
+        http_port=settings.http_port,
+        host_suffix=settings.host_suffix,
+    )
+
+
+def services(home: Home, settings: Settings, *, engine: str, private: bool) -> tuple[Service, ...]:
+    """Every daemon that this home runs. `engine` is the endpoint; `private` adds a dockerd that serves it."""
+    runtime = runtime_settings(home, settings, engine)
+    return (
+        *((_engine(home, settings),) if private else ()),
+        _registry(home, settings),
+        _redis(home),
+        _balancer(home, runtime),
+        _controller(home, runtime, private=private),
+    )
+
+
+def _engine(home: Home, settings: Settings) -> Service:
+    return Service(
+        name="engine",
+        argv=(program("dockerd"), *private_engine.argv(home)[1:]),
+        address=f"unix://{home.engine_socket}",
+        log=home.log / "engine.log",
+        pid_file=home.run / "engine.pid",
+        ready=lambda: probes.engine_ok(home.engine_socket),
+        prepare=lambda: private_engine.prepare(home, settings),
+        clean=lambda: private_engine.clean(home),
+        environ={"PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])},
+        ready_seconds=60,
+        stop_seconds=30,
+    )
+
+
+def _registry(home: Home, settings: Settings) -> Service:
+    config = home.state / "registry.yml"
+    root = home.state / "registry"
+
+    def prepare() -> None:
+        root.mkdir(mode=0o700, exist_ok=True)
+        config.write_text(registry_config(root=root, address="127.0.0.1", port=settings.registry_port))
+
+    return Service(
+        name="registry",
+        # Debian's package renames upstream's `registry`, which is too common a word for a program on PATH.
+        argv=(program("docker-registry", "registry"), "serve", str(config)),
+        address=settings.registry,
+        log=home.log / "registry.log",
+        pid_file=home.run / "registry.pid",
+        ready=lambda: probes.http_ok("127.0.0.1", settings.registry_port, "/v2/"),
+        prepare=prepare,
+        environ={"OTEL_TRACES_EXPORTER": "none"},
+    )
+
+
+def _redis(home: Home) -> Service:
+    folder = home.state / "redis"
+    options = {
+        "port": "0",
+        "unixsocket": str(home.redis_socket),
+        "unixsocketperm": "600",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "save": "",
+        "daemonize": "no",
+    }
+    return Service(
+        name="redis",
+        argv=(
+            program("redis-server", "valkey-server"),
+            *(word for key, value in options.items() for word in (f"--{key}", value)),
+        ),
+        address=f"unix://{home.redis_socket}",
+        log=home.log / "redis.log",
+        pid_file=home.run / "redis.pid",
+        ready=lambda: probes.redis_ok(home.redis_socket),
+        prepare=lambda: folder.mkdir(mode=0o700, exist_ok=True),
+    )
+
+
+def _balancer(home: Home, runtime: RuntimeSettings) -> Service:
+    started: list[bool] = []
+
+    def prepare() -> None:
+        # With its first start there is nothing to serve: addresses of an earlier boot may be another app's by now. When
+        # it died under us, the file holds the servers of this moment.
+        if not started or not runtime.balancer_config.exists():
+            runtime.balancer_config.with_suffix(".hosts").write_text("")
+            runtime.balancer_config.write_text(initial_balancer_config(runtime))
+        started.append(True)
+        for socket in (home.balancer_socket, home.balancer_master_socket):
+            socket.unlink(missing_ok=True)
+
+    return Service(
+        name="balancer",
+        argv=(
+            program("haproxy"),
+            "-W",
+            "-f",
+            str(runtime.balancer_config),
+            "-S",
+            f"{home.balancer_master_socket},mode,600",
+        ),
+        address=f"{runtime.http_address}:{runtime.http_port}",
+        log=home.log / "balancer.log",
+        pid_file=home.run / "balancer.pid",
+        ready=lambda: probes.haproxy_ok(home.balancer_socket),
+        prepare=prepare,
+    )
+
+
+def _controller(home: Home, runtime: RuntimeSettings, *, private: bool) -> Service:
+    file = home.state / "controller.json"
+
+    def ready() -> str | None:
+        try:
+            info = ControllerClient(home.controller_socket).info()
+        except RuntimeFailure as failure:
+            return failure.message
+        return None if info.engine_ok and info.balancer_ok else "the engine or the balancer does not answer it yet"
+
+    def prepare() -> None:
+        file.write_text(runtime.to_json())
+
+    def clean() -> None:
+        purge_replicas(runtime)
+
+    return Service(
+        name="controller",
+        argv=(sys.executable, "-m", "runtime", "controller", "--settings", str(file)),
+        address=f"unix://{home.controller_socket}",
+        log=home.log / "controller.log",
+        pid_file=home.run / "controller.pid",
+        ready=ready,
+        prepare=prepare,
+        clean=clean,
+        environ=python_environment(),
+        needs=("balancer", *(("engine",) if private else ())),
+    )
+
+
+def python_environment() -> dict[str, str]:
+    """What a Python of ours needs to find these packages when they run from a checkout."""
+    source = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([source, *([inherited] if inherited else [])]), "PYTHONUNBUFFERED": "1"}

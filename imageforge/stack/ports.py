@@ -1,0 +1,87 @@
+"""Who listens on a TCP port of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imageforge.stack.process import name_of
+
+LISTEN = "0A"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holder:
+    """A process that listens; pid 0 where another user's processes cannot be looked into."""
+
+    pid: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})" if self.pid else "a process of another user"
+
+
+def holder(address: str, port: int) -> Holder | None:
+    """The process listening on `address`:`port` or on that port of every address; None when it is free.
+
+    Raises nothing: that the port can be bound is tried first, the kernel's tables only name who is in the way.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        # Without it a port that served a moment ago (TIME_WAIT) would count as taken; the daemons set it too.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except PermissionError:
+            return None
+        except OSError:
+            return _find(address, port) or Holder(pid=0, name="?")
+    return None
+
+
+def _find(address: str, port: int) -> Holder | None:
+    inodes = _listening_inodes(address, port)
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        if any(link.startswith("socket:[") and link[8:-1] in inodes for link in _links(process / "fd")):
+            return Holder(pid=int(process.name), name=name_of(int(process.name)))
+    return None
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """What a process has open; a descriptor may be closed while we look, a process of another user is not shown."""
+    with contextlib.suppress(OSError):
+        for link in folder.iterdir():
+            with contextlib.suppress(OSError):
+                yield str(link.readlink())
+
+
+def _listening_inodes(address: str, port: int) -> set[str]:
+    wanted = ipaddress.ip_address(address)
+    found: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            rows = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            fields = row.split()
+            local, hexadecimal = fields[1].split(":")
+            if fields[3] != LISTEN or int(hexadecimal, 16) != port:
+                continue
+            bound = _address(local)
+            if bound.is_unspecified or bound == wanted:
+                found.add(fields[9])
+    return found
+
+
+def _address(hexadecimal: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address as /proc/net/tcp spells it: 32-bit words in host byte order."""
+    words = bytes.fromhex(hexadecimal)
+    raw = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
+    return ipaddress.ip_address(raw)

@@ -1,0 +1,133 @@
+"""A Docker Engine of our own, for hosts where none answers: everything it has lies below the home.
+
+It shares the machine with whatever Docker comes later, so it has its own bridge, address pool, sockets, pid file and
+folders, and reads no configuration of the host's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from imageforge.config import Home, Settings
+from imageforge.errors import StackError
+from imageforge.stack.process import name_of
+
+DEFAULT_MTU = 1500
+
+
+def bridge_name(home: Home) -> str:
+    """The engine's default bridge; interface names have at most 15 characters."""
+    return f"ifg{home.instance}"
+
+
+def argv(home: Home) -> tuple[str, ...]:
+    """The command line; options that only the configuration file takes are written by `prepare`."""
+    return ("dockerd", "--config-file", str(_config_file(home)))
+
+
+def prepare(home: Home, settings: Settings) -> None:
+    """Write the configuration, make the bridge, and clear what a crash or a reboot left behind."""
+    pool = ipaddress.IPv4Network(settings.engine_pool)
+    upper = list(pool.subnets(prefixlen_diff=1))[1]
+    _config_file(home).write_text(
+        json.dumps(
+            {
+                "hosts": [f"unix://{home.engine_socket}"],
+                "data-root": str(home.state / "docker"),
+                "exec-root": str(home.run / "docker"),
+                "pidfile": str(_pid_file(home)),
+                "bridge": bridge_name(home),
+                "default-address-pools": [{"base": str(upper), "size": 24}],
+                "mtu": mtu(),
+                # Applications live on while the daemon is restarted.
+                "live-restore": True,
+                "log-level": "warn",
+            },
+            indent=2,
+        )
+    )
+    _clear_stale(_pid_file(home), "dockerd")
+    _clear_stale(home.run / "docker" / "containerd" / "containerd.pid", "containerd")
+    gateway = next(iter(pool.subnets(new_prefix=24)))
+    _ensure_bridge(bridge_name(home), f"{gateway.network_address + 1}/24")
+
+
+def clean(home: Home) -> None:
+    """After the engine has ended: its bridge, its mounts and its socket."""
+    if home.exists:
+        subprocess.run(["ip", "link", "delete", bridge_name(home)], capture_output=True, check=False)
+    unmount_below(home.run)
+    unmount_below(home.state)
+    home.engine_socket.unlink(missing_ok=True)
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount whatever an engine left mounted under a folder, innermost first."""
+    prefix = f"{folder}/"
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((m for m in mounts if m.startswith(prefix)), key=len, reverse=True):
+        subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+
+
+def unavailable() -> str | None:
+    """Why no engine can be started here, or None when one can."""
+    if os.uname().sysname != "Linux":
+        return "this is not Linux"
+    if os.geteuid() != 0:
+        return "only root can start one"
+    if shutil.which("dockerd") is None:
+        return "dockerd is not installed"
+    return None
+
+
+def _config_file(home: Home) -> Path:
+    return home.state / "dockerd.json"
+
+
+def _pid_file(home: Home) -> Path:
+    return home.run / "dockerd.own.pid"
+
+
+def _clear_stale(file: Path, program: str) -> None:
+    """dockerd refuses to start when its pid file names any living process, which after a reboot may be a stranger."""
+    try:
+        pid = int(file.read_text())
+    except (OSError, ValueError):
+        file.unlink(missing_ok=True)
+        return
+    if name_of(pid) != program:
+        file.unlink(missing_ok=True)
+
+
+def _ensure_bridge(name: str, address: str) -> None:
+    if Path(f"/sys/class/net/{name}").exists():
+        return
+    for command in (
+        ["ip", "link", "add", name, "type", "bridge"],
+        ["ip", "address", "add", address, "dev", name],
+        ["ip", "link", "set", name, "up"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
+            raise StackError(
+                "bridge-failed",
+                name,
+                f"`{' '.join(command)}` said: {done.stderr.strip()}",
+                hint="the private engine needs a network bridge of its own; set engine_pool if its addresses are taken",
+            )
+
+
+def mtu() -> int:
+    """The MTU of the default route: a bridge with a larger one loses packets where ICMP is filtered."""
+    try:
+        rows = [row.split() for row in Path("/proc/net/route").read_text().splitlines()[1:]]
+        device = next(row[0] for row in rows if row[1] == "00000000")
+        return int(Path(f"/sys/class/net/{device}/mtu").read_text())
+    except (OSError, StopIteration, ValueError, IndexError):
+        return DEFAULT_MTU

@@ -1,0 +1,52 @@
+"""Everything that an instance ever made, listed and removed; nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+from builders import BuilderError, labelled_images, remove_labelled_images
+from imageforge.config import Home
+from imageforge.stack import engine_choice, private_engine
+from imageforge.stack.process import read_pid_file, stop
+from runtime import Label
+
+
+def inventory(home: Home) -> Iterator[str]:
+    """What `purge` would remove, a line each."""
+    yield f"the home {home.path}: {_size(home) / 1e6:.0f} MB of state, logs, registry and databases"
+    if engine_choice.uses_private(home):
+        yield "the private engine with every image, container and network in it"
+        return
+    yield "the replicas of every app, and their networks"
+    for image in _images(home):
+        yield f"the image {image}"
+
+
+def purge(home: Home) -> Iterator[str]:
+    """Remove it all; the stack is down already. A private engine's images go with its folder."""
+    if not engine_choice.uses_private(home):
+        try:
+            endpoint = engine_choice.answering(home)
+            for image in remove_labelled_images(endpoint, Label.INSTANCE.value, home.instance):
+                yield f"image {image} removed"
+        except BuilderError as error:
+            yield f"images left, because the engine does not answer: {error.message}"
+    for file in home.run.glob("*.pid"):
+        identity = read_pid_file(file)
+        if identity:
+            stop(identity)
+    private_engine.clean(home)
+    shutil.rmtree(home.path)
+    yield f"{home.path} removed"
+
+
+def _images(home: Home) -> tuple[str, ...]:
+    try:
+        return labelled_images(engine_choice.answering(home), Label.INSTANCE.value, home.instance)
+    except BuilderError:
+        return ()
+
+
+def _size(home: Home) -> int:
+    return sum(file.lstat().st_size for file in home.path.rglob("*") if file.is_file() and not file.is_symlink())

@@ -1,0 +1,59 @@
+"""What a supervised daemon is: how it is started, when it is ready, how it is stopped."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from imageforge.stack.process import read_pid_file, stop
+
+
+class ServiceState(StrEnum):
+    """Where a service stands."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    BACKOFF = "backing off"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """One daemon.
+
+    `ready` gives None once it answers, else what is amiss; it is asked often and must not block for long. `prepare`
+    runs before each start: configuration, stale files; `clean` after an orderly end. `needs` are the services that must
+    be ready before.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    address: str
+    log: Path
+    pid_file: Path
+    ready: Callable[[], str | None]
+    prepare: Callable[[], None] = lambda: None
+    clean: Callable[[], None] = lambda: None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    ready_seconds: float = 30
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 15
+
+
+def restart_delay(failures: int) -> float:
+    """Seconds until the next start after so many failures in a row: at once, then 1, 2, 4 … 30."""
+    return 0.0 if failures <= 1 else min(30.0, 2.0 ** (failures - 2))
+
+
+def stop_service(service: Service) -> None:
+    """End a service in an orderly way, and let it clean up behind itself."""
+    identity = read_pid_file(service.pid_file)
+    if identity:
+        stop(identity, first=service.stop_signal, seconds=service.stop_seconds)
+    service.pid_file.unlink(missing_ok=True)
+    service.clean()

@@ -1,0 +1,172 @@
+"""Start the stack, or find it running; stop it; remove all it ever made."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from imageforge.config import Home, Settings
+from imageforge.errors import StackError
+from imageforge.stack import engine_choice
+from imageforge.stack.catalog import python_environment, services
+from imageforge.stack.ports import holder
+from imageforge.stack.process import read_pid_file, stop
+from imageforge.stack.service import Service, stop_service
+from imageforge.stack.state import StackReport, read_report, report_file, running_supervisor
+
+START_SECONDS = 120.0
+"""How long the whole stack may take; the engine alone may take a minute on a slow disk."""
+STOP_SECONDS = 120.0
+"""How long an orderly end may take: every replica has its grace period."""
+
+
+def ensure_up(home: Home, settings: Settings, *, on_line: Callable[[str], None] = lambda _: None) -> StackReport:
+    """The running stack of this home, started if need be. Two callers at once start it once.
+
+    `on_line` hears of each service that became ready. Raises StackError (`port-taken`, `program-missing`,
+    `stack-start-failed`) or builders' EngineError.
+    """
+    home.prepare()
+    with _one_at_a_time(home):
+        if running_supervisor(home) is None:
+            choice = engine_choice.choose(home)
+            chosen = services(home, settings, engine=choice.host, private=choice.private)
+            _check_ports(settings, chosen)
+            engine_choice.remember(home, choice)
+            _launch(home, choice, on_line)
+        return _wait_ready(home)
+
+
+def run_foreground(home: Home, settings: Settings) -> None:
+    """Become the supervisor, for systemd. Does not return."""
+    home.prepare()
+    if running_supervisor(home):
+        raise StackError("already-running", str(home.path), "a supervisor runs in this home", hint="imageforge down")
+    choice = engine_choice.choose(home)
+    _check_ports(settings, services(home, settings, engine=choice.host, private=choice.private))
+    engine_choice.remember(home, choice)
+    tell = os.dup(sys.stdout.fileno())
+    os.set_inheritable(tell, True)
+    command = _command(home, choice, tell)
+    os.execve(command[0], command, {**os.environ, **python_environment()})  # noqa: S606 - our own program
+
+
+def down(home: Home, settings: Settings, *, on_line: Callable[[str], None] = lambda _: None) -> bool:
+    """Stop what `up` started, applications first; the next `up` brings them back. False when nothing ran."""
+    if not home.exists:
+        return False
+    with _one_at_a_time(home):
+        report = read_report(home)
+        supervisor = running_supervisor(home)
+        leftovers = _leftover_services(home, settings, report)
+        if report is None or (supervisor is None and not leftovers):
+            report_file(home).unlink(missing_ok=True)
+            return False
+        if supervisor:
+            stop(supervisor, seconds=STOP_SECONDS)
+        for service in reversed(leftovers):
+            stop_service(service)
+        for stopped in report.services:
+            on_line(f"{stopped.name} stopped")
+        report_file(home).unlink(missing_ok=True)
+        return True
+
+
+@contextmanager
+def _one_at_a_time(home: Home) -> Iterator[None]:
+    with (home.run / "up.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _check_ports(settings: Settings, chosen: tuple[Service, ...]) -> None:
+    adopted = {service.name for service in chosen if read_pid_file(service.pid_file)}
+    wanted = {
+        "registry": ("127.0.0.1", settings.registry_port, "registry_port"),
+        "balancer": (settings.http_address, settings.http_port, "http_port"),
+    }
+    for name, (address, port, key) in wanted.items():
+        if name in adopted:
+            continue
+        found = holder(address, port)
+        if found:
+            raise StackError(
+                "port-taken",
+                f"{address}:{port}",
+                f"the {name} needs it, but {found} listens there",
+                hint=f"stop that, or choose another: IMAGEFORGE_{key.upper()}=…, or {key} in settings.toml",
+            )
+
+
+def _command(home: Home, choice: engine_choice.EngineChoice, tell: int) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "imageforge.stack.supervise",
+        *("--home", str(home.path), "--engine", choice.host, "--origin", choice.origin, "--tell", str(tell)),
+        *(["--private"] if choice.private else []),
+    ]
+
+
+def _launch(home: Home, choice: engine_choice.EngineChoice, on_line: Callable[[str], None]) -> None:
+    read_end, write_end = os.pipe()
+    with (home.log / "supervisor.log").open("ab") as output, os.fdopen(read_end) as told:
+        child = subprocess.Popen(
+            _command(home, choice, write_end),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env={**os.environ, **python_environment()},
+            start_new_session=True,
+            pass_fds=(write_end,),
+        )
+        os.close(write_end)
+        for line in told:
+            word, _, rest = line.strip().partition(" ")
+            if word == "up":
+                on_line(rest)
+            elif word == "failed":
+                child.wait(timeout=90)
+                raise StackError(
+                    "stack-start-failed", rest.partition(": ")[0], rest.partition(": ")[2] or rest, hint=_log_hint(home)
+                )
+            elif word == "ready":
+                child.returncode = 0
+                return
+        child.wait(timeout=90)
+        raise StackError(
+            "stack-start-failed", "supervisor", "it ended before the stack was ready", hint=_log_hint(home)
+        )
+
+
+def _log_hint(home: Home) -> str:
+    return f"the logs are in {home.log}; `imageforge doctor` checks what is needed"
+
+
+def _wait_ready(home: Home) -> StackReport:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        report = read_report(home)
+        if report and report.ready and running_supervisor(home):
+            return report
+        time.sleep(0.05)
+    report = read_report(home)
+    late = [service.name for service in report.services if service.state != "ready"] if report else ["supervisor"]
+    raise StackError(
+        "stack-not-ready", ", ".join(late), f"not ready after {START_SECONDS:.0f} s", hint="imageforge status"
+    )
+
+
+def _leftover_services(home: Home, settings: Settings, report: StackReport | None) -> list[Service]:
+    """Services whose supervisor was killed: those that run, and those that may have left something to clean."""
+    if report is None or running_supervisor(home):
+        return []
+    private = report.engine_origin == engine_choice.PRIVATE_ORIGIN
+    chosen = services(home, settings, engine=report.engine, private=private)
+    return list(chosen) if any(read_pid_file(service.pid_file) for service in chosen) else []

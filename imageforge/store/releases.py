@@ -1,0 +1,104 @@
+"""Releases: numbered and immutable. What a rollback goes back to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from imageforge.store.database import Database
+from imageforge.store.schema import releases
+
+
+class ReleaseStatus(StrEnum):
+    """What became of a release; all but this and the report never change."""
+
+    PENDING = "pending"
+    LIVE = "live"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """Image by digest, and the manifests that run it."""
+
+    app: str
+    number: int
+    build_id: int | None
+    reference: str
+    image_id: str
+    manifests: str
+    status: ReleaseStatus
+    created_at: float
+    note: str = ""
+    report: Mapping[str, Any] | None = None
+
+
+class Releases:
+    """The releases of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def next_number(self, app: str) -> int:
+        """The number that the next release of an app will have, if nobody else makes one meanwhile."""
+        with self._database.reading() as connection:
+            newest = sa.select(sa.func.max(releases.c.number)).where(releases.c.app == app)
+            return int(connection.execute(newest).scalar() or 0) + 1
+
+    def add(self, release: Release) -> None:
+        """Store a new release. The caller holds the app's lock, so its number is free."""
+        values = {field: getattr(release, field) for field in releases.c.keys()}  # noqa: SIM118 - a column collection
+        with self._database.writing() as connection:
+            connection.execute(releases.insert().values(values | {"status": release.status.value}))
+
+    def finish(self, app: str, number: int, status: ReleaseStatus, report: Mapping[str, Any] | None) -> None:
+        """Set what became of a release; the one that was live before it is superseded."""
+        with self._database.writing() as connection:
+            if status is ReleaseStatus.LIVE:
+                live = sa.and_(releases.c.app == app, releases.c.status == ReleaseStatus.LIVE.value)
+                connection.execute(releases.update().where(live).values(status=ReleaseStatus.SUPERSEDED.value))
+            mine = sa.and_(releases.c.app == app, releases.c.number == number)
+            connection.execute(releases.update().where(mine).values(status=status.value, report=report))
+
+    def find(self, app: str, number: int) -> Release | None:
+        """One release."""
+        query = sa.select(releases).where(releases.c.app == app, releases.c.number == number)
+        with self._database.reading() as connection:
+            row = connection.execute(query).mappings().first()
+        return _release(row) if row else None
+
+    def live(self, app: str) -> Release | None:
+        """The release that serves."""
+        query = (
+            sa.select(releases)
+            .where(releases.c.app == app, releases.c.status == ReleaseStatus.LIVE.value)
+            .order_by(releases.c.number.desc())
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).mappings().first()
+        return _release(row) if row else None
+
+    def of(self, app: str, *, limit: int = 50) -> tuple[Release, ...]:
+        """An app's releases, newest first."""
+        query = sa.select(releases).where(releases.c.app == app).order_by(releases.c.number.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return tuple(_release(row) for row in connection.execute(query).mappings())
+
+    def forget_beyond(self, app: str, keep: int) -> None:
+        """Drop an app's oldest releases, never the live one, so that about `keep` are left."""
+        with self._database.writing() as connection:
+            newest = sa.select(sa.func.max(releases.c.number)).where(releases.c.app == app)
+            bound = int(connection.execute(newest).scalar() or 0) - keep
+            old = sa.and_(
+                releases.c.app == app, releases.c.number <= bound, releases.c.status != ReleaseStatus.LIVE.value
+            )
+            connection.execute(releases.delete().where(old))
+
+
+def _release(row: Mapping[Any, Any]) -> Release:
+    return Release(**{**row, "status": ReleaseStatus(row["status"])})

@@ -1,0 +1,172 @@
+"""A whole imageforge of the tests' own: a temporary home, free ports, the run's engine; and a client that counts."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Forge:
+    """One home and the command line that works in it."""
+
+    home: Path
+    engine: str
+    http_port: int = field(default_factory=unused_port)
+    registry_port: int = field(default_factory=unused_port)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "IMAGEFORGE_HOME": str(self.home),
+            "IMAGEFORGE_HTTP_PORT": str(self.http_port),
+            "IMAGEFORGE_REGISTRY_PORT": str(self.registry_port),
+            "IMAGEFORGE_DEPLOY_DEADLINE": "40",
+            "DOCKER_HOST": self.engine,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "default",
+            "NO_COLOR": "1",
+        }
+
+    @property
+    def instance(self) -> str:
+        return (self.home / "instance").read_text().strip()
+
+    def start(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+        """A command that goes on running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "imageforge", *map(str, arguments)],
+            env={**self.environ, **environ},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: object, **environ: str) -> Outcome:
+        """A command to its end."""
+        with self.start(*arguments, **environ) as child:
+            try:
+                out, err = child.communicate(timeout=240)
+            except subprocess.TimeoutExpired:
+                child.send_signal(signal.SIGINT)
+                out, err = child.communicate(timeout=30)
+                pytest.fail(f"{arguments} did not end:\n{out}\n{err}")
+        return Outcome(child.returncode, out, err)
+
+    def ok(self, *arguments: object, **environ: str) -> Outcome:
+        """A command that must succeed."""
+        outcome = self.run(*arguments, **environ)
+        assert outcome.code == 0, f"{arguments}: exit {outcome.code}\n{outcome.out}\n{outcome.err}"
+        return outcome
+
+    def connection(self) -> http.client.HTTPConnection:
+        """A keep-alive connection to the balancer."""
+        return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=15)
+
+    def get(self, app: str, path: str = "/") -> tuple[int, str]:
+        """One request to an app."""
+        connection = self.connection()
+        try:
+            connection.request("GET", path, headers={"Host": f"{app}.localhost:{self.http_port}"})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def replicas(self, app: str) -> list[dict[str, Any]]:
+        """The rows of `ps`."""
+        rows: list[dict[str, Any]] = self.ok("ps", app, "-o", "json").json
+        return rows
+
+
+@pytest.fixture(scope="session")
+def bases(engine_host: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """imageforge/debian:bookworm and imageforge/python:3.11 in the run's engine; made by the command if absent."""
+    home = Path(tempfile.mkdtemp(prefix="ifg-base-", dir="/var/tmp"))
+    try:
+        Forge(home, engine_host).ok("base", "create", "python:3.11")
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def forge(engine_host: str, bases: None, docker_client: docker.DockerClient) -> Iterator[Forge]:
+    """A running imageforge, shared by the tests that leave it as they found it."""
+    yield from _forge(engine_host, docker_client)
+
+
+@pytest.fixture
+def own_forge(engine_host: str, bases: None, docker_client: docker.DockerClient) -> Iterator[Forge]:
+    """An imageforge for one test, which may break it."""
+    yield from _forge(engine_host, docker_client)
+
+
+def _forge(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Forge]:
+    home = Path(tempfile.mkdtemp(prefix="ifg-", dir="/var/tmp"))
+    made = Forge(home, engine_host)
+    try:
+        yield made
+    finally:
+        instance = made.instance if (home / "instance").exists() else None
+        outcome = made.run("down", "--purge", "--yes")
+        left = [] if instance is None else leftovers(docker_client, instance)
+        shutil.rmtree(home, ignore_errors=True)
+    assert outcome.code == 0, outcome.err
+    assert left == []
+
+
+def leftovers(client: docker.DockerClient, instance: str) -> list[str]:
+    """Whatever in the engine still carries an instance's label."""
+    wanted = {"label": f"io.imageforge.instance={instance}"}
+    return [
+        *(f"container {found.name}" for found in client.containers.list(all=True, filters=wanted)),
+        *(f"network {found.name}" for found in client.networks.list(filters=wanted)),
+        *(f"image {found.id} {found.tags}" for found in client.images.list(filters=wanted)),
+    ]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder for a test's own small application."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder

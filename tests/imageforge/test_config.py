@@ -1,0 +1,101 @@
+"""Settings and imageforge.toml: every wrong value is an error that names its place."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from imageforge.config import Home, Settings, load_repository, load_settings
+from imageforge.config.settings import REFERENCE
+from imageforge.errors import ConfigError, StackError
+
+
+def test_the_reference_file_names_every_option_with_its_default() -> None:
+    written = tomllib.loads(REFERENCE.read_text())
+    assert written == Settings().model_dump()
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("http_port = 9000\nregistry_port = 9001\n")
+    settings = load_settings(file, {"IMAGEFORGE_HTTP_PORT": "80", "IMAGEFORGE_HOME": "/x"})
+    assert (settings.http_port, settings.registry_port) == (80, 9001)
+    assert settings.url("a.localhost") == "http://a.localhost"
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "subject", "message"),
+    [
+        ("http_prot = 1", {}, "settings.toml: http_prot", "unknown key `http_prot`"),
+        ("http_port = 0", {}, "settings.toml: http_port", "greater than or equal to 1"),
+        ("http_port = ", {}, "settings.toml", "not TOML"),
+        ('http_address = "0.0.0.0"', {}, "http_address", "needs TLS and a token"),
+        ('engine_pool = "10.0.0.0/24"', {}, "engine_pool", "/20 or larger"),
+        ("", {"IMAGEFORGE_HTTP_PORT": "many"}, "environment variable IMAGEFORGE_HTTP_PORT", "valid integer"),
+    ],
+)
+def test_wrong_settings_name_their_place(
+    tmp_path: Path, text: str, environ: dict[str, str], subject: str, message: str
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, environ)
+    assert caught.value.code == "settings-invalid"
+    assert subject in caught.value.subject
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_misspelt_setting_gets_a_suggestion(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("htp_port = 1")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, {})
+    assert caught.value.hint == "did you mean `http_port`?"
+
+
+def test_an_absent_repository_file_is_an_empty_one(tmp_path: Path) -> None:
+    assert load_repository(tmp_path).app.replicas is None
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "path", "hint"),
+    [
+        ("[app]\nname = 'x'\nreplicsa = 3\n", 3, "app.replicsa", "did you mean `replicas`?"),
+        ("[build]\ndockerfile = 'D'\n\n[app]\nport = 'http'\n", 5, "app.port", "mend"),
+        ("[appp]\nname = 'x'\n", 1, "appp", "did you mean `app`?"),
+        ("[lint]\nfail_onn = 'error'\n", 2, "lint.fail_onn", "fail-on"),
+        ("[app]\nname = 'Shop!'\n", 2, "app.name", "mend"),
+        ("[app]\nhealth = 'healthz'\n", 2, "app.health", "mend"),
+    ],
+)
+def test_wrong_repository_files_name_line_and_key(tmp_path: Path, text: str, line: int, path: str, hint: str) -> None:
+    (tmp_path / "imageforge.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_repository(tmp_path)
+    assert caught.value.code == "config-invalid"
+    assert re.search(rf"imageforge\.toml:{line}: {re.escape(path)}$", caught.value.subject)
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_home_is_private_and_keeps_its_name(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    assert not home.exists
+    home.prepare()
+    name = home.instance
+    home.prepare()
+    assert home.instance == name
+    assert re.fullmatch(r"[0-9a-f]{8}", name)
+    assert home.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_home_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
+    home = Home(tmp_path / ("x" * 100))
+    with pytest.raises(StackError) as caught:
+        home.prepare()
+    assert caught.value.code == "home-path-too-long"
+    assert not home.path.exists()

@@ -1,0 +1,84 @@
+"""The plan: flags over the repository's file over defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from builders import SquashMode
+from imageforge.config import RepositoryConfig
+from imageforge.errors import UsageError
+from imageforge.pipeline.manifests import Workload, generate, renumber
+from imageforge.pipeline.plan import Request, plan
+
+
+def config(**sections: object) -> RepositoryConfig:
+    return RepositoryConfig.model_validate(sections)
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    said = config(
+        app={"name": "shop", "port": 3000, "replicas": 2}, build={"squash": "all", "args": {"A": "1", "B": "1"}}
+    )
+    made = plan(Request(path=tmp_path, port=4000, build_args={"B": "2"}), said)
+    assert (made.app, made.port, made.replicas, made.replicas_from) == ("shop", 4000, 2, "imageforge.toml")
+    assert made.squash is SquashMode.ALL
+    assert made.build_args == {"A": "1", "B": "2"}
+    assert plan(Request(path=tmp_path), config(app={"name": "x"})).squash is SquashMode.AUTO
+
+
+@pytest.mark.parametrize(("folder", "name"), [("01-Hello_HTTP", "hello-http"), ("shop", "shop"), ("My.App-", "my-app")])
+def test_an_app_is_named_after_its_folder(tmp_path: Path, folder: str, name: str) -> None:
+    assert plan(Request(path=tmp_path / folder), config()).app == name
+
+
+@pytest.mark.parametrize("name", ["", "Shop", "9lives", "a" * 41, "-a"])
+def test_a_name_that_cannot_be_one_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        plan(Request(path=tmp_path / "123", name=name), config())
+    assert caught.value.code == "invalid-app-name"
+
+
+def test_a_deploy_needs_the_push(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        plan(Request(path=tmp_path, push=False, deploy=True, name="a"), config())
+    assert caught.value.code == "deploy-needs-push"
+
+
+def workload(**changes: object) -> Workload:
+    values: dict[str, object] = {
+        "app": "shop",
+        "release": 4,
+        "reference": "127.0.0.1:1/shop@sha256:0",
+        "port": 8080,
+        "replicas": 3,
+        "host": "shop.localhost",
+        "deadline": 120,
+        "health": "/healthz",
+        "environment": {"MODE": "yes"},
+        "numeric_user": True,
+    }
+    return Workload(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_manifests_are_kubernetes_own() -> None:
+    deployment, service = yaml.safe_load_all(generate(workload()))
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert deployment["spec"]["replicas"] == 3
+    assert {"name": "PORT", "value": "8080"} in container["env"]
+    assert {"name": "MODE", "value": "yes"} in container["env"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False, "runAsNonRoot": True}
+    assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_without_a_health_path_the_port_is_probed() -> None:
+    deployment, _ = yaml.safe_load_all(generate(workload(health=None)))
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["tcpSocket"] == {"port": "http"}
+
+
+def test_a_rollback_differs_in_its_number_only() -> None:
+    again = renumber(generate(workload()), 9)
+    assert again.replace("imageforge.io/release: '9'", "imageforge.io/release: '4'") == generate(workload())

@@ -1,0 +1,118 @@
+"""The store: what is written is read, and a newer schema is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from imageforge.errors import StackError
+from imageforge.store import Apps, Builds, BuildStatus, Database, Release, Releases, ReleaseStatus
+
+
+def release(number: int, **changes: object) -> Release:
+    values: dict[str, object] = {
+        "app": "shop",
+        "number": number,
+        "build_id": None,
+        "reference": f"127.0.0.1:1/shop@sha256:{number:064d}",
+        "image_id": "sha256:0",
+        "manifests": "kind: Deployment",
+        "status": ReleaseStatus.PENDING,
+        "created_at": time.time(),
+    }
+    return Release(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_a_build_is_its_events_in_order(tmp_path: Path) -> None:
+    with Database.at(tmp_path / "s.sqlite") as database:
+        builds = Builds(database)
+        build_id = builds.start(app="shop", source=".")
+        rows = [
+            {"number": n, "at": 1.0, "stage": "lint", "kind": "line", "text": str(n), "data": {"n": n}}
+            for n in (1, 2, 3)
+        ]
+        builds.append(build_id, rows[:2])
+        builds.append(build_id, rows[2:])
+        assert [row["text"] for row in builds.events(build_id, after=1)] == ["2", "3"]
+        builds.finish(build_id, BuildStatus.FAILED, error={"code": "x"})
+        found = builds.find(build_id)
+        assert found is not None
+        assert (found.status, found.error) == (BuildStatus.FAILED, {"code": "x"})
+
+
+def test_old_builds_are_forgotten_with_their_events_and_ids_never_return(tmp_path: Path) -> None:
+    with Database.at(tmp_path / "s.sqlite") as database:
+        builds = Builds(database)
+        for _ in range(5):
+            build_id = builds.start(app="shop", source=".")
+            builds.append(build_id, [{"number": 1, "at": 1.0, "stage": "s", "kind": "line", "text": "", "data": {}}])
+            builds.finish(build_id, BuildStatus.SUCCEEDED)
+        running = builds.start(app="shop", source=".")
+        builds.forget_beyond(2)
+        assert [build.id for build in builds.latest()] == [running, 5]
+        assert builds.events(1) == ()
+        assert builds.start(app="shop", source=".") == running + 1
+
+
+def test_one_release_is_live_and_the_one_before_superseded(tmp_path: Path) -> None:
+    with Database.at(tmp_path / "s.sqlite") as database:
+        Apps(database).ensure("shop")
+        releases = Releases(database)
+        for number in (1, 2, 3):
+            assert releases.next_number("shop") == number
+            releases.add(release(number))
+        releases.finish("shop", 1, ReleaseStatus.LIVE, {"port": 1})
+        releases.finish("shop", 2, ReleaseStatus.FAILED, None)
+        releases.finish("shop", 3, ReleaseStatus.LIVE, None)
+        assert [(r.number, r.status.value) for r in releases.of("shop")] == [
+            (3, "live"),
+            (2, "failed"),
+            (1, "superseded"),
+        ]
+        live = releases.live("shop")
+        assert live is not None
+        assert live.number == 3
+
+
+def test_forgetting_releases_spares_the_live_one(tmp_path: Path) -> None:
+    with Database.at(tmp_path / "s.sqlite") as database:
+        Apps(database).ensure("shop")
+        releases = Releases(database)
+        for number in range(1, 7):
+            releases.add(release(number))
+        releases.finish("shop", 1, ReleaseStatus.LIVE, None)
+        releases.forget_beyond("shop", 2)
+        assert [r.number for r in releases.of("shop")] == [6, 5, 1]
+
+
+def test_deleting_an_app_deletes_its_releases(tmp_path: Path) -> None:
+    with Database.at(tmp_path / "s.sqlite") as database:
+        Apps(database).ensure("shop")
+        Releases(database).add(release(1))
+        Apps(database).delete("shop")
+        assert Releases(database).of("shop") == ()
+        assert Releases(database).next_number("shop") == 1
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    Database.at(file).close()
+    connection = sqlite3.connect(file)
+    connection.execute("UPDATE schema_version SET version = 99")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StackError) as caught:
+        Database.at(file)
+    assert caught.value.code == "store-too-new"
+
+
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    file.write_bytes(b"not a database" * 100)
+    with pytest.raises(StackError) as caught:
+        Database.at(file)
+    assert caught.value.code == "store-failed"
+    assert str(file) in caught.value.subject

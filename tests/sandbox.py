@@ -1,0 +1,143 @@
+"""Run the tests with an engine: ``python -m tests.sandbox [PYTEST ARGUMENTS]``.
+
+Where DOCKER_HOST names an engine, or one answers on the system socket, pytest runs as it is. Elsewhere, as root, a
+network namespace is made with a way out to the package mirrors, and in it a private dockerd, the daemons under test and
+pytest itself: whatever ports and firewall rules they make are theirs alone. All of it is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from imageforge.config import Home, Settings
+from imageforge.stack import private_engine, probes
+
+SUBNET = "10.212.77"
+"""The two addresses between the namespace and the host; the private engines inside take theirs from elsewhere."""
+INSIDE = "IMAGEFORGE_TEST_INSIDE"
+START_SECONDS = 60
+NO_TESTS_COLLECTED = 5
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Gives pytest's exit code; 4 where no engine can be had."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if os.environ.get(INSIDE):
+        return _with_engine(arguments)
+    if _engine_answers():
+        return _pytest(arguments, dict(os.environ))
+    reason = private_engine.unavailable()
+    if reason:
+        sys.stderr.write(f"tests: no engine answers, and a private one cannot be started: {reason}\n")
+        return 4
+    with _namespace() as name:
+        command = ["nsenter", f"--net=/run/netns/{name}", sys.executable, "-m", "tests.sandbox", *arguments]
+        return _wait(subprocess.Popen(command, env={**os.environ, INSIDE: name}))
+
+
+def _with_engine(arguments: Sequence[str]) -> int:
+    folder = Path(tempfile.mkdtemp(prefix="ifg-test-", dir="/var/tmp"))
+    home = Home(folder)
+    try:
+        home.prepare()
+        private_engine.prepare(home, Settings(engine_pool="10.213.0.0/16"))
+        with (folder / "engine.log").open("wb") as log:
+            engine = subprocess.Popen(private_engine.argv(home), stdout=log, stderr=log, start_new_session=True)
+        try:
+            _wait_ready(home, engine, folder / "engine.log")
+            return _pytest(arguments, {**os.environ, "DOCKER_HOST": f"unix://{home.engine_socket}"})
+        finally:
+            engine.terminate()
+            engine.wait(30)
+    finally:
+        private_engine.clean(home)
+        shutil.rmtree(folder)
+
+
+def _wait_ready(home: Home, engine: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while probes.engine_ok(home.engine_socket):
+        if engine.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"tests: the private engine did not start:\n{log.read_text()[-2000:]}")
+        time.sleep(0.05)
+
+
+def _pytest(arguments: Sequence[str], environ: dict[str, str]) -> int:
+    code = _wait(subprocess.Popen([sys.executable, "-m", "pytest", *arguments], env=environ))
+    return 1 if code == NO_TESTS_COLLECTED else code
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Wait for a child; what interrupts us interrupts it, and it may clean up."""
+    try:
+        return child.wait()
+    except BaseException:
+        child.send_signal(signal.SIGINT)
+        child.wait(120)
+        raise
+
+
+@contextlib.contextmanager
+def _namespace() -> Iterator[str]:
+    """A network namespace that reaches the outside through this host, and nothing reaches it."""
+    name = f"ifg{secrets.token_hex(3)}"
+    outer, inner = f"{name}o", f"{name}i"
+    forward = Path("/proc/sys/net/ipv4/ip_forward")
+    before = forward.read_text()
+    source = f"{SUBNET}.0/30"
+    rules = [
+        ["-t", "nat", "POSTROUTING", "-s", source, "!", "-o", outer, "-j", "MASQUERADE"],
+        ["-t", "filter", "FORWARD", "-i", outer, "-j", "ACCEPT"],
+        ["-t", "filter", "FORWARD", "-o", outer, "-j", "ACCEPT"],
+    ]
+    try:
+        _do("ip", "netns", "add", name)
+        _do("ip", "link", "add", outer, "type", "veth", "peer", "name", inner)
+        _do("ip", "link", "set", inner, "netns", name)
+        _do("ip", "address", "add", f"{SUBNET}.1/30", "dev", outer)
+        _do("ip", "link", "set", outer, "mtu", str(private_engine.mtu()), "up")
+        inside = ("nsenter", f"--net=/run/netns/{name}")
+        _do(*inside, "ip", "link", "set", "lo", "up")
+        _do(*inside, "ip", "address", "add", f"{SUBNET}.2/30", "dev", inner)
+        _do(*inside, "ip", "link", "set", inner, "mtu", str(private_engine.mtu()), "up")
+        _do(*inside, "ip", "route", "add", "default", "via", f"{SUBNET}.1")
+        for rule in rules:
+            _do("iptables", "-w", rule[0], rule[1], "-I", *rule[2:])
+        forward.write_text("1")
+        yield name
+    finally:
+        for rule in rules:
+            _do("iptables", "-w", rule[0], rule[1], "-D", *rule[2:], check=False)
+        _do("ip", "link", "delete", outer, check=False)
+        _do("ip", "netns", "delete", name, check=False)
+        forward.write_text(before)
+
+
+def _engine_answers() -> bool:
+    if os.environ.get("DOCKER_HOST"):
+        return True
+    return probes.engine_ok(Path("/var/run/docker.sock")) is None
+
+
+def _do(*command: str, check: bool = True) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise SystemExit(f"tests: `{' '.join(command)}` failed: {done.stderr.strip()}")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
