@@ -3,10 +3,13 @@
 The face of the package; callers import from here only.
 """
 
+from linters.catalog import rules
 from linters.check import check
 from linters.errors import DockerfileError, LintError, ToolError
-from linters.features import FrontendFeature, frontend_features
+from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
+from linters.hadolint import hadolint_version
 from linters.model import Finding, LintReport, Principle, Severity
+from linters.rule import Rule
 
 __all__ = [
     "DockerfileError",
@@ -15,8 +18,13 @@ __all__ = [
     "LintError",
     "LintReport",
     "Principle",
+    "Rule",
     "Severity",
+    "SyntaxDirective",
     "ToolError",
     "check",
     "frontend_features",
+    "hadolint_version",
+    "rules",
+    "syntax_directive",
 ]

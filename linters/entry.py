@@ -1,0 +1,70 @@
+"""What a container of the target starts: ENTRYPOINT and CMD in effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from linters.scripts import Script, scripts_of
+from linters.stages import Plan, Step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """The instructions in effect; either may be missing, which leaves it to the base image."""
+
+    entrypoint: Step | None
+    command: Step | None
+
+    @property
+    def main(self) -> Step | None:
+        """The instruction that names the program: ENTRYPOINT, else CMD."""
+        return self.entrypoint or self.command
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The instructions that have a say. An ENTRYPOINT in shell form leaves CMD without one."""
+        if self.entrypoint is not None and self.entrypoint.instruction.exec_form is None:
+            return (self.entrypoint,)
+        return tuple(step for step in (self.entrypoint, self.command) if step is not None)
+
+    @property
+    def argv(self) -> tuple[str, ...] | None:
+        """The command line where it is in exec form throughout, variables not replaced, as Docker leaves them."""
+        parts: list[str] = []
+        for step in self.steps:
+            if step.instruction.exec_form is None:
+                return None
+            parts += step.instruction.exec_form
+        return tuple(parts)
+
+    def scripts(self) -> tuple[Script, ...]:
+        """The shell scripts that a container starts with."""
+        return tuple(script for step in self.steps for script in scripts_of(step))
+
+    def origin(self, index: int) -> tuple[Step, int]:
+        """The step that holds word `index` of `argv`, and the word's index there."""
+        for step in self.steps:
+            size = len(step.instruction.exec_form or ())
+            if index < size:
+                return step, index
+            index -= size
+        raise IndexError(index)
+
+
+def entry_of(plan: Plan) -> Entry:
+    """The entry of the plan's target. An ENTRYPOINT resets the CMD that its stage inherited, as Docker does."""
+    entrypoint: Step | None = None
+    command: Step | None = None
+    for stage in plan.chain:
+        own_command = False
+        for step in stage.steps:
+            if step.instruction.keyword == "CMD":
+                command, own_command = step, True
+            elif step.instruction.keyword == "ENTRYPOINT":
+                entrypoint = step
+                command = command if own_command else None
+    if entrypoint is not None and not entrypoint.instruction.arguments.strip("[] \t"):
+        entrypoint = None
+    if command is not None and not command.instruction.arguments.strip("[] \t"):
+        command = None
+    return Entry(entrypoint=entrypoint, command=command)

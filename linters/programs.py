@@ -1,0 +1,85 @@
+"""Which program a command line runs in the end, behind the wrappers that only prepare the way for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
+# Wrappers that end in exec: name -> how many arguments of their own stand before the command.
+_WRAPPERS = {
+    "exec": 0,
+    "command": 0,
+    "env": 0,
+    "nice": 0,
+    "nohup": 0,
+    "sudo": 0,
+    "stdbuf": 0,
+    "tini": 0,
+    "tini-static": 0,
+    "dumb-init": 0,
+    "docker-init": 0,
+    "catatonit": 0,
+    "setpriv": 0,
+    "gosu": 1,
+    "su-exec": 1,
+    "chpst": 0,
+    "s6-setuidgid": 1,
+    "timeout": 1,
+}
+_TWO_WORD_WRAPPERS = frozenset(
+    {("bundle", "exec"), ("poetry", "run"), ("pipenv", "run"), ("uv", "run"), ("pdm", "run"), ("npm", "exec")}
+)
+# Options of wrappers that take the next word as their value.
+_VALUED = frozenset({"-u", "-g", "-n", "-s", "-k", "-e", "-C", "--user", "--group", "--signal"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+DROPPERS = frozenset({"gosu", "su-exec", "setpriv", "runuser", "chpst", "s6-setuidgid", "setuser"})
+
+
+def name_of(word: str) -> str:
+    """The program's name without its folder."""
+    return PurePosixPath(word).name
+
+
+def unwrap(argv: Sequence[str]) -> tuple[str, ...]:
+    """`argv` without the wrappers in front: `tini -- gosu app gunicorn x` gives `gunicorn x`."""
+    rest = list(argv)
+    while rest:
+        name = name_of(rest[0])
+        if tuple(rest[:2]) in _TWO_WORD_WRAPPERS:
+            rest = rest[2:]
+        elif name in _WRAPPERS:
+            rest = _skip_options(rest[1:])[_WRAPPERS[name] :]
+        else:
+            break
+    return tuple(rest)
+
+
+def _skip_options(rest: list[str]) -> list[str]:
+    position = 0
+    while position < len(rest):
+        word = rest[position]
+        if word == "--":
+            return rest[position + 1 :]
+        if _ASSIGNMENT.match(word):
+            position += 1
+        elif word.startswith("-"):
+            position += 2 if word in _VALUED else 1
+        else:
+            break
+    return rest[position:]
+
+
+def shell_script(argv: Sequence[str]) -> int | None:
+    """The index in `argv` of the script that a shell is given by `-c`, wrappers allowed; None where there is none."""
+    inner = unwrap(argv)
+    if not inner or name_of(inner[0]) not in SHELLS:
+        return None
+    base = len(argv) - len(inner)
+    for index, word in enumerate(inner[1:], start=1):
+        if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
+            return base + index + 1 if index + 1 < len(inner) else None
+        if not word.startswith("-") and word not in ("pipefail", "errexit"):
+            return None
+    return None

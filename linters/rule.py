@@ -1,0 +1,73 @@
+"""What a rule is: its facts, its check, and the page that argues for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from linters.dockerfile import Dockerfile, Span
+from linters.entry import Entry, entry_of
+from linters.model import Principle, Severity
+from linters.scripts import Script, scripts_of
+from linters.stages import Plan, Step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """What a check found at one place. `severity` overrides the rule's; `secrets` are texts that nobody may print."""
+
+    span: Span
+    message: str
+    fix: str | None = None
+    severity: Severity | None = None
+    secrets: tuple[str, ...] = ()
+
+
+class Subject:
+    """A file under check: its text, its stages for one target, what it starts."""
+
+    def __init__(self, dockerfile: Dockerfile, plan: Plan, *, context: Path | None = None) -> None:
+        self.dockerfile = dockerfile
+        self.plan = plan
+        self.context = context
+        self._scripts: dict[int, tuple[Script, ...]] = {}
+
+    @cached_property
+    def entry(self) -> Entry:
+        """ENTRYPOINT and CMD in effect."""
+        return entry_of(self.plan)
+
+    def scripts(self, step: Step) -> tuple[Script, ...]:
+        """The shell scripts of one step, parsed once."""
+        known = self._scripts.get(id(step))
+        if known is None:
+            known = self._scripts[id(step)] = scripts_of(step)
+        return known
+
+    def run_scripts(self) -> Iterable[Script]:
+        """The scripts of the chain's RUN instructions."""
+        for step in self.plan.steps("RUN"):
+            yield from self.scripts(step)
+
+
+Check = Callable[[Subject], Iterable[Hit]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """One rule. `covers` names the hadolint codes that say the same and give way where this rule speaks."""
+
+    id: str
+    severity: Severity
+    principle: Principle
+    title: str
+    check: Check = field(repr=False)
+    covers: frozenset[str] = frozenset()
+
+    @property
+    def page(self) -> str:
+        """The page in Markdown: why, a bad and a good example, the fix."""
+        return (resources.files("linters.rules") / f"{self.id.lower()}.md").read_text(encoding="utf-8")

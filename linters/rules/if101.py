@@ -1,0 +1,64 @@
+"""IF101: the container's program is a process supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from linters.model import Principle, Severity
+from linters.programs import name_of, unwrap
+from linters.rule import Hit, Rule, Subject
+
+_SUPERVISORS = frozenset(
+    {
+        "supervisord",
+        "s6-svscan",
+        "runsvdir",
+        "runsvdir-start",
+        "my_init",
+        "circusd",
+        "foreman",
+        "honcho",
+        "goreman",
+        "overmind",
+        "hivemind",
+        "monit",
+        "systemd",
+    }
+)
+# By path, because `init` alone may be anybody's own program; /init is where s6-overlay puts its own.
+_INITS = frozenset({"/init", "/sbin/init", "/usr/sbin/init", "/bin/systemd", "/etc/runit/2"})
+_FIX = "build one image, or one target, for each service and let CMD start that service alone"
+
+
+def _check(subject: Subject) -> Iterator[Hit]:
+    entry = subject.entry
+    argv = entry.argv
+    if argv:
+        inner = unwrap(argv)
+        if inner and _supervises(inner[0]):
+            step, index = entry.origin(len(argv) - len(inner))
+            word = step.instruction.words[index]
+            yield Hit(span=step.instruction.span(word.start, word.end), message=_message(inner[0]), fix=_FIX)
+    for script in entry.scripts():
+        for command in script.commands:
+            inner = unwrap(command.argv)
+            if inner and _supervises(inner[0]):
+                found = command.words[len(command.words) - len(inner)]
+                yield Hit(span=script.span(found.start, found.end), message=_message(inner[0]), fix=_FIX)
+
+
+def _supervises(program: str) -> bool:
+    return program in _INITS or name_of(program) in _SUPERVISORS
+
+
+def _message(program: str) -> str:
+    return f"the container starts {program}, a supervisor of several processes, expected one process"
+
+
+RULE = Rule(
+    id="IF101",
+    severity=Severity.ERROR,
+    principle=Principle.ONE_PROCESS,
+    title="A container starts its program, not a supervisor",
+    check=_check,
+)

@@ -1,0 +1,69 @@
+"""IF107: an exec form that was meant for a shell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from linters.model import Principle, Severity
+from linters.programs import name_of, unwrap
+from linters.rule import Hit, Rule, Subject
+from linters.stages import Step
+
+_OPERATORS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1", "&>"})
+# Programs that take operators as words of their own.
+_TAKERS = frozenset({"find", "expr", "test", "[", "awk", "jq", "sh", "bash", "dash", "ash", "zsh"})
+
+
+def _check(subject: Subject) -> Iterator[Hit]:
+    entry = subject.entry
+    for step in entry.steps:
+        argv = step.instruction.exec_form
+        if not argv:
+            continue
+        program = unwrap(argv)[:1]
+        if not program or name_of(program[0]) not in _TAKERS:
+            yield from _operators(step, argv)
+        if step is entry.main and " " in argv[0].strip() and not _is_path(subject, argv[0]):
+            yield _one_word(step, argv)
+
+
+def _operators(step: Step, argv: tuple[str, ...]) -> Iterator[Hit]:
+    for index, text in enumerate(argv[1:], start=1):
+        if text in _OPERATORS:
+            word = step.instruction.words[index]
+            yield Hit(
+                span=step.instruction.span(word.start, word.end),
+                message=f"the exec form has no shell, and `{text}` is handed to {argv[0]} as a word",
+                fix=f'write {step.instruction.keyword} ["sh", "-c", "…"] with the whole line in one string',
+            )
+            return
+
+
+def _one_word(step: Step, argv: tuple[str, ...]) -> Hit:
+    word = step.instruction.words[0]
+    split = json.dumps([*argv[0].split(), *argv[1:]], ensure_ascii=False)
+    return Hit(
+        span=step.instruction.span(word.start, word.end),
+        message=f"the exec form looks for a program named `{argv[0]}`, blanks included",
+        fix=f"write {step.instruction.keyword} {split}",
+    )
+
+
+def _is_path(subject: Subject, text: str) -> bool:
+    """Whether a path with blanks is meant: another instruction makes or names it."""
+    folder = text.rpartition("/")[0]
+    return bool(folder) and any(
+        " " in folder and folder in step.instruction.logical.text
+        for step in subject.plan.steps("COPY", "ADD", "RUN", "WORKDIR", "ENV")
+    )
+
+
+RULE = Rule(
+    id="IF107",
+    severity=Severity.ERROR,
+    principle=Principle.ONE_PROCESS,
+    title="An exec form holds one program and its words",
+    check=_check,
+    covers=frozenset({"DL3025"}),
+)

@@ -1,0 +1,49 @@
+"""IF201: an image is named without a tag, or by the tag that moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from linters.model import Principle, Severity
+from linters.rule import Hit, Rule, Subject
+from linters.stages import Source
+
+
+def _check(subject: Subject) -> Iterator[Hit]:
+    for source in subject.plan.sources():
+        hit = _judge(source)
+        if hit is not None:
+            yield hit
+
+
+def _judge(source: Source) -> Hit | None:
+    span = source.instruction.span(source.start, source.end)
+    reference = source.reference
+    if reference is None or reference.endswith((":", "@")) or not reference.strip(":@"):
+        return Hit(
+            span=span,
+            message="which image this names cannot be told from the file",
+            fix="give the ARG a default with a tag, such as ARG BASE_IMAGE=debian:bookworm",
+            severity=Severity.INFO,
+        )
+    if reference.lower() == "scratch" or "@" in reference:
+        return None
+    name, _, tag = reference.rpartition("/")[2].partition(":")
+    if not tag:
+        what = f"{reference} has no tag, and so means whatever `latest` is today"
+    elif tag == "latest":
+        what = f"{reference} means something else after the next push to it"
+    else:
+        return None
+    fix = f"name the version you build on, such as {name}:<version>, best with its digest"
+    return Hit(span=span, message=f"{what}, expected a version", fix=fix)
+
+
+RULE = Rule(
+    id="IF201",
+    severity=Severity.ERROR,
+    principle=Principle.IMMUTABLE,
+    title="A base image is named by version or digest",
+    check=_check,
+    covers=frozenset({"DL3006", "DL3007"}),
+)

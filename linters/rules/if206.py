@@ -1,0 +1,67 @@
+"""IF206: the container installs or downloads its program when it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from linters.model import Principle, Severity
+from linters.packages import Verb, call_of
+from linters.programs import SHELLS, name_of, unwrap
+from linters.rule import Hit, Rule, Subject
+from linters.shell import Command, ShellWord
+
+_FIX = "do it in a RUN of the build, and let the container start what is there"
+
+
+def _check(subject: Subject) -> Iterator[Hit]:
+    entry = subject.entry
+    for script in entry.scripts():
+        previous: Command | None = None
+        for command in script.commands:
+            what = _what(command) or (_piped(previous, command) if previous else None)
+            if what:
+                yield Hit(span=script.span_of(command), message=_message(what), fix=_FIX)
+            previous = command
+    argv = entry.argv
+    if argv:
+        what = _what(_as_command(argv))
+        if what:
+            step, index = entry.origin(len(argv) - len(unwrap(argv)))
+            word = step.instruction.words[index]
+            yield Hit(span=step.instruction.span(word.start, word.end), message=_message(what), fix=_FIX)
+
+
+def _as_command(argv: tuple[str, ...]) -> Command:
+    return Command(words=tuple(ShellWord(text=text, start=0, end=0) for text in argv))
+
+
+def _what(command: Command) -> str | None:
+    call = call_of(command)
+    if call is not None and call.verb in (Verb.INSTALL, Verb.UPGRADE):
+        return f"{call.manager} {call.verb}"
+    argv = unwrap(command.argv)
+    if len(argv) > 1 and name_of(argv[0]) == "git" and argv[1] in ("clone", "pull"):
+        return f"git {argv[1]}"
+    return None
+
+
+def _piped(previous: Command, command: Command) -> str | None:
+    if previous.after not in ("|", "|&"):
+        return None
+    source, sink = unwrap(previous.argv), unwrap(command.argv)
+    if source and sink and name_of(source[0]) in ("curl", "wget") and name_of(sink[0]) in SHELLS:
+        return f"{name_of(source[0])} | {name_of(sink[0])}"
+    return None
+
+
+def _message(what: str) -> str:
+    return f"the container runs `{what}` when it starts, so what runs is not what was built"
+
+
+RULE = Rule(
+    id="IF206",
+    severity=Severity.ERROR,
+    principle=Principle.IMMUTABLE,
+    title="Nothing is installed when a container starts",
+    check=_check,
+)

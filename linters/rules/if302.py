@@ -1,0 +1,112 @@
+"""IF302: compilers and headers stay in the image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from linters.model import Principle, Severity
+from linters.packages import Call, Verb, bare_name, calls
+from linters.rule import Hit, Rule, Subject
+from linters.scripts import Script
+
+_TOOLS = frozenset(
+    {
+        "autoconf",
+        "automake",
+        "bison",
+        "build-base",
+        "build-essential",
+        "cargo",
+        "clang",
+        "cmake",
+        "flex",
+        "g++",
+        "gcc",
+        "gcc-c++",
+        "go",
+        "golang",
+        "golang-go",
+        "gradle",
+        "libtool",
+        "make",
+        "maven",
+        "meson",
+        "ninja-build",
+        "pkg-config",
+        "pkgconf",
+        "rust",
+        "rustc",
+    }
+)
+_HEADERS = re.compile(r".+-(?:dev|devel|headers)$")
+_BUILDERS = re.compile(
+    r"(?:^|/)(?:buildpack-deps|golang|rust|gcc|maven|gradle|haskell|swift|emscripten)(?:[:@]|$)|[-:]dev(?:el)?(?:[-@]|$)"
+)
+_WORKSHOP = re.compile(r"(?:^|[-_.])(?:dev|devel|development|devcontainer|test|tests|ci|build|builder|lint)(?:$|[-_.])")
+_MANAGERS = frozenset({"apt", "apk", "dnf", "zypper"})
+
+
+def _check(subject: Subject) -> Iterator[Hit]:
+    target = subject.plan.target
+    if _WORKSHOP.search(target.name or "") or _BUILDERS.search(subject.plan.base_image or ""):
+        return
+    for script in subject.run_scripts():
+        for call in calls(script):
+            tools = _tools(call)
+            if tools and not _purged(script, call, tools):
+                named = ", ".join(tools[:4]) + (" …" if len(tools) > 4 else "")
+                yield Hit(
+                    span=script.span_of(call.command),
+                    message=f"build tools stay in the image: {named}",
+                    fix="install them in a build stage, and COPY --from it what was built",
+                )
+
+
+def _tools(call: Call) -> list[str]:
+    if call.verb is not Verb.INSTALL or call.manager not in _MANAGERS:
+        return []
+    names = [bare_name(package) for package in call.packages]
+    return [name for name in names if name in _TOOLS or _HEADERS.match(name)]
+
+
+def _purged(script: Script, call: Call, tools: list[str]) -> bool:
+    """Whether a later command of the same RUN takes the tools out again."""
+    for later in calls(script):
+        if later.verb is not Verb.REMOVE or later.command.start < call.command.start:
+            continue
+        if later.manager == call.manager and _covers(later, call, tools):
+            return True
+    return False
+
+
+def _covers(later: Call, call: Call, tools: list[str]) -> bool:
+    if any(package.startswith("$") for package in later.packages):
+        return True
+    words = later.command.argv
+    if "autoremove" in words or "--auto-remove" in words or "autopurge" in words:
+        return True
+    group = _group(call)
+    if group is not None and group in later.packages:
+        return True
+    return set(tools) <= {bare_name(package) for package in later.packages}
+
+
+def _group(call: Call) -> str | None:
+    """The name of apk's virtual package."""
+    words = call.command.argv
+    for index, word in enumerate(words):
+        if word in ("-t", "--virtual") and index + 1 < len(words):
+            return words[index + 1]
+        if word.startswith("--virtual="):
+            return word.partition("=")[2]
+    return None
+
+
+RULE = Rule(
+    id="IF302",
+    severity=Severity.WARNING,
+    principle=Principle.LIGHTWEIGHT,
+    title="Build tools stay in a build stage",
+    check=_check,
+)

@@ -1,0 +1,94 @@
+"""IF305: a file is copied in one layer and removed in a later one, which removes nothing."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterator
+
+from linters.model import Principle, Severity
+from linters.programs import name_of, unwrap
+from linters.rule import Hit, Rule, Subject
+from linters.scripts import Script
+from linters.shell import Command
+from linters.stages import Step
+
+_ARCHIVE = re.compile(r"\.(?:tar|tgz|tbz2?|txz|tar\.(?:gz|bz2|xz|zst))$")
+
+
+def _check(subject: Subject) -> Iterator[Hit]:
+    copied: dict[str, Step] = {}
+    for step in subject.plan.steps("COPY", "ADD", "RUN"):
+        if step.instruction.keyword == "RUN":
+            for script in subject.scripts(step):
+                yield from _removed(script, copied)
+        else:
+            for path in _destinations(step):
+                copied[path] = step
+
+
+def _destinations(step: Step) -> list[str]:
+    """The files that a COPY or ADD makes, where their names can be told."""
+    instruction = step.instruction
+    words = instruction.exec_form or tuple(word.text for word in instruction.words)
+    sources, destination = words[:-1], step.path(words[-1])
+    if destination is None or instruction.heredocs:
+        return []
+    folder = words[-1].endswith(("/", "/.")) or words[-1] in (".", "..") or len(sources) > 1
+    found = []
+    for raw in sources:
+        source = step.expand(raw)
+        if source is None or any(char in source for char in "*?[") or source.rstrip("/") in ("", ".", ".."):
+            continue
+        if instruction.keyword == "ADD" and _ARCHIVE.search(source) and "://" not in source:
+            continue
+        name = posixpath.basename(source.rstrip("/"))
+        found.append(posixpath.normpath(posixpath.join(destination, name) if folder else destination))
+        if not folder and "." in name:
+            # The destination may be a folder that is there already; the file then lies inside it.
+            found.append(posixpath.normpath(posixpath.join(destination, name)))
+    return found
+
+
+def _removed(script: Script, copied: dict[str, Step]) -> Iterator[Hit]:
+    folder = script.step.workdir
+    for command in script.commands:
+        argv = unwrap(command.argv)
+        if not argv:
+            continue
+        if name_of(argv[0]) == "cd":
+            folder = posixpath.join(folder, argv[1]) if len(argv) > 1 else "?"
+        elif name_of(argv[0]) in ("rm", "unlink"):
+            path = _first_hit(argv[1:], folder, copied)
+            if path is not None:
+                yield _hit(script, command, path, copied.pop(path))
+
+
+def _first_hit(words: tuple[str, ...], folder: str, copied: dict[str, Step]) -> str | None:
+    for word in words:
+        if word.startswith("-") or "$" in word:
+            continue
+        pattern = posixpath.normpath(posixpath.join(folder, word))
+        for path in copied:
+            if fnmatch.fnmatchcase(path, pattern) and path.count("/") == pattern.count("/"):
+                return path
+    return None
+
+
+def _hit(script: Script, command: Command, path: str, step: Step) -> Hit:
+    line = step.instruction.line
+    return Hit(
+        span=script.span_of(command),
+        message=f"{path.removeprefix('?/')} stays in the layer of line {line}, and removing it here saves nothing",
+        fix="RUN --mount=type=bind,source=…,target=… lends a file to one RUN; or use it in a build stage",
+    )
+
+
+RULE = Rule(
+    id="IF305",
+    severity=Severity.WARNING,
+    principle=Principle.LIGHTWEIGHT,
+    title="A copied file is not removed in a later layer",
+    check=_check,
+)

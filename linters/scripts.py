@@ -1,0 +1,113 @@
+"""The shell scripts of an instruction: its shell form, the script behind `sh -c`, or a heredoc's body."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from linters.dockerfile import Heredoc, Span
+from linters.programs import SHELLS, name_of, shell_script, unwrap
+from linters.shell import Command, commands
+from linters.stages import Step
+
+_SHEBANG = re.compile(r"#!\s*(\S+)(?:[ \t]+(\S+))?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Script:
+    """Shell text with the way back to the file. `shift` maps an offset; None where only the whole place is known."""
+
+    step: Step
+    text: str
+    commands: tuple[Command, ...]
+    place: Span
+    shift: int | None = None
+    body_line: int | None = None
+
+    def span(self, start: int, end: int) -> Span:
+        """The place of the script's characters `start` up to `end`."""
+        if self.body_line is not None:
+            line, column = self._in_body(start)
+            last_line, last_column = self._in_body(max(start, end - 1))
+            return Span(line=line, column=column, end_line=last_line, end_column=last_column + 1)
+        if self.shift is not None:
+            return self.step.instruction.span(start + self.shift, end + self.shift)
+        return self.place
+
+    def span_of(self, command: Command) -> Span:
+        """The place of one command."""
+        return self.span(command.start, command.end)
+
+    def _in_body(self, offset: int) -> tuple[int, int]:
+        before = self.text[:offset]
+        assert self.body_line is not None
+        return self.body_line + before.count("\n"), offset - (before.rfind("\n") + 1) + 1
+
+
+def scripts_of(step: Step) -> tuple[Script, ...]:
+    """The scripts of a RUN, CMD or ENTRYPOINT; none where the shell is not a POSIX one."""
+    instruction = step.instruction
+    if step.escape == "`" or name_of(step.shell[0]) not in SHELLS:
+        return ()
+    if instruction.exec_form is not None:
+        return _of_exec_form(step)
+    only_heredocs = instruction.heredocs and _without_heredocs(step).strip() == ""
+    if only_heredocs:
+        return tuple(_of_heredoc(step, one) for one in instruction.heredocs[:1] if _is_shell(one))
+    start = instruction.arguments_start
+    found = [
+        Script(
+            step=step,
+            text=instruction.arguments,
+            commands=commands(instruction.arguments),
+            place=instruction.span(start, start + len(instruction.arguments)),
+            shift=start,
+        )
+    ]
+    inner = unwrap(found[0].commands[0].argv) if found[0].commands else ()
+    if instruction.heredocs and inner and name_of(inner[0]) in SHELLS:
+        # `bash -ex <<EOF`: the body is the script; the line around it has nothing else to say.
+        found += [_of_heredoc(step, one) for one in instruction.heredocs if _is_shell(one)]
+    return tuple(found)
+
+
+def _of_exec_form(step: Step) -> tuple[Script, ...]:
+    argv = step.instruction.exec_form or ()
+    index = shell_script(argv)
+    if index is None:
+        return ()
+    word = step.instruction.words[index]
+    plain = "\\" not in word.text
+    return (
+        Script(
+            step=step,
+            text=argv[index],
+            commands=commands(argv[index]),
+            place=step.instruction.span(word.start, word.end),
+            shift=word.start + 1 if plain else None,
+        ),
+    )
+
+
+def _of_heredoc(step: Step, heredoc: Heredoc) -> Script:
+    place = Span(line=heredoc.body_line, column=1, end_line=heredoc.end_line, end_column=1)
+    return Script(
+        step=step, text=heredoc.body, commands=commands(heredoc.body), place=place, body_line=heredoc.body_line
+    )
+
+
+def _without_heredocs(step: Step) -> str:
+    instruction = step.instruction
+    text = instruction.logical.text[instruction.arguments_start :]
+    for heredoc in reversed(instruction.heredocs):
+        start = heredoc.start - instruction.arguments_start
+        text = text[:start] + text[heredoc.end - instruction.arguments_start :]
+    return text
+
+
+def _is_shell(heredoc: Heredoc) -> bool:
+    match = _SHEBANG.match(heredoc.body.lstrip())
+    if match is None:
+        return True
+    program = match.group(2) if name_of(match.group(1)) == "env" and match.group(2) else match.group(1)
+    return name_of(program) in SHELLS

@@ -1,0 +1,299 @@
+"""Stages, the target's chain through `FROM alias`, and what is known at each instruction.
+
+The effective chain is the target stage with its ancestors in the same file; only there do content and configuration
+matter. Reachable are, besides, the stages that COPY --from and RUN --mount=from take files from.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from linters.dockerfile import Dockerfile, Instruction
+from linters.errors import DockerfileError
+from linters.expand import Scope
+
+# Set by BuildKit or taken from the client, so never known here.
+PREDEFINED = frozenset(
+    name
+    for plain in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+    for name in (plain, plain.lower())
+) | frozenset(f"{side}{part}" for side in ("TARGET", "BUILD") for part in ("PLATFORM", "OS", "ARCH", "VARIANT"))
+DEFAULT_SHELL = ("/bin/sh", "-c")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """An instruction inside a stage with what holds just before it.
+
+    `workdir` is absolute; it begins with `?` where it hangs on the base image's own. `env` are the names that ENV has
+    set so far, which is the part of the scope that the image keeps.
+    """
+
+    instruction: Instruction
+    stage: int
+    scope: Scope
+    escape: str
+    shell: tuple[str, ...]
+    workdir: str
+    env: Mapping[str, str | None]
+
+    def expand(self, text: str) -> str | None:
+        """`text` with the variables of this place; None where it cannot be told."""
+        return self.scope.expand(text, escape=self.escape)
+
+    def path(self, text: str) -> str | None:
+        """`text` expanded and made absolute by the working directory; None where it cannot be told."""
+        expanded = self.expand(text)
+        return None if expanded is None else posixpath.join(self.workdir, expanded)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One stage. `base` is the expanded image or stage name, None if undetermined; `parent` that stage's index."""
+
+    index: int
+    name: str | None
+    start: Instruction
+    base: str | None
+    parent: int | None
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Where a reachable stage takes an image or files from. `reference` is None where it is undetermined."""
+
+    instruction: Instruction
+    start: int
+    end: int
+    reference: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The stages of a file as one build of it sees them."""
+
+    stages: tuple[Stage, ...]
+    chain: tuple[Stage, ...]
+    reachable: frozenset[int]
+
+    @property
+    def target(self) -> Stage:
+        """The stage that becomes the image."""
+        return self.chain[-1]
+
+    @property
+    def root(self) -> Stage:
+        """The first stage of the chain, which is built on an image from outside."""
+        return self.chain[0]
+
+    @property
+    def base_image(self) -> str | None:
+        """The reference at the root of the chain; None for scratch and where it cannot be told."""
+        base = self.root.base
+        return None if base is None or base.lower() == "scratch" else base
+
+    def steps(self, *keywords: str) -> Iterator[Step]:
+        """The steps of the chain, root first, of these keywords or of all."""
+        for stage in self.chain:
+            for step in stage.steps:
+                if not keywords or step.instruction.keyword in keywords:
+                    yield step
+
+    def reachable_steps(self, *keywords: str) -> Iterator[Step]:
+        """The steps of all reachable stages in file order."""
+        for stage in self.stages:
+            if stage.index in self.reachable:
+                for step in stage.steps:
+                    if not keywords or step.instruction.keyword in keywords:
+                        yield step
+
+    def last(self, keyword: str) -> Step | None:
+        """The last step of this keyword in the chain: the one in effect."""
+        return max(self.steps(keyword), key=lambda step: step.instruction.line, default=None)
+
+    def stage_named(self, text: str) -> Stage | None:
+        """The stage that COPY --from means by a name or a number, or None."""
+        for stage in self.stages:
+            if text.lower() == stage.name or text == str(stage.index):
+                return stage
+        return None
+
+    def sources(self) -> Iterator[Source]:
+        """Every image that the reachable stages name: FROM, COPY --from and RUN --mount=from."""
+        for stage in self.stages:
+            if stage.index not in self.reachable:
+                continue
+            if stage.parent is None:
+                word = stage.start.words[0]
+                yield Source(instruction=stage.start, start=word.start, end=word.end, reference=stage.base)
+            for step in stage.steps:
+                for reference, start, end in _taken_from(step):
+                    if reference is None or self.stage_named(reference) is None:
+                        yield Source(instruction=step.instruction, start=start, end=end, reference=reference)
+
+
+def plan(dockerfile: Dockerfile, *, target: str | None, build_args: Mapping[str, str], subject: str) -> Plan:
+    """The stages and the chain of `target`, the last stage where it is None.
+
+    Raises DockerfileError `dockerfile-target-unknown` where no stage has that name or number.
+    """
+    stages = _Builder(dockerfile, build_args).run()
+    chosen = stages[-1]
+    if target is not None:
+        named = [stage for stage in stages if target.lower() == stage.name or target == str(stage.index)]
+        if not named:
+            names = ", ".join(stage.name for stage in stages if stage.name) or "none has a name"
+            raise DockerfileError(
+                "dockerfile-target-unknown", subject, f"has no stage `{target}`", hint=f"stages of this file: {names}"
+            )
+        chosen = named[-1]
+    chain = [chosen]
+    while chain[0].parent is not None:
+        chain.insert(0, stages[chain[0].parent])
+    return Plan(stages=stages, chain=tuple(chain), reachable=_reachable(stages, chosen))
+
+
+def _reachable(stages: tuple[Stage, ...], target: Stage) -> frozenset[int]:
+    seen: set[int] = set()
+    waiting = [target.index]
+    while waiting:
+        index = waiting.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        stage = stages[index]
+        if stage.parent is not None:
+            waiting.append(stage.parent)
+        for step in stage.steps:
+            for reference, _, _ in _taken_from(step):
+                if reference is not None:
+                    waiting += [
+                        other.index for other in stages[:index] if reference.lower() in (other.name, str(other.index))
+                    ]
+    return frozenset(seen)
+
+
+def _taken_from(step: Step) -> Iterator[tuple[str | None, int, int]]:
+    """What the flags of a COPY or RUN take files from, with the flag's place."""
+    for flag in step.instruction.flags:
+        if flag.name == "from" and flag.value:
+            yield step.expand(flag.value), flag.start, flag.end
+        elif flag.name == "mount" and flag.value:
+            source = mount_options(flag.value).get("from")
+            if source:
+                yield step.expand(source), flag.start, flag.end
+
+
+def mount_options(value: str) -> dict[str, str]:
+    """`type=cache,target=/x,ro` as a mapping; a word without a value maps to the empty text."""
+    options = {}
+    for part in value.split(","):
+        name, _, text = part.partition("=")
+        options[name.strip().lower()] = text.strip()
+    options.setdefault("target", options.get("dst", options.get("destination", "")))
+    return options
+
+
+class _Builder:
+    """Walks the instructions once, keeping what is known."""
+
+    def __init__(self, dockerfile: Dockerfile, build_args: Mapping[str, str]) -> None:
+        self.dockerfile = dockerfile
+        self.build_args = build_args
+        self.globals: dict[str, str | None] = {}
+        self.stages: list[Stage] = []
+        self.walks: list[_Walk] = []
+
+    def run(self) -> tuple[Stage, ...]:
+        blocks: list[list[Instruction]] = []
+        for instruction in self.dockerfile.instructions:
+            if instruction.keyword == "FROM":
+                blocks.append([instruction])
+            elif blocks:
+                blocks[-1].append(instruction)
+            elif instruction.keyword == "ARG":
+                self._global(instruction)
+        for start, *rest in blocks:
+            self.stages.append(self._stage(start, rest))
+        return tuple(self.stages)
+
+    def _global_scope(self) -> Scope:
+        return Scope(values={**dict.fromkeys(PREDEFINED), **self.globals}, closed=True)
+
+    def _global(self, instruction: Instruction) -> None:
+        for pair in instruction.assignments:
+            if pair.name in self.build_args:
+                self.globals[pair.name] = self.build_args[pair.name]
+            elif pair.value is not None:
+                self.globals[pair.name] = self._global_scope().expand(pair.value, escape=self.dockerfile.escape)
+
+    def _stage(self, start: Instruction, rest: list[Instruction]) -> Stage:
+        words = [word.text for word in start.words]
+        name = words[2].lower() if len(words) == 3 else None
+        base = self._global_scope().expand(words[0], escape=self.dockerfile.escape) or None
+        parent = next((stage for stage in reversed(self.stages) if base and stage.name == base.lower()), None)
+        walk = _Walk(self, parent, base)
+        steps = tuple(walk.step(instruction) for instruction in rest)
+        self.walks.append(walk)
+        return Stage(
+            index=len(self.stages),
+            name=name,
+            start=start,
+            base=base,
+            parent=parent.index if parent else None,
+            steps=steps,
+        )
+
+
+class _Walk:
+    """What holds at one point of a stage, moved on instruction by instruction."""
+
+    def __init__(self, builder: _Builder, parent: Stage | None, base: str | None) -> None:
+        self.builder = builder
+        self.index = len(builder.stages)
+        before = builder.walks[parent.index] if parent else None
+        scratch = base is not None and base.lower() == "scratch"
+        self.closed: bool = before.closed if before else scratch
+        self.env: dict[str, str | None] = dict(before.env) if before else {}
+        self.args: dict[str, str | None] = {}
+        self.shell: tuple[str, ...] = before.shell if before else DEFAULT_SHELL
+        self.workdir: str = before.workdir if before else ("/" if scratch else "?")
+
+    def scope(self) -> Scope:
+        return Scope(values={**dict.fromkeys(PREDEFINED), **self.args, **self.env}, closed=self.closed)
+
+    def step(self, instruction: Instruction) -> Step:
+        step = Step(
+            instruction=instruction,
+            stage=self.index,
+            scope=self.scope(),
+            escape=self.builder.dockerfile.escape,
+            shell=self.shell,
+            workdir=self.workdir,
+            env=dict(self.env),
+        )
+        if instruction.keyword == "ARG":
+            self._arg(instruction)
+        elif instruction.keyword == "ENV":
+            # All names of one ENV see the values from before it.
+            self.env |= {pair.name: step.expand(pair.value or "") for pair in instruction.assignments}
+        elif instruction.keyword == "SHELL" and instruction.exec_form:
+            self.shell = instruction.exec_form
+        elif instruction.keyword == "WORKDIR":
+            self.workdir = step.path(instruction.arguments) or "?"
+        return step
+
+    def _arg(self, instruction: Instruction) -> None:
+        for pair in instruction.assignments:
+            if pair.name in self.builder.build_args:
+                self.args[pair.name] = self.builder.build_args[pair.name]
+            elif pair.value is not None:
+                self.args[pair.name] = self.scope().expand(pair.value, escape=self.builder.dockerfile.escape)
+            elif pair.name in self.builder.globals:
+                self.args[pair.name] = self.builder.globals[pair.name]
+            elif pair.name not in self.env and not self.closed:
+                # No default and no value given: unset, unless the base image has an ENV of that name.
+                self.args[pair.name] = None

@@ -1,0 +1,64 @@
+"""Every rule's page: it has its parts, its bad examples trigger the rule, its good ones do not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from linters import Rule, rules
+from linters.catalog import rules as catalog
+from linters.check import own_findings
+from linters.dockerfile import parse
+
+_PARTS = ["Why", "Bad", "Good", "Fix"]
+
+
+def _part(rule: Rule, name: str) -> str:
+    match = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", rule.page, re.MULTILINE | re.DOTALL)
+    assert match, f"{rule.id} has no part {name}"
+    return match.group(1)
+
+
+def _examples(kind: str) -> list[ParameterSet]:
+    found = []
+    for rule in catalog():
+        blocks = re.findall(r"```dockerfile\n(.*?)```", _part(rule, kind), re.DOTALL)
+        assert blocks, f"{rule.id} has no example in part {kind}"
+        for number, text in enumerate(blocks, start=1):
+            found.append(pytest.param(rule, text, id=f"{rule.id}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize(("rule", "text"), _examples("Bad"))
+def test_bad_example_triggers_its_rule(rule: Rule, text: str) -> None:
+    found = [one for one in own_findings(text) if one.rule == rule.id]
+    assert found
+    assert all(one.fix and one.excerpt and one.message for one in found)
+
+
+@pytest.mark.parametrize(("rule", "text"), _examples("Good"))
+def test_good_example_does_not_trigger_its_rule(rule: Rule, text: str) -> None:
+    assert [one for one in own_findings(text) if one.rule == rule.id] == []
+
+
+@pytest.mark.parametrize(("rule", "text"), [*_examples("Bad"), *_examples("Good")])
+def test_examples_are_dockerfiles(rule: Rule, text: str) -> None:
+    assert parse(text).problems == ()
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.id)
+def test_page_has_its_parts(rule: Rule) -> None:
+    assert re.findall(r"^## (.+)$", rule.page, re.MULTILINE) == _PARTS
+    assert rule.page.startswith(f"# {rule.id}: {rule.title}\n")
+
+
+def test_every_page_has_a_rule_and_every_rule_a_page() -> None:
+    folder = Path(__file__).parents[2] / "linters" / "rules"
+    assert {page.stem.upper() for page in folder.glob("*.md")} == {rule.id for rule in rules()}
+
+
+def test_each_design_rule_is_argued_for() -> None:
+    assert {rule.principle.value for rule in rules()} >= {"one process", "immutable", "lightweight", "non-root"}
