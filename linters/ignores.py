@@ -35,9 +35,7 @@ class Ignore:
 
 def ignores(dockerfile: Dockerfile) -> Iterator[Ignore]:
     """The ignore comments of a file, complete or not, in file order."""
-    below = {
-        comment.line: instruction for instruction in dockerfile.instructions for comment in instruction.comments
-    }
+    below = {comment.line: instruction for instruction in dockerfile.instructions for comment in instruction.comments}
     for comment in dockerfile.comments:
         mark = _MARK.match(comment.text)
         if mark is None:

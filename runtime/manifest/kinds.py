@@ -105,7 +105,8 @@ _POD = Object(
     known=words(
         "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
-        "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates resourceClaims "
+        "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates "
+        "resourceClaims "
         "resources runtimeClassName schedulerName schedulingGates securityContext serviceAccount serviceAccountName "
         "setHostnameAsFQDN shareProcessNamespace subdomain tolerations topologySpreadConstraints volumes"
     ),
