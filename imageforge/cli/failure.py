@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import click
+from typing import Protocol, runtime_checkable
 
 from imageforge.errors import Failure
 
@@ -27,7 +27,18 @@ def exit_code(failure: Failure) -> int:
     return EXIT_CODES.get(failure.kind, EXIT_FAILED)
 
 
-def render_usage(error: click.ClickException) -> str:
+@runtime_checkable
+class ParserComplaint(Protocol):
+    """What the argument parser raises. By its shape, because typer carries a copy of click from some version on."""
+
+    exit_code: int
+
+    def format_message(self) -> str:
+        """What is wrong, in words."""
+        ...
+
+
+def render_usage(error: ParserComplaint) -> str:
     """The argument parser's own complaint in our form."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "imageforge"

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
 
 from imageforge import __version__
@@ -34,7 +33,15 @@ from imageforge.cli import (
     status,
     up,
 )
-from imageforge.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, exit_code, render, render_usage
+from imageforge.cli.failure import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    ParserComplaint,
+    exit_code,
+    render,
+    render_usage,
+)
 from imageforge.cli.state import VERBOSITY
 from imageforge.errors import Failure
 
@@ -102,14 +109,11 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line; gives its exit code. Nothing but a bug of ours leaves a stack trace without --verbose."""
     try:
         outcome = app(list(arguments), standalone_mode=False)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return done.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
-    except click.ClickException as error:
-        sys.stderr.write(f"{render_usage(error)}\n")
-        return EXIT_USAGE
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has seen enough; what Python flushes at exit must go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -120,6 +124,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _report(error: Exception) -> int:
+    if isinstance(error, ParserComplaint):
+        sys.stderr.write(f"{render_usage(error)}\n")
+        return EXIT_USAGE
     if VERBOSITY.verbose:
         traceback.print_exc()
     if isinstance(error, Failure):

@@ -73,11 +73,14 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder) -> Pr
     try:
         with recorder.stage("squash") as log:
             squashed = _squash(plan, built, report.base_image, workshop, layout, log)
-        pushed = None
+            pushed = None
+            if not plan.push:
+                image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag, base_image=report.base_image)
         if plan.push:
             with recorder.stage("push") as log:
                 pushed = _push(plan, build_id, squashed, workshop, log)
-        image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=_engine_tag(plan))
+                # The engine gets the very bytes that were pushed, and so knows the image by the same ID.
+                image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=None, base_image=report.base_image)
     finally:
         # The registry and the engine hold the image now, and the blobs stay in the store; of a run that failed the
         # layout is worth nothing.
@@ -181,8 +184,3 @@ def _push(plan: Plan, build_id: int, squashed: SquashedImage, workshop: Workshop
 
 def _build_tag(workshop: Workshop, build_id: int) -> str:
     return f"{BUILD_TAG}:{workshop.home.instance}-{build_id}"
-
-
-def _engine_tag(plan: Plan) -> str | None:
-    """The user's own tag names the result in the engine too when there is no registry to find it in."""
-    return plan.tag if plan.tag and not plan.push else None

@@ -203,12 +203,13 @@ def test_an_interrupt_in_any_stage_leaves_nothing_half_made(
         seen.append(line)
         if line.startswith(before):
             break
-    if stage in ("build", "rollout"):
-        time.sleep(1.0)  # into the stage; nothing says when a step is in the middle
+    if stage == "rollout":
+        while not [row for row in forge.ok("ps", "-o", "json").json if row["app"] == "halfway"]:
+            assert child.poll() is None
     child.send_signal(signal.SIGINT)
     rest = child.communicate(timeout=60)[1]
     assert child.returncode == 130, "".join(seen) + rest
-    assert "Traceback" not in rest.replace("KeyboardInterrupt", "") or "--verbose" in child.args
+    assert "Traceback" not in rest
     assert forge.get("halfway")[0] == 404
     assert [row for row in forge.ok("ps", "-o", "json").json if row["app"] == "halfway"] == []
     build = forge.ok("builds", "ls", "halfway", "-n", 1, "-o", "json").json[0]

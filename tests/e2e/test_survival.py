@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from imageforge.config import Home
-from imageforge.stack.process import read_pid_file
+from imageforge.stack.process import identify, read_pid_file
 from tests.e2e.conftest import EXAMPLES, Forge
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -83,9 +82,9 @@ def test_after_a_reboot_one_up_serves_the_same_release_again(own_forge: Forge) -
 
 def test_down_stops_everything_and_up_brings_the_app_back(own_forge: Forge) -> None:
     own_forge.ok("deploy", HELLO)
-    running = pids(own_forge)
+    running = [identify(pid) for pid in pids(own_forge).values()]
     own_forge.ok("down")
-    assert not any(Path(f"/proc/{pid}").exists() for pid in running.values())
+    assert not any(identity.alive for identity in running if identity)
     own_forge.ok("up")
     wait_for_answer(own_forge, "hello")
     assert "nothing" not in own_forge.ok("down").err
