@@ -4,12 +4,15 @@ The face of the package; callers import from here only.
 """
 
 from builders.base import BaseImage, create_base
-from builders.buildkit import BuildClient, build, find_build_client
+from builders.buildkit import BuildClient, ClientKind, build, find_build_client
 from builders.engine import (
+    Endpoint,
     EngineFacts,
+    Resolution,
     engine_facts,
     find_engine,
     has_image,
+    inspect_image,
     labelled_images,
     remove_labelled_images,
     remove_tag,
@@ -26,7 +29,6 @@ from builders.errors import (
     StepFailed,
 )
 from builders.load import load
-from builders.locate import Endpoint
 from builders.model import BuildEvent, BuildEventKind, BuildRequest, BuiltImage, SquashedImage, SquashMode
 from builders.squash import squash
 
@@ -40,11 +42,13 @@ __all__ = [
     "BuiltImage",
     "Cancelled",
     "ClientError",
+    "ClientKind",
     "ContextError",
     "DiskFull",
     "Endpoint",
     "EngineError",
     "EngineFacts",
+    "Resolution",
     "SquashError",
     "SquashMode",
     "SquashedImage",
@@ -55,6 +59,7 @@ __all__ = [
     "find_build_client",
     "find_engine",
     "has_image",
+    "inspect_image",
     "labelled_images",
     "load",
     "remove_labelled_images",

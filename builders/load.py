@@ -1,88 +1,112 @@
-"""Give a squashed image back to the engine, with the layers only that it lacks."""
+"""Giving an image back to the engine, sending only the layers that it lacks."""
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
-import shutil
+import logging
 import tarfile
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from builders.engine import has_image, inspect_image, load_archive, tag_image
+from builders.engine import Connection, Endpoint, connect
+from builders.engine.connection import TRANSFER_TIMEOUT
+from builders.engine.facts import facts_from
 from builders.errors import EngineError
-from builders.locate import Endpoint
 from registry.layout import OciLayout
-from registry.manifest import ImageManifest
+from registry.manifest import Descriptor, ImageManifest
 
-CHUNK = 1 << 20
+logger = logging.getLogger(__name__)
+_CHUNK = 1 << 20
 
 
-def load(layout: Path, *, endpoint: Endpoint, tag: str | None, base_image: str | None = None) -> str:
-    """Load the layout's image; gives its ID, which is its config's digest.
+def load(layout: Path, *, endpoint: Endpoint, tag: str | None) -> str:
+    """Loads the image at `layout` and returns its ID in the engine, under `tag` where one is given.
 
-    The archive names every layer, but holds those alone that lie above the base the engine has: it never opens the
-    others, because it knows them by their chain of diff-IDs. Raises EngineError (`load-refused`, `load-differs`).
+    The archive names all layers and holds those that no image of the engine begins with; an engine that has one of the
+    others no more is sent everything. Raises EngineError ``image-id-differs`` where the engine made another image
+    of it than the layout's configuration says.
     """
-    opened = OciLayout.open(layout)
-    manifest = opened.manifest()
-    image_id = manifest.config.digest
-    if not has_image(endpoint, image_id):
-        diff_ids = tuple(opened.config()["rootfs"]["diff_ids"])
-        known = _known_layers(endpoint, base_image, diff_ids)
-        with tempfile.TemporaryFile() as archive:
-            _write_archive(archive, opened, manifest, skip=known)
-            archive.seek(0)
-            load_archive(endpoint, _chunks(archive))
-        if not has_image(endpoint, image_id):
-            raise EngineError(
-                "load-differs",
-                image_id,
-                "the engine took the image but knows it under another ID",
-                hint="report this: it is a bug of imageforge",
-            )
-    if tag:
-        tag_image(endpoint, image_id, tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest")
-    return image_id
+    source = OciLayout.open(layout)
+    manifest, config = source.manifest(), source.config()
+    diff_ids: list[str] = config["rootfs"]["diff_ids"]
+    with connect(endpoint, timeout=TRANSFER_TIMEOUT) as engine:
+        facts = facts_from(engine.version(), engine.info())
+        # The containerd store keeps compressed blobs, and has no use for an archive without them.
+        present = 0 if facts.containerd_store else _layers_present(engine, diff_ids)
+        try:
+            engine.load(_archive(source, manifest, tag, skip=present), str(layout))
+        except EngineError as error:
+            if not present or error.code != "engine-refused":
+                raise
+            logger.debug("partial load refused (%s), sending every layer", error.message)
+            engine.load(_archive(source, manifest, tag, skip=0), str(layout))
+        return _verified(engine, manifest, diff_ids, tag, containerd=facts.containerd_store)
 
 
-def _known_layers(endpoint: Endpoint, base_image: str | None, diff_ids: tuple[str, ...]) -> int:
-    """How many layers from the bottom the engine has for sure: those of the base image."""
-    if base_image is None or not has_image(endpoint, base_image):
-        return 0
-    base = inspect_image(endpoint, base_image).diff_ids
-    return len(base) if diff_ids[: len(base)] == base else 0
+def _verified(
+    engine: Connection, manifest: ImageManifest, diff_ids: list[str], tag: str | None, *, containerd: bool
+) -> str:
+    wanted = manifest.config.digest
+    found = engine.inspect_image(tag or wanted)
+    identity = str(found["Id"])
+    # In the containerd store an image's ID is its manifest's digest, so there the layers must do.
+    same = list((found.get("RootFS") or {}).get("Layers") or []) == diff_ids if containerd else identity == wanted
+    if not same:
+        raise EngineError("image-id-differs", tag or wanted, f"the engine made {identity} of the image {wanted}")
+    return identity
 
 
-def _write_archive(target: io.IOBase, layout: OciLayout, manifest: ImageManifest, *, skip: int) -> None:
-    """The classic archive of `docker save`, which every engine reads: manifest.json, the config, the layers' tars."""
-    config_name = f"{manifest.config.digest.removeprefix('sha256:')}.json"
-    names = [
-        f"{number:03d}-{layer.digest.removeprefix('sha256:')[:16]}/layer.tar"
-        for number, layer in enumerate(manifest.layers)
-    ]
-    index = [{"Config": config_name, "RepoTags": None, "Layers": names}]
-    with tarfile.open(fileobj=target, mode="w") as archive:
-        _add_bytes(archive, config_name, layout.blob_path(manifest.config.digest).read_bytes())
-        for name, layer in list(zip(names, manifest.layers, strict=True))[skip:]:
-            # The engine wants the size before the bytes, and a compressed layer does not tell it.
-            with tempfile.TemporaryFile() as plain, gzip.open(layout.blob_path(layer.digest)) as packed:
-                shutil.copyfileobj(packed, plain, CHUNK)
-                entry = tarfile.TarInfo(name)
-                entry.size = plain.tell()
-                plain.seek(0)
-                archive.addfile(entry, plain)
-        _add_bytes(archive, "manifest.json", json.dumps(index).encode())
+def _layers_present(engine: Connection, diff_ids: list[str]) -> int:
+    """How many layers from the bottom up some image of the engine shares."""
+    most = 0
+    for image in engine.list_images():
+        try:
+            layers = (engine.inspect_image(str(image["Id"])).get("RootFS") or {}).get("Layers") or []
+        except EngineError as error:
+            if error.code != "image-missing":  # removed since it was listed
+                raise
+            continue
+        shared = 0
+        for ours, theirs in zip(diff_ids, layers, strict=False):
+            if ours != theirs:
+                break
+            shared += 1
+        most = max(most, shared)
+    return most
 
 
-def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+def _archive(layout: OciLayout, manifest: ImageManifest, tag: str | None, *, skip: int) -> Iterator[bytes]:
+    """The tar that `docker load` reads, without the first `skip` layers. Layers go as they are, compressed."""
+    config_name = f"{_hexadecimal(manifest.config)}.json"
+    names = [f"{_hexadecimal(layer)}/layer.tar" for layer in manifest.layers]
+    index: list[dict[str, Any]] = [{"Config": config_name, "RepoTags": [tag] if tag else None, "Layers": names}]
+    config = layout.blob_path(manifest.config.digest).read_bytes()
+    yield from _entry(config_name, len(config), [config])
+    sent: set[str] = set()
+    for name, layer in list(zip(names, manifest.layers, strict=True))[skip:]:
+        if name not in sent:
+            sent.add(name)
+            yield from _entry(name, layer.size, _pieces(layout.blob_path(layer.digest)))
+    document = json.dumps(index).encode()
+    yield from _entry("manifest.json", len(document), [document])
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _entry(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:
     entry = tarfile.TarInfo(name)
-    entry.size = len(data)
-    archive.addfile(entry, io.BytesIO(data))
+    entry.size = size
+    yield entry.tobuf(tarfile.PAX_FORMAT)
+    yield from content
+    yield bytes(-size % tarfile.BLOCKSIZE)
 
 
-def _chunks(handle: io.IOBase) -> Iterator[bytes]:
-    while chunk := handle.read(CHUNK):
-        yield chunk
+def _pieces(path: Path) -> Iterator[bytes]:
+    with io.FileIO(path) as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _hexadecimal(descriptor: Descriptor) -> str:
+    return descriptor.digest.partition(":")[2]

@@ -4,7 +4,7 @@ The face of the package; callers import from here only. The controller runs as a
 (``python -m runtime``); everybody else talks to it through `ControllerClient`.
 """
 
-from runtime.balancer import initial_config as initial_balancer_config
+from runtime.balancer.config import initial_config as initial_balancer_config
 from runtime.client import ControllerClient
 from runtime.errors import (
     BalancerError,
@@ -16,6 +16,7 @@ from runtime.errors import (
     NotFound,
     RuntimeFailure,
 )
+from runtime.instance import purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
 from runtime.model import (
@@ -27,7 +28,6 @@ from runtime.model import (
     RolloutPhase,
     ServiceCounters,
 )
-from runtime.purge import purge
 from runtime.settings import RuntimeSettings
 
 __all__ = [

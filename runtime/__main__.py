@@ -1,55 +1,51 @@
-"""``python -m runtime controller --settings FILE``: the controller's process."""
+"""``python -m runtime controller|purge --settings FILE``."""
 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import logging
-import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
-from runtime.controller import Controller
-from runtime.purge import purge
-from runtime.server import ControlServer
+from runtime.errors import RuntimeFailure
+from runtime.instance import purge, run_controller
 from runtime.settings import RuntimeSettings
 
-log = logging.getLogger("runtime")
+_EXIT = {"failed": 1, "refused": 2, "usage": 3, "environment": 4}
 
 
-def main() -> int:
-    """Exit code 1 where another controller runs."""
-    parser = argparse.ArgumentParser(prog="runtime")
-    parser.add_argument("what", choices=("controller", "purge"))
-    parser.add_argument("--settings", type=Path, required=True)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = RuntimeSettings.from_json(arguments.settings.read_text())
-    with settings.lock.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.error("another controller of instance %s runs", settings.instance)
-            return 1
-        if arguments.what == "purge":
-            log.info("removed %s containers", purge(settings))
-            return 0
-        _serve(settings)
+class _Fields(logging.Formatter):
+    """A constant text, then the fields of `extra`."""
+
+    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = " ".join(f"{name}={value}" for name, value in vars(record).items() if name not in self._OWN)
+        return super().format(record) + (f" {fields}" if fields else "")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one of the two commands; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m runtime", description=__doc__)
+    parser.add_argument("command", choices=("controller", "purge"))
+    parser.add_argument("--settings", type=Path, required=True, help="RuntimeSettings as JSON")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args(arguments)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Fields("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, handlers=[handler])
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    logging.getLogger("docker").setLevel(logging.WARNING)
+    try:
+        settings = RuntimeSettings.from_json(options.settings.read_text())
+        if options.command == "controller":
+            run_controller(settings)
+        else:
+            sys.stdout.write(f"{purge(settings)} containers removed\n")
+    except RuntimeFailure as failure:
+        sys.stderr.write(f"error[{failure.code}]: {failure}\n" + (f"  hint: {failure.hint}\n" if failure.hint else ""))
+        return _EXIT[failure.kind]
     return 0
-
-
-def _serve(settings: RuntimeSettings) -> None:
-    controller = Controller(settings, pid=os.getpid())
-    server = ControlServer(settings.socket, controller)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: controller.stop())
-    threading.Thread(target=server.serve_forever, name="control", daemon=True).start()
-    controller.run()
-    server.shutdown()
-    server.server_close()
-    settings.socket.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

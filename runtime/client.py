@@ -1,4 +1,4 @@
-"""How everybody else talks to the controller."""
+"""The controller, as everybody else sees it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
-import yaml
-
-from runtime import protocol
 from runtime.errors import ControllerUnreachable
 from runtime.model import AppliedObject, ControllerInfo, DeploymentStatus, LogLine, ServiceCounters
+from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
 
-T = TypeVar("T")
-
-TIMEOUT = 60.0
-"""Seconds an answer may take; a reload of the balancer is the slowest thing that is waited for."""
+TIMEOUT = 30.0
+"""Seconds without a sign of life; a stream gives one every second."""
 
 
 class ControllerClient:
-    """One controller, by its socket. Each call is a connection of its own.
+    """Talks to the controller on `path`. Safe to share: each call is a connection of its own.
 
-    Raises ControllerUnreachable where nobody answers, and whatever the controller raised.
+    Every method raises ControllerUnreachable where nobody answers, and the controller's own errors as they were raised
+    there: ManifestError, NotFound, Conflict and the rest.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,81 +28,101 @@ class ControllerClient:
 
     def info(self) -> ControllerInfo:
         """Who answers."""
-        return self._one("info", ControllerInfo)
+        return cast(ControllerInfo, self._one("info"))
 
     def apply(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[AppliedObject, ...]:
-        """Apply manifests, all or none. Raises ManifestError with the source's line."""
-        return tuple(self._ask("apply", manifests=manifests, source=source))
+        """Make the objects as the YAML text says, all or none; returns once it is stored. `source` names the text in
+        errors."""
+        return tuple(self._stream("apply", manifests=manifests, source=source))
+
+    def check(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[AppliedObject, ...]:
+        """What `apply` would do or refuse; changes nothing."""
+        return tuple(self._stream("check", manifests=manifests, source=source))
 
     def deployments(self, namespace: str | None = None) -> tuple[DeploymentStatus, ...]:
-        """Every Deployment, or those of a namespace."""
-        return tuple(self._ask("deployments", namespace=namespace))
+        """How the Deployments stand, of one namespace or of all."""
+        return tuple(self._stream("deployments", namespace=namespace))
 
     def deployment(self, namespace: str, name: str) -> DeploymentStatus:
-        """One Deployment. Raises NotFound."""
-        return self._one("deployment", DeploymentStatus, namespace=namespace, name=name)
+        """How one Deployment stands; one that is being deleted is there until its last replica is gone."""
+        return cast(DeploymentStatus, self._one("deployment", namespace=namespace, name=name))
 
     def watch(self, namespace: str, name: str, *, timeout: float | None = None) -> Iterator[DeploymentStatus]:
-        """A Deployment's status now, at each change, and at least every second; until `timeout` seconds, if given."""
-        yield from self._ask("watch", namespace=namespace, name=name, timeout=timeout)
+        """A status at once, at each change and at least every second; ends after `timeout` seconds, with the
+        Deployment, or with the controller."""
+        return self._stream("watch", namespace=namespace, name=name, timeout=timeout)
 
     def scale(self, namespace: str, name: str, replicas: int) -> None:
-        """Ask for so many replicas. Returns before they run."""
-        list(self._ask("scale", namespace=namespace, name=name, replicas=replicas))
+        """Set the number of replicas; it outlives an apply of a manifest that names none."""
+        self._none("scale", namespace=namespace, name=name, replicas=replicas)
 
     def restart(self, namespace: str, name: str) -> None:
-        """Have every replica replaced. Returns before they are."""
-        list(self._ask("restart", namespace=namespace, name=name))
+        """Replace every replica by a rolling update."""
+        self._none("restart", namespace=namespace, name=name)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Delete an object. Raises NotFound. Replicas are drained and stopped afterwards."""
-        list(self._ask("delete", namespace=namespace, kind=kind, name=name))
-
-    def counters(self, namespace: str, service: str) -> ServiceCounters:
-        """What the balancer counted for a Service. Raises NotFound."""
-        return self._one("counters", ServiceCounters, namespace=namespace, service=service)
-
-    def manifests(self, namespace: str, name: str) -> str:
-        """A Deployment's manifest as it is now, as YAML. Raises NotFound."""
-        (data,) = self._ask("manifest", namespace=namespace, name=name)
-        return yaml.safe_dump(data, sort_keys=False)
+        """Delete a ``Deployment`` or ``Service``; a Deployment's replicas are drained and stopped meanwhile."""
+        self._none("delete", namespace=namespace, kind=kind, name=name)
 
     def logs(self, namespace: str, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
-        """The replicas' output, merged; `follow` goes on with what comes, of later replicas too."""
-        yield from self._ask("logs", namespace=namespace, name=name, follow=follow, tail=tail)
+        """The output of a Deployment's replicas, merged by time; the last `tail` lines of all together, then with
+        `follow` what comes, from replicas that start later too."""
+        return self._stream("logs", namespace=namespace, name=name, follow=follow, tail=tail)
 
-    def _one(self, verb: str, kind: type[T], **args: Any) -> T:
-        (answer,) = self._ask(verb, **args)
-        assert isinstance(answer, kind)
-        return answer
+    def counters(self, namespace: str, service: str) -> ServiceCounters:
+        """What HAProxy counted for a Service; the sums never go back."""
+        return cast(ServiceCounters, self._one("counters", namespace=namespace, service=service))
 
-    def _ask(self, verb: str, **args: Any) -> Iterator[Any]:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(None if args.get("follow") else TIMEOUT)
+    def manifests(self, namespace: str, name: str) -> str:
+        """A Deployment as it stands, and the Services that lead to it, as YAML."""
+        return cast(str, self._one("manifests", namespace=namespace, name=name))
+
+    def _one(self, method: str, **params: Any) -> Any:
+        items = list(self._stream(method, **params))
+        return items[0]
+
+    def _none(self, method: str, **params: Any) -> None:
+        for _ in self._stream(method, **params):
+            pass
+
+    def _stream(self, method: str, **params: Any) -> Iterator[Any]:
+        with self._connect() as connection:
             try:
-                connection.connect(str(self._path))
-                connection.sendall(protocol.encode({"v": protocol.VERSION, "verb": verb, "args": args}))
-            except PermissionError as error:
-                raise self._unreachable(
-                    "you may not open it", "use sudo, or be the user who ran `imageforge up`"
-                ) from error
+                connection.sendall(encode({"protocol": PROTOCOL, "method": method, "params": params}))
+                with connection.makefile("rb") as lines:
+                    for line in lines:
+                        message = json.loads(line)
+                        if "item" in message:
+                            yield unpack(message["item"])
+                        elif "error" in message:
+                            raise unpack_failure(message["error"])
+                        elif "done" in message:
+                            return
             except OSError as error:
-                raise self._unreachable(f"nobody answers: {error.strerror or error}", "imageforge up") from error
-            with connection.makefile("rb") as lines:
-                yield from self._answers(lines)
+                raise self._lost(str(error) or type(error).__name__) from error
+        raise self._lost("it closed the connection")
 
-    def _answers(self, lines: Any) -> Iterator[Any]:
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(TIMEOUT)
         try:
-            for line in lines:
-                answer = json.loads(line)
-                if "error" in answer:
-                    raise protocol.decode_error(answer["error"])
-                if "end" in answer:
-                    return
-                yield protocol.decode_item(answer)
+            connection.connect(str(self._path))
+        except PermissionError as error:
+            connection.close()
+            raise ControllerUnreachable(
+                "controller-forbidden",
+                str(self._path),
+                "permission denied: the socket is another user's",
+                hint="run as the user who ran `imageforge up`",
+            ) from error
         except OSError as error:
-            raise self._unreachable(f"it broke off: {error}", "imageforge status") from error
-        raise self._unreachable("it ended in the middle of its answer", "imageforge status")
+            connection.close()
+            raise ControllerUnreachable(
+                "controller-unreachable", str(self._path), f"no controller answers: {error}", hint="imageforge up"
+            ) from error
+        return connection
 
-    def _unreachable(self, what: str, hint: str) -> ControllerUnreachable:
-        return ControllerUnreachable("controller-unreachable", str(self._path), what, hint=hint)
+    def _lost(self, reason: str) -> ControllerUnreachable:
+        return ControllerUnreachable(
+            "controller-lost", str(self._path), f"the controller went away: {reason}", hint="imageforge up"
+        )

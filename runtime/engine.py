@@ -1,341 +1,324 @@
-"""The Docker Engine, as the controller needs it: the only module of the runtime that imports its SDK."""
+"""The Docker Engine, as far as the runtime needs it. The only module here that imports the SDK.
+
+Speaks to Engine 20.10 to 29: addresses are read per network and events by Action and Actor, for the older fields are
+gone from API 1.52 on. The engine's own restart policy is never used: its back-off differs from Kubernetes'.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import re
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import docker
 import docker.errors
 import docker.types
-import requests
+import requests.exceptions
+import urllib3.exceptions
 
+from runtime.container import ContainerRequest, ContainerState, ImageFacts, container_state, split_timestamp
 from runtime.errors import EngineError, ImageError
 from runtime.labels import Label
-from runtime.manifest.model import ContainerSpec
 
 log = logging.getLogger(__name__)
 
+StreamName = Literal["stdout", "stderr"]
+
 TIMEOUT = 60
 PULL_TIMEOUT = 600
-EVENTS_TIMEOUT = 30
-"""Seconds without a byte after which the stream of events is opened anew: a lost connection is silent."""
-LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
+"""Seconds without a byte. A pull is silent while a large layer is unpacked."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerFacts:
-    """A container as the engine sees it. `pid` is on the engine's host, 0 when it does not run."""
-
-    id: str
-    replica: str
-    running: bool
-    created: bool
-    address: str
-    pid: int
-    exit_code: int
-    oom_killed: bool
-    started_at: float
-    finished_at: float
-    error: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerEvent:
-    """Something that happened to one of our containers: ``die``, ``oom``, ``start`` …"""
-
-    action: str
-    container_id: str
+_CONNECTION_LOST = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.HTTPError,
+    OSError,
+)
 
 
 class Engine:
-    """One engine and one instance's objects in it; nothing without the instance's label is listed or touched."""
+    """One engine, for many threads. Connects with the first call, and again after it was lost."""
 
-    def __init__(self, host: str, instance: str) -> None:
+    def __init__(self, host: str) -> None:
         self.host = host
-        self._instance = instance
-        # API 1.41 is Engine 20.10's; newer engines answer it up to 29.2, and 1.44 from there.
-        self._client = self._connect(TIMEOUT)
-        self._networks = threading.Lock()
+        self._lock = threading.Lock()
+        self._network_lock = threading.Lock()
+        self._client: docker.APIClient | None = None
 
     def close(self) -> None:
         """Give the connections back."""
-        self._client.close()
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
-    def answers(self) -> bool:
-        """Whether the engine is there."""
+    def ping(self) -> None:
+        """Raise EngineError where the engine does not answer."""
+        with self._translated("ping") as api:
+            api.ping()
+
+    def ensure_image(self, reference: str, *, always_pull: bool = False) -> ImageFacts:
+        """The image, pulled where it is not there; raises ImageError ``image-pull-failed``."""
+        found = None if always_pull else self._image(reference)
+        if found is None:
+            self._pull(reference)
+            found = self._image(reference)
+        if found is None:
+            raise ImageError("image-pull-failed", reference, "the engine pulled it and does not have it")
+        return found
+
+    def ensure_network(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make the bridge network unless it is there; the engine would make a second one of the same name."""
+        with self._network_lock, self._translated(f"network {name}") as api:
+            there = [network for network in api.networks(names=[name]) if network["Name"] == name]
+            if not there:
+                api.create_network(name, driver="bridge", labels=dict(labels))
+            elif (there[0].get("Labels") or {}).get(Label.INSTANCE) != labels[Label.INSTANCE]:
+                raise EngineError(
+                    "network-taken",
+                    name,
+                    "a network of this name is there and not ours",
+                    hint=f"docker network rm {name}",
+                )
+
+    def networks(self, instance: str) -> tuple[str, ...]:
+        """The names of the instance's networks."""
+        with self._translated("networks") as api:
+            found = api.networks(filters={"label": f"{Label.INSTANCE}={instance}"})
+        return tuple(network["Name"] for network in found)
+
+    def remove_network(self, name: str, instance: str) -> bool:
+        """Whether the instance's network is gone; False while something still uses it."""
         try:
-            with _translated(self.host):
-                self._client.ping()
-        except EngineError:
+            with self._network_lock, self._translated(f"network {name}") as api:
+                for network in api.networks(filters={"label": f"{Label.INSTANCE}={instance}"}):
+                    if network["Name"] == name:
+                        api.remove_network(network["Id"])
+        except EngineError as error:
+            if error.retryable:
+                raise
+            log.debug("network kept", extra={"network": name, "error": str(error)})
             return False
         return True
 
-    def ensure_network(self, namespace: str) -> str:
-        """The namespace's bridge network; gives its name."""
-        name = f"imageforge-{self._instance}-{namespace}"
-        # The engine takes two networks of one name when two replicas ask at once, and then knows neither by it.
-        with self._networks, _translated(self.host):
-            if not self._client.networks.list(names=[f"^{name}$"]):
-                labels = {Label.INSTANCE.value: self._instance, Label.NAMESPACE.value: namespace}
-                self._client.networks.create(name, driver="bridge", labels=labels)
-        return name
-
-    def ensure_image(self, reference: str, *, always: bool) -> dict[str, Any]:
-        """The image's configuration, pulled where it is absent (or always, for a tag). A digest whose image the engine
-        has under its ID costs one small request. Raises ImageError (`image-unavailable`)."""
-        with _translated(self.host):
-            if not always or "@" in reference:
-                with contextlib.suppress(docker.errors.ImageNotFound):
-                    return self._inspect_image(reference)
-            client = self._connect(PULL_TIMEOUT)
-            try:
-                repository, tag = _split(reference)
-                client.api.pull(repository, tag=tag)
-            except docker.errors.APIError as error:
-                raise ImageError(
-                    "image-unavailable",
-                    reference,
-                    f"it cannot be pulled: {str(error.explanation or error)[:300]}",
-                    hint="check the name, and that its registry runs: imageforge doctor",
-                ) from error
-            finally:
-                client.close()
-            return self._inspect_image(reference)
-
-    def create(
-        self,
-        *,
-        name: str,
-        replica: str,
-        spec: ContainerSpec,
-        environment: Mapping[str, str],
-        command: tuple[list[str] | None, list[str] | None],
-        network: str,
-        labels: Mapping[str, str],
-    ) -> str:
-        """Create a container and start it; gives its ID. `command` is (entrypoint, arguments), None: the image's own.
-
-        Raises ImageError (`container-refused`) for what the engine refuses: a missing program, a bad user.
-        """
-        security = ["no-new-privileges"] if not spec.security.allow_privilege_escalation else []
-        entrypoint, arguments = command
-        with _translated(self.host):
-            api = self._client.api
+    def create(self, request: ContainerRequest) -> str:
+        """The id of a new container, not started; one of ours with the same name is replaced."""
+        with self._translated(request.image) as api:
+            for known in api.containers(all=True, filters={"name": f"^/{request.name}$"}):
+                if (known.get("Labels") or {}).get(Label.INSTANCE) == request.labels[Label.INSTANCE]:
+                    api.remove_container(known["Id"], force=True, v=True)
             host_config = api.create_host_config(
-                network_mode=network,
+                network_mode=request.network,
                 restart_policy={"Name": "no"},
-                security_opt=security,
-                read_only=spec.security.read_only_root,
-                log_config=docker.types.LogConfig(type="json-file", config=LOG_OPTIONS),
-                init=False,
+                read_only=request.read_only,
+                security_opt=["no-new-privileges:true"] if request.no_new_privileges else [],
+                log_config=docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
             )
-            user = spec.security.run_as_user
-            try:
-                made = api.create_container(
-                    image=spec.image,
-                    name=name,
-                    hostname=replica,
-                    # With an entrypoint of its own an image's CMD must be cleared, or it would follow as arguments.
-                    entrypoint=entrypoint,
-                    command=arguments if arguments is not None else ([] if entrypoint else None),
-                    environment=dict(environment),
-                    user=None if user is None else str(user),
-                    labels={**labels, Label.INSTANCE.value: self._instance, Label.REPLICA.value: replica},
-                    host_config=host_config,
-                    healthcheck={"Test": ["NONE"]},
-                    stop_signal=None,
-                )
-                api.start(made["Id"])
-            except docker.errors.APIError as error:
-                said = str(error.explanation)
-                # The container's own fault; an engine that is broken says 500 as well, but not of the OCI runtime.
-                if (error.status_code or 500) < 500 or "OCI runtime" in said or "unable to find user" in said:
-                    raise ImageError(
-                        "container-refused",
-                        spec.image,
-                        str(error.explanation or error)[:300],
-                        hint="check command, user and paths of the image",
-                    ) from error
+            created = api.create_container(
+                request.image,
+                name=request.name,
+                hostname=request.hostname,
+                entrypoint=None if request.entrypoint is None else list(request.entrypoint),
+                command=None if request.command is None else list(request.command),
+                environment=dict(request.env),
+                labels=dict(request.labels),
+                user=request.user,
+                stop_timeout=request.stop_timeout,
+                healthcheck=docker.types.Healthcheck(test=["NONE"]),
+                host_config=host_config,
+            )
+        return str(created["Id"])
+
+    def start(self, container_id: str) -> None:
+        """Start a created container; raises EngineError ``container-not-started`` with the engine's reason."""
+        try:
+            with self._translated(container_id[:12]) as api:
+                api.start(container_id)
+        except EngineError as error:
+            if error.retryable:
                 raise
-        return str(made["Id"])
-
-    def inspect(self, container_id: str) -> ContainerFacts | None:
-        """A container of ours; None where it is gone."""
-        with _translated(self.host):
-            try:
-                return _facts(self._client.api.inspect_container(container_id))
-            except docker.errors.NotFound:
-                return None
-
-    def containers(self) -> tuple[ContainerFacts, ...]:
-        """Every container of this instance, running or not."""
-        with _translated(self.host):
-            found = self._client.api.containers(all=True, filters={"label": f"{Label.INSTANCE}={self._instance}"})
-        inspected = (self.inspect(row["Id"]) for row in found)
-        return tuple(facts for facts in inspected if facts)
+            raise EngineError("container-not-started", container_id[:12], error.message) from error
 
     def stop(self, container_id: str, grace: float) -> None:
-        """STOPSIGNAL, and SIGKILL after `grace` seconds; a container that is gone is fine."""
-        with _translated(self.host), contextlib.suppress(docker.errors.NotFound):
-            client = self._connect(int(grace) + TIMEOUT)
-            try:
-                client.api.stop(container_id, timeout=int(grace))
-            finally:
-                client.close()
+        """Send the image's stop signal, and SIGKILL after `grace` seconds; returns when the container has ended."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            api.stop(container_id, timeout=int(grace))
 
     def remove(self, container_id: str) -> None:
-        """Remove a container, running or not, and its anonymous volumes."""
-        with _translated(self.host), contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
-            self._client.api.remove_container(container_id, force=True, v=True)
+        """Remove the container with its anonymous volumes; fine when it is gone."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            api.remove_container(container_id, force=True, v=True)
 
-    def remove_networks(self) -> None:
-        """Remove the instance's networks."""
-        with _translated(self.host):
-            for network in self._client.networks.list(filters={"label": f"{Label.INSTANCE}={self._instance}"}):
-                with contextlib.suppress(docker.errors.APIError):
-                    network.remove()
+    def inspect(self, container_id: str) -> ContainerState | None:
+        """How the container stands; None when it is gone."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            return container_state(api.inspect_container(container_id))
+        return None
+
+    def containers(self, instance: str) -> tuple[ContainerState, ...]:
+        """All containers of the instance that are replicas, ended ones too."""
+        with self._translated("containers") as api:
+            wanted = [f"{Label.INSTANCE}={instance}", str(Label.REPLICA)]
+            found = [item["Id"] for item in api.containers(all=True, filters={"label": wanted})]
+        states = (self.inspect(container_id) for container_id in found)
+        return tuple(state for state in states if state is not None)
+
+    def owned(self, instance: str) -> tuple[str, ...]:
+        """The ids of all containers of the instance, replicas or not."""
+        with self._translated("containers") as api:
+            found = api.containers(all=True, filters={"label": f"{Label.INSTANCE}={instance}"})
+        return tuple(item["Id"] for item in found)
 
     def tail(self, container_id: str, lines: int) -> tuple[str, ...]:
-        """The last lines of a container's output."""
-        with _translated(self.host), contextlib.suppress(docker.errors.APIError):
-            raw = self._client.api.logs(container_id, tail=lines)
-            return tuple(raw.decode(errors="replace").splitlines())
+        """The last lines of its output, both streams."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            raw = api.logs(container_id, stdout=True, stderr=True, tail=lines)
+            return tuple(raw.decode(errors="replace").splitlines()[-lines:])
         return ()
 
     def output(
-        self, container_id: str, *, follow: bool, tail: int | None, closing: Callable[[Callable[[], None]], None]
-    ) -> Iterator[tuple[str, float, str]]:
-        """(stream, time, line) of a container's output. `closing` is given a function that ends a following read."""
-        client = self._connect(None if follow else TIMEOUT)
-        closing(client.close)
-        with contextlib.suppress(docker.errors.APIError, requests.exceptions.RequestException, OSError, ValueError):
-            yield from _output(client, container_id, follow=follow, tail=tail)
-        client.close()
-
-    def events(self, stopped: Callable[[], bool]) -> Iterator[ContainerEvent | None]:
-        """What happens to our containers, until `stopped`. None after each (re)connection: what happened before is not
-        told, so look. Never raises; an engine that is gone is asked again with growing pauses."""
-        pause = 0.1
-        while not stopped():
-            try:
-                client = self._connect(EVENTS_TIMEOUT)
-            except EngineError:
-                time.sleep(pause)
-                pause = min(pause * 2, 5.0)
-                continue
-            pause = 0.1
-            try:
-                stream = client.api.events(
-                    decode=True, filters={"type": "container", "label": f"{Label.INSTANCE}={self._instance}"}
+        self, container_id: str, stream: StreamName, *, follow: bool, tail: int | None = None, since: float = 0.0
+    ) -> Output:
+        """One stream of a container's output; with `follow` until the container ends. Empty for one that is gone."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            return Output(
+                api.logs(
+                    container_id,
+                    stdout=stream == "stdout",
+                    stderr=stream == "stderr",
+                    timestamps=True,
+                    stream=True,
+                    follow=follow,
+                    tail="all" if tail is None else tail,
+                    since=since or None,
                 )
-                yield None
-                for event in stream:
-                    if stopped():
-                        return
-                    yield ContainerEvent(action=str(event["Action"]), container_id=str(event["Actor"]["ID"]))
-            except (requests.exceptions.RequestException, docker.errors.DockerException, OSError):
-                time.sleep(pause)
-            finally:
-                client.close()
+            )
+        return Output(None)
 
-    def _inspect_image(self, reference: str) -> dict[str, Any]:
-        found = self._client.api.inspect_image(reference)  # type: ignore[no-untyped-call]
-        return dict(found.get("Config") or {})
+    def events(self, instance: str) -> Events:
+        """The events of the instance's containers, from now on."""
+        with self._translated("events") as api:
+            stream = api.events(decode=True, filters={"type": "container", "label": f"{Label.INSTANCE}={instance}"})
+        return Events(stream)
 
-    def _connect(self, timeout: int | None) -> docker.DockerClient:
+    def _image(self, reference: str) -> ImageFacts | None:
+        with _UnlessGone(), self._translated(reference) as api:
+            found = api.inspect_image(reference)  # type: ignore[no-untyped-call]
+            return ImageFacts(image_id=found["Id"], user=(found.get("Config") or {}).get("User") or "")
+        return None
+
+    def _pull(self, reference: str) -> None:
+        log.info("pulling", extra={"image": reference})
+        client = docker.APIClient(base_url=self.host, timeout=PULL_TIMEOUT)
         try:
-            return docker.DockerClient(base_url=self.host, version="auto", timeout=timeout)  # type: ignore[arg-type]
-        except docker.errors.DockerException as error:
-            raise _gone(self.host, error) from error
+            for step in client.pull(reference, stream=True, decode=True):
+                if "error" in step:
+                    raise _pull_failed(reference, str(step["error"]))
+        except docker.errors.APIError as error:
+            raise _pull_failed(reference, str(error.explanation or error)) from error
+        except _CONNECTION_LOST as error:
+            raise self._lost(reference, error) from error
+        finally:
+            client.close()
+
+    @contextmanager
+    def _translated(self, subject: str) -> Iterator[docker.APIClient]:
+        """The SDK client, its exceptions turned into ours; ``not-found`` is for the caller to judge."""
+        try:
+            yield self._connect()
+        except docker.errors.NotFound as error:
+            raise EngineError("not-found", subject, str(error.explanation or error)) from error
+        except docker.errors.APIError as error:
+            raise EngineError("engine-refused", subject, str(error.explanation or error)) from error
+        except (docker.errors.DockerException, *_CONNECTION_LOST) as error:
+            raise self._lost(subject, error) from error
+
+    def _connect(self) -> docker.APIClient:
+        with self._lock:
+            if self._client is None:
+                self._client = docker.APIClient(base_url=self.host, timeout=TIMEOUT, max_pool_size=64)
+            return self._client
+
+    def _lost(self, subject: str, error: Exception) -> EngineError:
+        lost = EngineError(
+            "engine-unreachable",
+            self.host,
+            f"the engine does not answer ({subject}): {error}",
+            hint="imageforge doctor",
+        )
+        lost.retryable = True
+        return lost
 
 
-def _output(
-    client: docker.DockerClient, container_id: str, *, follow: bool, tail: int | None
-) -> Iterator[tuple[str, float, str]]:
-    """Lines of both streams in the order in which the engine gives them."""
-    frames = client.api.logs(
-        container_id,
-        stream=True,
-        follow=follow,
-        timestamps=True,
-        tail="all" if tail is None else tail,
+class _UnlessGone:
+    """Passes over what was asked of an object that is gone."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        return isinstance(error, EngineError) and error.code == "not-found"
+
+
+class Events:
+    """A stream of (action, container id); ends when the engine does or when closed."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        try:
+            for event in self._stream:
+                yield str(event.get("Action", "")), str((event.get("Actor") or {}).get("ID", ""))
+        except (docker.errors.DockerException, ValueError, AttributeError, *_CONNECTION_LOST) as error:
+            # A stream closed from another thread fails in whichever of these ways its reader happens to be in.
+            log.debug("event stream ended", extra={"error": str(error)})
+
+    def close(self) -> None:
+        """End the stream, from any thread."""
+        self._stream.close()
+
+
+class Output:
+    """Lines of output as (Unix time, text); ends when the container does, when the engine does, or when closed."""
+
+    def __init__(self, frames: Any) -> None:
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[tuple[float, str]]:
+        try:
+            yield from _lines(self._frames or ())
+        except (docker.errors.DockerException, ValueError, AttributeError, *_CONNECTION_LOST) as error:
+            log.debug("output ended", extra={"error": str(error)})
+
+    def close(self) -> None:
+        """End the stream, from any thread."""
+        if self._frames is not None:
+            self._frames.close()
+
+
+def _pull_failed(reference: str, reason: str) -> ImageError:
+    return ImageError(
+        "image-pull-failed",
+        reference,
+        f"cannot be pulled: {reason}",
+        hint="check the name, and that the engine reaches the registry",
     )
-    pending = b""
+
+
+def _lines(frames: Iterable[bytes]) -> Iterator[tuple[float, str]]:
+    """The engine parts a line of more than 16 KiB into several frames, each with a time stamp of its own."""
+    at = 0.0
+    parts: list[str] = []
     for frame in frames:
-        *lines, pending = (pending + frame).split(b"\n")
-        for line in lines:
-            stamp, _, text = line.decode(errors="replace").partition(" ")
-            yield "stdout", _timestamp(stamp), text.rstrip("\r")
-    if pending:
-        stamp, _, text = pending.decode(errors="replace").partition(" ")
-        yield "stdout", _timestamp(stamp), text
-
-
-@contextlib.contextmanager
-def _translated(host: str) -> Iterator[None]:
-    try:
-        yield
-    except requests.exceptions.RequestException as error:
-        raise _gone(host, error) from error
-    except docker.errors.APIError as error:
-        if isinstance(error, docker.errors.NotFound):
-            raise
-        raise EngineError(
-            "engine-failed", host, str(error.explanation or error)[:300], hint="see the engine's log"
-        ) from error
-
-
-def _gone(host: str, error: Exception) -> EngineError:
-    return EngineError("engine-unreachable", host, f"it does not answer: {error}", hint="imageforge status")
-
-
-def _facts(raw: Mapping[str, Any]) -> ContainerFacts:
-    state = raw["State"]
-    # The top-level address is empty on networks other than the default bridge, and gone from API 1.52 on.
-    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
-    labels = (raw.get("Config") or {}).get("Labels") or {}
-    return ContainerFacts(
-        id=str(raw["Id"]),
-        replica=str(labels.get(Label.REPLICA.value, "")),
-        running=bool(state.get("Running")),
-        created=state.get("Status") == "created",
-        address=next((str(net["IPAddress"]) for net in networks.values() if net.get("IPAddress")), ""),
-        pid=int(state.get("Pid") or 0),
-        exit_code=int(state.get("ExitCode") or 0),
-        oom_killed=bool(state.get("OOMKilled")),
-        started_at=_timestamp(str(state.get("StartedAt", ""))),
-        finished_at=_timestamp(str(state.get("FinishedAt", ""))),
-        error=str(state.get("Error") or ""),
-        labels=labels,
-    )
-
-
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
-
-
-def _timestamp(text: str) -> float:
-    """RFC 3339 with nanoseconds, which Python's reader does not take, as Unix seconds; 0 for none."""
-    match = _RFC3339.fullmatch(text)
-    if match is None:
-        return 0.0
-    zone = "+00:00" if match[3] == "Z" else match[3]
-    return max(0.0, datetime.fromisoformat(match[1] + zone).timestamp() + float(match[2] or 0))
-
-
-def _split(reference: str) -> tuple[str, str]:
-    """Repository, and tag or digest, as the engine's pull takes them."""
-    if "@" in reference:
-        repository, _, digest = reference.partition("@")
-        return repository, digest
-    head, slash, last = reference.rpartition("/")
-    name, _, tag = last.partition(":")
-    return f"{head}{slash}{name}", tag or "latest"
+        stamp, text = split_timestamp(frame.decode(errors="replace"))
+        at = at if parts else stamp
+        parts.append(text)
+        if text.endswith("\n"):
+            yield at, "".join(parts).rstrip("\r\n")
+            parts.clear()
+    if parts:
+        yield at, "".join(parts)

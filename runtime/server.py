@@ -1,4 +1,4 @@
-"""The controller's socket: one thread a connection, one request each."""
+"""The controller's socket: who may connect is decided by the file's mode, 0600."""
 
 from __future__ import annotations
 
@@ -6,187 +6,212 @@ import contextlib
 import json
 import logging
 import os
-import queue
+import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runtime import protocol
 from runtime.controller import Controller
-from runtime.errors import ManifestError, RuntimeFailure
-from runtime.manifest import load
-from runtime.manifest.model import RESTARTED_ANNOTATION
-from runtime.model import LogLine
+from runtime.errors import NotFound, RuntimeFailure
+from runtime.logs import LogReader
+from runtime.model import ControllerInfo
+from runtime.roster import Replica
+from runtime.version import version
+from runtime.wire import PROTOCOL, Value, encode, pack, pack_failure
 
 log = logging.getLogger(__name__)
 
+MAX_REQUEST = 8 * 1024 * 1024
+LONGEST_PATH = 107
+"""Bytes in the path of a Unix socket on Linux, unix(7)."""
+
 WATCH_SECONDS = 1.0
-"""The longest pause between two statuses that a watcher gets."""
 
 
-class ControlServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Serves one controller on a socket of mode 0600."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
+class ControllerServer:
+    """Answers on `path` until closed."""
 
     def __init__(self, path: Path, controller: Controller) -> None:
-        self.controller = controller
-        # We hold the controller's lock, so a socket that is there belongs to nobody.
+        if len(os.fsencode(path)) > LONGEST_PATH:
+            raise RuntimeFailure(
+                "socket-path-too-long",
+                str(path),
+                f"a socket's path has at most {LONGEST_PATH} bytes",
+                hint="use a home with a shorter path",
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
+        answers = Answers(controller)
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                _converse(self.connection, answers)
+
         before = os.umask(0o177)
         try:
-            super().__init__(str(path), _Handler)
+            self._server = _Server(str(path), Handler)
         finally:
             os.umask(before)
+        self._path = path
+        self._thread = threading.Thread(target=self._server.serve_forever, name="server", daemon=True)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A client that left is no error."""
-        log.debug("a client left", exc_info=True)
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._path.unlink(missing_ok=True)
 
 
-class _Handler(socketserver.StreamRequestHandler):
-    server: ControlServer
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
 
-    def handle(self) -> None:
-        line = self.rfile.readline(protocol.LONGEST_LINE)
-        if not line:
-            return
+
+class Answers:
+    """One method of the protocol, one method here; each gives its items."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._objects = controller.objects
+
+    def info(self) -> Iterable[Value]:
+        controller = self._controller
+        yield ControllerInfo(
+            pid=os.getpid(),
+            version=version(),
+            instance=controller.settings.instance,
+            engine=controller.settings.engine,
+            started_at=controller.started_at,
+            engine_ok=controller.watch.error is None,
+            balancer_ok=controller.balancer.error is None,
+        )
+
+    def apply(self, manifests: str, source: str) -> Iterable[Value]:
+        return self._objects.apply(manifests, source)
+
+    def check(self, manifests: str, source: str) -> Iterable[Value]:
+        return self._objects.check(manifests, source)
+
+    def deployments(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.statuses(namespace)
+
+    def deployment(self, namespace: str, name: str) -> Iterable[Value]:
+        yield self._controller.status(namespace, name)
+
+    def watch(self, namespace: str, name: str, timeout: float | None) -> Iterable[Value]:
+        """A status at each change, and at least every second; ends after `timeout` seconds or with the Deployment."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen = 0
+        status = self._controller.status(namespace, name)
+        while not self._controller.stopping:
+            yield status
+            left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
+            if left <= 0:
+                return
+            seen = self._controller.roster.wait(seen, left)
+            try:
+                status = self._controller.status(namespace, name)
+            except NotFound:
+                return
+
+    def scale(self, namespace: str, name: str, replicas: int) -> Iterable[Value]:
+        self._objects.scale(namespace, name, replicas)
+        return ()
+
+    def restart(self, namespace: str, name: str) -> Iterable[Value]:
+        self._objects.restart(namespace, name, datetime.now(UTC).isoformat())
+        return ()
+
+    def delete(self, namespace: str, kind: str, name: str) -> Iterable[Value]:
+        self._objects.delete(namespace, kind, name)
+        return ()
+
+    def logs(self, namespace: str, name: str, follow: bool, tail: int | None) -> Iterable[Value]:
+        self._objects.deployment(namespace, name)
+        reader = LogReader(self._controller.engine, lambda: self._replicas(namespace, name))
+        return reader.follow(tail) if follow else reader.past(tail)
+
+    def counters(self, namespace: str, service: str) -> Iterable[Value]:
+        yield self._controller.counters(namespace, service)
+
+    def manifests(self, namespace: str, name: str) -> Iterable[Value]:
+        yield self._objects.manifests(namespace, name)
+
+    def _replicas(self, namespace: str, name: str) -> list[Replica] | None:
         try:
-            request = json.loads(line)
-            if request.get("v") != protocol.VERSION:
-                raise RuntimeFailure(
-                    "version-differs",
-                    "controller",
-                    f"it speaks version {protocol.VERSION} of its protocol, you {request.get('v')}",
-                    hint="imageforge down, then imageforge up",
-                )
-            verb = VERBS.get(str(request.get("verb")))
-            if verb is None:
-                raise RuntimeFailure("unknown-verb", str(request.get("verb")), "the controller has no such verb")
-            for answer in verb(self.server.controller, **request.get("args", {})):
-                self.wfile.write(protocol.item(answer))
-            self.wfile.write(protocol.encode({"end": True}))
-        except RuntimeFailure as error:
-            self.wfile.write(protocol.failure(error))
-        except (BrokenPipeError, ConnectionResetError):
-            return
-        except Exception as error:
-            log.exception("a request failed")
-            self.wfile.write(protocol.failure(RuntimeFailure("internal", "controller", f"{error!r}")))
-
-
-def _info(controller: Controller) -> Iterator[Any]:
-    yield controller.info()
-
-
-def _apply(controller: Controller, manifests: str, source: str) -> Iterator[Any]:
-    yield from controller.apply(load(manifests, source))
-
-
-def _deployments(controller: Controller, namespace: str | None) -> Iterator[Any]:
-    yield from controller.statuses(namespace)
-
-
-def _deployment(controller: Controller, namespace: str, name: str) -> Iterator[Any]:
-    yield controller.status(namespace, name)
-
-
-def _watch(controller: Controller, namespace: str, name: str, timeout: float | None) -> Iterator[Any]:
-    deadline = None if timeout is None else time.monotonic() + timeout
-    version = -1
-    while not controller.stopped and (deadline is None or time.monotonic() < deadline):
-        yield controller.status(namespace, name)
-        version = controller.wait_change(version, WATCH_SECONDS)
-
-
-def _scale(controller: Controller, namespace: str, name: str, replicas: int) -> Iterator[Any]:
-    if replicas < 0:
-        raise ManifestError("wrong-value", f"{namespace}/{name}", f"{replicas} replicas", hint="0 or more")
-
-    def edit(data: dict[str, Any]) -> None:
-        data["spec"]["replicas"] = replicas
-
-    controller.change(namespace, name, edit)
-    yield True
-
-
-def _restart(controller: Controller, namespace: str, name: str) -> Iterator[Any]:
-    def edit(data: dict[str, Any]) -> None:
-        metadata = data["spec"]["template"].setdefault("metadata", {})
-        annotations = metadata.setdefault("annotations", {})
-        annotations[RESTARTED_ANNOTATION] = datetime.now(UTC).isoformat()
-
-    controller.change(namespace, name, edit)
-    yield True
-
-
-def _delete(controller: Controller, namespace: str, kind: str, name: str) -> Iterator[Any]:
-    controller.delete(kind, namespace, name)
-    yield True
-
-
-def _counters(controller: Controller, namespace: str, service: str) -> Iterator[Any]:
-    yield controller.counters(namespace, service)
-
-
-def _manifest(controller: Controller, namespace: str, name: str) -> Iterator[Any]:
-    yield controller.manifest(namespace, name)
-
-
-def _logs(controller: Controller, namespace: str, name: str, follow: bool, tail: int | None) -> Iterator[Any]:
-    controller.status(namespace, name)
-    if not follow:
-        lines = [
-            LogLine(replica=replica, text=text, stream=stream, at=at)
-            for replica, container in sorted(controller.containers_of(namespace, name).items())
-            for stream, at, text in controller.engine.output(container, follow=False, tail=tail, closing=lambda _: None)
+            self._objects.deployment(namespace, name)
+        except NotFound:
+            return None
+        return [
+            item for item in self._controller.roster.all() if (item.namespace, item.deployment) == (namespace, name)
         ]
-        yield from sorted(lines, key=lambda line: line.at)
-        return
-    yield from _follow(controller, namespace, name, tail)
 
 
-def _follow(controller: Controller, namespace: str, name: str, tail: int | None) -> Iterator[LogLine]:
-    """Lines as they come, of the replicas that run and of those that come later."""
-    lines: queue.SimpleQueue[LogLine] = queue.SimpleQueue()
-    closers: list[Callable[[], None]] = []
-    reading: set[str] = set()
+METHODS = (
+    "info",
+    "apply",
+    "check",
+    "deployments",
+    "deployment",
+    "watch",
+    "scale",
+    "restart",
+    "delete",
+    "logs",
+    "counters",
+    "manifests",
+)
 
-    def read(replica: str, container: str) -> None:
-        for stream, at, text in controller.engine.output(container, follow=True, tail=tail, closing=closers.append):
-            lines.put(LogLine(replica=replica, text=text, stream=stream, at=at))
 
+def _converse(connection: socket.socket, answers: Answers) -> None:
+    """One request, one answer. A caller that went away ends it."""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        try:
+            for value in _answer(_read_request(connection), answers):
+                connection.sendall(encode({"beat": True} if value is None else {"item": pack(value)}))
+            connection.sendall(encode({"done": True}))
+        except RuntimeFailure as failure:
+            connection.sendall(encode({"error": pack_failure(failure)}))
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception as error:
+            log.exception("request failed")
+            internal = RuntimeFailure(
+                "internal-error", "controller", f"{type(error).__name__}: {error}", hint="look at the controller's log"
+            )
+            connection.sendall(encode({"error": pack_failure(internal)}))
+
+
+def _read_request(connection: socket.socket) -> dict[str, Any]:
+    with connection.makefile("rb") as stream:
+        line = stream.readline(MAX_REQUEST)
+    if not line:
+        raise ConnectionError
     try:
-        while not controller.stopped:
-            for replica, container in controller.containers_of(namespace, name).items():
-                if container not in reading:
-                    reading.add(container)
-                    threading.Thread(target=read, args=(replica, container), daemon=True).start()
-            with contextlib.suppress(queue.Empty):
-                yield lines.get(timeout=0.5)
-                while True:
-                    yield lines.get_nowait()
-    finally:
-        for close in closers:
-            close()
+        request = json.loads(line)
+    except ValueError as error:
+        raise RuntimeFailure("bad-request", "controller", "the request is not a line of JSON") from error
+    if not isinstance(request, dict) or request.get("protocol") != PROTOCOL:
+        raise RuntimeFailure(
+            "protocol-mismatch",
+            "controller",
+            f"the controller speaks protocol {PROTOCOL}",
+            hint="restart it with the version of the caller: imageforge up",
+        )
+    return request
 
 
-VERBS: dict[str, Callable[..., Iterator[Any]]] = {
-    "info": _info,
-    "apply": _apply,
-    "deployments": _deployments,
-    "deployment": _deployment,
-    "watch": _watch,
-    "scale": _scale,
-    "restart": _restart,
-    "delete": _delete,
-    "counters": _counters,
-    "manifest": _manifest,
-    "logs": _logs,
-}
+def _answer(request: dict[str, Any], answers: Answers) -> Iterator[Value]:
+    method, params = request.get("method"), request.get("params", {})
+    if method not in METHODS:
+        raise RuntimeFailure("unknown-method", "controller", f"no method {method}")
+    function: Callable[..., Iterable[Value]] = getattr(answers, method)
+    yield from function(**params)

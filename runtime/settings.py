@@ -39,6 +39,6 @@ class RuntimeSettings:
     def from_json(cls, text: str) -> RuntimeSettings:
         """The inverse of `to_json`."""
         raw: dict[str, Any] = json.loads(text)
-        for key in ("store", "socket", "lock", "balancer_config", "balancer_socket", "balancer_master_socket"):
-            raw[key] = Path(raw[key])
-        return cls(**raw)
+        paths = {"store", "socket", "lock", "balancer_config", "balancer_socket", "balancer_master_socket"}
+        fields: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
+        return cls(**fields)

@@ -1,92 +1,161 @@
-"""A Deployment's status from its replicas; the counts are those of Kubernetes' DeploymentStatus."""
+"""How a Deployment stands, computed from what is wanted and what is there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from runtime.manifest.model import APP_LABEL, RELEASE_ANNOTATION, Deployment
-from runtime.manifest.template import template_hash
+from runtime.manifest.model import APP_LABEL, RELEASE_ANNOTATION, PodTemplate, Service
 from runtime.model import DeploymentStatus, ReplicaStatus, RolloutPhase
-from runtime.progress import ProgressClock
-from runtime.replica import Life, Replica
+from runtime.objects import Held
+from runtime.roster import Replica
+from runtime.routes import leads_to, routed_port
 from runtime.sockets import listening
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Kubernetes' counts of a DeploymentStatus, without what is being stopped."""
+
+    current: int
+    updated: int
+    ready: int
+    available: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """The last time a rollout came nearer to its end, and the counts it had then."""
+
+    at: float
+    generation: int
+    counts: Counts
+
+    def step(self, counts: Counts, generation: int, now: float) -> Progress:
+        """Progress is more updated, fewer old or more available ones (Kubernetes: DeploymentProgressing)."""
+        before = self.counts
+        nearer = (
+            generation != self.generation
+            or counts.updated > before.updated
+            or counts.current - counts.updated < before.current - before.updated
+            or counts.available > before.available
+        )
+        return Progress(at=now if nearer else self.at, generation=generation, counts=counts)
+
+
+def count(held: Held, replicas: Sequence[Replica], now: float) -> Counts:
+    """The counts of a Deployment's replicas."""
+    living = [replica for replica in replicas if not replica.terminating]
+    least = held.deployment.min_ready_seconds
+    return Counts(
+        current=len(living),
+        updated=sum(replica.template_hash == held.hash for replica in living),
+        ready=sum(replica.ready for replica in living),
+        available=sum(replica.available(least, now) for replica in living),
+    )
+
+
+def is_complete(held: Held, counts: Counts) -> bool:
+    """Every replica is of the wanted template and available, and there are as many as asked for."""
+    wanted = 0 if held.deleting else held.deployment.replicas
+    return counts.updated == counts.current == counts.available == wanted and not held.deleting
+
+
+def phase_of(held: Held, counts: Counts, progress: Progress, now: float) -> RolloutPhase:
+    """Complete, on the way, or without progress for longer than the deadline."""
+    if is_complete(held, counts):
+        return RolloutPhase.COMPLETE
+    late = now - progress.at >= held.deployment.progress_deadline and not held.deleting
+    return RolloutPhase.STALLED if late else RolloutPhase.PROGRESSING
+
+
 def deployment_status(
-    deployment: Deployment,
+    held: Held,
     replicas: Sequence[Replica],
-    *,
-    generation: int,
+    services: Sequence[Service],
+    progress: Progress,
     observed_generation: int,
-    revision_of: Callable[[str], int],
-    clock: ProgressClock,
-    host: str,
+    trouble: str,
     now: float,
 ) -> DeploymentStatus:
-    """Terminating replicas are listed, and counted nowhere, as in Kubernetes."""
-    wanted = template_hash(deployment.template)
-    living = [replica for replica in replicas if not replica.stopping]
-    updated = [replica for replica in living if replica.stored.template_hash == wanted]
-    available = [
-        replica
-        for replica in living
-        if replica.ready and now - replica.ready_since >= replica.deployment.min_ready_seconds
+    """The status that callers see."""
+    deployment, template = held.deployment, held.deployment.template
+    counts = count(held, replicas, now)
+    phase = phase_of(held, counts, progress, now)
+    hosts = [
+        host for service in services if leads_to(service, deployment.namespace, template) for host in service.hosts
     ]
-    old = len(living) - len(updated)
-    key = (deployment.namespace, deployment.name)
-    idle = clock.since(key, updated=len(updated), old=old, available=len(available))
-    complete = old == 0 and len(updated) == len(available) == deployment.replicas
-    phase = (
-        RolloutPhase.COMPLETE
-        if complete
-        else RolloutPhase.STALLED
-        if idle > deployment.progress_deadline
-        else RolloutPhase.PROGRESSING
-    )
     return DeploymentStatus(
         name=deployment.name,
         namespace=deployment.namespace,
-        generation=generation,
+        generation=held.generation,
         observed_generation=observed_generation,
-        revision=revision_of(wanted),
+        revision=held.revision,
         phase=phase,
-        desired=deployment.replicas,
-        current=len(living),
-        updated=len(updated),
-        ready=sum(replica.ready for replica in living),
-        available=len(available),
-        message="" if complete else next((r.message for r in updated if r.message), ""),
-        app=deployment.labels.get(APP_LABEL, deployment.name),
-        release=deployment.template.annotations.get(RELEASE_ANNOTATION, ""),
-        host=host,
-        replica_list=tuple(_replica_status(replica, revision_of) for replica in replicas),
+        desired=0 if held.deleting else deployment.replicas,
+        current=counts.current,
+        updated=counts.updated,
+        ready=counts.ready,
+        available=counts.available,
+        message=_message(held, counts, phase, replicas, trouble),
+        app=template.labels.get(APP_LABEL, deployment.name),
+        release=template.annotations.get(RELEASE_ANNOTATION, ""),
+        host=hosts[0] if hosts else "",
+        replica_list=tuple(replica_status(replica, held, services) for replica in replicas),
     )
 
 
-def _replica_status(replica: Replica, revision_of: Callable[[str], int]) -> ReplicaStatus:
-    container = replica.deployment.template.container
-    message = replica.message
-    addresses: tuple[str, ...] = ()
-    if replica.life is Life.RUNNING and not replica.ready and replica.pid:
-        addresses = listening(replica.pid)
-        if message and addresses:
-            message = f"{message}; it listens on {', '.join(addresses)}"
+def replica_status(replica: Replica, held: Held, services: Sequence[Service]) -> ReplicaStatus:
+    """One replica as callers see it; where it listens is read from the kernel now."""
+    template = replica.template
+    revision = held.revisions.get(replica.template_hash)
     return ReplicaStatus(
         name=replica.name,
-        namespace=replica.stored.namespace,
-        deployment=replica.stored.deployment,
-        revision=revision_of(replica.stored.template_hash),
+        namespace=replica.namespace,
+        deployment=replica.deployment,
+        revision=revision.number if revision else 0,
         phase=replica.phase,
-        ready=replica.ready and not replica.stopping,
+        ready=replica.ready,
         restarts=replica.backoff.restarts,
-        image=container.image,
-        release=replica.deployment.template.annotations.get(RELEASE_ANNOTATION, ""),
+        image=template.container.image,
+        release=template.annotations.get(RELEASE_ANNOTATION, ""),
         container_id=replica.container_id,
         address=replica.address,
-        port=container.ports[0].number if container.ports else 0,
-        started_at=replica.started_at or None,
+        port=_port(template, replica.namespace, services),
+        started_at=replica.started_at,
         exit_code=replica.exit_code,
-        message=message,
-        listening=addresses,
+        message=replica.message,
+        listening=listening(replica.pid) if replica.running and replica.pid else (),
         last_log=replica.last_log,
     )
+
+
+def _port(template: PodTemplate, namespace: str, services: Sequence[Service]) -> int:
+    """Where requests go: the routed port, else the probed one, else the first that is named; 0 for none."""
+    for service in services:
+        if leads_to(service, namespace, template):
+            return routed_port(service, template) or 0
+    container = template.container
+    if container.readiness is not None:
+        return container.port_number(container.readiness.port) or 0
+    return container.ports[0].number if container.ports else 0
+
+
+def _message(held: Held, counts: Counts, phase: RolloutPhase, replicas: Sequence[Replica], trouble: str) -> str:
+    """The most telling reason for not being complete."""
+    if phase is RolloutPhase.COMPLETE:
+        return ""
+    if held.deleting:
+        return f"being deleted: {len(replicas)} of its replicas are still there"
+    parts = []
+    if phase is RolloutPhase.STALLED:
+        parts.append(f"no progress for {held.deployment.progress_deadline} s")
+    newest_first = sorted(replicas, key=lambda replica: (replica.template_hash != held.hash, -replica.backoff.restarts))
+    troubled = next((replica for replica in newest_first if replica.message and not replica.terminating), None)
+    if troubled is not None:
+        parts.append(f"{troubled.name}: {troubled.message}")
+    elif trouble:
+        parts.append(trouble)
+    else:
+        parts.append(f"{counts.available} of {held.deployment.replicas} available, {counts.updated} updated")
+    return "; ".join(parts)

@@ -1,178 +1,219 @@
-"""What the controller must remember: objects, revisions, replicas. One SQLite file, one writer."""
+"""What should be running, in SQLite: objects, revisions, replicas. The controller is its only writer."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.restart import Backoff
+VERSION = 1
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS objects (
-    kind TEXT, namespace TEXT, name TEXT, data TEXT NOT NULL, generation INTEGER NOT NULL,
-    PRIMARY KEY (kind, namespace, name));
-CREATE TABLE IF NOT EXISTS revisions (
-    namespace TEXT, deployment TEXT, number INTEGER, template_hash TEXT NOT NULL,
-    PRIMARY KEY (namespace, deployment, number));
-CREATE TABLE IF NOT EXISTS replicas (
-    name TEXT PRIMARY KEY, namespace TEXT NOT NULL, deployment TEXT NOT NULL, template_hash TEXT NOT NULL,
-    template TEXT NOT NULL, created_at REAL NOT NULL, restarts INTEGER NOT NULL, delay REAL NOT NULL,
-    attempt INTEGER NOT NULL, stopping INTEGER NOT NULL);
+_SCHEMA = """
+CREATE TABLE object (
+    kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+    data TEXT NOT NULL, generation INTEGER NOT NULL, deleting INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (kind, namespace, name)
+);
+CREATE TABLE revision (
+    namespace TEXT NOT NULL, deployment TEXT NOT NULL, hash TEXT NOT NULL,
+    number INTEGER NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (namespace, deployment, hash)
+);
+CREATE TABLE replica (
+    name TEXT PRIMARY KEY, namespace TEXT NOT NULL, deployment TEXT NOT NULL, hash TEXT NOT NULL,
+    created_at REAL NOT NULL, state TEXT NOT NULL
+);
+CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredObject:
-    """A manifest as it was applied, and how often it changed."""
+    """A manifest as it stands, scale and restarts included. `generation` grows with each change."""
 
     kind: str
     namespace: str
     name: str
     data: dict[str, Any]
     generation: int
+    deleting: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredRevision:
+    """A template that a Deployment has had; `data` is the manifest it came from."""
+
+    hash: str
+    number: int
+    data: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredReplica:
-    """A replica that should exist (or, `stopping`, no more). `template` is the Deployment it was made from, as data;
-    `attempt` numbers its containers."""
+    """A replica that was decided on; `state` is its keeper's memory."""
 
     name: str
     namespace: str
     deployment: str
-    template_hash: str
-    template: dict[str, Any]
+    hash: str
     created_at: float
-    backoff: Backoff
-    attempt: int
-    stopping: bool
+    state: dict[str, Any]
 
 
 class Store:
-    """The controller's memory. Safe to call from several threads of the one process that owns it."""
+    """One connection, used by one thread at a time."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.executescript(SCHEMA)
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        path.chmod(0o600)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """End the connection."""
+        with self._lock:
+            self._db.close()
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Several changes, all or none."""
+    def transaction(self) -> Iterator[None]:
+        """All of the changes inside, or none."""
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._db.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            self._db.execute("COMMIT")
 
-    def objects(self) -> list[StoredObject]:
-        """Every object, by kind, namespace and name."""
-        rows = self._all("SELECT kind, namespace, name, data, generation FROM objects ORDER BY kind, namespace, name")
-        return [_object(row) for row in rows]
+    def objects(self, kind: str) -> tuple[StoredObject, ...]:
+        """All objects of a kind, by namespace and name."""
+        rows = self._query(
+            "SELECT kind, namespace, name, data, generation, deleting FROM object WHERE kind = ? "
+            "ORDER BY namespace, name",
+            kind,
+        )
+        return tuple(_object(row) for row in rows)
 
-    def get_object(self, kind: str, namespace: str, name: str) -> StoredObject | None:
-        """One object."""
-        rows = self._all(
-            "SELECT kind, namespace, name, data, generation FROM objects WHERE kind=? AND namespace=? AND name=?",
-            *(kind, namespace, name),
+    def object(self, kind: str, namespace: str, name: str) -> StoredObject | None:
+        """One object, or None."""
+        rows = self._query(
+            "SELECT kind, namespace, name, data, generation, deleting FROM object "
+            "WHERE kind = ? AND namespace = ? AND name = ?",
+            kind,
+            namespace,
+            name,
         )
         return _object(rows[0]) if rows else None
 
-    def put_object(self, kind: str, namespace: str, name: str, data: Mapping[str, Any]) -> str:
-        """Store a manifest; gives ``created``, ``configured`` or ``unchanged``."""
-        known = self.get_object(kind, namespace, name)
-        if known is not None and known.data == data:
-            return "unchanged"
-        generation = known.generation + 1 if known else 1
-        self._do(
-            "INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?)",
-            *(kind, namespace, name, json.dumps(data), generation),
+    def put_object(self, stored: StoredObject) -> None:
+        """Write an object, new or changed."""
+        self._execute(
+            "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?)",
+            stored.kind,
+            stored.namespace,
+            stored.name,
+            json.dumps(stored.data),
+            stored.generation,
+            stored.deleting,
         )
-        return "configured" if known else "created"
 
-    def delete_object(self, kind: str, namespace: str, name: str) -> bool:
-        """Forget an object; False where there was none."""
-        self._do("DELETE FROM revisions WHERE namespace=? AND deployment=? AND ?='Deployment'", namespace, name, kind)
-        return self._do("DELETE FROM objects WHERE kind=? AND namespace=? AND name=?", kind, namespace, name) > 0
+    def drop_object(self, kind: str, namespace: str, name: str) -> None:
+        """Forget an object, and a Deployment's revisions with it."""
+        with self.transaction():
+            self._execute("DELETE FROM object WHERE kind = ? AND namespace = ? AND name = ?", kind, namespace, name)
+            if kind == "Deployment":
+                self._execute("DELETE FROM revision WHERE namespace = ? AND deployment = ?", namespace, name)
 
-    def revision(self, namespace: str, deployment: str, template_hash: str) -> int:
-        """The number of a template, the highest where it was used more than once; 0 for an unknown one."""
-        rows = self._all(
-            "SELECT MAX(number) FROM revisions WHERE namespace=? AND deployment=? AND template_hash=?",
-            *(namespace, deployment, template_hash),
+    def revisions(self, namespace: str, deployment: str) -> tuple[StoredRevision, ...]:
+        """A Deployment's revisions, the newest last."""
+        rows = self._query(
+            "SELECT hash, number, data FROM revision WHERE namespace = ? AND deployment = ? ORDER BY number",
+            namespace,
+            deployment,
         )
-        return int(rows[0][0] or 0)
+        return tuple(StoredRevision(hash=row[0], number=row[1], data=json.loads(row[2])) for row in rows)
 
-    def new_revision(self, namespace: str, deployment: str, template_hash: str) -> int:
-        """Number a template that has become the newest; one that is the newest already keeps its number."""
-        rows = self._all(
-            "SELECT number, template_hash FROM revisions WHERE namespace=? AND deployment=? "
-            "ORDER BY number DESC LIMIT 1",
-            *(namespace, deployment),
+    def put_revision(self, namespace: str, deployment: str, revision: StoredRevision) -> None:
+        """Write a revision; one with the same template takes the new number."""
+        self._execute(
+            "INSERT OR REPLACE INTO revision VALUES (?, ?, ?, ?, ?)",
+            namespace,
+            deployment,
+            revision.hash,
+            revision.number,
+            json.dumps(revision.data),
         )
-        if rows and rows[0][1] == template_hash:
-            return int(rows[0][0])
-        number = int(rows[0][0]) + 1 if rows else 1
-        self._do("INSERT INTO revisions VALUES (?,?,?,?)", namespace, deployment, number, template_hash)
-        return number
 
-    def replicas(self) -> list[StoredReplica]:
-        """Every replica."""
-        rows = self._all(
-            "SELECT name, namespace, deployment, template_hash, template, created_at, restarts, delay, attempt, "
-            "stopping FROM replicas ORDER BY created_at"
+    def drop_revision(self, namespace: str, deployment: str, template_hash: str) -> None:
+        """Forget a revision."""
+        self._execute(
+            "DELETE FROM revision WHERE namespace = ? AND deployment = ? AND hash = ?",
+            namespace,
+            deployment,
+            template_hash,
         )
-        return [
+
+    def replicas(self) -> tuple[StoredReplica, ...]:
+        """All replicas that were decided on and not yet removed."""
+        rows = self._query("SELECT name, namespace, deployment, hash, created_at, state FROM replica ORDER BY name")
+        return tuple(
             StoredReplica(
                 name=row[0],
                 namespace=row[1],
                 deployment=row[2],
-                template_hash=row[3],
-                template=json.loads(row[4]),
-                created_at=row[5],
-                backoff=Backoff(restarts=row[6], delay=row[7]),
-                attempt=row[8],
-                stopping=bool(row[9]),
+                hash=row[3],
+                created_at=row[4],
+                state=json.loads(row[5]),
             )
             for row in rows
-        ]
-
-    def put_replica(self, replica: StoredReplica) -> None:
-        """Store a replica, before anything is done for it in the engine."""
-        self._do(
-            "INSERT OR REPLACE INTO replicas VALUES (?,?,?,?,?,?,?,?,?,?)",
-            *(replica.name, replica.namespace, replica.deployment, replica.template_hash),
-            json.dumps(replica.template),
-            *(replica.created_at, replica.backoff.restarts, replica.backoff.delay, replica.attempt, replica.stopping),
         )
 
-    def delete_replica(self, name: str) -> None:
-        """Forget a replica, after everything of it is gone."""
-        self._do("DELETE FROM replicas WHERE name=?", name)
+    def put_replica(self, replica: StoredReplica) -> None:
+        """Write a replica, new or changed."""
+        self._execute(
+            "INSERT OR REPLACE INTO replica VALUES (?, ?, ?, ?, ?, ?)",
+            replica.name,
+            replica.namespace,
+            replica.deployment,
+            replica.hash,
+            replica.created_at,
+            json.dumps(replica.state),
+        )
 
-    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def drop_replica(self, name: str) -> None:
+        """Forget a replica."""
+        self._execute("DELETE FROM replica WHERE name = ?", name)
+
+    def note(self, key: str) -> str | None:
+        """A text kept under a key."""
+        rows = self._query("SELECT value FROM note WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def put_note(self, key: str, value: str) -> None:
+        """Keep a text under a key."""
+        self._execute("INSERT OR REPLACE INTO note VALUES (?, ?)", key, value)
+
+    def _query(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
-            return self._connection.execute(query, values).fetchall()
+            return self._db.execute(sql, values).fetchall()
 
-    def _do(self, statement: str, *values: object) -> int:
+    def _execute(self, sql: str, *values: Any) -> None:
         with self._lock:
-            return self._connection.execute(statement, values).rowcount
+            self._db.execute(sql, values)
 
 
-def _object(row: tuple[Any, ...]) -> StoredObject:
-    return StoredObject(kind=row[0], namespace=row[1], name=row[2], data=json.loads(row[3]), generation=row[4])
+def _object(row: Any) -> StoredObject:
+    return StoredObject(
+        kind=row[0], namespace=row[1], name=row[2], data=json.loads(row[3]), generation=row[4], deleting=bool(row[5])
+    )

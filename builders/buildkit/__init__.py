@@ -1,6 +1,6 @@
-"""BuildKit, driven through a client on this machine: which one, with what arguments, and what it says."""
+"""BuildKit, driven through Docker's command line as a subprocess."""
 
-from builders.buildkit.client import BuildClient, find_build_client
+from builders.buildkit.client import BuildClient, ClientKind, find_build_client
 from builders.buildkit.run import build
 
-__all__ = ["BuildClient", "build", "find_build_client"]
+__all__ = ["BuildClient", "ClientKind", "build", "find_build_client"]

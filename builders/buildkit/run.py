@@ -1,31 +1,27 @@
-"""Run a build and tell what happens; end it, with everything it started, when asked to."""
+"""One build: the client as a subprocess, its progress as events, its end as an image or one error."""
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
-import selectors
-import signal
-import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from builders.buildkit.argv import build_argv, build_environ
+from builders import process
+from builders.buildkit.argv import build_argv
 from builders.buildkit.client import BuildClient
+from builders.buildkit.environment import client_environment, with_build_args
 from builders.buildkit.failure import explain
-from builders.buildkit.progress import LineSplitter, ProgressReader
+from builders.buildkit.progress import ProgressParser
 from builders.context import check_context
-from builders.engine import inspect_image
-from builders.errors import Cancelled, ClientError
-from builders.locate import Endpoint
+from builders.engine import Endpoint, connect, inspect_image
+from builders.engine.connection import engine_lost
+from builders.errors import BuilderError, Cancelled, ClientError, EngineError
 from builders.model import BuildEvent, BuildRequest, BuiltImage
 
-LOOK_SECONDS = 0.1
-"""How often a cancellation is looked for while BuildKit says nothing."""
-GRACE_SECONDS = 1.0
-"""How long the client has after SIGINT to tell the engine that the build is off, before it is killed."""
+logger = logging.getLogger(__name__)
 
 
 def build(
@@ -35,86 +31,69 @@ def build(
     client: BuildClient,
     on_event: Callable[[BuildEvent], None],
     cancelled: threading.Event | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> BuiltImage:
-    """Build the request's image into the engine.
+    """Builds `request` and returns the image, which the engine then has under the request's tag.
 
-    Raises ContextError, StepFailed (`build-step-failed`), DiskFull, EngineError, and Cancelled (`build-cancelled`)
-    within two seconds of `cancelled` being set. An exception of `on_event`, or Ctrl-C, ends the build too.
+    `on_event` is called in this thread for every event as it happens. Raises ContextError before anything is started;
+    StepFailed, DiskFull, EngineError (``engine-lost``) when the build fails; Cancelled within two seconds after
+    `cancelled` was set. However it ends, no process of the client is left.
     """
-    check_context(request.context, request.dockerfile)
-    reader = ProgressReader()
+    context, dockerfile = check_context(request.context, request.dockerfile)
+    environment = with_build_args(
+        client_environment(os.environ if environ is None else environ, endpoint), request.build_args
+    )
+    parser = ProgressParser()
     with tempfile.TemporaryDirectory(prefix="imageforge-build-") as folder:
-        iid_file = Path(folder) / "iid"
-        with _started(request, client, endpoint, iid_file) as child:
-            for line in _lines(child, cancelled):
-                for event in reader.feed(line):
-                    on_event(event)
-            code = child.wait()
-        if cancelled is not None and cancelled.is_set():
-            raise Cancelled(
-                "build-cancelled", str(request.context), "the build was cancelled", kept="nothing was pushed"
-            )
-        image_id = iid_file.read_text().strip() if code == 0 and iid_file.exists() else ""
-    if not image_id:
-        raise explain(reader, dockerfile=request.dockerfile, shown=_shown(request), endpoint=endpoint)
-    return inspect_image(endpoint, image_id)
+        id_file = Path(folder) / "image-id"
+        command = build_argv(request, client=client, context=context, dockerfile=dockerfile, image_id_file=id_file)
+        logger.debug("building %s with %s", request.tag, client.path)
+        code = _run(command, environment, parser, on_event, cancelled, request)
+        if code != 0:
+            _raise_if_lost(endpoint, request)
+            raise explain(parser, dockerfile=dockerfile, exit_code=code)
+        return inspect_image(_image_id(id_file, request), endpoint=endpoint)
 
 
-@contextlib.contextmanager
-def _started(
-    request: BuildRequest, client: BuildClient, endpoint: Endpoint, iid_file: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """The client in a process group of its own, so that its plugins end with it."""
+def _run(
+    command: list[str],
+    environment: Mapping[str, str],
+    parser: ProgressParser,
+    on_event: Callable[[BuildEvent], None],
+    cancelled: threading.Event | None,
+    request: BuildRequest,
+) -> int:
+    def emit(events: Iterable[BuildEvent]) -> None:
+        for event in events:
+            on_event(event)
+
     try:
-        child = subprocess.Popen(
-            build_argv(request, client, iid_file),
-            env=build_environ(request, client, endpoint, os.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        code = process.run(
+            command, environment=environment, on_output=lambda chunk: emit(parser.feed(chunk)), cancelled=cancelled
         )
+    except process.Stopped as error:
+        raise Cancelled("build-cancelled", request.tag, "the build was cancelled") from error
     except OSError as error:
-        raise ClientError("client-failed", str(client.path), str(error), hint="imageforge doctor") from error
+        raise ClientError(
+            "client-not-started", command[0], f"the Docker client cannot be started: {error.strerror}"
+        ) from error
+    emit(parser.finish())
+    return code
+
+
+def _raise_if_lost(endpoint: Endpoint, request: BuildRequest) -> None:
+    """A client whose engine is gone ends like one whose step failed; the engine's silence tells them apart."""
     try:
-        yield child
-    finally:
-        _end(child)
-        assert child.stdout is not None
-        child.stdout.close()
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is not None:
-        return
-    for number, seconds in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, 10)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(seconds)
+        with connect(endpoint, timeout=10):
             return
+    except EngineError as error:
+        raise engine_lost(endpoint, request.tag, f"it went away during the build ({error.message})") from error
 
 
-def _lines(child: subprocess.Popen[bytes], cancelled: threading.Event | None) -> Iterator[str]:
-    """What the client prints, line by line, until it ends or the build is cancelled."""
-    assert child.stdout is not None
-    splitter = LineSplitter()
-    with selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ)
-        while not (cancelled is not None and cancelled.is_set()):
-            if not selector.select(LOOK_SECONDS):
-                continue
-            data = os.read(child.stdout.fileno(), 1 << 16)
-            if not data:
-                break
-            yield from splitter.feed(data)
-        else:
-            _end(child)
-    yield from splitter.rest()
-
-
-def _shown(request: BuildRequest) -> str:
+def _image_id(path: Path, request: BuildRequest) -> str:
     try:
-        return str(request.dockerfile.resolve().relative_to(request.context.resolve()))
-    except ValueError:
-        return str(request.dockerfile)
+        return path.read_text().strip()
+    except OSError as error:
+        raise BuilderError(
+            "build-without-image", request.tag, "the client ended well and named no image", hint="build once more"
+        ) from error

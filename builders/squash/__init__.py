@@ -1,4 +1,4 @@
-"""Squashing: layers merged above the base, with a proof that no container can tell."""
+"""Squashing: the layers above the base become one, and what a container sees stays the same, proved."""
 
 from builders.squash.run import squash
 

@@ -1,135 +1,155 @@
-"""Compressed layers, kept by digest and found by diff-ID: no layer is compressed twice.
+"""Compressed layers, each made once: found again by the diff-ID of what was compressed.
 
-gzip by ISA-L at level 2, in blocks of a fixed size, without a time in its header: equal bytes give equal bytes, on any
-number of cores. The key carries the codec and its version, so that a change of either makes new blobs beside the old.
+Under the folder: ``sha256/<digest>`` are the blobs, ``gzip-<level>/<diff-ID>`` say which blob a layer became. Both
+appear by rename, so that builds may share the folder, and a build that dies leaves nothing that passes for a blob.
+
+The codec is gzip because engines before 23.0 read no other. Its bytes are ISA-L's at a fixed level, fed in blocks of a
+fixed size, with no time and no name in the header: the same layer gives the same blob however it is fed and on however
+many cores.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 
-from builders.errors import DiskFull, SquashError
-
-CODEC = "gzip-isal2-v1"
-LEVEL = 2
-CHUNK = 1 << 20
-GZIP_WINDOW = 31
-"""zlib's way to ask for a gzip header with the largest window."""
+LEVEL = 2  # of ISA-L's 0 to 3
+FEED = 1 << 20  # bytes given to the compressor at a time; part of the output's identity
+_GZIP_WINDOW = 31  # 15 bits of window and a gzip frame
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LayerBlob:
-    """A compressed layer; `plain_size` is of the tar, both in bytes."""
+class Blob:
+    """A compressed layer in `path`: `digest` and `size` are the blob's, `diff_id` and `uncompressed` the layer's."""
 
-    diff_id: str
+    path: Path
     digest: str
     size: int
-    plain_size: int
-    path: Path
+    diff_id: str
+    uncompressed: int
 
 
 class BlobStore:
-    """A folder of blobs. Several processes may use it at once: files appear whole, by a rename."""
+    """The blobs in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._index = folder / CODEC
-        self._index.mkdir(parents=True, exist_ok=True)
+        self._index = folder / f"gzip-{LEVEL}"
+        for needed in (folder / "sha256", self._index):
+            needed.mkdir(parents=True, exist_ok=True)
 
-    def find(self, diff_id: str) -> LayerBlob | None:
-        """The blob of a layer, if it was compressed before and is still whole."""
+    def find(self, diff_id: str) -> Blob | None:
+        """The blob of that layer, if it is whole by its size."""
         try:
-            raw = json.loads(self._entry(diff_id).read_text())
-            path = self._blob(raw["digest"])
-            if path.stat().st_size != raw["size"]:
+            known = json.loads((self._index / _hexadecimal(diff_id)).read_bytes())
+            path = self._folder / "sha256" / _hexadecimal(known["digest"])
+            if path.stat().st_size != known["size"]:
                 return None
-        except (OSError, ValueError, KeyError):
+            return Blob(path=path, diff_id=diff_id, **known)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return LayerBlob(
-            diff_id=diff_id, digest=raw["digest"], size=raw["size"], plain_size=raw["plain_size"], path=path
-        )
 
-    def add(self, chunks: Iterable[bytes], *, expected: str | None = None) -> LayerBlob:
-        """Compress a tar that comes in pieces of any size. Raises SquashError (`layer-changed`) when its digest is not
-        the expected diff-ID, DiskFull."""
-        plain, packed = hashlib.sha256(), hashlib.sha256()
-        compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, GZIP_WINDOW)
-        plain_size = size = 0
-        with self._temporary() as (handle, temporary):
-            for block in blocks(chunks):
-                plain.update(block)
-                plain_size += len(block)
-                size += _put(handle, packed, compressor.compress(block))
-            size += _put(handle, packed, compressor.flush())
-            handle.flush()
-            os.fsync(handle.fileno())
-            diff_id, digest = f"sha256:{plain.hexdigest()}", f"sha256:{packed.hexdigest()}"
-            if expected not in (None, diff_id):
-                raise SquashError(
-                    "layer-changed",
-                    str(expected),
-                    f"the bytes that came have the digest {diff_id}",
-                    hint="build it again",
-                )
-            path = self._blob(digest)
-            temporary.replace(path)
-        entry = self._entry(diff_id)
-        draft = entry.with_name(f".{entry.name}.{os.getpid()}")
-        draft.write_text(json.dumps({"digest": digest, "size": size, "plain_size": plain_size}))
-        draft.replace(entry)
-        return LayerBlob(diff_id=diff_id, digest=digest, size=size, plain_size=plain_size, path=path)
+    def compress(self, layer: Path, diff_id: str, check: Callable[[], None]) -> Blob:
+        """The blob of the uncompressed `layer`, made now if there is none. `check` is called between blocks, and may
+        raise."""
+        known = self.find(diff_id)
+        if known is not None:
+            return known
+        with self.writer() as writer, layer.open("rb") as file:
+            while chunk := file.read(FEED):
+                check()
+                writer.write(chunk)
+        return writer.blob
 
     @contextmanager
-    def _temporary(self) -> Iterator[tuple[BinaryIO, Path]]:
-        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=self._folder)
-        temporary = Path(name)
+    def writer(self) -> Iterator[BlobWriter]:
+        """A writer for a new layer; its `blob` is there when the block has ended well."""
+        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
         try:
-            with os.fdopen(descriptor, "wb") as handle:
-                yield handle, temporary
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull("disk-full", str(self._folder), "no space left", hint="make room there") from error
-            raise
+            with os.fdopen(descriptor, "wb") as file:
+                writer = BlobWriter(file)
+                yield writer
+                writer.finish()
+                os.fchmod(descriptor, 0o644)
+            writer.blob = self._keep(Path(name), writer)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                Path(name).unlink()
 
-    def _blob(self, digest: str) -> Path:
-        return self._folder / digest.removeprefix("sha256:")
-
-    def _entry(self, diff_id: str) -> Path:
-        return self._index / f"{diff_id.removeprefix('sha256:')}.json"
-
-
-def open_blob(blob: LayerBlob) -> BinaryIO:
-    """The tar inside a blob, as a stream."""
-    return cast(BinaryIO, igzip.open(blob.path, "rb"))  # type: ignore[no-untyped-call]
-
-
-def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of CHUNK, the last one shorter: what the compressor sees must not depend on how the
-    bytes came."""
-    pending = bytearray()
-    for chunk in chunks:
-        pending += chunk
-        while len(pending) >= CHUNK:
-            yield bytes(pending[:CHUNK])
-            del pending[:CHUNK]
-    if pending:
-        yield bytes(pending)
+    def _keep(self, written: Path, writer: BlobWriter) -> Blob:
+        digest, diff_id = writer.digest, writer.diff_id
+        path = self._folder / "sha256" / _hexadecimal(digest)
+        written.replace(path)
+        known = {"digest": digest, "size": writer.size, "uncompressed": writer.uncompressed}
+        note = self._index / _hexadecimal(diff_id)
+        fresh = note.with_name(f".new-{os.getpid()}-{note.name}")
+        fresh.write_text(json.dumps(known))
+        fresh.replace(note)
+        return Blob(path=path, diff_id=diff_id, digest=digest, size=writer.size, uncompressed=writer.uncompressed)
 
 
-def _put(handle: BinaryIO, hasher: object, data: bytes) -> int:
-    handle.write(data)
-    hasher.update(data)  # type: ignore[attr-defined]
-    return len(data)
+class BlobWriter:
+    """Bytes of a layer in, in pieces of any size; a compressed file and both digests out."""
+
+    blob: Blob
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW)
+        self._plain, self._packed = hashlib.sha256(), hashlib.sha256()
+        self._waiting = bytearray()
+        self.size = 0
+        self.uncompressed = 0
+
+    def write(self, piece: bytes) -> None:
+        """Takes in the next bytes of the layer."""
+        self.uncompressed += len(piece)
+        if not self._waiting and len(piece) == FEED:
+            self._feed(piece)
+            return
+        self._waiting += piece
+        while len(self._waiting) >= FEED:
+            self._feed(bytes(memoryview(self._waiting)[:FEED]))
+            del self._waiting[:FEED]
+
+    def finish(self) -> None:
+        """Writes what is left. Called by the store."""
+        if self._waiting:
+            self._feed(bytes(self._waiting))
+            self._waiting.clear()
+        self._put(self._compressor.flush())
+
+    @property
+    def diff_id(self) -> str:
+        """The digest of what was written."""
+        return f"sha256:{self._plain.hexdigest()}"
+
+    @property
+    def digest(self) -> str:
+        """The digest of the compressed file."""
+        return f"sha256:{self._packed.hexdigest()}"
+
+    def _feed(self, block: bytes) -> None:
+        self._plain.update(block)
+        self._put(self._compressor.compress(block))
+
+    def _put(self, packed: bytes) -> None:
+        self._packed.update(packed)
+        self.size += len(packed)
+        self._file.write(packed)
+
+
+def _hexadecimal(digest: str) -> str:
+    algorithm, _, encoded = digest.partition(":")
+    if algorithm != "sha256" or len(encoded) != 64 or not encoded.isalnum():
+        raise ValueError(f"not a sha256 digest: {digest}")
+    return encoded

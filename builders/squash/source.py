@@ -1,182 +1,192 @@
-"""Where an image's layers come from: the engine's own folders where they can be read, else `docker save`.
+"""An image out of the archive that the engine saves: its configuration's bytes, and its layers as files, verified.
 
-Reading layers where they lie: overlay2 engines keep, for each layer, the list of tar fragments that tar-split made when
-the layer came (image/overlay2/layerdb/sha256/CHAIN/tar-split.json.gz) and the files in the layer's folder; put together
-they are the layer's tar, byte for byte. Its digest must equal the diff-ID, so a surprise is noticed and not believed.
+Both archive forms are read: that of engines up to 24 (``<id>/layer.tar``) and the OCI layout of 25 and later
+(``blobs/sha256/…``); ``manifest.json`` names the parts in either.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import gzip
 import hashlib
+import io
 import json
-import os
-import shutil
 import tarfile
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any
 
-from builders.engine import EngineFacts, save_image
-from builders.errors import DiskFull, SquashError
-from builders.locate import Endpoint
+from builders.errors import SquashError
 
-CHUNK = 1 << 20
-ROOM = 1.2
-"""Times an image's size that must be free before it is spooled: the archive, and a little for everybody else."""
+_CHUNK = 1 << 20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_CONFIG_LIMIT = 64 << 20  # bytes
 
 
-class LayerSource(Protocol):
-    """An image's layers, as tars."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """An uncompressed layer in `path`, `size` bytes; its content has been checked against `diff_id`."""
 
-    def config(self) -> bytes:
-        """The image's configuration, the very bytes that its ID is the digest of."""
-
-    def chunks(self, index: int) -> Iterator[bytes]:
-        """A layer's tar, counted from the bottom."""
-
-
-class EngineStore:
-    """The layers of an overlay2 engine on this machine, read from its folders."""
-
-    def __init__(self, root: Path, image_id: str, diff_ids: Sequence[str]) -> None:
-        self._store = root / "image" / "overlay2"
-        self._overlay = root / "overlay2"
-        self._image = image_id
-        self._chains = chain_ids(diff_ids)
-
-    def config(self) -> bytes:
-        """See LayerSource. Raises OSError where it cannot be read."""
-        data = (self._store / "imagedb" / "content" / "sha256" / self._image.removeprefix("sha256:")).read_bytes()
-        if f"sha256:{hashlib.sha256(data).hexdigest()}" != self._image:
-            raise OSError(f"the configuration of {self._image} has other bytes than its ID says")
-        return data
-
-    def chunks(self, index: int) -> Iterator[bytes]:
-        """See LayerSource. Raises OSError where it cannot be read."""
-        folder = self._store / "layerdb" / "sha256" / self._chains[index].removeprefix("sha256:")
-        files = self._overlay / (folder / "cache-id").read_text().strip() / "diff"
-        with gzip.open(folder / "tar-split.json.gz", "rt", encoding="utf-8") as fragments:
-            for line in fragments:
-                fragment = json.loads(line)
-                if fragment["type"] == 2:
-                    yield base64.b64decode(fragment.get("payload") or "")
-                elif fragment.get("size"):
-                    yield from _file_chunks(os.fsencode(files) + b"/" + _name(fragment), int(fragment["size"]))
+    path: Path
+    diff_id: str
+    size: int
 
 
-class SavedImage:
-    """The layers in a `docker save` archive, of the classic and of the OCI kind, spooled to a file of our own."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceImage:
+    """An image on disk. `config_bytes` are the engine's own, whose digest is the image's ID."""
 
-    def __init__(self, archive: BinaryIO) -> None:
-        self._tar = tarfile.open(fileobj=archive, mode="r:")  # noqa: SIM115 - closed with its file
-        self._manifest: dict[str, Any] = json.loads(self._read("manifest.json"))[0]
-
-    def config(self) -> bytes:
-        """See LayerSource."""
-        return self._read(self._manifest["Config"])
-
-    def chunks(self, index: int) -> Iterator[bytes]:
-        """See LayerSource. Raises SquashError (`archive-damaged`)."""
-        with self._open(self._manifest["Layers"][index]) as member:
-            packed = member.read(2) == b"\x1f\x8b"
-            member.seek(0)
-            with gzip.open(member, "rb") if packed else contextlib.nullcontext(member) as stream:
-                while chunk := stream.read(CHUNK):
-                    yield chunk
-
-    def _read(self, name: str) -> bytes:
-        with self._open(name) as member:
-            return member.read()
-
-    def _open(self, name: str) -> BinaryIO:
-        try:
-            # The classic kind stores a layer that stands twice in an image once, with a symbolic link beside it.
-            member = self._tar.extractfile(name)
-        except (KeyError, tarfile.TarError) as error:
-            raise _damaged(f"{name} is missing") from error
-        if member is None:
-            raise _damaged(f"{name} is no file")
-        return member  # type: ignore[return-value]
+    config_bytes: bytes
+    config: dict[str, Any]
+    layers: tuple[Layer, ...]
 
 
-@contextlib.contextmanager
-def open_source(
-    image_id: str, diff_ids: Sequence[str], *, size: int, endpoint: Endpoint, facts: EngineFacts, scratch: Path
-) -> Iterator[LayerSource]:
-    """The quickest source that can be had. Raises EngineError, DiskFull, SquashError (`archive-damaged`)."""
-    store = readable_store(image_id, diff_ids, endpoint=endpoint, facts=facts)
-    if store is not None:
-        yield store
-        return
-    require_room(scratch, int(size * ROOM))
-    with tempfile.TemporaryFile(dir=scratch) as archive:
-        for chunk in save_image(endpoint, image_id):
-            archive.write(chunk)
-        archive.seek(0)
-        try:
-            saved = SavedImage(archive)
-        except tarfile.TarError as error:
-            raise _damaged(str(error)) from error
-        yield saved
+def spool(archive: Iterable[bytes], folder: Path, *, subject: str, check: Callable[[], None]) -> SourceImage:
+    """Writes the parts of `archive` into `folder` and returns the image. `check` is called now and then, and may raise.
 
-
-def readable_store(
-    image_id: str, diff_ids: Sequence[str], *, endpoint: Endpoint, facts: EngineFacts
-) -> EngineStore | None:
-    """The engine's folders, where it is on this machine, of the kind we know, and lets us read."""
-    if endpoint.socket is None or facts.storage_driver != "overlay2" or facts.containerd_store or not diff_ids:
-        return None
-    store = EngineStore(Path(facts.root_dir), image_id, diff_ids)
+    Raises SquashError ``archive-damaged`` for an archive that is incomplete or does not hold what it says.
+    """
+    parts = _Parts(folder, subject)
     try:
-        store.config()
-        next(store.chunks(len(diff_ids) - 1), None)
-    except (OSError, ValueError, KeyError):
-        return None
-    return store
+        with tarfile.open(fileobj=_Stream(archive, check), mode="r|", bufsize=_CHUNK) as outer:
+            for entry in outer:
+                parts.add(entry, outer.extractfile(entry) if entry.isreg() else None)
+    except (tarfile.TarError, EOFError) as error:
+        raise _damaged(subject, f"the engine's archive cannot be read: {error}") from error
+    manifest = parts.json("manifest.json")
+    if not isinstance(manifest, list) or len(manifest) != 1:
+        raise _damaged(subject, "its manifest.json does not name one image")
+    config_bytes = parts.bytes(str(manifest[0].get("Config")))
+    config = _object(config_bytes, subject)
+    diff_ids = ((config.get("rootfs") or {}).get("diff_ids")) or []
+    names = manifest[0].get("Layers") or []
+    if len(names) != len(diff_ids):
+        raise _damaged(subject, f"it names {len(names)} layers, and its configuration {len(diff_ids)}")
+    layers = tuple(parts.layer(name, diff_id) for name, diff_id in zip(names, diff_ids, strict=True))
+    return SourceImage(config_bytes=config_bytes, config=config, layers=layers)
 
 
-def chain_ids(diff_ids: Sequence[str]) -> list[str]:
-    """The ChainID of each layer (OCI image specification, "Layer ChainID")."""
-    chains: list[str] = []
-    for diff_id in diff_ids:
-        chains.append(f"sha256:{hashlib.sha256(f'{chains[-1]} {diff_id}'.encode()).hexdigest()}" if chains else diff_id)
-    return chains
+class _Parts:
+    """The archive's files as they come, under numbers of our own: its names are never used as paths."""
+
+    def __init__(self, folder: Path, subject: str) -> None:
+        self._folder = folder
+        self._subject = subject
+        self._files: dict[str, Path] = {}
+        self._digests: dict[Path, str] = {}
+        self._links: dict[str, str] = {}
+
+    def add(self, entry: tarfile.TarInfo, content: IO[bytes] | None) -> None:
+        name = _normal(entry.name)
+        if entry.issym() or entry.islnk():
+            # Engines up to 24 store a layer that an image has twice once, and a link to it.
+            target = entry.linkname if entry.islnk() else f"{name.rpartition('/')[0]}/{entry.linkname}"
+            self._links[name] = _normal(target)
+        elif content is not None:
+            path = self._folder / f"part-{len(self._files)}"
+            digest = hashlib.sha256()
+            with path.open("wb") as file:
+                while chunk := content.read(_CHUNK):
+                    digest.update(chunk)
+                    file.write(chunk)
+            self._files[name] = path
+            self._digests[path] = f"sha256:{digest.hexdigest()}"
+
+    def bytes(self, name: str) -> bytes:
+        path = self._path(name)
+        if path.stat().st_size > _CONFIG_LIMIT:
+            raise _damaged(self._subject, f"{name} is larger than any configuration")
+        return path.read_bytes()
+
+    def json(self, name: str) -> Any:
+        try:
+            return json.loads(self.bytes(name))
+        except ValueError as error:
+            raise _damaged(self._subject, f"{name} is not JSON: {error}") from error
+
+    def layer(self, name: str, diff_id: str) -> Layer:
+        """The layer under that name, uncompressed where it was not, and verified."""
+        path = self._path(name)
+        digest = self._digests[path]
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if magic[:2] == _GZIP:
+            path, digest = self._expanded(path)
+        elif magic == _ZSTD:
+            raise SquashError(
+                "unsupported-compression", self._subject, f"layer {diff_id} is compressed with zstd; gzip was expected"
+            )
+        if digest != diff_id:
+            raise _damaged(self._subject, f"layer {diff_id} has the content of {digest}")
+        return Layer(path=path, diff_id=diff_id, size=path.stat().st_size)
+
+    def _expanded(self, path: Path) -> tuple[Path, str]:
+        expanded = path.with_suffix(".tar")
+        digest = hashlib.sha256()
+        try:
+            with gzip.open(path, "rb") as packed, expanded.open("wb") as file:
+                while chunk := packed.read(_CHUNK):
+                    digest.update(chunk)
+                    file.write(chunk)
+        except (OSError, EOFError) as error:
+            raise _damaged(self._subject, f"a compressed layer cannot be read: {error}") from error
+        self._digests[expanded] = f"sha256:{digest.hexdigest()}"
+        return expanded, self._digests[expanded]
+
+    def _path(self, name: str) -> Path:
+        wanted, seen = _normal(name), set[str]()
+        while wanted in self._links and wanted not in seen:
+            seen.add(wanted)
+            wanted = self._links[wanted]
+        if wanted not in self._files:
+            raise _damaged(self._subject, f"it lacks {name}")
+        return self._files[wanted]
 
 
-def require_room(folder: Path, size: int) -> None:
-    """Raises DiskFull (`disk-full`) unless so many bytes are free."""
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise DiskFull(
-            "disk-full",
-            str(folder),
-            f"{size / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free",
-            hint="make room there, or set IMAGEFORGE_HOME to a larger disk",
-        )
+class _Stream(io.RawIOBase):
+    """Pieces of any size as a file that is read from the front."""
+
+    def __init__(self, pieces: Iterable[bytes], check: Callable[[], None]) -> None:
+        self._pieces: Iterator[bytes] = iter(pieces)
+        self._check = check
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        self._check()
+        collected = [self._rest]
+        have = len(self._rest)
+        while size < 0 or have < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            collected.append(piece)
+            have += len(piece)
+        data = b"".join(collected)
+        if size < 0:
+            size = len(data)
+        self._rest = data[size:]
+        return data[:size]
 
 
-def _file_chunks(path: bytes, size: int) -> Iterator[bytes]:
-    with open(path, "rb") as handle:  # noqa: PTH123 - names are bytes
-        left = size
-        while left:
-            chunk = handle.read(min(CHUNK, left))
-            if not chunk:
-                raise OSError(f"{path!r} is shorter than its layer says")
-            left -= len(chunk)
-            yield chunk
+def _normal(name: str) -> str:
+    parts: list[str] = []
+    for part in name.split("/"):
+        if part == ".." and parts:
+            parts.pop()
+        elif part not in ("", ".", ".."):
+            parts.append(part)
+    return "/".join(parts)
 
 
-def _name(fragment: dict[str, Any]) -> bytes:
-    raw = fragment.get("name_raw")
-    name = base64.b64decode(raw) if raw else str(fragment["name"]).encode()
-    if b".." in name.split(b"/"):
-        raise OSError(f"a layer's file list leads out of it: {name!r}")
-    return name
+def _object(raw: bytes, subject: str) -> dict[str, Any]:
+    try:
+        document = json.loads(raw)
+    except ValueError as error:
+        raise _damaged(subject, f"its configuration is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise _damaged(subject, "its configuration is not a JSON object")
+    return document
 
 
-def _damaged(what: str) -> SquashError:
-    return SquashError("archive-damaged", "docker save", what, hint="try again; then look at the engine's log")
+def _damaged(subject: str, message: str) -> SquashError:
+    return SquashError("archive-damaged", subject, message, hint="build the image again")

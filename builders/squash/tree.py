@@ -1,167 +1,216 @@
-"""The file tree that a sequence of layers makes, with the identity of inodes.
+"""File trees, and how a layer changes one.
 
-The reading is that of the OCI image specification ("Image Layer Filesystem Changeset") as overlay engines run it: a
-whiteout hides lower layers only, in whatever order it stands in its own; a path that leads through what is no directory
-below makes one there. Names are bytes and are never normalised but for ``./``, ``//`` and a slash at the end.
+The reading is that of the image specification ("Applying Changesets") with the literal view of overlay file systems: a
+whiteout hides what lies below its layer and never what the layer itself brings, whatever the order; a path is never
+followed through a symlink; what replaces a folder hides all of it.
+
+A hard link's identity is the `Inode` that several names share. A link to a file that only a lower layer has becomes a
+file of its own with the same content, as when an overlay copies a file up; the links that one layer makes to
+the same lower file stay one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from builders.errors import SquashError
-from builders.squash.tarfmt import DIRECTORY, HARD_LINK, Member
+from builders.squash.member import AUFS, AUFS_LINKS, OPAQUE, WHITEOUT, Kind, Member, shown
 
-WHITEOUT = b".wh."
-OPAQUE = b".wh..wh..opq"
-AUFS = b".wh..wh."
-
-Path_ = tuple[bytes, ...]
+IMPLICIT = Member(path=b"", kind=Kind.DIRECTORY, mode=0o755, uid=0, gid=0, mtime="0")
+"""What a folder is that no layer has an entry for: what engines make of it, at a fixed time."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(slots=True, eq=False)
 class Inode:
-    """A file with its attributes, whatever names it has; compared by identity. `layer` tells where its data lies."""
+    """Anything but a folder. `layer` is the number of the layer that brought it, counted from the bottom."""
 
     member: Member
     layer: int
 
 
-class Node:
-    """A name in the tree: an inode, and children where that is a directory."""
+@dataclass(slots=True, eq=False)
+class Directory:
+    """A folder. `layer` is that of its last entry, or of the layer that implied it. `whiteouts` and `opaque` are set
+    only in the tree of a single layer, and say what that layer hides of the ones below."""
 
-    __slots__ = ("children", "inode")
-
-    def __init__(self, inode: Inode, children: dict[bytes, Node] | None = None) -> None:
-        self.inode = inode
-        self.children = children
-
-    def copy(self) -> Node:
-        """The same names over the same inodes, to be changed apart."""
-        children = None if self.children is None else {name: node.copy() for name, node in self.children.items()}
-        return Node(self.inode, children)
+    member: Member | None
+    layer: int
+    children: dict[bytes, Node] = field(default_factory=dict)
+    whiteouts: set[bytes] = field(default_factory=set)
+    opaque: bool = False
 
 
-def empty_tree() -> Node:
-    """A root without anything in it."""
-    return Node(Inode(Member(name=b"", type=DIRECTORY, mode=0o755), -1), {})
+Node = Directory | Inode
 
 
-def apply(root: Node, layer: Iterable[Member], index: int) -> None:
-    """Lay a layer over a tree, in place. Raises SquashError (`layer-invalid`) for what no engine would take."""
-    hidden: list[tuple[Path_, bool]] = []
-    entries: list[tuple[Path_, Member]] = []
-    for member in layer:
-        path = canonical(member.name)
-        # The root itself, whose attributes engines leave alone, and AUFS' own bookkeeping.
-        if not path or any(part.startswith(AUFS) and part != OPAQUE for part in path):
-            continue
-        *parents, last = path
-        if any(part.startswith(WHITEOUT) for part in parents) or last == WHITEOUT:
-            raise _invalid(member.name, "a whiteout is no directory and has a name")
-        if last == OPAQUE:
-            hidden.append((tuple(parents), True))
-        elif last.startswith(WHITEOUT):
-            hidden.append(((*parents, last.removeprefix(WHITEOUT)), False))
-        else:
-            entries.append((path, member))
-    for path, opaque in hidden:
-        _hide(root, path, opaque=opaque)
-    _add_entries(root, entries, index)
+def build_tree(layers: Iterable[Iterable[Member]], subject: str) -> Directory:
+    """The merged tree of `layers`, lowest first."""
+    root = Directory(None, 0)
+    for number, members in enumerate(layers):
+        apply_layer(root, members, number, subject)
+    return root
 
 
-def _hide(root: Node, path: Path_, *, opaque: bool) -> None:
-    """Take away a path, or with `opaque` all that is in it; what is not there needs no hiding."""
-    node = find(root, path if opaque else path[:-1])
-    if node is None or node.children is None:
-        return
-    if opaque:
-        node.children.clear()
-    else:
-        node.children.pop(path[-1], None)
+def apply_layer(root: Directory, members: Iterable[Member], number: int, subject: str) -> None:
+    """Changes `root` as the layer of that `number` does. Raises SquashError."""
+    upper = _LayerTree(number, root, subject)
+    for member in members:
+        upper.add(member)
+    upper.resolve_waiting()
+    _merge(root, upper.root)
 
 
-def canonical(name: bytes) -> Path_:
-    """The components of a member's name. Raises SquashError (`layer-invalid`) for one that leaves the tree."""
-    parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
-    if b".." in parts:
-        raise _invalid(name, "it leads out of the image")
-    return parts
+def copy_tree(directory: Directory) -> Directory:
+    """A tree that later layers do not change: folders copied, everything else shared."""
+    copied = Directory(directory.member, directory.layer)
+    for name, node in directory.children.items():
+        copied.children[name] = copy_tree(node) if isinstance(node, Directory) else node
+    return copied
 
 
-def find(root: Node, path: Path_) -> Node | None:
-    """The node at a path, taken literally: links are not followed."""
-    node = root
-    for part in path:
-        if node.children is None or part not in node.children:
+def walk(directory: Directory, path: bytes = b"") -> Iterator[tuple[bytes, Node]]:
+    """Every node below `directory` with its path, folders before what is in them, names in order of their bytes."""
+    for name in sorted(directory.children):
+        node = directory.children[name]
+        here = path + b"/" + name if path else name
+        yield here, node
+        if isinstance(node, Directory):
+            yield from walk(node, here)
+
+
+def find(directory: Directory, path: bytes) -> Node | None:
+    """The node at `path`, no symlink followed."""
+    node: Node = directory
+    for name in path.split(b"/") if path else ():
+        if not isinstance(node, Directory) or name not in node.children:
             return None
-        node = node.children[part]
+        node = node.children[name]
     return node
 
 
-def walk(root: Node, prefix: bytes = b"") -> Iterator[tuple[bytes, Node]]:
-    """Every path below the root with its node, directories before what is in them, names in the order of bytes."""
-    for name in sorted(root.children or ()):
-        node = (root.children or {})[name]
-        path = prefix + name
-        yield path, node
-        if node.children:
-            yield from walk(node, path + b"/")
+class _LayerTree:
+    """One layer on its own: what it brings, and what it hides."""
 
+    def __init__(self, number: int, lower: Directory, subject: str) -> None:
+        self.root = Directory(None, number)
+        self._number = number
+        self._lower = lower
+        self._subject = subject
+        self._raised: dict[int, Inode] = {}  # by the lower Inode's id: the one that this layer's links share
+        self._aufs_links: dict[bytes, Inode] = {}
+        self._waiting: list[Member] = []
 
-def _add_entries(root: Node, entries: list[tuple[Path_, Member]], index: int) -> None:
-    late: list[tuple[Path_, Member]] = []
-    here: dict[Path_, Inode] = {}
-    for path, member in entries:
-        if member.type == HARD_LINK:
-            target = canonical(member.link)
-            inode = here.get(target)
-            if inode is None:
-                late.append((path, member))
-                continue
-            _place(root, path, inode, index)
+    def add(self, member: Member) -> None:
+        """Takes in one entry. Of several with the same path the last counts."""
+        if self._take_marker(member):
+            return
+        if not member.path:
+            if member.kind is Kind.DIRECTORY:
+                self.root.member = member
+            return
+        parent = self._folder(member.parent, member)
+        if member.kind is Kind.DIRECTORY:
+            existing = parent.children.get(member.name)
+            if isinstance(existing, Directory):
+                existing.member = member
+            else:
+                parent.children[member.name] = Directory(member, self._number)
+        elif member.kind is Kind.HARDLINK:
+            self._link(member, parent)
         else:
-            inode = Inode(member, index)
-            _place(root, path, inode, index)
-        here[path] = inode
-    # A link before its target, or to a file of a lower layer.
-    for path, member in late:
-        target = canonical(member.link)
-        found = find(root, target)
-        inode = here.get(target) or (found.inode if found else None)
-        if inode is None or inode.member.type == DIRECTORY:
-            raise _invalid(member.name, f"it is a hard link to {_text(member.link)}, which is not there")
-        if here.get(path) is None:
-            _place(root, path, inode, index)
-            here[path] = inode
+            parent.children[member.name] = Inode(member, self._number)
+
+    def resolve_waiting(self) -> None:
+        """Links whose target had not come yet: it is further up in this layer, or in a lower one, or nowhere."""
+        for member in self._waiting:
+            target = find(self.root, member.link)
+            if target is None:
+                lower = find(self._lower, member.link)
+                if isinstance(lower, Inode):
+                    target = self._raised.setdefault(id(lower), Inode(lower.member, self._number))
+                else:
+                    target = lower
+            if not isinstance(target, Inode):
+                state = "is a folder" if target is not None else "is in no layer up to it"
+                self._refuse("dangling-hardlink", member, f"it is a hard link to {shown(member.link)}, which {state}")
+            self._folder(member.parent, member).children[member.name] = target
+
+    def _link(self, member: Member, parent: Directory) -> None:
+        target = self._aufs_links.get(member.link) or find(self.root, member.link)
+        if isinstance(target, Inode):
+            parent.children[member.name] = target
+        else:
+            # The name is taken at once, so that a later entry of the same path counts, and not this one.
+            parent.children.pop(member.name, None)
+            self._waiting = [other for other in self._waiting if other.path != member.path] + [member]
+
+    def _take_marker(self, member: Member) -> bool:
+        """Whether the entry is a whiteout, the opaque marker, or one of AUFS's own files; the first two are noted."""
+        name, parent = member.name, member.parent
+        folders = parent.split(b"/")
+        if folders[0] == AUFS_LINKS:
+            self._aufs_links[member.path] = Inode(member, self._number)
+        if folders[0].startswith(AUFS):
+            return True
+        if any(part.startswith(WHITEOUT) for part in folders):
+            self._refuse("invalid-whiteout", member, "a folder on its way has a whiteout's name")
+        if not name.startswith(WHITEOUT):
+            return False
+        if name == OPAQUE:
+            self._folder(parent, member).opaque = True
+        elif not name.startswith(AUFS):
+            hidden = name.removeprefix(WHITEOUT)
+            if hidden in (b"", b".", b".."):
+                self._refuse("invalid-whiteout", member, "it is a whiteout of nothing")
+            self._folder(parent, member).whiteouts.add(hidden)
+        return True
+
+    def _folder(self, path: bytes, member: Member) -> Directory:
+        """The folder at `path` in this layer, made without an entry where there is none."""
+        here = self.root
+        for name in path.split(b"/") if path else ():
+            node = here.children.get(name)
+            if node is None:
+                node = here.children[name] = Directory(None, self._number)
+            elif isinstance(node, Inode):
+                kind = node.member.kind
+                code = "symlinked-parent" if kind is Kind.SYMLINK else "layer-damaged"
+                self._refuse(code, member, f"its parent is a {kind} in the same layer")
+            here = node
+        return here
+
+    def _refuse(self, code: str, member: Member, message: str) -> NoReturn:
+        raise SquashError(code, f"{self._subject} layer {self._number + 1}", f"{shown(member.path)}: {message}")
 
 
-def _place(root: Node, path: Path_, inode: Inode, index: int) -> None:
-    node = root
-    for depth, part in enumerate(path[:-1], 1):
-        assert node.children is not None
-        child = node.children.get(part)
-        if child is None or child.children is None:
-            # The layer has no entry for this parent: engines make it for root, with mode 0755.
-            implicit = Member(name=b"/".join(path[:depth]), type=DIRECTORY, mode=0o755)
-            child = node.children[part] = Node(Inode(implicit, index), {})
-        node = child
-    assert node.children is not None
-    existing = node.children.get(path[-1])
-    if inode.member.type != DIRECTORY:
-        node.children[path[-1]] = Node(inode)
-    elif existing is not None and existing.children is not None:
-        existing.inode = inode
-    else:
-        node.children[path[-1]] = Node(inode, {})
+def _merge(lower: Directory, upper: Directory) -> None:
+    if upper.opaque:
+        lower.children.clear()
+    for name in upper.whiteouts:
+        lower.children.pop(name, None)
+    if upper.member is not None:
+        lower.member, lower.layer = upper.member, upper.layer
+    for name, node in upper.children.items():
+        below = lower.children.get(name)
+        if isinstance(node, Directory) and isinstance(below, Directory):
+            _merge(below, node)
+        elif isinstance(node, Directory):
+            lower.children[name] = _without_markers(node)
+        else:
+            lower.children[name] = node
 
 
-def _invalid(name: bytes, what: str) -> SquashError:
-    return SquashError(
-        "layer-invalid", _text(name), what, hint="the layer was not made by an engine; rebuild the image"
-    )
+def _without_markers(directory: Directory) -> Directory:
+    """A folder that covers nothing: what it was to hide is not there."""
+    directory.whiteouts, directory.opaque = set(), False
+    for node in directory.children.values():
+        if isinstance(node, Directory):
+            _without_markers(node)
+    return directory
 
 
-def _text(name: bytes) -> str:
-    return name.decode(errors="backslashreplace")
+def renamed(member: Member, path: bytes) -> Member:
+    """`member` under another of its names."""
+    return member if member.path == path else replace(member, path=path)

@@ -20,13 +20,13 @@ def check_frontend(dockerfile: Path, shown: str, facts: EngineFacts, endpoint: E
     """
     syntax = syntax_directive(dockerfile)
     if syntax is not None:
-        problem = resolvable(endpoint, syntax.image, REACH_SECONDS)
-        if problem is None:
+        found = resolvable(endpoint, syntax.image, REACH_SECONDS)
+        if found:
             return
         raise StackError(
             "syntax-image-unreachable",
             f"{shown}:{syntax.line}",
-            f"`# syntax={syntax.image}` names an image that is neither in the engine nor reachable: {problem}",
+            f"`# syntax={syntax.image}` names an image that is neither in the engine nor reachable: {found.reason}",
             hint=f"remove the line: this engine's own frontend ({_version(facts.frontend)}) builds without it, "
             "or make the image reachable",
         )
@@ -45,8 +45,8 @@ def check_base(base_image: str | None, shown: str, endpoint: Endpoint) -> None:
     """Refuse a base image that is neither in the engine nor reachable. Raises StackError (`base-unreachable`)."""
     if base_image is None:
         return
-    problem = resolvable(endpoint, base_image, REACH_SECONDS)
-    if problem is None:
+    found = resolvable(endpoint, base_image, REACH_SECONDS)
+    if found:
         return
     own = base_image.startswith("imageforge/")
     hint = (
@@ -56,7 +56,7 @@ def check_base(base_image: str | None, shown: str, endpoint: Endpoint) -> None:
         "--build-arg BASE_IMAGE=imageforge/debian:bookworm where the Dockerfile takes its base so"
     )
     raise StackError(
-        "base-unreachable", shown, f"the base image {base_image} is not in the engine, and {problem}", hint=hint
+        "base-unreachable", shown, f"the base image {base_image} is not in the engine, and {found.reason}", hint=hint
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from builders import (
     BuildRequest,
     BuiltImage,
     Endpoint,
+    EngineError,
     SquashedImage,
     SquashMode,
     build,
@@ -75,17 +77,18 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder) -> Pr
             squashed = _squash(plan, built, report.base_image, workshop, layout, log)
             pushed = None
             if not plan.push:
-                image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag, base_image=report.base_image)
+                image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag)
         if plan.push:
             with recorder.stage("push") as log:
                 pushed = _push(plan, build_id, squashed, workshop, log)
                 # The engine gets the very bytes that were pushed, and so knows the image by the same ID.
-                image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=None, base_image=report.base_image)
+                image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=None)
     finally:
         # The registry and the engine hold the image now, and the blobs stay in the store; of a run that failed the
         # layout is worth nothing.
         shutil.rmtree(layout, ignore_errors=True)
-        remove_tag(workshop.endpoint, _build_tag(workshop, build_id))
+        with contextlib.suppress(EngineError):
+            remove_tag(workshop.endpoint, _build_tag(workshop, build_id))
     return Product(
         build_id=build_id,
         image_id=image_id,

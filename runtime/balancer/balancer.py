@@ -1,7 +1,8 @@
-"""What the controller asks of the load balancer, one change at a time.
+"""The one who talks to HAProxy: brings its servers to what is wanted, in the order that drops no request.
 
-Adding a Service or a host name needs a reload (no version before 3.4 can add a backend at run time); adding and
-removing replicas does not. Before each reload the file is written with the servers of that moment.
+Facts that decide the order, found on HAProxy 2.6: servers come and go at run time, backends and hosts need a reload;
+a reload forgets what was added at run time, so the file holds the wanted servers before any reload; a server is deleted
+only in maintenance and without connections, and safely only some time after its last one.
 """
 
 from __future__ import annotations
@@ -9,199 +10,213 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from runtime.balancer.config import SERVER_OPTIONS, Backend, Server, hosts_file, render, render_hosts
-from runtime.balancer.haproxy import HAProxy, check_config
+from runtime.balancer.config import Backend, Server, endpoint, stamp
+from runtime.balancer.counters import Counters
+from runtime.balancer.files import BalancerFiles
+from runtime.balancer.socket import CommandSocket
+from runtime.balancer.stats import BACKEND, Info, Row, parse_info, parse_leaving, parse_stat
 from runtime.errors import BalancerError
 from runtime.model import ServiceCounters
 from runtime.settings import RuntimeSettings
 
 log = logging.getLogger(__name__)
 
-IDLE_LOOK = 0.02
-"""Seconds between looks at whether a server has answered its last request."""
-COUNTED = ("stot", "econ", "eresp", "wretr", "wredis", "hrsp_5xx")
+DELETE_AFTER = 1.0
+"""Seconds without a connection before a server is deleted; HAProxy 2.6 can crash when it is deleted at once."""
 
+RELOAD_TIMEOUT = 15.0
+POLL = 0.05
 
-@dataclass(slots=True)
-class Sums:
-    """Counters of a backend that never go back, though a reload starts HAProxy's own from 0."""
-
-    past: dict[str, int] = field(default_factory=dict)
-    last: dict[str, int] = field(default_factory=dict)
-
-    def see(self, now: dict[str, int]) -> None:
-        """Take in what HAProxy says now."""
-        if any(now[key] < self.last.get(key, 0) for key in now):
-            self.past = {key: self.past.get(key, 0) + self.last.get(key, 0) for key in now}
-        self.last = now
-
-    def total(self, key: str) -> int:
-        """A counter since the backend was added."""
-        return self.past.get(key, 0) + self.last.get(key, 0)
+Wanted = Callable[[], Sequence[Backend]]
+Place = tuple[str, str]
 
 
 class Balancer:
-    """HAProxy with the state that is wanted of it; safe to call from several threads."""
+    """HAProxy as it is, against the backends that are wanted. Every command goes through one lock."""
 
-    def __init__(self, settings: RuntimeSettings) -> None:
+    def __init__(self, settings: RuntimeSettings, counters: Counters) -> None:
         self._settings = settings
-        self._haproxy = HAProxy(settings.balancer_socket, settings.balancer_master_socket)
+        self._counters = counters
+        self._files = BalancerFiles(settings)
+        self._worker = CommandSocket(settings.balancer_socket)
+        self._master = CommandSocket(settings.balancer_master_socket)
         self._lock = threading.RLock()
-        self._backends: dict[str, Backend] = {}
-        self._sums: dict[str, Sums] = {}
+        self._places: dict[str, set[str]] = {}
+        self._idle_since: dict[Place, float] = {}
+        self._leaving: tuple[int, ...] = ()
+        self._look_for_leaving = True
+        self.error: BalancerError | None = BalancerError("balancer-unreachable", "HAProxy", "not asked yet")
 
-    def answers(self) -> bool:
-        """Whether HAProxy is there."""
-        try:
-            return self._haproxy.command("show info").startswith("Name: HAProxy")
-        except BalancerError:
-            return False
+    def sync(self, wanted: Wanted) -> frozenset[Place]:
+        """Make HAProxy serve what `wanted` says, asked under the lock; (backend, server) of those that get requests.
 
-    def route(self, backends: Sequence[Backend]) -> None:
-        """Have exactly these backends and hosts; servers are left as they are. Reloads where something changes."""
+        Raises BalancerError where HAProxy does not answer; the files are then already as wanted, for its next start.
+        """
         with self._lock:
-            wanted = {
-                backend.name: replace(backend, servers=self._servers(backend.name))
-                for backend in sorted(backends, key=lambda backend: backend.name)
-            }
-            if wanted == self._backends:
-                return
-            before, self._backends = self._backends, wanted
             try:
-                self._reload()
-            except BalancerError:
-                self._backends = before
+                up = self._sync(wanted())
+            except BalancerError as error:
+                self.error = error
                 raise
+            self.error = None
+            return up
 
-    def add(self, backend: str, server: Server) -> None:
-        """Give a replica traffic. Returns once HAProxy does."""
+    def withdraw(self, server: str) -> None:
+        """No new request to this server from now on, in any backend; those in flight may finish."""
         with self._lock:
-            known = self._backends.get(backend)
-            if known is None:
-                return
-            others = tuple(one for one in known.servers if one.name != server.name)
-            if server in known.servers:
-                self._haproxy.set_state(backend, server.name, "ready")
-                return
-            if len(others) != len(known.servers):
-                self._take_out(backend, server.name)
-            self._haproxy.add(backend, server.name, f"{server.address}:{server.port}", SERVER_OPTIONS)
-            self._backends[backend] = replace(known, servers=(*others, server))
-            self._write()
+            for backend in self._places.pop(server, set()):
+                try:
+                    self._command(f"set server {backend}/{server} state maint")
+                except BalancerError as error:
+                    log.warning("server not withdrawn", extra={"server": server, "error": str(error)})
 
-    def pause(self, backend: str, server: str) -> None:
-        """Take a replica's traffic away at once; what it is answering goes on."""
-        with self._lock:
-            if any(one.name == server for one in self._servers(backend)):
-                self._haproxy.set_state(backend, server, "maint")
+    def wait_idle(self, server: str, deadline: float, stop: threading.Event) -> bool:
+        """Whether the server's last request ended before `deadline` (`time.monotonic`) or HAProxy is gone.
 
-    def wait_idle(self, backend: str, server: str, seconds: float) -> bool:
-        """Wait until a paused replica has answered its last request; False after `seconds`."""
-        deadline = time.monotonic() + seconds
+        A process of an earlier configuration still knows the server and cannot be told otherwise, so its end is waited
+        for too.
+        """
         while True:
-            row = self._haproxy.stats().get((backend, server))
-            if row is None or (int(row["scur"] or 0) == 0 and int(row["qcur"] or 0) == 0):
+            try:
+                if self._is_idle(server):
+                    return True
+            except BalancerError:
                 return True
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline or stop.wait(POLL):
                 return False
-            time.sleep(IDLE_LOOK)
-
-    def remove(self, backend: str, server: str) -> None:
-        """Forget a replica."""
-        with self._lock:
-            known = self._backends.get(backend)
-            if known is None or all(one.name != server for one in known.servers):
-                return
-            self._take_out(backend, server)
-            self._backends[backend] = replace(known, servers=tuple(one for one in known.servers if one.name != server))
-            self._write()
 
     def counters(self, backend: str) -> ServiceCounters:
-        """What HAProxy counted for a backend since it was added."""
+        """The sums of a backend, fresh where HAProxy answers."""
         with self._lock:
-            stats = self._look()
-            row = stats.get((backend, "BACKEND"), {})
-            sums = self._sums.get(backend, Sums())
-            return ServiceCounters(
-                requests=sums.total("stot"),
-                failed=sums.total("econ") + sums.total("eresp"),
-                retried=sums.total("wretr"),
-                redispatched=sums.total("wredis"),
-                errors_5xx=sums.total("hrsp_5xx"),
-                in_flight=int(row.get("scur") or 0),
-                per_replica={
-                    server: int(found["stot"] or 0)
-                    for (name, server), found in stats.items()
-                    if name == backend and server not in ("BACKEND", "FRONTEND")
-                },
+            try:
+                self._look()
+            except BalancerError as error:
+                log.debug("counters are those of the last look", extra={"error": str(error)})
+            return self._counters.of(backend)
+
+    def saved_counters(self) -> str | None:
+        """The sums as text to be stored; None where nothing was counted since the last call."""
+        with self._lock:
+            if not self._counters.changed:
+                return None
+            self._counters.changed = False
+            return self._counters.to_json()
+
+    def _sync(self, backends: Sequence[Backend]) -> frozenset[Place]:
+        self._files.write(backends)
+        info, rows = self._look()
+        if info.description != stamp(self._settings, backends):
+            info, rows = self._reload(info.pid, stamp(self._settings, backends))
+        self._places = {}
+        changed = [self._sync_backend(info, backend, rows) for backend in backends]
+        if any(changed):
+            info, rows = self._look()
+        for gone in set(self._counters.backends()) - {backend.name for backend in backends}:
+            self._counters.drop_backend(gone)
+        up = {(row.backend, row.server): row.address for row in rows if row.up}
+        return frozenset(
+            (backend.name, server.name)
+            for backend in backends
+            for server in backend.servers
+            if up.get((backend.name, server.name)) == endpoint(server)
+        )
+
+    def _sync_backend(self, info: Info, backend: Backend, rows: Sequence[Row]) -> bool:
+        """Whether anything was changed. New servers come in before old ones go."""
+        there = {row.server: row for row in rows if row.backend == backend.name and row.server != BACKEND}
+        changed = False
+        for server in backend.servers:
+            self._places.setdefault(server.name, set()).add(backend.name)
+            changed |= self._serve(f"{backend.name}/{server.name}", server, there.get(server.name))
+        wanted = {server.name for server in backend.servers}
+        for row in there.values():
+            if row.server not in wanted:
+                changed |= self._retire(info, row)
+            else:
+                self._idle_since.pop((row.backend, row.server), None)
+        return changed
+
+    def _serve(self, place: str, server: Server, row: Row | None) -> bool:
+        if row is None:
+            # Without these two a dynamic server of 2.6 opens a connection for each request.
+            self._command(f"add server {place} {endpoint(server)} pool-purge-delay 5s pool-max-conn -1", "New server")
+            self._command(f"enable server {place}")
+            return True
+        if row.address != endpoint(server):
+            self._command(f"set server {place} state maint")
+            self._command(
+                f"set server {place} addr {server.address} port {server.port}", "changed", "no need to change"
             )
+            self._command(f"set server {place} state ready")
+            return True
+        if row.in_maintenance:
+            self._command(f"set server {place} state ready")
+            return True
+        return False
 
-    def mend(self) -> None:
-        """Compare what HAProxy has with what is wanted, and mend the difference: it may have been started anew."""
-        with self._lock:
-            have = self._haproxy.addresses()
-            stats = self._look()
-            missing = [name for name in self._backends if (name, "BACKEND") not in stats]
-            wanted = {
-                (backend.name, server.name): f"{server.address}:{server.port}"
-                for backend in self._backends.values()
-                for server in backend.servers
-            }
-            ours = {key: address for key, address in have.items() if key[0] in self._backends}
-            if missing or ours != wanted:
-                log.warning("HAProxy differs from what is wanted; reloading")
-                self._reload()
-
-    def _servers(self, backend: str) -> tuple[Server, ...]:
-        known = self._backends.get(backend)
-        return known.servers if known else ()
-
-    def _take_out(self, backend: str, server: str) -> None:
-        self._haproxy.set_state(backend, server, "maint")
-        if not self._haproxy.delete(backend, server):
-            # Its name is taken until the next reload, and it gets no traffic: no harm.
-            log.warning("HAProxy keeps %s/%s: connections to it are still open", backend, server)
-
-    def _look(self) -> dict[tuple[str, str], dict[str, str]]:
-        stats = self._haproxy.stats()
-        for name in self._backends:
-            row = stats.get((name, "BACKEND"))
-            if row:
-                self._sums.setdefault(name, Sums()).see({key: int(row.get(key) or 0) for key in COUNTED})
-        return stats
-
-    def _write(self) -> None:
-        """Keep the file up to date: whoever starts HAProxy anew finds the servers in it."""
-        backends = list(self._backends.values())
-        _replace(hosts_file(self._settings), render_hosts(backends))
-        _replace(self._settings.balancer_config, render(self._settings, backends))
-
-    def _reload(self) -> None:
-        backends = list(self._backends.values())
-        draft = self._settings.balancer_config.with_suffix(".new")
-        hosts = hosts_file(self._settings)
-        before = hosts.read_text() if hosts.exists() else ""
-        _replace(hosts, render_hosts(backends))
-        draft.write_text(render(self._settings, backends))
+    def _retire(self, info: Info, row: Row) -> bool:
+        place = (row.backend, row.server)
+        if not row.in_maintenance:
+            self._command(f"set server {row.backend}/{row.server} state maint")
+            return True
+        if not row.idle:
+            self._idle_since.pop(place, None)
+            return False
+        since = self._idle_since.setdefault(place, time.monotonic())
+        if time.monotonic() - since < DELETE_AFTER:
+            return False
         try:
-            check_config(draft)
-        except BalancerError:
-            _replace(hosts, before)
-            raise
-        finally:
-            draft.unlink(missing_ok=True)
-        if self.answers():
-            self._look()
-        _replace(self._settings.balancer_config, render(self._settings, backends))
-        self._haproxy.reload()
+            self._command(f"del server {row.backend}/{row.server}", "Server deleted")
+        except BalancerError as error:
+            log.debug("server not deleted yet", extra={"server": row.server, "error": str(error)})
+            return False
+        self._idle_since.pop(place, None)
+        self._counters.forget_server(info.pid, row.backend, row.server)
+        return True
 
+    def _reload(self, old_pid: int, wanted_stamp: str) -> tuple[Info, tuple[Row, ...]]:
+        log.info("reloading the balancer", extra={"stamp": wanted_stamp})
+        self._master.ask("reload")
+        self._look_for_leaving = True
+        deadline = time.monotonic() + RELOAD_TIMEOUT
+        while time.monotonic() < deadline:
+            try:
+                info, rows = self._look()
+            except BalancerError:
+                info, rows = Info(pid=old_pid, description=""), ()
+            if info.pid != old_pid and info.description == wanted_stamp:
+                return info, rows
+            time.sleep(POLL)
+        raise BalancerError(
+            "balancer-reload-failed",
+            "HAProxy",
+            f"no new process after {RELOAD_TIMEOUT:.0f} s",
+            hint="look at its log",
+            kept="the running configuration serves on",
+        )
 
-def _replace(target: Path, text: str) -> None:
-    """Readers see the old text or the new one."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(target)
+    def _look(self) -> tuple[Info, tuple[Row, ...]]:
+        """What the serving process says, with the counts of all processes folded."""
+        info = parse_info(self._worker.ask("show info"))
+        rows = parse_stat(self._worker.ask("show stat"))
+        self._counters.fold(info.pid, rows)
+        if self._look_for_leaving:
+            self._leaving = parse_leaving(self._master.ask("show proc"))
+            self._look_for_leaving = bool(self._leaving)
+            self._counters.keep_processes([info.pid, *self._leaving])
+            for pid in self._leaving:
+                self._counters.fold(pid, parse_stat(self._master.ask(f"@!{pid} show stat")))
+        return info, rows
+
+    def _is_idle(self, server: str) -> bool:
+        with self._lock:
+            _, rows = self._look()
+            return not self._leaving and all(row.idle for row in rows if row.server == server)
+
+    def _command(self, command: str, *answers: str) -> None:
+        """Carry out a command whose answer must be empty or hold one of `answers`."""
+        answer = self._worker.ask(command)
+        if answer and not any(expected in answer for expected in answers):
+            raise BalancerError("balancer-refused", command, f"HAProxy answered: {answer}")

@@ -1,104 +1,133 @@
-"""HAProxy's configuration as text: pure. Servers stand in it too, so that a reload or a restart knows them.
+"""The text of HAProxy's configuration: a pure function of the settings and the wanted backends.
 
-For HAProxy 2.6 and later. One thread: on 2.6 a server that is deleted while another thread still uses it can crash the
-process (fixed in 3.0), and one thread is far from busy with what one machine serves.
+Two files: the configuration itself, and beside it `HOSTS_MAP`, which leads a host name to its backend. The names of
+the backends and hosts are the structure; it is stamped into the configuration (`description`), so that a running
+HAProxy can be asked what it was loaded with. The servers in the file are only what a restart begins with.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.settings import RuntimeSettings
 
-# Idle connections to a server that was added at run time are only kept with these (haproxy 2.6).
-SERVER_OPTIONS = "pool-purge-delay 5s pool-max-conn -1"
-UNKNOWN = "be_unknown_host"
+HOSTS_MAP = "hosts.map"
+STAMP = "imageforge-"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Server:
-    """One replica as the balancer knows it."""
+    """A replica in a backend: `name` is the replica's."""
 
     name: str
     address: str
     port: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Backend:
-    """A Service's servers and the host names that lead to it."""
+    """What a routed Service is to HAProxy."""
 
     name: str
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[str, ...]
     servers: tuple[Server, ...] = ()
 
 
 def backend_name(namespace: str, service: str) -> str:
-    """A backend's name; neither part may contain the separator."""
-    return f"be_{namespace}_{service}"
-
-
-def hosts_file(settings: RuntimeSettings) -> Path:
-    """The map from host names to backends."""
-    return settings.balancer_config.with_suffix(".hosts")
+    """Unambiguous, for neither part can hold an underscore."""
+    return f"{namespace}_{service}"
 
 
 def initial_config(settings: RuntimeSettings) -> str:
-    """The configuration before there is any Service."""
+    """The configuration before the first Service: every host is unknown. To be written where no file is yet."""
     return render(settings, ())
 
 
+def stamp(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
+    """A digest of all that needs a reload to change: everything but the servers."""
+    bare = [Backend(name=backend.name, hosts=backend.hosts) for backend in backends]
+    text = _render(settings, bare, "") + render_hosts(bare)
+    return STAMP + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def render_hosts(backends: Sequence[Backend]) -> str:
-    """The content of the hosts file."""
-    return "".join(f"{host.lower()} {backend.name}\n" for backend in backends for host in backend.hosts)
+    """The map file: one host and its backend a line."""
+    return "".join(f"{host} {backend.name}\n" for backend in sorted(backends) for host in backend.hosts)
 
 
 def render(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
-    """The whole file. Equal values give equal text."""
-    # The master keeps its rights for reloads; the process that reads requests needs none.
-    drop = "    user nobody\n    group nogroup\n" if os.geteuid() == 0 else ""
-    return f"""# Written by imageforge; changes made here are lost.
+    """The whole configuration file."""
+    return _render(settings, backends, stamp(settings, backends))
+
+
+def _render(settings: RuntimeSettings, backends: Sequence[Backend], description: str) -> str:
+    ordered = sorted(backends)
+    parts = [_head(settings, description), _frontend(settings, routed=bool(ordered))]
+    parts += [_backend(backend) for backend in ordered]
+    return "\n".join(parts)
+
+
+def _head(settings: RuntimeSettings, description: str) -> str:
+    return f"""\
+# Written by the imageforge controller; changes made by hand are overwritten.
 global
-{drop}    nbthread 1
+    description {description or "-"}
+    default-path config
+    nbthread 1
     hard-stop-after 60s
-    stats socket {settings.balancer_socket} mode 600 level admin
-    stats timeout 10m
+    stats socket {_quote(settings.balancer_socket)} mode 600 level admin
 
 defaults
     mode http
-    timeout connect 500ms
+    balance roundrobin
+    retries 3
+    option redispatch 1
+    retry-on conn-failure empty-response
+    http-reuse safe
+    option idle-close-on-response
+    option forwardfor
+    timeout connect 2s
     timeout client 60s
     timeout server 60s
     timeout queue 10s
-    timeout http-request 10s
-    timeout http-keep-alive 60s
     timeout tunnel 1h
-    # An idle client connection is closed with its next answer, not under its next request, when a reload retires us.
-    option idle-close-on-response
-    option forwardfor
-    option redispatch 1
-    retries 3
-    # Nothing came back from the replica: another one may answer. Only for methods that may be repeated, see below.
-    retry-on conn-failure empty-response
-    http-reuse safe
-    http-error status 503 content-type text/plain string "no replica is ready to answer\\n"
+    timeout http-request 10s
+    timeout http-keep-alive 10s
+"""
 
+
+def _frontend(settings: RuntimeSettings, *, routed: bool) -> str:
+    address = f"[{settings.http_address}]" if ":" in settings.http_address else settings.http_address
+    lookup = f"var(txn.host),map({HOSTS_MAP})"
+    route = f"    use_backend %[{lookup}] if {{ {lookup} -m found }}\n" if routed else ""
+    return f"""\
 frontend entry
-    bind {settings.http_address}:{settings.http_port}
-    http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
-    http-request set-var(txn.host) req.hdr(host),lower,field(1,:)
-    use_backend %[var(txn.host),map({hosts_file(settings)},{UNKNOWN})]
+    bind {address}:{settings.http_port}
+    http-request set-var(txn.host) req.hdr(host),host_only,lower
+    http-request set-header X-Forwarded-Proto http
+{route}    default_backend unknown-host
 
-backend {UNKNOWN}
-    http-request return status 404 content-type text/plain string "no application is served under this name\\n"
-""" + "".join(_backend(backend) for backend in backends)
+backend unknown-host
+    http-request return status 404 content-type text/plain string "No application answers to this host name.\\n"
+"""
 
 
 def _backend(backend: Backend) -> str:
-    servers = "".join(
-        f"    server {server.name} {server.address}:{server.port} {SERVER_OPTIONS}\n" for server in backend.servers
-    )
-    return f"\nbackend {backend.name}\n    balance roundrobin\n{servers}"
+    servers = "".join(f"    server {server.name} {endpoint(server)}\n" for server in sorted(backend.servers))
+    return f"""\
+backend {backend.name}
+    http-request disable-l7-retry if {{ method POST PATCH CONNECT }}
+    http-error status 503 content-type text/plain string "No replica of this application is ready.\\n"
+{servers}"""
+
+
+def endpoint(server: Server) -> str:
+    """``ip:port`` as the configuration and the runtime socket write it."""
+    return f"{server.address}:{server.port}"
+
+
+def _quote(path: Path) -> str:
+    return "'" + str(path).replace("'", "'\\''") + "'"

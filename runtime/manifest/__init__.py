@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
-
-import yaml
+from collections.abc import Iterable, Mapping
 
 from runtime.errors import ManifestError
 from runtime.manifest.check import check
@@ -13,9 +11,9 @@ from runtime.manifest.kinds import KINDS, KNOWN_KINDS
 from runtime.manifest.model import Deployment, Document, Service
 from runtime.manifest.parse import Cursor, deployment, service
 from runtime.manifest.schema import inner
-from runtime.manifest.tree import Node, Plain, read
+from runtime.manifest.tree import Node, Plain, read, write
 
-__all__ = ["Deployment", "Document", "Service", "load", "load_data"]
+__all__ = ["Deployment", "Document", "Service", "dump", "load", "reload"]
 
 _LIST = "List"
 
@@ -32,10 +30,14 @@ def load(text: str, source: str = "manifest.yaml") -> tuple[Document, ...]:
     return tuple(documents)
 
 
-def load_data(data: dict[str, Any]) -> Document:
-    """The object of data that was loaded before: what the controller keeps."""
-    (document,) = load(yaml.safe_dump(data), "store")
-    return document
+def dump(documents: Iterable[Mapping[str, Plain]]) -> str:
+    """Manifests as text, from the data of their documents."""
+    return write(documents)
+
+
+def reload(data: Mapping[str, Plain]) -> Deployment | Service:
+    """The object of a document's data, which `load` has accepted before."""
+    return load(write([data]), "store")[0].object
 
 
 def _unfold(node: Node, source: str) -> list[Node]:

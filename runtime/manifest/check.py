@@ -178,7 +178,7 @@ def _unset(node: Node, shape: Shape) -> bool:
 def _did_you_mean(word: str, names: tuple[str, ...] | list[str]) -> str | None:
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.7)
     folded = [name for name in names if name.lower() == word.lower()]
-    best = next(iter([*folded, *close]), None)
+    best = next(iter(folded or close), None)
     return f"did you mean `{best}`?" if best else None
 
 

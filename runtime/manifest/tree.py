@@ -7,8 +7,9 @@ strings, ``1e3`` and ``0o17`` are numbers, ``y`` and ``on`` are booleans. A key 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -20,9 +21,13 @@ MAX_NODES = 50_000
 Scalar = str | int | float | bool | None
 Plain = Scalar | list["Plain"] | dict[str, "Plain"]
 
+_PLAIN = "!plain"
+_TEXT = "tag:yaml.org,2002:str"
+
 _TRUE = {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"}
 _FALSE = {"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"}
 _NULL = {"", "~", "null", "Null", "NULL"}
+_WORDS: dict[str, bool | None] = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False) | dict.fromkeys(_NULL)
 _INT = re.compile(r"^[-+]?(0[bB][01_]+|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[0-7_]*|[1-9][0-9_]*)$")
 _FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 _SPECIAL_FLOAT = re.compile(r"^([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$")
@@ -38,7 +43,7 @@ class Node:
     @property
     def says_nothing(self) -> bool:
         """Null, ``{}`` and ``[]``: what generators write for a field that nobody set."""
-        return self.value is None or (isinstance(self.value, dict | list) and not self.value)
+        return self.value is None or self.value in ({}, [])
 
     def plain(self) -> Plain:
         """The value without its lines, as JSON would have it."""
@@ -78,7 +83,12 @@ def scalar_word(value: Scalar) -> str:
 
 def read(text: str, source: str) -> Iterator[Node]:
     """Each non-empty document of `text`; raises ManifestError ``invalid-yaml`` or ``duplicate-key`` with its line."""
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
+        raise ManifestError("invalid-yaml", f"{source}:{line}", message) from error
     try:
         while loader.check_node():
             composed = loader.get_node()
@@ -89,17 +99,46 @@ def read(text: str, source: str) -> Iterator[Node]:
                 yield node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+        began = f", {error.context} that began on line {error.context_mark.line + 1}" if error.context_mark else ""
         raise ManifestError(
             "invalid-yaml",
-            f"{source}:{line}",
-            error.problem or str(error),
-            hint="check the indentation and the quotes of this line and the one above",
+            f"{source}:{mark.line + 1 if mark else 1}",
+            f"{error.problem or error}{began}",
+            hint="check the indentation, the quotes and the brackets there",
         ) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ManifestError("invalid-yaml", source, str(error) or "nested too deeply") from error
     finally:
         loader.dispose()
+
+
+def write(documents: Iterable[Mapping[str, Plain]]) -> str:
+    """YAML that `read` and Kubernetes both read back as the same values."""
+    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, explicit_start=True, width=120)
+
+
+class _Loader(yaml.SafeLoader):
+    """Leaves it to us what a scalar without quotes and tag is."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else _TEXT
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what go-yaml would take for something else than a string."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if isinstance(_resolve(text), str) else '"'
+    return dumper.represent_scalar(_TEXT, text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 class _Reader:
@@ -131,7 +170,7 @@ class _Reader:
                 raise ManifestError(
                     "wrong-type", where, f"{path or 'document'}: a key is a list or mapping, expected a string"
                 )
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == _PLAIN and key_node.value == "<<":
                 raise ManifestError(
                     "unsupported-field",
                     where,
@@ -152,28 +191,18 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, line: int) -> Scalar:
         text = str(node.value)
-        plain_style = node.style is None
-        explicit = node.tag.removeprefix("tag:yaml.org,2002:")
-        if plain_style and explicit in _IMPLICIT_TAGS:
+        if node.tag == _PLAIN:
             return _resolve(text)
-        if explicit == "str":
+        if node.tag == _TEXT:
             return text
         raise ManifestError(
             "invalid-yaml", f"{self.source}:{line}", f"the tag {node.tag} is not supported", hint="remove the tag"
         )
 
 
-_IMPLICIT_TAGS = {"str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
-"""What PyYAML's resolver may have guessed for a plain scalar; the guess is made again by go-yaml's rules."""
-
-
-def _resolve(text: str) -> Scalar:  # noqa: PLR0911 - a table of readings
-    if text in _NULL:
-        return None
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
+def _resolve(text: str) -> Scalar:
+    if text in _WORDS:
+        return _WORDS[text]
     if _INT.match(text):
         return _integer(text)
     if _FLOAT.match(text):
