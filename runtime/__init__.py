@@ -4,6 +4,7 @@ The face of the package; callers import from here only. The controller runs as a
 (``python -m runtime``); everybody else talks to it through `ControllerClient`.
 """
 
+from runtime.balancer.config import initial_config as initial_balancer_config
 from runtime.client import ControllerClient
 from runtime.errors import (
     BalancerError,
@@ -15,7 +16,9 @@ from runtime.errors import (
     NotFound,
     RuntimeFailure,
 )
+from runtime.instance import purge
 from runtime.labels import Label
+from runtime.manifest import load as load_manifests
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
@@ -46,4 +49,7 @@ __all__ = [
     "RuntimeFailure",
     "RuntimeSettings",
     "ServiceCounters",
+    "initial_balancer_config",
+    "load_manifests",
+    "purge",
 ]

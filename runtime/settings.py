@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,11 +31,14 @@ class RuntimeSettings:
 
     def to_json(self) -> str:
         """The settings as the controller's command line reads them."""
-        return json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()})
+        return json.dumps(
+            {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        )
 
     @classmethod
     def from_json(cls, text: str) -> RuntimeSettings:
         """The inverse of `to_json`."""
-        raw = json.loads(text)
+        raw: dict[str, Any] = json.loads(text)
         paths = {"store", "socket", "lock", "balancer_config", "balancer_socket", "balancer_master_socket"}
-        return cls(**{key: Path(value) if key in paths else value for key, value in raw.items()})
+        fields: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
+        return cls(**fields)

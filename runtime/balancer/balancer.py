@@ -1,0 +1,222 @@
+"""The one who talks to HAProxy: brings its servers to what is wanted, in the order that drops no request.
+
+Facts that decide the order, found on HAProxy 2.6: servers come and go at run time, backends and hosts need a reload;
+a reload forgets what was added at run time, so the file holds the wanted servers before any reload; a server is deleted
+only in maintenance and without connections, and safely only some time after its last one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from runtime.balancer.config import Backend, Server, endpoint, stamp
+from runtime.balancer.counters import Counters
+from runtime.balancer.files import BalancerFiles
+from runtime.balancer.socket import CommandSocket
+from runtime.balancer.stats import BACKEND, Info, Row, parse_info, parse_leaving, parse_stat
+from runtime.errors import BalancerError
+from runtime.model import ServiceCounters
+from runtime.settings import RuntimeSettings
+
+log = logging.getLogger(__name__)
+
+DELETE_AFTER = 1.0
+"""Seconds without a connection before a server is deleted; HAProxy 2.6 can crash when it is deleted at once."""
+
+RELOAD_TIMEOUT = 15.0
+POLL = 0.05
+
+Wanted = Callable[[], Sequence[Backend]]
+Place = tuple[str, str]
+
+
+class Balancer:
+    """HAProxy as it is, against the backends that are wanted. Every command goes through one lock."""
+
+    def __init__(self, settings: RuntimeSettings, counters: Counters) -> None:
+        self._settings = settings
+        self._counters = counters
+        self._files = BalancerFiles(settings)
+        self._worker = CommandSocket(settings.balancer_socket)
+        self._master = CommandSocket(settings.balancer_master_socket)
+        self._lock = threading.RLock()
+        self._places: dict[str, set[str]] = {}
+        self._idle_since: dict[Place, float] = {}
+        self._leaving: tuple[int, ...] = ()
+        self._look_for_leaving = True
+        self.error: BalancerError | None = BalancerError("balancer-unreachable", "HAProxy", "not asked yet")
+
+    def sync(self, wanted: Wanted) -> frozenset[Place]:
+        """Make HAProxy serve what `wanted` says, asked under the lock; (backend, server) of those that get requests.
+
+        Raises BalancerError where HAProxy does not answer; the files are then already as wanted, for its next start.
+        """
+        with self._lock:
+            try:
+                up = self._sync(wanted())
+            except BalancerError as error:
+                self.error = error
+                raise
+            self.error = None
+            return up
+
+    def withdraw(self, server: str) -> None:
+        """No new request to this server from now on, in any backend; those in flight may finish."""
+        with self._lock:
+            for backend in self._places.pop(server, set()):
+                try:
+                    self._command(f"set server {backend}/{server} state maint")
+                except BalancerError as error:
+                    log.warning("server not withdrawn", extra={"server": server, "error": str(error)})
+
+    def wait_idle(self, server: str, deadline: float, stop: threading.Event) -> bool:
+        """Whether the server's last request ended before `deadline` (`time.monotonic`) or HAProxy is gone.
+
+        A process of an earlier configuration still knows the server and cannot be told otherwise, so its end is waited
+        for too.
+        """
+        while True:
+            try:
+                if self._is_idle(server):
+                    return True
+            except BalancerError:
+                return True
+            if time.monotonic() >= deadline or stop.wait(POLL):
+                return False
+
+    def counters(self, backend: str) -> ServiceCounters:
+        """The sums of a backend, fresh where HAProxy answers."""
+        with self._lock:
+            try:
+                self._look()
+            except BalancerError as error:
+                log.debug("counters are those of the last look", extra={"error": str(error)})
+            return self._counters.of(backend)
+
+    def saved_counters(self) -> str | None:
+        """The sums as text to be stored; None where nothing was counted since the last call."""
+        with self._lock:
+            if not self._counters.changed:
+                return None
+            self._counters.changed = False
+            return self._counters.to_json()
+
+    def _sync(self, backends: Sequence[Backend]) -> frozenset[Place]:
+        self._files.write(backends)
+        info, rows = self._look()
+        if info.description != stamp(self._settings, backends):
+            info, rows = self._reload(info.pid, stamp(self._settings, backends))
+        self._places = {}
+        changed = [self._sync_backend(info, backend, rows) for backend in backends]
+        if any(changed):
+            info, rows = self._look()
+        for gone in set(self._counters.backends()) - {backend.name for backend in backends}:
+            self._counters.drop_backend(gone)
+        up = {(row.backend, row.server): row.address for row in rows if row.up}
+        return frozenset(
+            (backend.name, server.name)
+            for backend in backends
+            for server in backend.servers
+            if up.get((backend.name, server.name)) == endpoint(server)
+        )
+
+    def _sync_backend(self, info: Info, backend: Backend, rows: Sequence[Row]) -> bool:
+        """Whether anything was changed. New servers come in before old ones go."""
+        there = {row.server: row for row in rows if row.backend == backend.name and row.server != BACKEND}
+        changed = False
+        for server in backend.servers:
+            self._places.setdefault(server.name, set()).add(backend.name)
+            changed |= self._serve(f"{backend.name}/{server.name}", server, there.get(server.name))
+        wanted = {server.name for server in backend.servers}
+        for row in there.values():
+            if row.server not in wanted:
+                changed |= self._retire(info, row)
+            else:
+                self._idle_since.pop((row.backend, row.server), None)
+        return changed
+
+    def _serve(self, place: str, server: Server, row: Row | None) -> bool:
+        if row is None:
+            # Without these two a dynamic server of 2.6 opens a connection for each request.
+            self._command(f"add server {place} {endpoint(server)} pool-purge-delay 5s pool-max-conn -1", "New server")
+            self._command(f"enable server {place}")
+            return True
+        if row.address != endpoint(server):
+            self._command(f"set server {place} state maint")
+            self._command(
+                f"set server {place} addr {server.address} port {server.port}", "changed", "no need to change"
+            )
+            self._command(f"set server {place} state ready")
+            return True
+        if row.in_maintenance:
+            self._command(f"set server {place} state ready")
+            return True
+        return False
+
+    def _retire(self, info: Info, row: Row) -> bool:
+        place = (row.backend, row.server)
+        if not row.in_maintenance:
+            self._command(f"set server {row.backend}/{row.server} state maint")
+            return True
+        if not row.idle:
+            self._idle_since.pop(place, None)
+            return False
+        since = self._idle_since.setdefault(place, time.monotonic())
+        if time.monotonic() - since < DELETE_AFTER:
+            return False
+        try:
+            self._command(f"del server {row.backend}/{row.server}", "Server deleted")
+        except BalancerError as error:
+            log.debug("server not deleted yet", extra={"server": row.server, "error": str(error)})
+            return False
+        self._idle_since.pop(place, None)
+        self._counters.forget_server(info.pid, row.backend, row.server)
+        return True
+
+    def _reload(self, old_pid: int, wanted_stamp: str) -> tuple[Info, tuple[Row, ...]]:
+        log.info("reloading the balancer", extra={"stamp": wanted_stamp})
+        self._master.ask("reload")
+        self._look_for_leaving = True
+        deadline = time.monotonic() + RELOAD_TIMEOUT
+        while time.monotonic() < deadline:
+            try:
+                info, rows = self._look()
+            except BalancerError:
+                info, rows = Info(pid=old_pid, description=""), ()
+            if info.pid != old_pid and info.description == wanted_stamp:
+                return info, rows
+            time.sleep(POLL)
+        raise BalancerError(
+            "balancer-reload-failed",
+            "HAProxy",
+            f"no new process after {RELOAD_TIMEOUT:.0f} s",
+            hint="look at its log",
+            kept="the running configuration serves on",
+        )
+
+    def _look(self) -> tuple[Info, tuple[Row, ...]]:
+        """What the serving process says, with the counts of all processes folded."""
+        info = parse_info(self._worker.ask("show info"))
+        rows = parse_stat(self._worker.ask("show stat"))
+        self._counters.fold(info.pid, rows)
+        if self._look_for_leaving:
+            self._leaving = parse_leaving(self._master.ask("show proc"))
+            self._look_for_leaving = bool(self._leaving)
+            self._counters.keep_processes([info.pid, *self._leaving])
+            for pid in self._leaving:
+                self._counters.fold(pid, parse_stat(self._master.ask(f"@!{pid} show stat")))
+        return info, rows
+
+    def _is_idle(self, server: str) -> bool:
+        with self._lock:
+            _, rows = self._look()
+            return not self._leaving and all(row.idle for row in rows if row.server == server)
+
+    def _command(self, command: str, *answers: str) -> None:
+        """Carry out a command whose answer must be empty or hold one of `answers`."""
+        answer = self._worker.ask(command)
+        if answer and not any(expected in answer for expected in answers):
+            raise BalancerError("balancer-refused", command, f"HAProxy answered: {answer}")

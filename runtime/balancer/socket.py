@@ -1,0 +1,40 @@
+"""One question, one answer, over HAProxy's runtime socket or its master's."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import BalancerError
+
+TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSocket:
+    """A Unix socket that speaks HAProxy's command line; each question is a connection of its own."""
+
+    path: Path
+
+    def ask(self, command: str) -> str:
+        """The answer to one line; raises BalancerError ``balancer-unreachable`` where nobody answers."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(TIMEOUT)
+                connection.connect(str(self.path))
+                connection.sendall(command.encode() + b"\n")
+                # The master keeps the line open for another command until it sees the end of ours.
+                connection.shutdown(socket.SHUT_WR)
+                return _read_all(connection).decode(errors="replace").strip()
+        except OSError as error:
+            raise BalancerError(
+                "balancer-unreachable", str(self.path), f"HAProxy does not answer: {error}", hint="imageforge up"
+            ) from error
+
+
+def _read_all(connection: socket.socket) -> bytes:
+    chunks: list[bytes] = []
+    while chunk := connection.recv(65536):
+        chunks.append(chunk)
+    return b"".join(chunks)

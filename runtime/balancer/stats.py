@@ -1,0 +1,91 @@
+"""What HAProxy says of itself: ``show info``, ``show stat`` and the master's ``show proc``, parsed.
+
+Columns by name, as HAProxy's management guide lists them (9.1, CSV format).
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+
+BACKEND = "BACKEND"
+FRONTEND = "FRONTEND"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A line of ``show stat``: a server, or the whole backend where `server` is ``BACKEND``."""
+
+    backend: str
+    server: str
+    status: str
+    address: str
+    current: int
+    queued: int
+    requests: int
+    retries: int
+    redispatches: int
+    errors_5xx: int
+    aborted: int
+
+    @property
+    def up(self) -> bool:
+        """Whether it is given requests; a server without a health check says so instead of UP."""
+        return self.status.startswith(("UP", "no check"))
+
+    @property
+    def in_maintenance(self) -> bool:
+        """Whether it was taken out on purpose."""
+        return self.status.startswith("MAINT")
+
+    @property
+    def idle(self) -> bool:
+        """No request in flight or queued."""
+        return self.current == 0 and self.queued == 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Info:
+    """Which process answers, and what it was loaded with."""
+
+    pid: int
+    description: str
+
+
+def parse_info(text: str) -> Info:
+    """``show info``."""
+    fields = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    return Info(pid=int(fields.get("Pid", "0")), description=fields.get("description", ""))
+
+
+def parse_stat(text: str) -> tuple[Row, ...]:
+    """``show stat``: the rows of servers and backends, none of frontends."""
+    lines = text.removeprefix("# ").splitlines()
+    return tuple(_row(record) for record in csv.DictReader(lines) if record.get("svname") not in (None, FRONTEND))
+
+
+def parse_leaving(text: str) -> tuple[int, ...]:
+    """``show proc``: the processes of earlier configurations that still finish what they began."""
+    _, _, rest = text.partition("# old workers")
+    section, _, _ = rest.partition("# programs")
+    return tuple(int(line.split()[0]) for line in section.splitlines() if line.strip())
+
+
+def _row(record: dict[str, str]) -> Row:
+    def number(name: str) -> int:
+        return int(record.get(name) or 0)
+
+    return Row(
+        backend=record["pxname"],
+        server=record["svname"],
+        status=record.get("status", ""),
+        address=record.get("addr", ""),
+        current=number("scur"),
+        queued=number("qcur"),
+        # stot counts tries, several for a request that was tried again.
+        requests=number("req_tot"),
+        retries=number("wretr"),
+        redispatches=number("wredis"),
+        errors_5xx=number("hrsp_5xx"),
+        aborted=number("srv_abrt"),
+    )

@@ -1,0 +1,128 @@
+"""The controller, as everybody else sees it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from runtime.errors import ControllerUnreachable
+from runtime.model import AppliedObject, ControllerInfo, DeploymentStatus, LogLine, ServiceCounters
+from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
+
+TIMEOUT = 30.0
+"""Seconds without a sign of life; a stream gives one every second."""
+
+
+class ControllerClient:
+    """Talks to the controller on `path`. Safe to share: each call is a connection of its own.
+
+    Every method raises ControllerUnreachable where nobody answers, and the controller's own errors as they were raised
+    there: ManifestError, NotFound, Conflict and the rest.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def info(self) -> ControllerInfo:
+        """Who answers."""
+        return cast(ControllerInfo, self._one("info"))
+
+    def apply(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[AppliedObject, ...]:
+        """Make the objects as the YAML text says, all or none; returns once it is stored. `source` names the text in
+        errors."""
+        return tuple(self._stream("apply", manifests=manifests, source=source))
+
+    def check(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[AppliedObject, ...]:
+        """What `apply` would do or refuse; changes nothing."""
+        return tuple(self._stream("check", manifests=manifests, source=source))
+
+    def deployments(self, namespace: str | None = None) -> tuple[DeploymentStatus, ...]:
+        """How the Deployments stand, of one namespace or of all."""
+        return tuple(self._stream("deployments", namespace=namespace))
+
+    def deployment(self, namespace: str, name: str) -> DeploymentStatus:
+        """How one Deployment stands; one that is being deleted is there until its last replica is gone."""
+        return cast(DeploymentStatus, self._one("deployment", namespace=namespace, name=name))
+
+    def watch(self, namespace: str, name: str, *, timeout: float | None = None) -> Iterator[DeploymentStatus]:
+        """A status at once, at each change and at least every second; ends after `timeout` seconds, with the
+        Deployment, or with the controller."""
+        return self._stream("watch", namespace=namespace, name=name, timeout=timeout)
+
+    def scale(self, namespace: str, name: str, replicas: int) -> None:
+        """Set the number of replicas; it outlives an apply of a manifest that names none."""
+        self._none("scale", namespace=namespace, name=name, replicas=replicas)
+
+    def restart(self, namespace: str, name: str) -> None:
+        """Replace every replica by a rolling update."""
+        self._none("restart", namespace=namespace, name=name)
+
+    def delete(self, namespace: str, kind: str, name: str) -> None:
+        """Delete a ``Deployment`` or ``Service``; a Deployment's replicas are drained and stopped meanwhile."""
+        self._none("delete", namespace=namespace, kind=kind, name=name)
+
+    def logs(self, namespace: str, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
+        """The output of a Deployment's replicas, merged by time; the last `tail` lines of all together, then with
+        `follow` what comes, from replicas that start later too."""
+        return self._stream("logs", namespace=namespace, name=name, follow=follow, tail=tail)
+
+    def counters(self, namespace: str, service: str) -> ServiceCounters:
+        """What HAProxy counted for a Service; the sums never go back."""
+        return cast(ServiceCounters, self._one("counters", namespace=namespace, service=service))
+
+    def manifests(self, namespace: str, name: str) -> str:
+        """A Deployment as it stands, and the Services that lead to it, as YAML."""
+        return cast(str, self._one("manifests", namespace=namespace, name=name))
+
+    def _one(self, method: str, **params: Any) -> Any:
+        items = list(self._stream(method, **params))
+        return items[0]
+
+    def _none(self, method: str, **params: Any) -> None:
+        for _ in self._stream(method, **params):
+            pass
+
+    def _stream(self, method: str, **params: Any) -> Iterator[Any]:
+        with self._connect() as connection:
+            try:
+                connection.sendall(encode({"protocol": PROTOCOL, "method": method, "params": params}))
+                with connection.makefile("rb") as lines:
+                    for line in lines:
+                        message = json.loads(line)
+                        if "item" in message:
+                            yield unpack(message["item"])
+                        elif "error" in message:
+                            raise unpack_failure(message["error"])
+                        elif "done" in message:
+                            return
+            except OSError as error:
+                raise self._lost(str(error) or type(error).__name__) from error
+        raise self._lost("it closed the connection")
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(TIMEOUT)
+        try:
+            connection.connect(str(self._path))
+        except PermissionError as error:
+            connection.close()
+            raise ControllerUnreachable(
+                "controller-forbidden",
+                str(self._path),
+                "permission denied: the socket is another user's",
+                hint="run as the user who ran `imageforge up`",
+            ) from error
+        except OSError as error:
+            connection.close()
+            raise ControllerUnreachable(
+                "controller-unreachable", str(self._path), f"no controller answers: {error}", hint="imageforge up"
+            ) from error
+        return connection
+
+    def _lost(self, reason: str) -> ControllerUnreachable:
+        return ControllerUnreachable(
+            "controller-lost", str(self._path), f"the controller went away: {reason}", hint="imageforge up"
+        )

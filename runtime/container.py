@@ -1,0 +1,173 @@
+"""A container as it is asked for and as the engine shows it: values and pure translations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from runtime.environment import expand, resolve
+from runtime.errors import ImageError
+from runtime.labels import Label
+from runtime.manifest.model import APP_LABEL, RELEASE_ANNOTATION, PodTemplate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFacts:
+    """What is asked of an image: its id, and the user its configuration names."""
+
+    image_id: str
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerRequest:
+    """A container to be made. `entrypoint` and `command` None are the image's own."""
+
+    name: str
+    hostname: str
+    image: str
+    network: str
+    labels: Mapping[str, str]
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    read_only: bool = False
+    no_new_privileges: bool = False
+    stop_timeout: int = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerState:
+    """How a container stands. Times are Unix seconds, None for never; `pid` is the host's, 0 when it does not run."""
+
+    id: str
+    labels: Mapping[str, str]
+    running: bool
+    pid: int
+    exit_code: int
+    oom_killed: bool
+    error: str
+    started_at: float | None
+    finished_at: float | None
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Whose container it is."""
+
+    instance: str
+    namespace: str
+    deployment: str
+    replica: str
+    template_hash: str
+    revision: int
+
+
+def network_name(instance: str, namespace: str) -> str:
+    """The one network of a namespace."""
+    return f"imageforge-{instance}-{namespace}"
+
+
+def container_request(template: PodTemplate, who: Identity) -> ContainerRequest:
+    """The container of a replica, as Kubernetes would make it from the same template."""
+    spec = template.container
+    env = resolve(spec.env)
+    return ContainerRequest(
+        name=f"imageforge-{who.instance}-{who.replica}",
+        # The kernel's limit; Kubernetes cuts there too.
+        hostname=who.replica[:63].rstrip("-."),
+        image=spec.image,
+        network=network_name(who.instance, who.namespace),
+        labels=container_labels(template, who),
+        entrypoint=_expanded(spec.command, env),
+        # A command of its own drops the image's arguments too.
+        command=() if spec.command is not None and spec.args is None else _expanded(spec.args, env),
+        env=env,
+        user=None if spec.security.run_as_user is None else str(spec.security.run_as_user),
+        read_only=spec.security.read_only_root,
+        no_new_privileges=not spec.security.allow_privilege_escalation,
+        stop_timeout=template.grace_period,
+    )
+
+
+def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
+    """Everything by which the container is found again."""
+    _, _, digest = template.container.image.partition("@")
+    return {
+        Label.INSTANCE: who.instance,
+        Label.NAMESPACE: who.namespace,
+        Label.APP: template.labels.get(APP_LABEL, who.deployment),
+        Label.DEPLOYMENT: who.deployment,
+        Label.REPLICA: who.replica,
+        Label.REVISION: str(who.revision),
+        Label.TEMPLATE_HASH: who.template_hash,
+        Label.RELEASE: template.annotations.get(RELEASE_ANNOTATION, ""),
+        Label.DIGEST: digest,
+    }
+
+
+def refuse_root(template: PodTemplate, image: ImageFacts) -> None:
+    """Raise ImageError where ``runAsNonRoot`` does not hold, in the words of Kubernetes."""
+    security = template.container.security
+    if not security.run_as_non_root or security.run_as_user is not None:
+        return
+    user = image.user.partition(":")[0]
+    reference = template.container.image
+    if user in ("", "0", "root"):
+        raise ImageError(
+            "image-runs-as-root",
+            reference,
+            "container has runAsNonRoot and image will run as root",
+            hint="add a USER with a number to the Dockerfile, such as `USER 10001`",
+        )
+    if not user.isdigit():
+        raise ImageError(
+            "image-user-not-numeric",
+            reference,
+            f"container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is non-root",
+            hint="write the USER as a number in the Dockerfile",
+        )
+
+
+def container_state(inspected: Mapping[str, Any]) -> ContainerState:
+    """The part of ``docker inspect`` that matters."""
+    state = inspected["State"]
+    networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses = [network.get("IPAddress") or "" for network in networks.values()]
+    return ContainerState(
+        id=inspected["Id"],
+        labels=(inspected.get("Config") or {}).get("Labels") or {},
+        running=bool(state.get("Running")),
+        pid=int(state.get("Pid") or 0),
+        exit_code=int(state.get("ExitCode") or 0),
+        oom_killed=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
+        started_at=parse_time(state.get("StartedAt") or ""),
+        finished_at=parse_time(state.get("FinishedAt") or ""),
+        address=next((address for address in addresses if address), ""),
+    )
+
+
+def parse_time(text: str) -> float | None:
+    """Unix seconds of RFC 3339 with nanoseconds; None for the engine's zero time."""
+    if not text or text.startswith("0001-"):
+        return None
+    whole, dot, rest = text.partition(".")
+    if not dot:
+        return datetime.fromisoformat(text).timestamp()
+    digits = rest[: next((at for at, char in enumerate(rest) if not char.isdigit()), len(rest))]
+    return datetime.fromisoformat(whole + rest[len(digits) :]).timestamp() + float(f"0.{digits or 0}")
+
+
+def split_timestamp(line: str) -> tuple[float, str]:
+    """(Unix time, text) of a line of output that the engine stamped."""
+    stamp, _, text = line.partition(" ")
+    return parse_time(stamp) or 0.0, text
+
+
+def _expanded(words: tuple[str, ...] | None, env: Mapping[str, str]) -> tuple[str, ...] | None:
+    return None if words is None else tuple(expand(word, env) for word in words)

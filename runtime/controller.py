@@ -1,0 +1,351 @@
+"""The one who decides: brings what runs to what the manifests ask for, for as long as it lives.
+
+One loop looks at everything, decides with `decide`, and tells the keepers; each replica's keeper does the slow work in
+a thread of its own. Two more threads listen to the engine: its events are hints that come fast, the list is the truth
+that comes every `RESYNC_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from runtime.balancer.balancer import Balancer
+from runtime.balancer.config import backend_name
+from runtime.container import ContainerState, network_name
+from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
+from runtime.engine import Engine
+from runtime.errors import BalancerError, EngineError, NotFound
+from runtime.keeper import Keeper, Surroundings
+from runtime.model import DeploymentStatus, ServiceCounters
+from runtime.objects import Held, Objects
+from runtime.roster import Replica, Roster, from_stored
+from runtime.routes import leads_to, wanted_backends
+from runtime.settings import RuntimeSettings
+from runtime.status import Counts, Progress, count, deployment_status, is_complete
+from runtime.store import Store
+from runtime.watch import EngineWatch
+
+log = logging.getLogger(__name__)
+
+LOOP_SECONDS = 1.0
+"""The longest between two looks; changes that are noticed bring on a look at once."""
+
+PARALLEL_STARTS = 4
+"""Containers started at a time; more only makes each of them slower."""
+
+_RANDOM_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+COUNTERS_NOTE = "counters"
+Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Course:
+    """What is remembered of a Deployment between two looks."""
+
+    progress: Progress
+    observed_generation: int = 0
+
+
+class Controller:
+    """Owner of the loop and of the keepers."""
+
+    def __init__(self, settings: RuntimeSettings, store: Store, engine: Engine, balancer: Balancer) -> None:
+        self.settings = settings
+        self.started_at = time.time()
+        self.engine = engine
+        self.balancer = balancer
+        self._store = store
+        self.roster = Roster(store)
+        self.objects = Objects(store, self.roster.poke)
+        self._keepers: dict[str, Keeper] = {}
+        self._keepers_lock = threading.Lock()
+        self._courses: dict[Key, _Course] = {}
+        self._empty: set[str] = set()
+        self._stopping = threading.Event()
+        self._around = Surroundings(
+            instance=settings.instance,
+            engine=engine,
+            balancer=balancer,
+            roster=self.roster,
+            revision_of=self._revision_of,
+            starts=threading.Semaphore(PARALLEL_STARTS),
+        )
+        self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper)
+        self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
+
+    def start(self) -> None:
+        """Take over what runs, and begin; returns at once."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Stop deciding; every replica runs on."""
+        self._stopping.set()
+        self.roster.poke()
+        self.watch.stop()
+        with self._keepers_lock:
+            keepers = list(self._keepers.values())
+        for keeper in keepers:
+            keeper.leave()
+        self._loop.join(timeout=5)
+        for keeper in keepers:
+            keeper.join(timeout=1)
+        self._save_counters()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
+    def status(self, namespace: str, name: str) -> DeploymentStatus:
+        """How a Deployment stands now; raises NotFound."""
+        return self._status(self.objects.deployment(namespace, name))
+
+    def statuses(self, namespace: str | None) -> tuple[DeploymentStatus, ...]:
+        """How all Deployments stand, or those of one namespace."""
+        held = sorted(self.objects.deployments(), key=lambda item: (item.deployment.namespace, item.deployment.name))
+        return tuple(self._status(item) for item in held if namespace in (None, item.deployment.namespace))
+
+    def counters(self, namespace: str, service: str) -> ServiceCounters:
+        """What was counted for a Service; zeros for one that nobody routes to. Raises NotFound."""
+        self.objects.service(namespace, service)
+        return self.balancer.counters(backend_name(namespace, service))
+
+    def _status(self, held: Held) -> DeploymentStatus:
+        now = time.time()
+        replicas = self._replicas_of(held)
+        course = self._courses.get(_key(held)) or _Course(_first_progress(held, count(held, replicas, now), now))
+        error = self.watch.error or self.balancer.error
+        return deployment_status(
+            held,
+            replicas,
+            self.objects.services(),
+            course.progress,
+            course.observed_generation,
+            error.message if error else "",
+            now,
+        )
+
+    def _run(self) -> None:
+        if not self._adopt_patiently():
+            return
+        seen = 0
+        while not self._stopping.is_set():
+            try:
+                self._look()
+            except Exception:
+                log.exception("look failed")
+                self._stopping.wait(LOOP_SECONDS)
+            seen = self.roster.wait(seen, LOOP_SECONDS)
+
+    def _look(self) -> None:
+        """One look at everything."""
+        self._sync_balancer()
+        for held in self.objects.deployments():
+            self._steer(held)
+        self._prune_keepers()
+        self._remove_networks()
+
+    def _sync_balancer(self) -> None:
+        try:
+            up = self.balancer.sync(lambda: wanted_backends(self.objects.services(), self.roster.all()))
+        except BalancerError as error:
+            log.warning("balancer not in step", extra={"error": str(error)})
+            return
+        self._save_counters()
+        services = self.objects.services()
+        for replica in self.roster.all():
+            if replica.ready and not replica.admitted:
+                places = {
+                    (backend_name(service.namespace, service.name), replica.name)
+                    for service in services
+                    if leads_to(service, replica.namespace, replica.template)
+                }
+                if places <= up:
+                    self.roster.update(replica.name, lambda now: now.ready and now.running, admitted=True)
+
+    def _steer(self, held: Held) -> None:
+        now = time.time()
+        replicas = self._replicas_of(held)
+        if held.deleting and not replicas:
+            self.objects.finish_delete(held)
+            self._courses.pop(_key(held), None)
+            self._empty.add(held.deployment.namespace)
+            return
+        counts = count(held, replicas, now)
+        course = self._courses.setdefault(_key(held), _Course(_first_progress(held, counts, now)))
+        course.progress = course.progress.step(counts, held.generation, now)
+        if is_complete(held, counts):
+            course.progress = replace(course.progress, at=now)
+        observed = [self._observed(held, replica, now) for replica in replicas]
+        for action in decide(_desired(held), observed):
+            self._act(held, action)
+        course.observed_generation = held.generation
+        self._trim_history(held, replicas)
+
+    def _act(self, held: Held, action: Action) -> None:
+        if isinstance(action, Start):
+            for _ in range(action.count):
+                self._begin(held)
+            return
+        keeper = self._keeper(action.name)
+        if keeper is not None:
+            log.info("stopping", extra={"replica": action.name})
+            keeper.terminate()
+
+    def _begin(self, held: Held) -> None:
+        deployment = held.deployment
+        suffix = "".join(secrets.choice(_RANDOM_ALPHABET) for _ in range(5))
+        replica = Replica(
+            name=f"{deployment.name}-{held.hash}-{suffix}",
+            namespace=deployment.namespace,
+            deployment=deployment.name,
+            template_hash=held.hash,
+            template=deployment.template,
+            created_at=time.time(),
+        )
+        log.info("starting", extra={"replica": replica.name})
+        self.roster.add(replica)
+        self._keep(replica).start()
+
+    def _observed(self, held: Held, replica: Replica, now: float) -> Observed:
+        revision = held.revisions.get(replica.template_hash)
+        return Observed(
+            name=replica.name,
+            template_hash=replica.template_hash,
+            revision=revision.number if revision else 0,
+            created_at=replica.created_at,
+            ready=replica.ready,
+            available=replica.available(held.deployment.min_ready_seconds, now),
+            terminating=replica.terminating,
+            restarts=replica.backoff.restarts,
+        )
+
+    def _trim_history(self, held: Held, replicas: Sequence[Replica]) -> None:
+        used = {replica.template_hash for replica in replicas} | {held.hash}
+        idle = sorted((item for item in held.revisions.values() if item.hash not in used), key=lambda item: item.number)
+        for revision in idle[: max(0, len(idle) - held.deployment.revision_history_limit)]:
+            self.objects.drop_revision(held, revision)
+
+    def _adopt_patiently(self) -> bool:
+        """Whether what runs was taken over; tried until the engine answers or the controller is stopped."""
+        pause = 0.5
+        while not self._stopping.is_set():
+            try:
+                self._adopt()
+            except EngineError as error:
+                log.warning("engine does not answer", extra={"error": str(error)})
+                self.watch.error = error
+                self._stopping.wait(pause)
+                pause = min(pause * 2, 10.0)
+            else:
+                self.watch.start()
+                return True
+        return False
+
+    def _adopt(self) -> None:
+        """Every replica that the store knows gets its keeper back; containers that belong to none of them go."""
+        templates = {
+            (*_key(held), revision.hash): revision.deployment.template
+            for held in self.objects.deployments()
+            for revision in held.revisions.values()
+        }
+        states = {state.id: state for state in self.engine.containers(self.settings.instance)}
+        keepers = []
+        for stored in self._store.replicas():
+            template = templates.get((stored.namespace, stored.deployment, stored.hash))
+            if template is None:
+                log.warning("replica of no known revision", extra={"replica": stored.name})
+                self._store.drop_replica(stored.name)
+            else:
+                remembered = from_stored(stored, template)
+                keepers.append(self._take_over(remembered, states.pop(remembered.container_id, None)))
+        for state in states.values():
+            log.warning("removing a container that no replica owns", extra={"container": state.id[:12]})
+            self.engine.remove(state.id)
+        for keeper in keepers:
+            keeper.start()
+
+    def _take_over(self, remembered: Replica, state: ContainerState | None) -> Keeper:
+        if state is not None and state.running:
+            replica = replace(
+                remembered,
+                running=True,
+                address=state.address,
+                pid=state.pid,
+                admitted=remembered.ready,
+                started_at=state.started_at,
+            )
+        else:
+            replica = replace(remembered, running=False, ready=False, address="", pid=0)
+        self.roster.add(replica)
+        keeper = self._keep(replica)
+        if remembered.running and not replica.running:
+            keeper.died(replica.container_id)
+        if replica.terminating:
+            keeper.terminate()
+        return keeper
+
+    def _keep(self, replica: Replica) -> Keeper:
+        keeper = Keeper(replica.name, self._around)
+        with self._keepers_lock:
+            self._keepers[replica.name] = keeper
+        return keeper
+
+    def _keeper(self, name: str) -> Keeper | None:
+        with self._keepers_lock:
+            return self._keepers.get(name)
+
+    def _prune_keepers(self) -> None:
+        with self._keepers_lock:
+            gone = [name for name in self._keepers if self.roster.get(name) is None]
+            for name in gone:
+                del self._keepers[name]
+
+    def _remove_networks(self) -> None:
+        """The network of a namespace goes with its last Deployment."""
+        for namespace in tuple(self._empty):
+            used = any(held.deployment.namespace == namespace for held in self.objects.deployments())
+            try:
+                name = network_name(self.settings.instance, namespace)
+                if used or self.engine.remove_network(name, self.settings.instance):
+                    self._empty.discard(namespace)
+            except EngineError as error:
+                log.warning("network not removed", extra={"namespace": namespace, "error": str(error)})
+
+    def _replicas_of(self, held: Held) -> tuple[Replica, ...]:
+        key = _key(held)
+        return tuple(replica for replica in self.roster.all() if (replica.namespace, replica.deployment) == key)
+
+    def _revision_of(self, replica: Replica) -> int:
+        try:
+            held = self.objects.deployment(replica.namespace, replica.deployment)
+        except NotFound:
+            return 0
+        revision = held.revisions.get(replica.template_hash)
+        return revision.number if revision else 0
+
+    def _save_counters(self) -> None:
+        text = self.balancer.saved_counters()
+        if text is not None:
+            self._store.put_note(COUNTERS_NOTE, text)
+
+
+def _key(held: Held) -> Key:
+    return held.deployment.namespace, held.deployment.name
+
+
+def _desired(held: Held) -> Desired | None:
+    if held.deleting:
+        return None
+    deployment = held.deployment
+    surge, unavailable = resolve_bounds(deployment.replicas, deployment.max_surge, deployment.max_unavailable)
+    return Desired(replicas=deployment.replicas, template_hash=held.hash, max_surge=surge, max_unavailable=unavailable)
+
+
+def _first_progress(held: Held, counts: Counts, now: float) -> Progress:
+    return Progress(at=now, generation=held.generation, counts=counts)

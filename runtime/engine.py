@@ -1,0 +1,324 @@
+"""The Docker Engine, as far as the runtime needs it. The only module here that imports the SDK.
+
+Speaks to Engine 20.10 to 29: addresses are read per network and events by Action and Actor, for the older fields are
+gone from API 1.52 on. The engine's own restart policy is never used: its back-off differs from Kubernetes'.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import docker
+import docker.errors
+import docker.types
+import requests.exceptions
+import urllib3.exceptions
+
+from runtime.container import ContainerRequest, ContainerState, ImageFacts, container_state, split_timestamp
+from runtime.errors import EngineError, ImageError
+from runtime.labels import Label
+
+log = logging.getLogger(__name__)
+
+StreamName = Literal["stdout", "stderr"]
+
+TIMEOUT = 60
+PULL_TIMEOUT = 600
+"""Seconds without a byte. A pull is silent while a large layer is unpacked."""
+
+_CONNECTION_LOST = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.HTTPError,
+    OSError,
+)
+
+
+class Engine:
+    """One engine, for many threads. Connects with the first call, and again after it was lost."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._lock = threading.Lock()
+        self._network_lock = threading.Lock()
+        self._client: docker.APIClient | None = None
+
+    def close(self) -> None:
+        """Give the connections back."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def ping(self) -> None:
+        """Raise EngineError where the engine does not answer."""
+        with self._translated("ping") as api:
+            api.ping()
+
+    def ensure_image(self, reference: str, *, always_pull: bool = False) -> ImageFacts:
+        """The image, pulled where it is not there; raises ImageError ``image-pull-failed``."""
+        found = None if always_pull else self._image(reference)
+        if found is None:
+            self._pull(reference)
+            found = self._image(reference)
+        if found is None:
+            raise ImageError("image-pull-failed", reference, "the engine pulled it and does not have it")
+        return found
+
+    def ensure_network(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make the bridge network unless it is there; the engine would make a second one of the same name."""
+        with self._network_lock, self._translated(f"network {name}") as api:
+            there = [network for network in api.networks(names=[name]) if network["Name"] == name]
+            if not there:
+                api.create_network(name, driver="bridge", labels=dict(labels))
+            elif (there[0].get("Labels") or {}).get(Label.INSTANCE) != labels[Label.INSTANCE]:
+                raise EngineError(
+                    "network-taken",
+                    name,
+                    "a network of this name is there and not ours",
+                    hint=f"docker network rm {name}",
+                )
+
+    def networks(self, instance: str) -> tuple[str, ...]:
+        """The names of the instance's networks."""
+        with self._translated("networks") as api:
+            found = api.networks(filters={"label": f"{Label.INSTANCE}={instance}"})
+        return tuple(network["Name"] for network in found)
+
+    def remove_network(self, name: str, instance: str) -> bool:
+        """Whether the instance's network is gone; False while something still uses it."""
+        try:
+            with self._network_lock, self._translated(f"network {name}") as api:
+                for network in api.networks(filters={"label": f"{Label.INSTANCE}={instance}"}):
+                    if network["Name"] == name:
+                        api.remove_network(network["Id"])
+        except EngineError as error:
+            if error.retryable:
+                raise
+            log.debug("network kept", extra={"network": name, "error": str(error)})
+            return False
+        return True
+
+    def create(self, request: ContainerRequest) -> str:
+        """The id of a new container, not started; one of ours with the same name is replaced."""
+        with self._translated(request.image) as api:
+            for known in api.containers(all=True, filters={"name": f"^/{request.name}$"}):
+                if (known.get("Labels") or {}).get(Label.INSTANCE) == request.labels[Label.INSTANCE]:
+                    api.remove_container(known["Id"], force=True, v=True)
+            host_config = api.create_host_config(
+                network_mode=request.network,
+                restart_policy={"Name": "no"},
+                read_only=request.read_only,
+                security_opt=["no-new-privileges:true"] if request.no_new_privileges else [],
+                log_config=docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
+            )
+            created = api.create_container(
+                request.image,
+                name=request.name,
+                hostname=request.hostname,
+                entrypoint=None if request.entrypoint is None else list(request.entrypoint),
+                command=None if request.command is None else list(request.command),
+                environment=dict(request.env),
+                labels=dict(request.labels),
+                user=request.user,
+                stop_timeout=request.stop_timeout,
+                healthcheck=docker.types.Healthcheck(test=["NONE"]),
+                host_config=host_config,
+            )
+        return str(created["Id"])
+
+    def start(self, container_id: str) -> None:
+        """Start a created container; raises EngineError ``container-not-started`` with the engine's reason."""
+        try:
+            with self._translated(container_id[:12]) as api:
+                api.start(container_id)
+        except EngineError as error:
+            if error.retryable:
+                raise
+            raise EngineError("container-not-started", container_id[:12], error.message) from error
+
+    def stop(self, container_id: str, grace: float) -> None:
+        """Send the image's stop signal, and SIGKILL after `grace` seconds; returns when the container has ended."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            api.stop(container_id, timeout=int(grace))
+
+    def remove(self, container_id: str) -> None:
+        """Remove the container with its anonymous volumes; fine when it is gone."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            api.remove_container(container_id, force=True, v=True)
+
+    def inspect(self, container_id: str) -> ContainerState | None:
+        """How the container stands; None when it is gone."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            return container_state(api.inspect_container(container_id))
+        return None
+
+    def containers(self, instance: str) -> tuple[ContainerState, ...]:
+        """All containers of the instance that are replicas, ended ones too."""
+        with self._translated("containers") as api:
+            wanted = [f"{Label.INSTANCE}={instance}", str(Label.REPLICA)]
+            found = [item["Id"] for item in api.containers(all=True, filters={"label": wanted})]
+        states = (self.inspect(container_id) for container_id in found)
+        return tuple(state for state in states if state is not None)
+
+    def owned(self, instance: str) -> tuple[str, ...]:
+        """The ids of all containers of the instance, replicas or not."""
+        with self._translated("containers") as api:
+            found = api.containers(all=True, filters={"label": f"{Label.INSTANCE}={instance}"})
+        return tuple(item["Id"] for item in found)
+
+    def tail(self, container_id: str, lines: int) -> tuple[str, ...]:
+        """The last lines of its output, both streams."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            raw = api.logs(container_id, stdout=True, stderr=True, tail=lines)
+            return tuple(raw.decode(errors="replace").splitlines()[-lines:])
+        return ()
+
+    def output(
+        self, container_id: str, stream: StreamName, *, follow: bool, tail: int | None = None, since: float = 0.0
+    ) -> Output:
+        """One stream of a container's output; with `follow` until the container ends. Empty for one that is gone."""
+        with _UnlessGone(), self._translated(container_id[:12]) as api:
+            return Output(
+                api.logs(
+                    container_id,
+                    stdout=stream == "stdout",
+                    stderr=stream == "stderr",
+                    timestamps=True,
+                    stream=True,
+                    follow=follow,
+                    tail="all" if tail is None else tail,
+                    since=since or None,
+                )
+            )
+        return Output(None)
+
+    def events(self, instance: str) -> Events:
+        """The events of the instance's containers, from now on."""
+        with self._translated("events") as api:
+            stream = api.events(decode=True, filters={"type": "container", "label": f"{Label.INSTANCE}={instance}"})
+        return Events(stream)
+
+    def _image(self, reference: str) -> ImageFacts | None:
+        with _UnlessGone(), self._translated(reference) as api:
+            found = api.inspect_image(reference)  # type: ignore[no-untyped-call]
+            return ImageFacts(image_id=found["Id"], user=(found.get("Config") or {}).get("User") or "")
+        return None
+
+    def _pull(self, reference: str) -> None:
+        log.info("pulling", extra={"image": reference})
+        client = docker.APIClient(base_url=self.host, timeout=PULL_TIMEOUT)
+        try:
+            for step in client.pull(reference, stream=True, decode=True):
+                if "error" in step:
+                    raise _pull_failed(reference, str(step["error"]))
+        except docker.errors.APIError as error:
+            raise _pull_failed(reference, str(error.explanation or error)) from error
+        except _CONNECTION_LOST as error:
+            raise self._lost(reference, error) from error
+        finally:
+            client.close()
+
+    @contextmanager
+    def _translated(self, subject: str) -> Iterator[docker.APIClient]:
+        """The SDK client, its exceptions turned into ours; ``not-found`` is for the caller to judge."""
+        try:
+            yield self._connect()
+        except docker.errors.NotFound as error:
+            raise EngineError("not-found", subject, str(error.explanation or error)) from error
+        except docker.errors.APIError as error:
+            raise EngineError("engine-refused", subject, str(error.explanation or error)) from error
+        except (docker.errors.DockerException, *_CONNECTION_LOST) as error:
+            raise self._lost(subject, error) from error
+
+    def _connect(self) -> docker.APIClient:
+        with self._lock:
+            if self._client is None:
+                self._client = docker.APIClient(base_url=self.host, timeout=TIMEOUT, max_pool_size=64)
+            return self._client
+
+    def _lost(self, subject: str, error: Exception) -> EngineError:
+        lost = EngineError(
+            "engine-unreachable",
+            self.host,
+            f"the engine does not answer ({subject}): {error}",
+            hint="imageforge doctor",
+        )
+        lost.retryable = True
+        return lost
+
+
+class _UnlessGone:
+    """Passes over what was asked of an object that is gone."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        return isinstance(error, EngineError) and error.code == "not-found"
+
+
+class Events:
+    """A stream of (action, container id); ends when the engine does or when closed."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        try:
+            for event in self._stream:
+                yield str(event.get("Action", "")), str((event.get("Actor") or {}).get("ID", ""))
+        except (docker.errors.DockerException, ValueError, AttributeError, *_CONNECTION_LOST) as error:
+            # A stream closed from another thread fails in whichever of these ways its reader happens to be in.
+            log.debug("event stream ended", extra={"error": str(error)})
+
+    def close(self) -> None:
+        """End the stream, from any thread."""
+        self._stream.close()
+
+
+class Output:
+    """Lines of output as (Unix time, text); ends when the container does, when the engine does, or when closed."""
+
+    def __init__(self, frames: Any) -> None:
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[tuple[float, str]]:
+        try:
+            yield from _lines(self._frames or ())
+        except (docker.errors.DockerException, ValueError, AttributeError, *_CONNECTION_LOST) as error:
+            log.debug("output ended", extra={"error": str(error)})
+
+    def close(self) -> None:
+        """End the stream, from any thread."""
+        if self._frames is not None:
+            self._frames.close()
+
+
+def _pull_failed(reference: str, reason: str) -> ImageError:
+    return ImageError(
+        "image-pull-failed",
+        reference,
+        f"cannot be pulled: {reason}",
+        hint="check the name, and that the engine reaches the registry",
+    )
+
+
+def _lines(frames: Iterable[bytes]) -> Iterator[tuple[float, str]]:
+    """The engine parts a line of more than 16 KiB into several frames, each with a time stamp of its own."""
+    at = 0.0
+    parts: list[str] = []
+    for frame in frames:
+        stamp, text = split_timestamp(frame.decode(errors="replace"))
+        at = at if parts else stamp
+        parts.append(text)
+        if text.endswith("\n"):
+            yield at, "".join(parts).rstrip("\r\n")
+            parts.clear()
+    if parts:
+        yield at, "".join(parts)

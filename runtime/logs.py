@@ -1,0 +1,129 @@
+"""The output of a Deployment's replicas, merged; a follower also hears of replicas that start later."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from runtime.engine import Engine, Output, StreamName
+from runtime.errors import EngineError
+from runtime.model import LogLine
+from runtime.roster import Replica
+
+log = logging.getLogger(__name__)
+
+STREAMS: tuple[StreamName, ...] = ("stdout", "stderr")
+LOOK_SECONDS = 0.5
+
+Source = tuple[str, StreamName]
+
+
+@dataclass(frozen=True, slots=True)
+class LogReader:
+    """Reads for one request. `replicas` gives the Deployment's replicas at any moment, None once it is gone."""
+
+    engine: Engine
+    replicas: Callable[[], Sequence[Replica] | None]
+
+    def past(self, tail: int | None) -> list[LogLine]:
+        """What was written so far, by time; of all lines together the last `tail`."""
+        lines: list[LogLine] = []
+        for replica in self.replicas() or ():
+            if replica.container_id:
+                lines += self._read(replica, tail)
+        lines.sort(key=lambda line: line.at)
+        return lines if tail is None else lines[max(0, len(lines) - tail) :]
+
+    def follow(self, tail: int | None) -> Iterator[LogLine | None]:
+        """What was written and what will be, None at least every `LOOK_SECONDS`; ends with the Deployment."""
+        seen: dict[Source, float] = {}
+        for replica in self.replicas() or ():
+            for stream in STREAMS:
+                seen[replica.container_id, stream] = 0.0
+        past = self.past(None)
+        ids = {replica.name: replica.container_id for replica in self.replicas() or ()}
+        for line in past:
+            seen[ids.get(line.replica, ""), "stderr" if line.stream == "stderr" else "stdout"] = line.at
+        yield from past if tail is None else past[max(0, len(past) - tail) :]
+        with _Followers(self.engine, seen) as followers:
+            while True:
+                replicas = self.replicas()
+                if replicas is None:
+                    yield from followers.drain()
+                    return
+                for replica in replicas:
+                    followers.add(replica)
+                yield followers.next(LOOK_SECONDS)
+
+    def _read(self, replica: Replica, tail: int | None) -> list[LogLine]:
+        out: list[LogLine] = []
+        for stream in STREAMS:
+            output = self.engine.output(replica.container_id, stream, follow=False, tail=tail)
+            try:
+                out += [LogLine(replica=replica.name, text=text, stream=stream, at=at) for at, text in output]
+            finally:
+                output.close()
+        return out
+
+
+class _Followers:
+    """One thread a stream, all into one queue."""
+
+    def __init__(self, engine: Engine, seen: dict[Source, float]) -> None:
+        self._engine = engine
+        self._seen = seen
+        self._queue: queue.Queue[LogLine] = queue.Queue(maxsize=10_000)
+        self._outputs: dict[Source, Output] = {}
+        self._closed = threading.Event()
+
+    def __enter__(self) -> _Followers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        for output in self._outputs.values():
+            output.close()
+
+    def add(self, replica: Replica) -> None:
+        """Follow a replica's container, unless it is followed already."""
+        if not replica.container_id or not (replica.running or replica.ended_at):
+            return
+        for stream in STREAMS:
+            source = (replica.container_id, stream)
+            if source in self._outputs:
+                continue
+            try:
+                output = self._engine.output(
+                    replica.container_id, stream, follow=True, since=self._seen.get(source, 0.0)
+                )
+            except EngineError as error:
+                log.debug("not followed yet", extra={"replica": replica.name, "error": str(error)})
+                continue
+            self._outputs[source] = output
+            threading.Thread(target=self._pump, args=(replica.name, source, output), daemon=True).start()
+
+    def next(self, timeout: float) -> LogLine | None:
+        """The next line, or None when there is none for so long."""
+        try:
+            return self._queue.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def drain(self) -> Iterator[LogLine]:
+        """What is left."""
+        while (line := self.next(0.1)) is not None:
+            yield line
+
+    def _pump(self, replica: str, source: Source, output: Output) -> None:
+        after = self._seen.get(source, 0.0)
+        for at, text in output:
+            line = LogLine(replica=replica, text=text, stream=source[1], at=at)
+            while at > after and not self._closed.is_set():
+                try:
+                    self._queue.put(line, timeout=0.5)
+                    break
+                except queue.Full:
+                    continue

@@ -1,0 +1,185 @@
+"""The kinds that the runtime accepts, field by field, and those it knows of. To widen the subset, start here.
+
+The known names are those of Kubernetes' apps/v1 and core/v1 API.
+"""
+
+from __future__ import annotations
+
+from runtime.manifest.schema import (
+    ENV_NAME,
+    HTTP_PATH,
+    IMAGE,
+    LABELS,
+    NAME,
+    PERCENT,
+    PORT_NAME,
+    SERVICE_NAME,
+    Flag,
+    Many,
+    Object,
+    Shape,
+    Text,
+    TextMap,
+    Whole,
+    WholeOrText,
+    metadata,
+    words,
+)
+
+_PORT_NUMBER = Whole(low=1, high=65535)
+_PORT_NAME = Text(
+    pattern=PORT_NAME, says="a port name: at most 15 lower-case letters, digits and hyphens, one a letter"
+)
+_PORT = WholeOrText(whole=_PORT_NUMBER, text=_PORT_NAME)
+_SHARE = WholeOrText(whole=Whole(), text=Text(pattern=PERCENT, says="a count or a percentage such as 25%"))
+_PROTOCOL = Text(choices=("TCP",), unsupported=("UDP", "SCTP"))
+_FREE_LABELS = TextMap(keys=LABELS.keys, values=LABELS.values)
+
+_READINESS = Object(
+    fields={
+        "httpGet": Object(
+            fields={"path": Text(pattern=HTTP_PATH, says="a URL path without spaces"), "port": _PORT},
+            required=("port",),
+            known=words("host httpHeaders scheme"),
+        ),
+        "tcpSocket": Object(fields={"port": _PORT}, required=("port",), known=words("host")),
+        "initialDelaySeconds": Whole(),
+        "periodSeconds": Whole(low=1),
+        "timeoutSeconds": Whole(low=1),
+        "successThreshold": Whole(low=1),
+        "failureThreshold": Whole(low=1),
+    },
+    known=words("exec grpc terminationGracePeriodSeconds"),
+)
+
+_CONTAINER = Object(
+    fields={
+        "name": NAME,
+        "image": Text(pattern=IMAGE, says="an image reference without spaces"),
+        "command": Many(item=Text()),
+        "args": Many(item=Text()),
+        "env": Many(
+            item=Object(
+                fields={"name": Text(pattern=ENV_NAME, says="a variable name"), "value": Text()},
+                required=("name",),
+                known=words("valueFrom"),
+            )
+        ),
+        "ports": Many(
+            item=Object(
+                fields={"containerPort": _PORT_NUMBER, "name": _PORT_NAME, "protocol": _PROTOCOL},
+                required=("containerPort",),
+                known=words("hostIP hostPort"),
+            ),
+            unique="name",
+        ),
+        "readinessProbe": _READINESS,
+        "imagePullPolicy": Text(choices=("IfNotPresent", "Always"), unsupported=("Never",)),
+        "securityContext": Object(
+            fields={
+                "runAsNonRoot": Flag(),
+                "runAsUser": Whole(),
+                "readOnlyRootFilesystem": Flag(),
+                "allowPrivilegeEscalation": Flag(),
+            },
+            known=words(
+                "appArmorProfile capabilities privileged procMount runAsGroup seLinuxOptions seccompProfile "
+                "windowsOptions"
+            ),
+        ),
+    },
+    required=("name", "image"),
+    known=words(
+        "envFrom lifecycle livenessProbe resizePolicy resources restartPolicy restartPolicyRules startupProbe stdin "
+        "stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices volumeMounts workingDir"
+    ),
+)
+
+_POD = Object(
+    fields={
+        "containers": Many(item=_CONTAINER, least=1, most=1, unique="name"),
+        "terminationGracePeriodSeconds": Whole(),
+        "restartPolicy": Text(choices=("Always",)),
+    },
+    required=("containers",),
+    known=words(
+        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
+        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
+        "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates "
+        "resourceClaims resources runtimeClassName schedulerName schedulingGates securityContext "
+        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain tolerations topologySpreadConstraints volumes"
+    ),
+)
+
+DEPLOYMENT = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(NAME),
+        "spec": Object(
+            fields={
+                "replicas": Whole(high=1000),
+                "selector": Object(
+                    fields={"matchLabels": _FREE_LABELS}, required=("matchLabels",), known=words("matchExpressions")
+                ),
+                "template": Object(fields={"metadata": metadata(None), "spec": _POD}, required=("metadata", "spec")),
+                "strategy": Object(
+                    fields={
+                        "type": Text(choices=("RollingUpdate",), unsupported=("Recreate",)),
+                        "rollingUpdate": Object(fields={"maxSurge": _SHARE, "maxUnavailable": _SHARE}),
+                    }
+                ),
+                "minReadySeconds": Whole(),
+                "progressDeadlineSeconds": Whole(),
+                "revisionHistoryLimit": Whole(),
+            },
+            required=("selector", "template"),
+            known=words("paused"),
+        ),
+    },
+    required=("metadata", "spec"),
+    known=words("status"),
+)
+
+SERVICE = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(Text(pattern=SERVICE_NAME, says="a letter, then letters, digits and hyphens, at most 63")),
+        "spec": Object(
+            fields={
+                "selector": _FREE_LABELS,
+                "ports": Many(
+                    item=Object(
+                        fields={"port": _PORT_NUMBER, "targetPort": _PORT, "name": _PORT_NAME, "protocol": _PROTOCOL},
+                        required=("port",),
+                        known=words("appProtocol nodePort"),
+                    ),
+                    least=1,
+                    unique="name",
+                ),
+                "type": Text(choices=("ClusterIP",), unsupported=("NodePort", "LoadBalancer", "ExternalName")),
+            },
+            required=("selector", "ports"),
+            known=words(
+                "allocateLoadBalancerNodePorts clusterIP clusterIPs externalIPs externalName externalTrafficPolicy "
+                "healthCheckNodePort internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP "
+                "loadBalancerSourceRanges publishNotReadyAddresses sessionAffinity sessionAffinityConfig "
+                "trafficDistribution"
+            ),
+        ),
+    },
+    required=("metadata", "spec"),
+    known=words("status"),
+)
+
+KINDS: dict[str, tuple[str, Shape]] = {"Deployment": ("apps/v1", DEPLOYMENT), "Service": ("v1", SERVICE)}
+"""kind -> (apiVersion, shape)."""
+
+KNOWN_KINDS = words(
+    "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler Ingress "
+    "IngressClass Job LimitRange Namespace NetworkPolicy Node PersistentVolume PersistentVolumeClaim Pod "
+    "PodDisruptionBudget PriorityClass ReplicaSet ReplicationController ResourceQuota Role RoleBinding ClusterRole "
+    "ClusterRoleBinding Secret ServiceAccount StatefulSet StorageClass"
+)
+"""Kinds of Kubernetes that the runtime has not."""

@@ -1,0 +1,135 @@
+"""Manifests as values, parsed and complete with defaults. Durations are seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runtime.manifest.tree import Plain
+
+HOST_ANNOTATION = "imageforge.io/host"
+RELEASE_ANNOTATION = "imageforge.io/release"
+RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
+APP_LABEL = "app.kubernetes.io/name"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """A readiness probe. `path` None is a TCP connect; `port` a number or the name of a container port."""
+
+    port: int | str
+    path: str | None = None
+    initial_delay: int = 0
+    period: int = 10
+    timeout: int = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecurityContext:
+    """Who the container runs as and what it may become."""
+
+    run_as_non_root: bool = False
+    run_as_user: int | None = None
+    read_only_root: bool = False
+    allow_privilege_escalation: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerPort:
+    """A port that the container says it listens on."""
+
+    number: int
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerSpec:
+    """The one container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
+    not yet expanded."""
+
+    name: str
+    image: str
+    command: tuple[str, ...] | None = None
+    args: tuple[str, ...] | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    readiness: Probe | None = None
+    always_pull: bool = False
+    security: SecurityContext = field(default_factory=SecurityContext)
+
+    def port_number(self, port: int | str) -> int | None:
+        """The number of a port given by number or name; None where no port has that name."""
+        if isinstance(port, int):
+            return port
+        return next((known.number for known in self.ports if known.name == port), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PodTemplate:
+    """What every replica of a revision is made from."""
+
+    container: ContainerSpec
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    grace_period: int = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployment:
+    """apps/v1 Deployment. `max_surge` and `max_unavailable` are counts or percentages as written."""
+
+    namespace: str
+    name: str
+    selector: Mapping[str, str]
+    template: PodTemplate
+    replicas: int = 1
+    max_surge: int | str = "25%"
+    max_unavailable: int | str = "25%"
+    min_ready_seconds: int = 0
+    progress_deadline: int = 600
+    revision_history_limit: int = 10
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServicePort:
+    """A port of a Service and where it leads in the replica."""
+
+    port: int
+    target: int | str
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """v1 Service. `hosts` are the names under which the entry port leads here; none is no route."""
+
+    namespace: str
+    name: str
+    selector: Mapping[str, str]
+    ports: tuple[ServicePort, ...]
+    hosts: tuple[str, ...] = ()
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Whether a replica with these labels belongs to the Service; an empty selector selects nothing."""
+        return bool(self.selector) and all(labels.get(key) == value for key, value in self.selector.items())
+
+    @property
+    def routed_port(self) -> ServicePort:
+        """The port that the hosts lead to: the only one, else the one named ``http``."""
+        return next((port for port in self.ports if port.name == "http"), self.ports[0])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """One manifest: its parsed object, and its plain data, from which the same object can be parsed again."""
+
+    kind: str
+    namespace: str
+    name: str
+    data: dict[str, Plain]
+    object: Deployment | Service
+    where: str

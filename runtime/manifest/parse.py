@@ -1,0 +1,221 @@
+"""From a checked tree to the kinds' values, with the rules that reach over several fields."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from runtime.errors import ManifestError
+from runtime.manifest.model import (
+    HOST_ANNOTATION,
+    ContainerPort,
+    ContainerSpec,
+    Deployment,
+    PodTemplate,
+    Probe,
+    SecurityContext,
+    Service,
+    ServicePort,
+)
+from runtime.manifest.tree import Node
+
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
+
+
+class Cursor:
+    """A node with the way to it; errors raised through it carry path and line."""
+
+    def __init__(self, node: Node, source: str, path: str = "") -> None:
+        self.node = node
+        self.source = source
+        self.path = path
+
+    def get(self, name: str) -> Cursor:
+        """The field, or a cursor on nothing."""
+        entry = self.node.value.get(name) if isinstance(self.node.value, dict) else None
+        node = entry.node if entry else Node(None, self.node.line)
+        return Cursor(node, self.source, f"{self.path}.{name}" if self.path else name)
+
+    def items(self) -> list[Cursor]:
+        """The list's items; none for an absent list."""
+        nodes = self.node.value if isinstance(self.node.value, list) else []
+        return [Cursor(node, self.source, f"{self.path}[{index}]") for index, node in enumerate(nodes)]
+
+    def plain(self, default: Any = None) -> Any:
+        """The plain value, whose type the schema has checked; `default` for an absent one."""
+        return default if self.node.value is None else self.node.plain()
+
+    def fail(self, code: str, message: str, hint: str | None = None) -> ManifestError:
+        """An error at this place."""
+        return ManifestError(code, f"{self.source}:{self.node.line}", f"{self.path}{message}", hint=hint)
+
+
+def deployment(root: Cursor) -> Deployment:
+    """A Deployment from a tree that the schema has passed."""
+    meta, spec = root.get("metadata"), root.get("spec")
+    rolling = spec.get("strategy").get("rollingUpdate")
+    template = _template(spec.get("template"))
+    parsed = Deployment(
+        namespace=meta.get("namespace").plain("default"),
+        name=meta.get("name").plain(),
+        labels=meta.get("labels").plain({}),
+        annotations=meta.get("annotations").plain({}),
+        replicas=spec.get("replicas").plain(1),
+        selector=spec.get("selector").get("matchLabels").plain({}),
+        template=template,
+        max_surge=rolling.get("maxSurge").plain("25%"),
+        max_unavailable=rolling.get("maxUnavailable").plain("25%"),
+        min_ready_seconds=spec.get("minReadySeconds").plain(0),
+        progress_deadline=spec.get("progressDeadlineSeconds").plain(600),
+        revision_history_limit=spec.get("revisionHistoryLimit").plain(10),
+    )
+    _check_deployment(parsed, spec)
+    return parsed
+
+
+def service(root: Cursor) -> Service:
+    """A Service from a tree that the schema has passed."""
+    meta, spec = root.get("metadata"), root.get("spec")
+    hosts = _hosts(meta.get("annotations").get(HOST_ANNOTATION))
+    ports = tuple(
+        ServicePort(
+            port=item.get("port").plain(),
+            target=item.get("targetPort").plain(item.get("port").plain()),
+            name=item.get("name").plain(""),
+        )
+        for item in spec.get("ports").items()
+    )
+    _check_ports(ports, hosts, spec.get("ports"))
+    if not spec.get("selector").plain({}):
+        raise spec.get("selector").fail("invalid-value", " is empty, expected the labels of the replicas")
+    return Service(
+        namespace=meta.get("namespace").plain("default"),
+        name=meta.get("name").plain(),
+        selector=spec.get("selector").plain({}),
+        ports=ports,
+        hosts=hosts,
+    )
+
+
+def _check_deployment(parsed: Deployment, spec: Cursor) -> None:
+    if not parsed.selector:
+        raise spec.get("selector").fail("invalid-value", ".matchLabels is empty, expected at least one label")
+    missing = {key: value for key, value in parsed.selector.items() if parsed.template.labels.get(key) != value}
+    if missing:
+        wanted = ", ".join(f"{key}={value}" for key, value in missing.items())
+        raise spec.get("selector").fail(
+            "selector-mismatch",
+            f" asks for {wanted}, which spec.template.metadata.labels does not have",
+            hint="give the template the labels of the selector",
+        )
+    if parsed.max_surge in (0, "0%") and parsed.max_unavailable in (0, "0%"):
+        raise spec.get("strategy").fail("invalid-value", ": maxSurge and maxUnavailable are both 0, one must be more")
+    if isinstance(parsed.max_unavailable, str) and int(parsed.max_unavailable[:-1]) > 100:
+        raise spec.get("strategy").fail("invalid-value", f": maxUnavailable is {parsed.max_unavailable}, at most 100%")
+    if parsed.progress_deadline <= parsed.min_ready_seconds:
+        raise spec.fail(
+            "invalid-value",
+            f".progressDeadlineSeconds is {parsed.progress_deadline}, expected more than "
+            f"minReadySeconds, which is {parsed.min_ready_seconds}",
+        )
+
+
+def _template(cursor: Cursor) -> PodTemplate:
+    meta, spec = cursor.get("metadata"), cursor.get("spec")
+    return PodTemplate(
+        labels=meta.get("labels").plain({}),
+        annotations=meta.get("annotations").plain({}),
+        container=_container(spec.get("containers").items()[0]),
+        grace_period=spec.get("terminationGracePeriodSeconds").plain(30),
+    )
+
+
+def _container(cursor: Cursor) -> ContainerSpec:
+    ports = tuple(
+        ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
+        for item in cursor.get("ports").items()
+    )
+    container = ContainerSpec(
+        name=cursor.get("name").plain(),
+        image=cursor.get("image").plain(),
+        command=_strings(cursor.get("command")),
+        args=_strings(cursor.get("args")),
+        env=tuple((item.get("name").plain(), item.get("value").plain("")) for item in cursor.get("env").items()),
+        ports=ports,
+        readiness=_probe(cursor.get("readinessProbe")),
+        always_pull=cursor.get("imagePullPolicy").plain() == "Always",
+        security=_security(cursor.get("securityContext")),
+    )
+    probe = container.readiness
+    if probe is not None and container.port_number(probe.port) is None:
+        raise cursor.get("readinessProbe").fail(
+            "invalid-value",
+            f': no port of the container is named "{probe.port}"',
+            hint="name the port under `ports`, or give its number",
+        )
+    return container
+
+
+def _strings(cursor: Cursor) -> tuple[str, ...] | None:
+    """An empty list is the image's own, as Kubernetes has it."""
+    return tuple(cursor.plain([])) or None
+
+
+def _probe(cursor: Cursor) -> Probe | None:
+    if cursor.node.says_nothing:
+        return None
+    http, tcp = cursor.get("httpGet"), cursor.get("tcpSocket")
+    if (http.node.value is None) == (tcp.node.value is None):
+        raise cursor.fail("invalid-value", " needs one of httpGet and tcpSocket")
+    kind = tcp if http.node.value is None else http
+    path = None if http.node.value is None else http.get("path").plain("/") or "/"
+    return Probe(
+        port=kind.get("port").plain(),
+        path=path if path is None or path.startswith("/") else f"/{path}",
+        initial_delay=cursor.get("initialDelaySeconds").plain(0),
+        period=cursor.get("periodSeconds").plain(10),
+        timeout=cursor.get("timeoutSeconds").plain(1),
+        success_threshold=cursor.get("successThreshold").plain(1),
+        failure_threshold=cursor.get("failureThreshold").plain(3),
+    )
+
+
+def _security(cursor: Cursor) -> SecurityContext:
+    security = SecurityContext(
+        run_as_non_root=cursor.get("runAsNonRoot").plain(False),
+        run_as_user=cursor.get("runAsUser").plain(),
+        read_only_root=cursor.get("readOnlyRootFilesystem").plain(False),
+        allow_privilege_escalation=cursor.get("allowPrivilegeEscalation").plain(True),
+    )
+    if security.run_as_non_root and security.run_as_user == 0:
+        raise cursor.fail("invalid-value", ": runAsNonRoot is true and runAsUser is 0, which is root")
+    return security
+
+
+def _hosts(cursor: Cursor) -> tuple[str, ...]:
+    hosts = tuple(host for host in (part.strip().lower() for part in cursor.plain("").split(",")) if host)
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise cursor.fail(
+                "invalid-value",
+                f': "{host}" is not a host name',
+                hint="a name such as hello.localhost, without scheme, port or path; several are parted by commas",
+            )
+    return tuple(dict.fromkeys(hosts))
+
+
+def _check_ports(ports: tuple[ServicePort, ...], hosts: tuple[str, ...], cursor: Cursor) -> None:
+    names = [port.name for port in ports]
+    if len(ports) > 1 and "" in names:
+        raise cursor.items()[names.index("")].fail(
+            "missing-field", ".name is missing: with several ports each has a name"
+        )
+    if hosts and len(ports) > 1 and "http" not in names:
+        raise cursor.fail(
+            "ambiguous-route",
+            f": {HOST_ANNOTATION} routes to one port and there are {len(ports)}",
+            hint="name the port that speaks HTTP `http`",
+        )
+    numbers = [port.port for port in ports]
+    if len(set(numbers)) < len(numbers):
+        raise cursor.fail("invalid-value", ": two ports have the same number")

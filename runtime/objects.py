@@ -1,0 +1,309 @@
+"""The manifests as they stand: apply, scale, restart, delete. Changes are stored before they are seen."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runtime.errors import Conflict, ManifestError, NotFound
+from runtime.manifest import Document, dump, load, reload
+from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Service
+from runtime.manifest.template import template_hash
+from runtime.model import AppliedObject
+from runtime.store import Store, StoredObject, StoredRevision
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revision:
+    """A template that a Deployment has or had."""
+
+    number: int
+    hash: str
+    deployment: Deployment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """A Deployment and its revisions by template hash. `hash` is the wanted one's; `deleting` until its last replica is
+    gone."""
+
+    deployment: Deployment
+    hash: str
+    generation: int
+    deleting: bool
+    revisions: dict[str, Revision]
+
+    @property
+    def revision(self) -> int:
+        """The number of the wanted template's revision."""
+        return self.revisions[self.hash].number
+
+
+Key = tuple[str, str]
+
+
+class Objects:
+    """All Deployments and Services, parsed. `on_change` is called after each change."""
+
+    def __init__(self, store: Store, on_change: Callable[[], None]) -> None:
+        self._store = store
+        self._on_change = on_change
+        self._lock = threading.RLock()
+        self._deployments = {_key(stored): self._held(stored) for stored in store.objects("Deployment")}
+        self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
+
+    def deployments(self) -> tuple[Held, ...]:
+        """Every Deployment, also those being deleted."""
+        with self._lock:
+            return tuple(self._deployments.values())
+
+    def deployment(self, namespace: str, name: str) -> Held:
+        """One Deployment; raises NotFound."""
+        with self._lock:
+            held = self._deployments.get((namespace, name))
+        if held is None:
+            raise not_found("Deployment", namespace, name)
+        return held
+
+    def services(self) -> tuple[Service, ...]:
+        """Every Service."""
+        with self._lock:
+            return tuple(self._services.values())
+
+    def service(self, namespace: str, name: str) -> Service:
+        """One Service; raises NotFound."""
+        with self._lock:
+            found = self._services.get((namespace, name))
+        if found is None:
+            raise not_found("Service", namespace, name)
+        return found
+
+    def apply(self, text: str, source: str) -> tuple[AppliedObject, ...]:
+        """Make the objects as the manifests say: all of them, or none and an error."""
+        documents = load(text, source)
+        with self._lock:
+            self._refuse_taken_hosts(documents)
+            merged = [self._merge(document) for document in documents]
+            with self._store.transaction():
+                applied = tuple(self._put(document, data) for document, data in merged)
+            self._reload([(document.kind, document.namespace, document.name) for document in documents])
+        self._on_change()
+        return applied
+
+    def check(self, text: str, source: str) -> tuple[AppliedObject, ...]:
+        """What `apply` would do, or the error it would raise."""
+        documents = load(text, source)
+        with self._lock:
+            self._refuse_taken_hosts(documents)
+            return tuple(
+                _applied(document, self._change(document, data)[0]) for document, data in map(self._merge, documents)
+            )
+
+    def scale(self, namespace: str, name: str, replicas: int) -> None:
+        """Set the number of replicas."""
+        if not 0 <= replicas <= 1000:
+            raise ManifestError(
+                "invalid-value", f"Deployment {namespace}/{name}", f"{replicas} replicas, expected 0 to 1000"
+            )
+        self._edit(namespace, name, lambda data: data["spec"].update(replicas=replicas))
+
+    def restart(self, namespace: str, name: str, at: str) -> None:
+        """Replace every replica by rolling update, as ``kubectl rollout restart`` does."""
+
+        def annotate(data: dict[str, Any]) -> None:
+            meta = data["spec"]["template"]["metadata"]
+            meta["annotations"] = {**(meta.get("annotations") or {}), RESTARTED_ANNOTATION: at}
+
+        self._edit(namespace, name, annotate)
+
+    def delete(self, namespace: str, kind: str, name: str) -> None:
+        """Forget a Service at once; a Deployment is kept until its replicas are gone."""
+        if kind not in ("Deployment", "Service"):
+            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment or Service")
+        with self._lock:
+            stored = self._stored(kind, namespace, name)
+            if kind == "Service":
+                self._store.drop_object(kind, namespace, name)
+                del self._services[namespace, name]
+            elif not stored.deleting:
+                self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
+                self._reload([(kind, namespace, name)])
+        self._on_change()
+
+    def finish_delete(self, held: Held) -> None:
+        """The last replica of a deleted Deployment is gone, unless it was applied again meanwhile."""
+        with self._lock:
+            key = (held.deployment.namespace, held.deployment.name)
+            current = self._deployments.get(key)
+            if current is None or not current.deleting:
+                return
+            self._store.drop_object("Deployment", *key)
+            del self._deployments[key]
+        self._on_change()
+
+    def drop_revision(self, held: Held, revision: Revision) -> None:
+        """Forget a revision that is past the history limit."""
+        with self._lock:
+            key = (held.deployment.namespace, held.deployment.name)
+            self._store.drop_revision(*key, revision.hash)
+            if key in self._deployments:
+                self._reload([("Deployment", *key)])
+
+    def manifests(self, namespace: str, name: str) -> str:
+        """The Deployment as it stands and the Services that lead to it, as one YAML text."""
+        with self._lock:
+            held = self.deployment(namespace, name)
+            labels = held.deployment.template.labels
+            chosen = [self._stored("Deployment", namespace, name).data]
+            chosen += [
+                self._stored("Service", service.namespace, service.name).data
+                for service in self._services.values()
+                if service.namespace == namespace and service.selects(labels)
+            ]
+        return dump(chosen)
+
+    def _refuse_taken_hosts(self, documents: tuple[Document, ...]) -> None:
+        after = dict(self._services)
+        after.update(
+            {(item.namespace, item.name): item.object for item in documents if isinstance(item.object, Service)}
+        )
+        owners: dict[str, Key] = {}
+        for key, service in after.items():
+            for host in service.hosts:
+                other = owners.setdefault(host, key)
+                if other != key:
+                    raise Conflict(
+                        "host-taken",
+                        f"Service {'/'.join(key)}",
+                        f"the host {host} already leads to Service {'/'.join(other)}",
+                        hint="choose another host, or take it from the other Service",
+                    )
+
+    def _merge(self, document: Document) -> tuple[Document, dict[str, Any]]:
+        """The manifest with what was set by other means and the manifest leaves open: scale, restart."""
+        data: dict[str, Any] = copy.deepcopy(document.data)
+        held = self._deployments.get((document.namespace, document.name))
+        if document.kind != "Deployment" or held is None:
+            return document, data
+        assert isinstance(document.object, Deployment)
+        if dict(document.object.selector) != dict(held.deployment.selector):
+            raise ManifestError(
+                "immutable-field",
+                document.where,
+                "spec.selector of a Deployment cannot be changed, it is "
+                + ", ".join(f"{key}={value}" for key, value in held.deployment.selector.items()),
+                hint=f"delete Deployment {document.namespace}/{document.name} first, or give the new one another name",
+            )
+        if held.deleting:
+            return document, data
+        if data["spec"].get("replicas") is None:
+            data["spec"]["replicas"] = held.deployment.replicas
+        restarted = held.deployment.template.annotations.get(RESTARTED_ANNOTATION)
+        meta = data["spec"]["template"]["metadata"]
+        if restarted and RESTARTED_ANNOTATION not in (meta.get("annotations") or {}):
+            meta["annotations"] = {**(meta.get("annotations") or {}), RESTARTED_ANNOTATION: restarted}
+        return document, data
+
+    def _put(self, document: Document, data: dict[str, Any]) -> AppliedObject:
+        change, before = self._change(document, data)
+        if before is None or before.deleting or before.data != data:
+            # A generation is a change of meaning; a comment's or a null's worth of difference is stored without one.
+            generation = (before.generation if before else 0) + (change != "unchanged")
+            self._write(
+                StoredObject(
+                    kind=document.kind,
+                    namespace=document.namespace,
+                    name=document.name,
+                    data=data,
+                    generation=generation,
+                )
+            )
+        return _applied(document, change)
+
+    def _change(self, document: Document, data: dict[str, Any]) -> tuple[str, StoredObject | None]:
+        """What applying `data` does, and the object as it stands."""
+        before = self._store.object(document.kind, document.namespace, document.name)
+        if before is None:
+            return "created", None
+        same = not before.deleting and reload(before.data) == reload(data)
+        return "unchanged" if same else "configured", before
+
+    def _edit(self, namespace: str, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+        with self._lock:
+            stored = self._stored("Deployment", namespace, name)
+            if stored.deleting:
+                raise not_found("Deployment", namespace, name)
+            data = copy.deepcopy(stored.data)
+            change(data)
+            if data == stored.data:
+                return
+            with self._store.transaction():
+                self._write(replace(stored, data=data, generation=stored.generation + 1))
+            self._reload([("Deployment", namespace, name)])
+        self._on_change()
+
+    def _write(self, stored: StoredObject) -> None:
+        """Store the object, and a Deployment's template as its newest revision."""
+        self._store.put_object(stored)
+        if stored.kind != "Deployment":
+            return
+        deployment = reload(stored.data)
+        assert isinstance(deployment, Deployment)
+        name = template_hash(deployment.template)
+        known = self._store.revisions(stored.namespace, stored.name)
+        if not known or known[-1].hash != name:
+            number = (known[-1].number if known else 0) + 1
+            revision = StoredRevision(hash=name, number=number, data=stored.data)
+            self._store.put_revision(stored.namespace, stored.name, revision)
+
+    def _reload(self, keys: list[tuple[str, str, str]]) -> None:
+        for kind, namespace, name in keys:
+            stored = self._stored(kind, namespace, name)
+            if kind == "Service":
+                self._services[namespace, name] = _service(stored)
+            else:
+                self._deployments[namespace, name] = self._held(stored)
+
+    def _stored(self, kind: str, namespace: str, name: str) -> StoredObject:
+        stored = self._store.object(kind, namespace, name)
+        if stored is None:
+            raise not_found(kind, namespace, name)
+        return stored
+
+    def _held(self, stored: StoredObject) -> Held:
+        deployment = reload(stored.data)
+        assert isinstance(deployment, Deployment)
+        revisions = {}
+        for revision in self._store.revisions(stored.namespace, stored.name):
+            parsed = reload(revision.data)
+            assert isinstance(parsed, Deployment)
+            revisions[revision.hash] = Revision(number=revision.number, hash=revision.hash, deployment=parsed)
+        return Held(
+            deployment=deployment,
+            hash=template_hash(deployment.template),
+            generation=stored.generation,
+            deleting=stored.deleting,
+            revisions=revisions,
+        )
+
+
+def not_found(kind: str, namespace: str, name: str) -> NotFound:
+    """The error for an object that is not there."""
+    return NotFound("not-found", f"{kind} {namespace}/{name}", "no such object", hint="imageforge ps")
+
+
+def _applied(document: Document, change: str) -> AppliedObject:
+    return AppliedObject(kind=document.kind, namespace=document.namespace, name=document.name, change=change)
+
+
+def _key(stored: StoredObject) -> Key:
+    return stored.namespace, stored.name
+
+
+def _service(stored: StoredObject) -> Service:
+    service = reload(stored.data)
+    assert isinstance(service, Service)
+    return service

@@ -1,0 +1,166 @@
+"""The replicas as they stand, in one place that every thread may read and wait on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from runtime.manifest.model import PodTemplate
+from runtime.restart import Backoff
+from runtime.store import Store, StoredReplica
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replica:
+    """One replica. `phase` as in `ReplicaStatus`; `admitted` when the balancer was seen to give it requests, or nobody
+    routes to it. Times are Unix seconds."""
+
+    name: str
+    namespace: str
+    deployment: str
+    template_hash: str
+    template: PodTemplate = field(repr=False)
+    created_at: float
+    phase: str = "Pending"
+    message: str = ""
+    running: bool = False
+    ready: bool = False
+    ready_since: float | None = None
+    admitted: bool = False
+    terminating: bool = False
+    container_id: str = ""
+    address: str = ""
+    pid: int = 0
+    started_at: float | None = None
+    ended_at: float | None = None
+    exit_code: int | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    last_log: tuple[str, ...] = ()
+
+    def available(self, min_ready_seconds: float, now: float) -> bool:
+        """Ready for long enough, and reached by requests where there are any."""
+        if not (self.ready and self.admitted) or self.ready_since is None:
+            return False
+        return now - self.ready_since >= min_ready_seconds
+
+    @property
+    def serves(self) -> bool:
+        """Whether it should be given requests."""
+        return self.ready and self.running and not self.terminating and bool(self.address)
+
+
+class Roster:
+    """Replicas by name. A change is stored before it is seen, and wakes whoever waits."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._replicas: dict[str, Replica] = {}
+        self._changed = threading.Condition()
+        self._version = 0
+
+    def all(self) -> tuple[Replica, ...]:
+        """Every replica, the oldest first."""
+        with self._changed:
+            return tuple(sorted(self._replicas.values(), key=lambda replica: (replica.created_at, replica.name)))
+
+    def get(self, name: str) -> Replica | None:
+        """One replica, or None."""
+        with self._changed:
+            return self._replicas.get(name)
+
+    def by_container(self, container_id: str) -> Replica | None:
+        """The replica that the container belongs to, or None."""
+        with self._changed:
+            found = (replica for replica in self._replicas.values() if replica.container_id == container_id)
+            return next(found, None)
+
+    def add(self, replica: Replica) -> None:
+        """A replica that was decided on."""
+        with self._changed:
+            self._store.put_replica(to_stored(replica))
+            self._replicas[replica.name] = replica
+            self._wake()
+
+    def update(self, name: str, when: Callable[[Replica], bool] | None = None, **changes: Any) -> bool:
+        """Change fields of a replica; False where it is gone, or `when` does not hold of it at that moment."""
+        with self._changed:
+            before = self._replicas.get(name)
+            if before is None or (when is not None and not when(before)):
+                return False
+            after = replace(before, **changes)
+            if after == before:
+                return True
+            if to_stored(after) != to_stored(before):
+                self._store.put_replica(to_stored(after))
+            self._replicas[name] = after
+            self._wake()
+            return True
+
+    def remove(self, name: str) -> None:
+        """The replica is no more."""
+        with self._changed:
+            self._store.drop_replica(name)
+            self._replicas.pop(name, None)
+            self._wake()
+
+    def wait(self, seen: int, timeout: float) -> int:
+        """The number of the newest change, once it is past `seen` or `timeout` seconds are over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._version > seen, timeout)
+            return self._version
+
+    def poke(self) -> None:
+        """Wake whoever waits: something else has changed."""
+        with self._changed:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._version += 1
+        self._changed.notify_all()
+
+
+_MEMORY = (
+    "phase",
+    "message",
+    "running",
+    "ready",
+    "ready_since",
+    "terminating",
+    "container_id",
+    "started_at",
+    "ended_at",
+    "exit_code",
+)
+
+
+def to_stored(replica: Replica) -> StoredReplica:
+    """What is remembered of a replica when the controller ends."""
+    state: dict[str, Any] = {name: getattr(replica, name) for name in _MEMORY}
+    state["backoff"] = asdict(replica.backoff)
+    state["last_log"] = list(replica.last_log)
+    return StoredReplica(
+        name=replica.name,
+        namespace=replica.namespace,
+        deployment=replica.deployment,
+        hash=replica.template_hash,
+        created_at=replica.created_at,
+        state=state,
+    )
+
+
+def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
+    """The inverse of `to_stored`. Where it runs is asked of the engine."""
+    state = {name: stored.state[name] for name in _MEMORY}
+    return Replica(
+        name=stored.name,
+        namespace=stored.namespace,
+        deployment=stored.deployment,
+        template_hash=stored.hash,
+        template=template,
+        created_at=stored.created_at,
+        backoff=Backoff(**stored.state["backoff"]),
+        last_log=tuple(stored.state["last_log"]),
+        **state,
+    )

@@ -1,0 +1,217 @@
+"""The controller's socket: who may connect is decided by the file's mode, 0600."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runtime.controller import Controller
+from runtime.errors import NotFound, RuntimeFailure
+from runtime.logs import LogReader
+from runtime.model import ControllerInfo
+from runtime.roster import Replica
+from runtime.version import version
+from runtime.wire import PROTOCOL, Value, encode, pack, pack_failure
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST = 8 * 1024 * 1024
+LONGEST_PATH = 107
+"""Bytes in the path of a Unix socket on Linux, unix(7)."""
+
+WATCH_SECONDS = 1.0
+
+
+class ControllerServer:
+    """Answers on `path` until closed."""
+
+    def __init__(self, path: Path, controller: Controller) -> None:
+        if len(os.fsencode(path)) > LONGEST_PATH:
+            raise RuntimeFailure(
+                "socket-path-too-long",
+                str(path),
+                f"a socket's path has at most {LONGEST_PATH} bytes",
+                hint="use a home with a shorter path",
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        answers = Answers(controller)
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                _converse(self.connection, answers)
+
+        before = os.umask(0o177)
+        try:
+            self._server = _Server(str(path), Handler)
+        finally:
+            os.umask(before)
+        self._path = path
+        self._thread = threading.Thread(target=self._server.serve_forever, name="server", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._path.unlink(missing_ok=True)
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+class Answers:
+    """One method of the protocol, one method here; each gives its items."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._objects = controller.objects
+
+    def info(self) -> Iterable[Value]:
+        controller = self._controller
+        yield ControllerInfo(
+            pid=os.getpid(),
+            version=version(),
+            instance=controller.settings.instance,
+            engine=controller.settings.engine,
+            started_at=controller.started_at,
+            engine_ok=controller.watch.error is None,
+            balancer_ok=controller.balancer.error is None,
+        )
+
+    def apply(self, manifests: str, source: str) -> Iterable[Value]:
+        return self._objects.apply(manifests, source)
+
+    def check(self, manifests: str, source: str) -> Iterable[Value]:
+        return self._objects.check(manifests, source)
+
+    def deployments(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.statuses(namespace)
+
+    def deployment(self, namespace: str, name: str) -> Iterable[Value]:
+        yield self._controller.status(namespace, name)
+
+    def watch(self, namespace: str, name: str, timeout: float | None) -> Iterable[Value]:
+        """A status at each change, and at least every second; ends after `timeout` seconds or with the Deployment."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen = 0
+        status = self._controller.status(namespace, name)
+        while not self._controller.stopping:
+            yield status
+            left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
+            if left <= 0:
+                return
+            seen = self._controller.roster.wait(seen, left)
+            try:
+                status = self._controller.status(namespace, name)
+            except NotFound:
+                return
+
+    def scale(self, namespace: str, name: str, replicas: int) -> Iterable[Value]:
+        self._objects.scale(namespace, name, replicas)
+        return ()
+
+    def restart(self, namespace: str, name: str) -> Iterable[Value]:
+        self._objects.restart(namespace, name, datetime.now(UTC).isoformat())
+        return ()
+
+    def delete(self, namespace: str, kind: str, name: str) -> Iterable[Value]:
+        self._objects.delete(namespace, kind, name)
+        return ()
+
+    def logs(self, namespace: str, name: str, follow: bool, tail: int | None) -> Iterable[Value]:
+        self._objects.deployment(namespace, name)
+        reader = LogReader(self._controller.engine, lambda: self._replicas(namespace, name))
+        return reader.follow(tail) if follow else reader.past(tail)
+
+    def counters(self, namespace: str, service: str) -> Iterable[Value]:
+        yield self._controller.counters(namespace, service)
+
+    def manifests(self, namespace: str, name: str) -> Iterable[Value]:
+        yield self._objects.manifests(namespace, name)
+
+    def _replicas(self, namespace: str, name: str) -> list[Replica] | None:
+        try:
+            self._objects.deployment(namespace, name)
+        except NotFound:
+            return None
+        return [
+            item for item in self._controller.roster.all() if (item.namespace, item.deployment) == (namespace, name)
+        ]
+
+
+METHODS = (
+    "info",
+    "apply",
+    "check",
+    "deployments",
+    "deployment",
+    "watch",
+    "scale",
+    "restart",
+    "delete",
+    "logs",
+    "counters",
+    "manifests",
+)
+
+
+def _converse(connection: socket.socket, answers: Answers) -> None:
+    """One request, one answer. A caller that went away ends it."""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        try:
+            for value in _answer(_read_request(connection), answers):
+                connection.sendall(encode({"beat": True} if value is None else {"item": pack(value)}))
+            connection.sendall(encode({"done": True}))
+        except RuntimeFailure as failure:
+            connection.sendall(encode({"error": pack_failure(failure)}))
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception as error:
+            log.exception("request failed")
+            internal = RuntimeFailure(
+                "internal-error", "controller", f"{type(error).__name__}: {error}", hint="look at the controller's log"
+            )
+            connection.sendall(encode({"error": pack_failure(internal)}))
+
+
+def _read_request(connection: socket.socket) -> dict[str, Any]:
+    with connection.makefile("rb") as stream:
+        line = stream.readline(MAX_REQUEST)
+    if not line:
+        raise ConnectionError
+    try:
+        request = json.loads(line)
+    except ValueError as error:
+        raise RuntimeFailure("bad-request", "controller", "the request is not a line of JSON") from error
+    if not isinstance(request, dict) or request.get("protocol") != PROTOCOL:
+        raise RuntimeFailure(
+            "protocol-mismatch",
+            "controller",
+            f"the controller speaks protocol {PROTOCOL}",
+            hint="restart it with the version of the caller: imageforge up",
+        )
+    return request
+
+
+def _answer(request: dict[str, Any], answers: Answers) -> Iterator[Value]:
+    method, params = request.get("method"), request.get("params", {})
+    if method not in METHODS:
+        raise RuntimeFailure("unknown-method", "controller", f"no method {method}")
+    function: Callable[..., Iterable[Value]] = getattr(answers, method)
+    yield from function(**params)

@@ -1,0 +1,161 @@
+"""How a Deployment stands, computed from what is wanted and what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runtime.manifest.model import APP_LABEL, RELEASE_ANNOTATION, PodTemplate, Service
+from runtime.model import DeploymentStatus, ReplicaStatus, RolloutPhase
+from runtime.objects import Held
+from runtime.roster import Replica
+from runtime.routes import leads_to, routed_port
+from runtime.sockets import listening
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Kubernetes' counts of a DeploymentStatus, without what is being stopped."""
+
+    current: int
+    updated: int
+    ready: int
+    available: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """The last time a rollout came nearer to its end, and the counts it had then."""
+
+    at: float
+    generation: int
+    counts: Counts
+
+    def step(self, counts: Counts, generation: int, now: float) -> Progress:
+        """Progress is more updated, fewer old or more available ones (Kubernetes: DeploymentProgressing)."""
+        before = self.counts
+        nearer = (
+            generation != self.generation
+            or counts.updated > before.updated
+            or counts.current - counts.updated < before.current - before.updated
+            or counts.available > before.available
+        )
+        return Progress(at=now if nearer else self.at, generation=generation, counts=counts)
+
+
+def count(held: Held, replicas: Sequence[Replica], now: float) -> Counts:
+    """The counts of a Deployment's replicas."""
+    living = [replica for replica in replicas if not replica.terminating]
+    least = held.deployment.min_ready_seconds
+    return Counts(
+        current=len(living),
+        updated=sum(replica.template_hash == held.hash for replica in living),
+        ready=sum(replica.ready for replica in living),
+        available=sum(replica.available(least, now) for replica in living),
+    )
+
+
+def is_complete(held: Held, counts: Counts) -> bool:
+    """Every replica is of the wanted template and available, and there are as many as asked for."""
+    wanted = 0 if held.deleting else held.deployment.replicas
+    return counts.updated == counts.current == counts.available == wanted and not held.deleting
+
+
+def phase_of(held: Held, counts: Counts, progress: Progress, now: float) -> RolloutPhase:
+    """Complete, on the way, or without progress for longer than the deadline."""
+    if is_complete(held, counts):
+        return RolloutPhase.COMPLETE
+    late = now - progress.at >= held.deployment.progress_deadline and not held.deleting
+    return RolloutPhase.STALLED if late else RolloutPhase.PROGRESSING
+
+
+def deployment_status(
+    held: Held,
+    replicas: Sequence[Replica],
+    services: Sequence[Service],
+    progress: Progress,
+    observed_generation: int,
+    trouble: str,
+    now: float,
+) -> DeploymentStatus:
+    """The status that callers see."""
+    deployment, template = held.deployment, held.deployment.template
+    counts = count(held, replicas, now)
+    phase = phase_of(held, counts, progress, now)
+    hosts = [
+        host for service in services if leads_to(service, deployment.namespace, template) for host in service.hosts
+    ]
+    return DeploymentStatus(
+        name=deployment.name,
+        namespace=deployment.namespace,
+        generation=held.generation,
+        observed_generation=observed_generation,
+        revision=held.revision,
+        phase=phase,
+        desired=0 if held.deleting else deployment.replicas,
+        current=counts.current,
+        updated=counts.updated,
+        ready=counts.ready,
+        available=counts.available,
+        message=_message(held, counts, phase, replicas, trouble),
+        app=template.labels.get(APP_LABEL, deployment.name),
+        release=template.annotations.get(RELEASE_ANNOTATION, ""),
+        host=hosts[0] if hosts else "",
+        replica_list=tuple(replica_status(replica, held, services) for replica in replicas),
+    )
+
+
+def replica_status(replica: Replica, held: Held, services: Sequence[Service]) -> ReplicaStatus:
+    """One replica as callers see it; where it listens is read from the kernel now."""
+    template = replica.template
+    revision = held.revisions.get(replica.template_hash)
+    return ReplicaStatus(
+        name=replica.name,
+        namespace=replica.namespace,
+        deployment=replica.deployment,
+        revision=revision.number if revision else 0,
+        phase=replica.phase,
+        ready=replica.ready,
+        restarts=replica.backoff.restarts,
+        image=template.container.image,
+        release=template.annotations.get(RELEASE_ANNOTATION, ""),
+        container_id=replica.container_id,
+        address=replica.address,
+        port=_port(template, replica.namespace, services),
+        started_at=replica.started_at,
+        exit_code=replica.exit_code,
+        message=replica.message,
+        listening=listening(replica.pid) if replica.running and replica.pid else (),
+        last_log=replica.last_log,
+    )
+
+
+def _port(template: PodTemplate, namespace: str, services: Sequence[Service]) -> int:
+    """Where requests go: the routed port, else the probed one, else the first that is named; 0 for none."""
+    for service in services:
+        if leads_to(service, namespace, template):
+            return routed_port(service, template) or 0
+    container = template.container
+    if container.readiness is not None:
+        return container.port_number(container.readiness.port) or 0
+    return container.ports[0].number if container.ports else 0
+
+
+def _message(held: Held, counts: Counts, phase: RolloutPhase, replicas: Sequence[Replica], trouble: str) -> str:
+    """The most telling reason for not being complete."""
+    if phase is RolloutPhase.COMPLETE:
+        return ""
+    if held.deleting:
+        return f"being deleted: {len(replicas)} of its replicas are still there"
+    parts = []
+    if phase is RolloutPhase.STALLED:
+        parts.append(f"no progress for {held.deployment.progress_deadline} s")
+    newest_first = sorted(replicas, key=lambda replica: (replica.template_hash != held.hash, -replica.backoff.restarts))
+    troubled = next((replica for replica in newest_first if replica.message and not replica.terminating), None)
+    if troubled is not None:
+        parts.append(f"{troubled.name}: {troubled.message}")
+    elif trouble:
+        parts.append(trouble)
+    else:
+        parts.append(f"{counts.available} of {held.deployment.replicas} available, {counts.updated} updated")
+    return "; ".join(parts)

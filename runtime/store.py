@@ -1,0 +1,219 @@
+"""What should be running, in SQLite: objects, revisions, replicas. The controller is its only writer."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE object (
+    kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+    data TEXT NOT NULL, generation INTEGER NOT NULL, deleting INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (kind, namespace, name)
+);
+CREATE TABLE revision (
+    namespace TEXT NOT NULL, deployment TEXT NOT NULL, hash TEXT NOT NULL,
+    number INTEGER NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (namespace, deployment, hash)
+);
+CREATE TABLE replica (
+    name TEXT PRIMARY KEY, namespace TEXT NOT NULL, deployment TEXT NOT NULL, hash TEXT NOT NULL,
+    created_at REAL NOT NULL, state TEXT NOT NULL
+);
+CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredObject:
+    """A manifest as it stands, scale and restarts included. `generation` grows with each change."""
+
+    kind: str
+    namespace: str
+    name: str
+    data: dict[str, Any]
+    generation: int
+    deleting: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredRevision:
+    """A template that a Deployment has had; `data` is the manifest it came from."""
+
+    hash: str
+    number: int
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredReplica:
+    """A replica that was decided on; `state` is its keeper's memory."""
+
+    name: str
+    namespace: str
+    deployment: str
+    hash: str
+    created_at: float
+    state: dict[str, Any]
+
+
+class Store:
+    """One connection, used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        path.chmod(0o600)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+
+    def close(self) -> None:
+        """End the connection."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the changes inside, or none."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def objects(self, kind: str) -> tuple[StoredObject, ...]:
+        """All objects of a kind, by namespace and name."""
+        rows = self._query(
+            "SELECT kind, namespace, name, data, generation, deleting FROM object WHERE kind = ? "
+            "ORDER BY namespace, name",
+            kind,
+        )
+        return tuple(_object(row) for row in rows)
+
+    def object(self, kind: str, namespace: str, name: str) -> StoredObject | None:
+        """One object, or None."""
+        rows = self._query(
+            "SELECT kind, namespace, name, data, generation, deleting FROM object "
+            "WHERE kind = ? AND namespace = ? AND name = ?",
+            kind,
+            namespace,
+            name,
+        )
+        return _object(rows[0]) if rows else None
+
+    def put_object(self, stored: StoredObject) -> None:
+        """Write an object, new or changed."""
+        self._execute(
+            "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?)",
+            stored.kind,
+            stored.namespace,
+            stored.name,
+            json.dumps(stored.data),
+            stored.generation,
+            stored.deleting,
+        )
+
+    def drop_object(self, kind: str, namespace: str, name: str) -> None:
+        """Forget an object, and a Deployment's revisions with it."""
+        with self.transaction():
+            self._execute("DELETE FROM object WHERE kind = ? AND namespace = ? AND name = ?", kind, namespace, name)
+            if kind == "Deployment":
+                self._execute("DELETE FROM revision WHERE namespace = ? AND deployment = ?", namespace, name)
+
+    def revisions(self, namespace: str, deployment: str) -> tuple[StoredRevision, ...]:
+        """A Deployment's revisions, the newest last."""
+        rows = self._query(
+            "SELECT hash, number, data FROM revision WHERE namespace = ? AND deployment = ? ORDER BY number",
+            namespace,
+            deployment,
+        )
+        return tuple(StoredRevision(hash=row[0], number=row[1], data=json.loads(row[2])) for row in rows)
+
+    def put_revision(self, namespace: str, deployment: str, revision: StoredRevision) -> None:
+        """Write a revision; one with the same template takes the new number."""
+        self._execute(
+            "INSERT OR REPLACE INTO revision VALUES (?, ?, ?, ?, ?)",
+            namespace,
+            deployment,
+            revision.hash,
+            revision.number,
+            json.dumps(revision.data),
+        )
+
+    def drop_revision(self, namespace: str, deployment: str, template_hash: str) -> None:
+        """Forget a revision."""
+        self._execute(
+            "DELETE FROM revision WHERE namespace = ? AND deployment = ? AND hash = ?",
+            namespace,
+            deployment,
+            template_hash,
+        )
+
+    def replicas(self) -> tuple[StoredReplica, ...]:
+        """All replicas that were decided on and not yet removed."""
+        rows = self._query("SELECT name, namespace, deployment, hash, created_at, state FROM replica ORDER BY name")
+        return tuple(
+            StoredReplica(
+                name=row[0],
+                namespace=row[1],
+                deployment=row[2],
+                hash=row[3],
+                created_at=row[4],
+                state=json.loads(row[5]),
+            )
+            for row in rows
+        )
+
+    def put_replica(self, replica: StoredReplica) -> None:
+        """Write a replica, new or changed."""
+        self._execute(
+            "INSERT OR REPLACE INTO replica VALUES (?, ?, ?, ?, ?, ?)",
+            replica.name,
+            replica.namespace,
+            replica.deployment,
+            replica.hash,
+            replica.created_at,
+            json.dumps(replica.state),
+        )
+
+    def drop_replica(self, name: str) -> None:
+        """Forget a replica."""
+        self._execute("DELETE FROM replica WHERE name = ?", name)
+
+    def note(self, key: str) -> str | None:
+        """A text kept under a key."""
+        rows = self._query("SELECT value FROM note WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def put_note(self, key: str, value: str) -> None:
+        """Keep a text under a key."""
+        self._execute("INSERT OR REPLACE INTO note VALUES (?, ?)", key, value)
+
+    def _query(self, sql: str, *values: Any) -> list[Any]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def _execute(self, sql: str, *values: Any) -> None:
+        with self._lock:
+            self._db.execute(sql, values)
+
+
+def _object(row: Any) -> StoredObject:
+    return StoredObject(
+        kind=row[0], namespace=row[1], name=row[2], data=json.loads(row[3]), generation=row[4], deleting=bool(row[5])
+    )

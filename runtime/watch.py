@@ -1,0 +1,119 @@
+"""Hears of containers that ended: from the engine's events within milliseconds, from its list in any case."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from runtime.engine import Engine, Events
+from runtime.errors import EngineError
+from runtime.roster import Replica, Roster
+
+log = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 15.0
+LONGEST_PAUSE = 10.0
+
+
+class Told(Protocol):
+    """A keeper, as far as the watch knows it."""
+
+    def died(self, container_id: str) -> None:
+        """The container was seen to have ended."""
+
+
+class EngineWatch:
+    """Two threads: one follows the events and reconnects, one lists. `error` is the engine's failure while it lasts."""
+
+    def __init__(self, instance: str, engine: Engine, roster: Roster, keeper_of: Callable[[str], Told | None]) -> None:
+        self._instance = instance
+        self._engine = engine
+        self._roster = roster
+        self._keeper_of = keeper_of
+        self._stopping = threading.Event()
+        self._resync_now = threading.Event()
+        self._events: Events | None = None
+        self.error: EngineError | None = None
+        self._threads = [
+            threading.Thread(target=self._follow, name="engine events", daemon=True),
+            threading.Thread(target=self._list, name="engine list", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End both threads."""
+        self._stopping.set()
+        self._resync_now.set()
+        if self._events is not None:
+            self._events.close()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=1)
+
+    def resync(self) -> None:
+        """Compare the list with the roster; raises EngineError."""
+        before = self._roster.all()
+        states = {state.id: state for state in self._engine.containers(self._instance)}
+        for replica in before:
+            keeper = self._keeper_of(replica.name)
+            if not replica.running or not replica.address or keeper is None:
+                continue
+            state = states.get(replica.container_id)
+            if state is None or not state.running:
+                log.info("found ended", extra={"replica": replica.name})
+                keeper.died(replica.container_id)
+            elif state.address != replica.address:
+                self._roster.update(replica.name, partial(_runs_in, state.id), address=state.address, pid=state.pid)
+
+    def _list(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.resync()
+                self.error = None
+            except EngineError as error:
+                log.warning("engine not listed", extra={"error": str(error)})
+                self.error = error
+            except Exception:
+                log.exception("resync failed")
+            self._resync_now.wait(1.0 if self.error else RESYNC_SECONDS)
+            self._resync_now.clear()
+
+    def _follow(self) -> None:
+        pause = 0.2
+        while not self._stopping.is_set():
+            try:
+                self._events = self._engine.events(self._instance)
+            except EngineError as error:
+                log.warning("no events", extra={"error": str(error)})
+                self._stopping.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                continue
+            pause = 0.2
+            # What ended while nobody listened is found by the list.
+            self._resync_now.set()
+            self._hear(self._events)
+            self._events.close()
+            self._resync_now.set()
+            self._stopping.wait(pause)
+
+    def _hear(self, events: Events) -> None:
+        for action, container_id in events:
+            if self._stopping.is_set():
+                return
+            if action != "die":
+                continue
+            replica = self._roster.by_container(container_id)
+            keeper = self._keeper_of(replica.name) if replica else None
+            if keeper is not None:
+                keeper.died(container_id)
+
+
+def _runs_in(container_id: str, replica: Replica) -> bool:
+    return replica.container_id == container_id

@@ -1,0 +1,169 @@
+"""One instance with real processes, and the manifests of the small application in `app/`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime import ControllerClient, DeploymentStatus, RuntimeSettings, initial_balancer_config
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@dataclass
+class Stack:
+    """One instance: its settings and its processes."""
+
+    settings: RuntimeSettings
+    home: Path
+    haproxy: subprocess.Popen[bytes] | None = None
+    controller: subprocess.Popen[bytes] | None = None
+
+    @property
+    def client(self) -> ControllerClient:
+        return ControllerClient(self.settings.socket)
+
+    def start_haproxy(self) -> None:
+        config = self.settings.balancer_config
+        if not config.exists():
+            config.write_text(initial_balancer_config(self.settings))
+        with (self.home / "haproxy.log").open("ab") as log:
+            self.haproxy = subprocess.Popen(
+                ["/usr/sbin/haproxy", "-W", "-f", str(config), "-S", str(self.settings.balancer_master_socket)],
+                stdout=log,
+                stderr=log,
+            )
+        wait_for(self.settings.balancer_socket.exists)
+
+    def stop_haproxy(self) -> None:
+        assert self.haproxy is not None
+        self.haproxy.terminate()
+        self.haproxy.wait(20)
+        self.haproxy = None
+        self.settings.balancer_socket.unlink(missing_ok=True)
+
+    def start_controller(self) -> None:
+        file = self.home / "settings.json"
+        file.write_text(self.settings.to_json())
+        with (self.home / "controller.log").open("ab") as log:
+            self.controller = subprocess.Popen(
+                [sys.executable, "-m", "runtime", "controller", "--settings", str(file)],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
+        wait_for(self.answers)
+
+    def stop_controller(self, *, kill: bool = False) -> None:
+        assert self.controller is not None
+        self.controller.kill() if kill else self.controller.terminate()
+        self.controller.wait(20)
+        self.controller = None
+
+    def answers(self) -> bool:
+        try:
+            self.client.info()
+        except Exception:
+            return False
+        return True
+
+    def until(
+        self, name: str, reached: Callable[[DeploymentStatus], bool], *, namespace: str = "default", timeout: float = 60
+    ) -> DeploymentStatus:
+        """The first status that is as wanted."""
+        status = None
+        for status in self.client.watch(namespace, name, timeout=timeout):
+            if reached(status):
+                return status
+        raise AssertionError(f"not reached within {timeout} s: {status}\n{self.controller_log()}")
+
+    def until_complete(self, name: str, timeout: float = 60) -> DeploymentStatus:
+        return self.until(name, is_complete, timeout=timeout)
+
+    def controller_log(self) -> str:
+        return (self.home / "controller.log").read_text()[-6000:]
+
+
+def is_complete(status: DeploymentStatus) -> bool:
+    return status.phase == "complete" and status.observed_generation == status.generation
+
+
+def wait_for(condition: Callable[[], object], timeout: float = 20.0) -> None:
+    """Until it holds; fails after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{condition} did not come true within {timeout} s"
+        time.sleep(0.02)
+
+
+def make_settings(home: Path, instance: str, engine: str, port: int) -> RuntimeSettings:
+    return RuntimeSettings(
+        instance=instance,
+        engine=engine,
+        store=home / "runtime.db",
+        socket=home / "controller.sock",
+        lock=home / "controller.lock",
+        balancer_config=home / "haproxy.cfg",
+        balancer_socket=home / "haproxy.sock",
+        balancer_master_socket=home / "haproxy-master.sock",
+        http_port=port,
+    )
+
+
+def manifest(
+    image: str,
+    *,
+    name: str = "hello",
+    replicas: int | None = 3,
+    env: dict[str, str] | None = None,
+    extra: str = "",
+    container: str = "",
+    probe: bool = True,
+    service: bool = True,
+    host: str | None = None,
+    grace: int = 5,
+) -> str:
+    """A Deployment, and a Service that routes `<name>.localhost` to it."""
+    variables = "".join(f'\n            - {{name: {key}, value: "{value}"}}' for key, value in (env or {}).items())
+    text = f"""
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {name}
+spec:
+  {f"replicas: {replicas}" if replicas is not None else ""}
+  {extra}
+  selector:
+    matchLabels: {{app: {name}}}
+  template:
+    metadata:
+      labels: {{app: {name}, app.kubernetes.io/name: {name}}}
+      annotations: {{imageforge.io/release: "7"}}
+    spec:
+      terminationGracePeriodSeconds: {grace}
+      containers:
+        - name: {name}
+          image: {image}
+          {container}
+          ports: [{{containerPort: 8080, name: http}}]
+          {f"env:{variables}" if variables else ""}
+          securityContext: {{runAsNonRoot: true, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true}}
+          {"readinessProbe: {httpGet: {path: /ready, port: http}, periodSeconds: 1}" if probe else ""}
+"""
+    if service:
+        text += f"""---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+  annotations: {{imageforge.io/host: {host or f"{name}.localhost"}}}
+spec:
+  selector: {{app: {name}}}
+  ports: [{{port: 80, targetPort: http}}]
+"""
+    return text
