@@ -90,8 +90,9 @@ _CONTAINER = Object(
     },
     required=("name", "image"),
     known=words(
-        "envFrom lifecycle livenessProbe resizePolicy resources restartPolicy restartPolicyRules startupProbe stdin "
-        "stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices volumeMounts workingDir"
+        "envFrom lifecycle livenessProbe resizePolicy resources restartPolicy restartPolicyRules startupProbe "
+        "stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices volumeMounts "
+        "workingDir"
     ),
 )
 
@@ -105,9 +106,10 @@ _POD = Object(
     known=words(
         "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
-        "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates "
-        "resourceClaims resources runtimeClassName schedulerName schedulingGates securityContext "
-        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain tolerations topologySpreadConstraints volumes"
+        "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName "
+        "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
+        "securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
+        "tolerations topologySpreadConstraints volumes"
     ),
 )
 
@@ -177,9 +179,10 @@ KINDS: dict[str, tuple[str, Shape]] = {"Deployment": ("apps/v1", DEPLOYMENT), "S
 """kind -> (apiVersion, shape)."""
 
 KNOWN_KINDS = words(
-    "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler Ingress "
-    "IngressClass Job LimitRange Namespace NetworkPolicy Node PersistentVolume PersistentVolumeClaim Pod "
-    "PodDisruptionBudget PriorityClass ReplicaSet ReplicationController ResourceQuota Role RoleBinding ClusterRole "
-    "ClusterRoleBinding Secret ServiceAccount StatefulSet StorageClass"
+    "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
+    "Ingress IngressClass Job LimitRange Namespace NetworkPolicy Node PersistentVolume "
+    "PersistentVolumeClaim Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
+    "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding Secret ServiceAccount StatefulSet "
+    "StorageClass"
 )
 """Kinds of Kubernetes that the runtime has not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -19,6 +20,9 @@ MAX_NODES = 50_000
 
 Scalar = str | int | float | bool | None
 Plain = Scalar | list["Plain"] | dict[str, "Plain"]
+
+_PLAIN = "!plain"
+_TEXT = "tag:yaml.org,2002:str"
 
 _TRUE = {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"}
 _FALSE = {"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"}
@@ -79,7 +83,12 @@ def scalar_word(value: Scalar) -> str:
 
 def read(text: str, source: str) -> Iterator[Node]:
     """Each non-empty document of `text`; raises ManifestError ``invalid-yaml`` or ``duplicate-key`` with its line."""
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
+        raise ManifestError("invalid-yaml", f"{source}:{line}", message) from error
     try:
         while loader.check_node():
             composed = loader.get_node()
@@ -90,12 +99,12 @@ def read(text: str, source: str) -> Iterator[Node]:
                 yield node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+        began = f", {error.context} that began on line {error.context_mark.line + 1}" if error.context_mark else ""
         raise ManifestError(
             "invalid-yaml",
-            f"{source}:{line}",
-            error.problem or str(error),
-            hint="check the indentation and the quotes of this line and the one above",
+            f"{source}:{mark.line + 1 if mark else 1}",
+            f"{error.problem or error}{began}",
+            hint="check the indentation, the quotes and the brackets there",
         ) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ManifestError("invalid-yaml", source, str(error) or "nested too deeply") from error
@@ -108,6 +117,15 @@ def write(documents: Iterable[Mapping[str, Plain]]) -> str:
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, explicit_start=True, width=120)
 
 
+class _Loader(yaml.SafeLoader):
+    """Leaves it to us what a scalar without quotes and tag is."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else _TEXT
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes what go-yaml would take for something else than a string."""
 
@@ -117,7 +135,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None if isinstance(_resolve(text), str) else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return dumper.represent_scalar(_TEXT, text, style=style)
 
 
 _Dumper.add_representer(str, _represent_text)
@@ -152,7 +170,7 @@ class _Reader:
                 raise ManifestError(
                     "wrong-type", where, f"{path or 'document'}: a key is a list or mapping, expected a string"
                 )
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == _PLAIN and key_node.value == "<<":
                 raise ManifestError(
                     "unsupported-field",
                     where,
@@ -173,19 +191,13 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, line: int) -> Scalar:
         text = str(node.value)
-        plain_style = node.style is None
-        explicit = node.tag.removeprefix("tag:yaml.org,2002:")
-        if plain_style and explicit in _IMPLICIT_TAGS:
+        if node.tag == _PLAIN:
             return _resolve(text)
-        if explicit == "str":
+        if node.tag == _TEXT:
             return text
         raise ManifestError(
             "invalid-yaml", f"{self.source}:{line}", f"the tag {node.tag} is not supported", hint="remove the tag"
         )
-
-
-_IMPLICIT_TAGS = {"str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
-"""What PyYAML's resolver may have guessed for a plain scalar; the guess is made again by go-yaml's rules."""
 
 
 def _resolve(text: str) -> Scalar:

@@ -1,0 +1,128 @@
+"""HAProxy's configuration is valid by its own word, and its statistics become sums that never go back."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runtime.balancer.config import HOSTS_MAP, Backend, Server, initial_config, render, render_hosts, stamp
+from runtime.balancer.counters import Counters
+from runtime.balancer.files import BalancerFiles
+from runtime.balancer.socket import CommandSocket
+from runtime.balancer.stats import BACKEND, Row, parse_info, parse_leaving, parse_stat
+from runtime.errors import BalancerError
+from tests.runtime.stack import make_settings
+
+SERVERS = (Server(name="b", address="10.0.0.2", port=80), Server(name="a", address="10.0.0.1", port=80))
+BACKENDS = (Backend(name="n_web", hosts=("web.localhost", "w.example.org"), servers=SERVERS),)
+
+
+@pytest.mark.parametrize("backends", [(), BACKENDS], ids=["initial", "routed"])
+@pytest.mark.parametrize("folder", ["plain", "with space (and) 'quote'"])
+def test_haproxy_finds_it_valid(short_path: Path, backends: tuple[Backend, ...], folder: str) -> None:
+    home = short_path / folder
+    home.mkdir()
+    settings = make_settings(home, "abc", "", 8700)
+    (home / "haproxy.cfg").write_text(render(settings, backends))
+    (home / HOSTS_MAP).write_text(render_hosts(backends))
+    result = subprocess.run(
+        ["/usr/sbin/haproxy", "-c", "-f", home / "haproxy.cfg"], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_stamp_is_of_the_structure_not_of_the_servers(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, "abc", "", 8700)
+    bare = (replace(BACKENDS[0], servers=()),)
+    assert stamp(settings, BACKENDS) == stamp(settings, bare)
+    assert stamp(settings, BACKENDS) in render(settings, BACKENDS)
+    assert stamp(settings, BACKENDS) != stamp(settings, (replace(bare[0], hosts=("x.localhost",)),))
+    assert stamp(settings, ()) != stamp(replace(settings, http_port=1), ())
+    assert render(settings, ()) == initial_config(settings)
+
+
+def test_files_are_checked_before_they_replace_the_old(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, "abc", "", 8700)
+    files = BalancerFiles(settings)
+    files.write(BACKENDS)
+    before = settings.balancer_config.read_text()
+    assert (tmp_path / HOSTS_MAP).read_text() == "web.localhost n_web\nw.example.org n_web\n"
+    assert settings.balancer_config.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(BalancerError) as caught:
+        files.write([Backend(name="not a name", hosts=("x",))])
+    assert caught.value.code == "balancer-config-invalid"
+    assert settings.balancer_config.read_text() == before
+
+
+def test_nobody_on_the_socket(tmp_path: Path) -> None:
+    with pytest.raises(BalancerError) as caught:
+        CommandSocket(tmp_path / "none.sock").ask("show info")
+    assert (caught.value.code, caught.value.kind) == ("balancer-unreachable", "environment")
+
+
+def test_what_haproxy_says_is_parsed() -> None:
+    info = parse_info("Name: HAProxy\nPid: 42\ndescription: imageforge-1\n")
+    assert (info.pid, info.description) == (42, "imageforge-1")
+    header = "# pxname,svname,qcur,scur,status,addr,wretr,wredis,req_tot,hrsp_5xx,srv_abrt,"
+    rows = parse_stat(f"{header}\nentry,FRONTEND,,1,OPEN,,,,5,0,,\nb,a,1,2,no check,1.2.3.4:80,3,4,5,6,7,\n")
+    (row,) = rows
+    assert (row.backend, row.server, row.queued, row.current, row.up, row.address) == (
+        "b",
+        "a",
+        1,
+        2,
+        True,
+        "1.2.3.4:80",
+    )
+    assert (row.retries, row.redispatches, row.requests, row.errors_5xx, row.aborted) == (3, 4, 5, 6, 7)
+    proc = "#<PID> <type>\n10 master 1\n# workers\n12 worker 0\n# old workers\n11 worker 1\n9 worker 2\n# programs\n"
+    assert parse_leaving(proc) == (11, 9)
+    assert parse_leaving("10 master\n# workers\n12 worker\n# programs\n") == ()
+
+
+def row(server: str, requests: int, errors: int = 0, **more: int) -> Row:
+    counts = {"current": 0, "queued": 0, "retries": 0, "redispatches": 0, "aborted": 0, **more}
+    return Row(backend="b", server=server, status="UP", address="", requests=requests, errors_5xx=errors, **counts)  # type: ignore[arg-type]
+
+
+def test_counters_go_on_over_reload_restart_and_a_new_server_of_the_same_name() -> None:
+    counters = Counters()
+    counters.fold(1, [row("a", 3), row(BACKEND, 4, 1)])
+    counters.fold(1, [row("a", 5, 1), row(BACKEND, 7, 2)])
+    assert counters.of("b").requests == 7
+    counters.fold(2, [row("a", 1), row(BACKEND, 1)])
+    counters.fold(1, [row("a", 6, 1), row(BACKEND, 8, 2)])
+    counters.forget_server(2, "b", "a")
+    counters.fold(2, [row("a", 2), row(BACKEND, 3)])
+    total = counters.of("b")
+    assert (total.requests, total.per_replica) == (11, {"a": 9})
+    assert (total.errors_5xx, total.failed) == (1, 1)
+
+
+def test_a_count_that_fell_has_begun_anew() -> None:
+    counters = Counters()
+    counters.fold(1, [row(BACKEND, 10)])
+    counters.fold(1, [row(BACKEND, 2)])
+    assert counters.of("b").requests == 12
+
+
+def test_aborted_answers_are_failed_and_in_flight_is_summed() -> None:
+    counters = Counters()
+    counters.fold(1, [row(BACKEND, 10, aborted=2, current=1)])
+    counters.fold(2, [row(BACKEND, 0, current=3)])
+    assert (counters.of("b").failed, counters.of("b").in_flight) == (2, 4)
+    counters.keep_processes([2])
+    assert counters.of("b").in_flight == 3
+
+
+def test_a_later_controller_counts_on() -> None:
+    counters = Counters()
+    counters.fold(1, [row("a", 5), row(BACKEND, 5)])
+    later = Counters.from_json(counters.to_json())
+    later.fold(1, [row("a", 7), row(BACKEND, 7)])
+    assert later.of("b").requests == 7
+    later.drop_backend("b")
+    assert later.of("b").requests == 0

@@ -1,0 +1,341 @@
+"""Manifests: what is refused, by which name and on which line; then what is accepted, and as what."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime import ManifestError, load_manifests
+from runtime.manifest import dump, reload
+from runtime.manifest.model import Deployment, Service
+from runtime.manifest.template import template_hash
+from tests.runtime.stack import manifest
+
+GOOD = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+spec:
+  replicas: 3
+  selector:
+    matchLabels: {app: web}
+  template:
+    metadata:
+      labels: {app: web}
+    spec:
+      containers:
+        - name: web
+          image: registry:5000/web@sha256:0123
+          env:
+            - {name: A, value: "1"}
+          ports:
+            - {containerPort: 8080, name: http}
+          readinessProbe:
+            httpGet: {path: /ready, port: http}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+  annotations: {imageforge.io/host: "Web.localhost, www.example.org"}
+spec:
+  selector: {app: web}
+  ports: [{port: 80, targetPort: http}]
+"""
+
+# (replaced, by, code, line, part of the message, part of the hint)
+REFUSED = [
+    ("replicas: 3", "replica: 3", "unknown-field", 6, "spec.replica ", "`replicas`"),
+    ("image: reg", "imagee: reg", "unknown-field", 15, "containers[0].imagee", "`image`"),
+    ("  replicas: 3", "  Replicas: 3", "unknown-field", 6, "spec.Replicas", "`replicas`"),
+    ("  replicas: 3", "  zzz: 3", "unknown-field", 6, "spec.zzz", "known here: "),
+    (
+        "matchLabels: {app: web}",
+        "matchLabels: {app: web}\n    template: {}",
+        "misplaced-field",
+        9,
+        "spec.selector.template",
+        "dedent `template` to the level of `selector`",
+    ),
+    (
+        "replicas: 3",
+        "image: x",
+        "misplaced-field",
+        6,
+        "spec.image",
+        "indent `image` under `template.spec.containers[]`",
+    ),
+    (
+        "          env:",
+        "          replicas: 3\n          env:",
+        "misplaced-field",
+        16,
+        "containers[0].replicas",
+        "dedent `replicas` to the level of `template`",
+    ),
+    (
+        "      labels: {app: web}\n    spec",
+        "      matchLabels: {app: web}\n    spec",
+        "misplaced-field",
+        11,
+        "template.metadata.matchLabels",
+        "`spec.selector`",
+    ),
+    (
+        "replicas: 3",
+        "replicas: 3\n  replicas: 4",
+        "duplicate-key",
+        7,
+        "spec.replicas was already set on line 6",
+        "keep one",
+    ),
+    ("{app: web}\n  template", "{app: web, app: web}\n  template", "duplicate-key", 8, "matchLabels.app", "keep one"),
+    ("replicas: 3", 'replicas: "3"', "wrong-type", 6, 'the string "3", expected an integer', "remove the quotes"),
+    ("replicas: 3", "replicas: 3.5", "wrong-type", 6, "the number 3.5", None),
+    ("replicas: 3", "replicas: true", "wrong-type", 6, "the boolean true", None),
+    ('value: "1"', "value: 8080", "wrong-type", 17, "the number 8080, expected a string", 'quote it: "8080"'),
+    ('value: "1"', "value: yes", "wrong-type", 17, "the boolean true", None),
+    ('value: "1"', "value: [1]", "wrong-type", 17, "a list, expected a string", None),
+    ("matchLabels: {app: web}", "matchLabels: [app]", "wrong-type", 8, "a list, expected a mapping", None),
+    (
+        "          env:\n            - {name: A",
+        "          env:\n            {name: A",
+        "wrong-type",
+        17,
+        "a mapping, expected a list",
+        "- ",
+    ),
+    (
+        "labels: {app: web}\n    spec",
+        "labels: {app: 1}\n    spec",
+        "wrong-type",
+        11,
+        "labels.app is the number 1",
+        '"1"',
+    ),
+    ("kind: Service", "kind: Servise", "unknown-kind", 24, "Servise", "did you mean Service?"),
+    ("kind: Service", "kind: Wibble", "unknown-kind", 24, "Wibble", "supported: Deployment, Service"),
+    ("kind: Service", "kind: StatefulSet", "unsupported-kind", 24, "StatefulSet", "supported: "),
+    ("kind: Service", "kind: 7", "wrong-type", 24, "the number 7", None),
+    ("kind: Service\n", "", "missing-field", 23, "kind is missing", None),
+    ("apiVersion: v1\n", "", "missing-field", 23, "apiVersion is missing", "apiVersion: v1"),
+    ("apps/v1", "extensions/v1beta1", "unsupported-version", 1, "extensions/v1beta1", "apps/v1"),
+    ("replicas: 3", "paused: true", "unsupported-field", 6, "spec.paused", None),
+    (
+        "          env:",
+        "          livenessProbe: {tcpSocket: {port: 1}}\n          env:",
+        "unsupported-field",
+        16,
+        "livenessProbe",
+        None,
+    ),
+    ("          env:", "          volumes: [{name: a}]\n          env:", "unsupported-field", 16, "volumes", None),
+    (
+        "          env:",
+        "          resources: {limits: {cpu: 1}}\n          env:",
+        "unsupported-field",
+        16,
+        "resources",
+        None,
+    ),
+    (
+        "      containers:",
+        "      securityContext: {runAsUser: 1}\n      containers:",
+        "unsupported-field",
+        13,
+        "spec.securityContext",
+        None,
+    ),
+    (
+        "        - name: web\n",
+        "        - {name: side, image: x}\n        - name: web\n",
+        "unsupported-field",
+        15,
+        "2 items",
+        None,
+    ),
+    ("replicas: 3", "strategy: {type: Recreate}", "unsupported-value", 6, "Recreate", None),
+    ("replicas: 3", "strategy: {type: Rolling}", "invalid-value", 6, "Rolling", "`RollingUpdate`"),
+    ("replicas: 3", "replicas: -1", "invalid-value", 6, "-1", None),
+    ("replicas: 3", "strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}}", "invalid-value", 6, "both 0", None),
+    ("replicas: 3", "strategy: {rollingUpdate: {maxUnavailable: 101%}}", "invalid-value", 6, "101%", None),
+    ("replicas: 3", "strategy: {rollingUpdate: {maxSurge: 1.5%}}", "invalid-value", 6, "1.5%", None),
+    ("replicas: 3", "progressDeadlineSeconds: 5\n  minReadySeconds: 5", "invalid-value", 6, "more than", None),
+    ("name: web\nspec", "name: Web_1\nspec", "invalid-value", 4, "Web_1", None),
+    ("containerPort: 8080", "containerPort: 0", "invalid-value", 19, "1 to 65535", None),
+    ("containerPort: 8080", "containerPort: 8080, protocol: UDP", "unsupported-value", 19, "UDP", None),
+    ("containerPort: 8080", "containerPort: 8080, hostPort: 80", "unsupported-field", 19, "hostPort", None),
+    (
+        "            - {containerPort: 8080, name: http}",
+        "            - {containerPort: 8080, name: http}\n            - {containerPort: 81, name: http}",
+        "invalid-value",
+        20,
+        "already used on line 19",
+        None,
+    ),
+    ("port: http}\n---", "port: web}\n---", "invalid-value", 21, '"web"', "name the port"),
+    (
+        "httpGet: {path: /ready, port: http}",
+        "periodSeconds: 1",
+        "invalid-value",
+        21,
+        "one of httpGet and tcpSocket",
+        None,
+    ),
+    ("httpGet: {path: /ready, port: http}", "httpGet: {path: /}", "missing-field", 21, "httpGet.port", None),
+    ("httpGet: {path: /ready, port: http}", "exec: {command: [a]}", "unsupported-field", 21, "exec", None),
+    ("labels: {app: web}\n    spec", "labels: {app: other}\n    spec", "selector-mismatch", 8, "app=web", "labels"),
+    ("    matchLabels: {app: web}\n", "    matchLabels: {}\n", "invalid-value", 8, "at least one label", None),
+    ("          image: registry:5000/web@sha256:0123\n", "", "missing-field", 14, "containers[0].image", None),
+    ("image: registry:5000/web@sha256:0123", 'image: "a b"', "invalid-value", 15, '"a b"', None),
+    ("Web.localhost,", "http://x/,", "invalid-value", 27, '"http://x/"', "without scheme"),
+    ("[{port: 80, targetPort: http}]", "[]", "invalid-value", 30, "empty", None),
+    (
+        "[{port: 80, targetPort: http}]",
+        "[{port: 80}, {port: 81, name: b}]",
+        "missing-field",
+        30,
+        "name is missing",
+        None,
+    ),
+    (
+        "[{port: 80, targetPort: http}]",
+        "[{port: 80, name: a}, {port: 81, name: b}]",
+        "ambiguous-route",
+        30,
+        "there are 2",
+        "`http`",
+    ),
+    ("[{port: 80, targetPort: http}]", "[{port: 80}]\n  type: NodePort", "unsupported-value", 31, "NodePort", None),
+    ("[{port: 80, targetPort: http}]", "[{port: 80, nodePort: 30000}]", "unsupported-field", 30, "nodePort", None),
+    ("[{port: 80, targetPort: http}]", "[{port: 80}]\n  clusterIP: None", "unsupported-field", 31, "clusterIP", None),
+    ("  selector: {app: web}\n  ports", "  ports", "missing-field", 29, "spec.selector", None),
+    ("---", "--- &a\n? [x]\n: 1\n---", "wrong-type", 23, "a key", None),
+    ("replicas: 3", "<<: {a: 1}", "unsupported-field", 6, "spec.<<", "write the fields out"),
+    ("replicas: 3", "replicas: !!python/name:os.system x", "invalid-yaml", 6, "tag", None),
+    ("replicas: 3", "replicas: [", "invalid-yaml", 8, "began on line 6", "indentation"),
+    ("replicas: 3", "\treplicas: 3", "invalid-yaml", 6, "", None),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "code", "line", "message", "hint"), REFUSED)
+def test_refused_by_name_with_its_line(
+    old: str, new: str, code: str, line: int, message: str, hint: str | None
+) -> None:
+    text = GOOD.replace(old, new, 1)
+    assert text != GOOD
+    with pytest.raises(ManifestError) as caught:
+        load_manifests(text, "web.yaml")
+    error = caught.value
+    assert (error.code, error.subject) == (code, f"web.yaml:{line}"), error
+    assert message in error.message
+    assert hint is None or hint in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "empty-manifest"),
+        ("# only a comment\n---\n", "empty-manifest"),
+        ("just words", "wrong-type"),
+        ("- a\n- b", "wrong-type"),
+        ("{}", "missing-field"),
+        ("kind: List\napiVersion: v1\nitems: 3", "wrong-type"),
+        ("kind: List\napiVersion: v1\nitem: []", "unknown-field"),
+        ("kind: List\napiVersion: v1\nitems: []", "empty-manifest"),
+        ("\x00", "invalid-yaml"),
+        ("a: " + "[" * 5000, "invalid-yaml"),
+        (
+            "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
+            + "".join(
+                f"d{n}: &d{n} [*{'c' if n == 0 else f'd{n - 1}'}, *{'c' if n == 0 else f'd{n - 1}'}]\n"
+                for n in range(20)
+            ),
+            "invalid-yaml",
+        ),
+        ("a: &a [*a]", "invalid-yaml"),
+    ],
+)
+def test_not_a_manifest_at_all(text: str, code: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifests(text, "web.yaml")
+    assert caught.value.code == code
+    assert caught.value.subject.startswith("web.yaml")
+
+
+def test_the_same_object_twice_is_refused() -> None:
+    with pytest.raises(ManifestError, match="already at web.yaml:1") as caught:
+        load_manifests(GOOD + "---\n" + GOOD, "web.yaml")
+    assert caught.value.code == "duplicate-object"
+
+
+def test_values_and_defaults() -> None:
+    deployment, service = (document.object for document in load_manifests(GOOD))
+    assert isinstance(deployment, Deployment)
+    assert (deployment.namespace, deployment.name, deployment.replicas) == ("default", "web", 3)
+    assert (deployment.max_surge, deployment.max_unavailable, deployment.progress_deadline) == ("25%", "25%", 600)
+    assert (deployment.min_ready_seconds, deployment.revision_history_limit) == (0, 10)
+    container = deployment.template.container
+    probe = container.readiness
+    assert probe is not None
+    assert (probe.path, container.port_number(probe.port), probe.period, probe.timeout) == ("/ready", 8080, 10, 1)
+    assert (probe.success_threshold, probe.failure_threshold, probe.initial_delay) == (1, 3, 0)
+    assert (container.command, container.args, container.env) == (None, None, (("A", "1"),))
+    assert deployment.template.grace_period == 30
+    assert isinstance(service, Service)
+    assert service.hosts == ("web.localhost", "www.example.org")
+    assert (service.routed_port.port, service.routed_port.target) == (80, "http")
+
+
+def test_the_port_named_http_is_routed() -> None:
+    text = GOOD.replace("[{port: 80, targetPort: http}]", "[{port: 9, name: admin}, {port: 80, name: http}]")
+    service = load_manifests(text)[1].object
+    assert isinstance(service, Service)
+    assert service.routed_port.port == 80
+
+
+def test_what_generators_leave_behind_says_nothing() -> None:
+    """`kubectl create deployment --dry-run=client -o yaml` writes these."""
+    text = GOOD.replace("name: web\nspec", "name: web\n  creationTimestamp: null\nspec")
+    text = text.replace("  replicas: 3", "  replicas: 3\n  strategy: {}").replace("---", "status: {}\n---")
+    text = text.replace("          env:", "          resources: {}\n          env:")
+    assert load_manifests(text)[0].object == load_manifests(GOOD)[0].object
+
+
+def test_a_list_is_taken_apart() -> None:
+    first, second = GOOD.split("---\n")
+    items = "".join("- " + part.replace("\n", "\n  ").rstrip() + "\n" for part in (first, second))
+    listed = load_manifests("apiVersion: v1\nkind: List\nmetadata: {}\nitems:\n" + items)
+    assert [item.object for item in listed] == [item.object for item in load_manifests(GOOD)]
+
+
+def test_flow_style_with_trailing_commas() -> None:
+    """KYAML, as newer Kubernetes documentation is written."""
+    text = """{apiVersion: "v1", kind: "Service", metadata: {name: "web",},
+      spec: {selector: {app: "web",}, ports: [{port: 80,},],},}"""
+    assert load_manifests(text)[0].name == "web"
+
+
+def test_data_reads_back_as_the_same_object() -> None:
+    for document in load_manifests(GOOD):
+        assert reload(document.data) == document.object
+        assert load_manifests(dump([document.data]))[0].object == document.object
+
+
+def test_the_template_hash_is_of_what_was_said_not_how() -> None:
+    def name(text: str) -> str:
+        deployment = load_manifests(text)[0].object
+        assert isinstance(deployment, Deployment)
+        return template_hash(deployment.template)
+
+    spelled_out = GOOD.replace("port: http}\n---", "port: http}\n            periodSeconds: 10\n---")
+    assert name(GOOD) == name(spelled_out) == name(GOOD.replace("replicas: 3", "replicas: 5"))
+    assert name(GOOD) != name(GOOD.replace('value: "1"', 'value: "2"'))
+    assert set(name(GOOD)) <= set("bcdfghjklmnpqrstvwxz2456789")
+
+
+def test_the_template_hash_stays_as_it_was() -> None:
+    """Stored names: another hash for the same template would roll every replica out anew."""
+    deployment = load_manifests(manifest("web:1"))[0].object
+    assert isinstance(deployment, Deployment)
+    assert template_hash(deployment.template) == "798cdf88c"

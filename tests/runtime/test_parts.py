@@ -1,0 +1,235 @@
+"""The small pure parts: back-off, expansion, readiness, sockets, containers, the wire, settings."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from runtime import ImageError, ManifestError, NotFound, RolloutPhase, RuntimeFailure, RuntimeSettings, load_manifests
+from runtime.container import (
+    Identity,
+    ImageFacts,
+    container_request,
+    container_state,
+    parse_time,
+    refuse_root,
+    split_timestamp,
+)
+from runtime.environment import expand, resolve
+from runtime.labels import Label
+from runtime.manifest.model import Deployment, PodTemplate, Probe
+from runtime.model import DeploymentStatus, LogLine, ReplicaStatus, ServiceCounters
+from runtime.probes import Readiness, run_probe
+from runtime.restart import Backoff
+from runtime.sockets import listening, parse_listening
+from runtime.wire import pack, pack_failure, unpack, unpack_failure
+from tests.runtime.stack import make_settings, manifest
+
+
+def template(**options: object) -> PodTemplate:
+    deployment = load_manifests(manifest("web:1", **options))[0].object  # type: ignore[arg-type]
+    assert isinstance(deployment, Deployment)
+    return deployment.template
+
+
+def test_backoff_is_kubernetes_sequence() -> None:
+    backoff, delays = Backoff(), []
+    for _ in range(9):
+        backoff = backoff.after_end(ran_for=1.0)
+        delays.append(backoff.delay)
+    assert delays == [0, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert backoff.restarts == 9
+
+
+def test_backoff_is_forgotten_after_ten_minutes_of_running() -> None:
+    backoff = Backoff(restarts=5, delay=80)
+    assert backoff.after_end(599).delay == 160
+    assert backoff.after_end(600).delay == 0
+    assert backoff.after_end(600).after_end(1).delay == 10
+    assert backoff.after_end(600).restarts == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$(A)", "1"), ("$(A)$(B)", "12"), ("$$(A)", "$(A)"), ("$(NOPE)", "$(NOPE)"), ("$A", "$A"), ("$(A", "$(A"),
+        ("$", "$"), ("$$", "$"), ("$$$(A)", "$1"), ("x$(A)y", "x1y"), ("$()", "$()"), ("", ""),
+    ],
+)  # fmt: skip
+def test_expansion(text: str, expected: str) -> None:
+    assert expand(text, {"A": "1", "B": "2"}) == expected
+
+
+def test_a_variable_sees_those_before_it_and_the_later_of_two_wins() -> None:
+    assert resolve([("A", "$(B)"), ("B", "1"), ("C", "$(B)$(B)"), ("B", "2")]) == {"A": "$(B)", "B": "2", "C": "11"}
+
+
+def test_readiness_turns_at_its_thresholds() -> None:
+    probe = Probe(port=80, success_threshold=2, failure_threshold=3)
+    verdict, seen = Readiness(), []
+    for ok in [True, False, True, True, False, False, True, False, False, False, True]:
+        verdict = verdict.after(ok, probe)
+        seen.append(verdict.ready)
+    assert seen == [False, False, False, True, True, True, True, True, True, False, False]
+
+
+@contextmanager
+def answering(status: int) -> Iterator[int]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.headers["User-Agent"].startswith("imageforge-probe/")
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "ok"), [(200, True), (204, True), (302, True), (399, True), (400, False), (503, False)]
+)
+def test_http_probe(status: int, ok: bool) -> None:
+    with answering(status) as port:
+        result = run_probe(Probe(port=port, path="/x"), "127.0.0.1", port)
+    assert result.ok is ok
+    assert ok or f"GET /x answered {status}" in result.message
+
+
+def test_probe_of_nobody_is_refused(free_port: int) -> None:
+    for path in (None, "/"):
+        result = run_probe(Probe(port=free_port, path=path), "127.0.0.1", free_port)
+        assert (result.ok, result.refused) == (False, True)
+        assert str(free_port) in result.message
+
+
+def test_probe_of_the_silent_and_of_the_babbling() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert run_probe(Probe(port=port), "127.0.0.1", port).ok
+        assert "no answer within 1 s" in run_probe(Probe(port=port, path="/"), "127.0.0.1", port).message
+
+        def babble() -> None:
+            # The two before were never accepted: theirs come first.
+            for _ in range(3):
+                connection, _ = silent.accept()
+                connection.sendall(b"hello\r\n\r\n")
+                connection.close()
+
+        thread = threading.Thread(target=babble)
+        thread.start()
+        assert not run_probe(Probe(port=port, path="/"), "127.0.0.1", port).ok
+        thread.join()
+
+
+def test_listening_is_read_from_the_kernel() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as two:
+        found = listening(os.getpid())
+        assert f"127.0.0.1:{one.getsockname()[1]}" in found
+        assert f"[::1]:{two.getsockname()[1]}" in found
+    assert listening(2**22 + 1) == ()
+
+
+def test_listening_leaves_out_the_engines_resolver_and_what_does_not_listen() -> None:
+    text = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
+        "   0: 0B00007F:A3D1 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0\n"
+        "   1: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0\n"
+        "   2: 020012AC:0BB8 010012AC:C350 01 00000000:00000000 00:00000000 00000000     0\n"
+    )
+    assert parse_listening(text) == [(3000, "127.0.0.1:3000")]
+
+
+WHO = Identity(instance="abc", namespace="shop", deployment="web", replica="web-x-1", template_hash="x", revision=4)
+
+
+def test_container_as_kubernetes_would_make_it() -> None:
+    request = container_request(template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'), WHO)
+    assert (request.name, request.hostname) == ("imageforge-abc-web-x-1", "web-x-1")
+    assert request.network == "imageforge-abc-shop"
+    assert (request.entrypoint, request.command) == (("run", "1"), ())
+    assert request.env == {"A": "1", "B": "1"}
+    assert (request.read_only, request.no_new_privileges, request.user) == (True, True, None)
+    assert request.labels[Label.REVISION] == "4"
+    assert request.labels[Label.DIGEST] == ""
+
+
+def test_args_alone_keep_the_entrypoint_and_neither_keeps_both() -> None:
+    alone = container_request(template(container="args: [a]"), WHO)
+    assert (alone.entrypoint, alone.command) == (None, ("a",))
+    neither = container_request(template(), WHO)
+    assert (neither.entrypoint, neither.command) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("user", "code"),
+    [
+        ("", "image-runs-as-root"), ("0", "image-runs-as-root"), ("0:5", "image-runs-as-root"),
+        ("root", "image-runs-as-root"), ("www", "image-user-not-numeric"), ("www:5", "image-user-not-numeric"),
+    ],
+)  # fmt: skip
+def test_run_as_non_root_refuses(user: str, code: str) -> None:
+    with pytest.raises(ImageError, match="runAsNonRoot") as caught:
+        refuse_root(template(), ImageFacts(image_id="x", user=user))
+    assert caught.value.code == code
+
+
+def test_run_as_non_root_passes() -> None:
+    refuse_root(template(), ImageFacts(image_id="x", user="10001:0"))
+
+
+def test_times() -> None:
+    assert parse_time("2024-05-01T10:00:00.123456789Z") == pytest.approx(1714557600.123456789)
+    assert parse_time("2024-05-01T12:00:00.5+02:00") == 1714557600.5
+    assert parse_time("2024-05-01T10:00:00Z") == 1714557600.0
+    assert parse_time("0001-01-01T00:00:00Z") is None
+    assert split_timestamp("2024-05-01T10:00:00Z a b\n") == (1714557600.0, "a b\n")
+
+
+def test_container_state_of_new_and_old_engines() -> None:
+    state = container_state(
+        {"Id": "i", "State": {"Running": True, "Pid": 7, "StartedAt": "2024-05-01T10:00:00Z"},
+         "Config": {"Labels": None}, "NetworkSettings": {"Networks": {"n": {"IPAddress": "10.0.0.2"}}}}
+    )  # fmt: skip
+    assert (state.running, state.pid, state.address, state.finished_at) == (True, 7, "10.0.0.2", None)
+
+
+def test_the_wire_carries_values_and_errors_unchanged() -> None:
+    replica = ReplicaStatus(name="a", namespace="n", deployment="d", revision=1, phase="Ready", ready=True, restarts=0,
+                            image="i", listening=("0.0.0.0:1",), last_log=("x", "y"))  # fmt: skip
+    status = DeploymentStatus(name="d", namespace="n", generation=1, observed_generation=1, revision=1,
+                              phase=RolloutPhase.STALLED, desired=1, current=1, updated=1, ready=1, available=1,
+                              replica_list=(replica,))  # fmt: skip
+    counters = ServiceCounters(
+        requests=1, failed=0, retried=0, redispatched=0, errors_5xx=0, in_flight=0, per_replica={"a": 1}
+    )
+    for value in (status, counters, LogLine(replica="a", text="é\n", stream="stdout", at=1.5), "text", None):
+        assert unpack(pack(value)) == value
+    for failure in (
+        NotFound("not-found", "s", "m", hint="h"),
+        ManifestError("c", "s", "m", kept="k"),
+        RuntimeFailure("c", "s", "m"),
+    ):
+        same = unpack_failure(pack_failure(failure))
+        assert type(same) is type(failure)
+        assert (same.code, same.subject, same.message, same.hint, same.kept, same.kind) == (
+            failure.code, failure.subject, failure.message, failure.hint, failure.kept, failure.kind,
+        )  # fmt: skip
+
+
+def test_settings_read_back_the_same(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, "abc", "unix:///x", 1)
+    assert RuntimeSettings.from_json(settings.to_json()) == settings
