@@ -4,13 +4,10 @@ The face of the package; callers import from here only. `builders` may use the m
 `layout` alone.
 """
 
-from registry.client import RegistryClient
 from registry.errors import InvalidReference, LayoutError, RefusedError, RegistryError, TransportError
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, ImageManifest, MediaType
-from registry.push import PushResult, push
 from registry.reference import ImageRef
-from registry.server import registry_config
 
 __all__ = [
     "Descriptor",
@@ -20,11 +17,7 @@ __all__ = [
     "LayoutError",
     "MediaType",
     "OciLayout",
-    "PushResult",
     "RefusedError",
-    "RegistryClient",
     "RegistryError",
     "TransportError",
-    "push",
-    "registry_config",
 ]

@@ -24,7 +24,9 @@ class RegistryError(Exception):
     kind: Kind = "failed"
     retryable: bool = False
 
-    def __init__(self, code: str, subject: str, message: str, *, hint: str | None = None, kept: str | None = None) -> None:
+    def __init__(
+        self, code: str, subject: str, message: str, *, hint: str | None = None, kept: str | None = None
+    ) -> None:
         super().__init__(f"{subject}: {message}")
         self.code = code
         self.subject = subject
