@@ -4,8 +4,8 @@ The face of the package; callers import from here only.
 """
 
 from builders.base import BaseImage, create_base
-from builders.buildkit import BuildClient, build, find_build_client
-from builders.engine import EngineFacts, Endpoint, engine_facts, find_engine
+from builders.buildkit import BuildClient, ClientKind, build, find_build_client
+from builders.engine import Endpoint, EngineFacts, engine_facts, find_engine
 from builders.errors import (
     BuilderError,
     Cancelled,
@@ -30,11 +30,13 @@ __all__ = [
     "BuiltImage",
     "Cancelled",
     "ClientError",
+    "ClientKind",
     "ContextError",
     "DiskFull",
     "Endpoint",
     "EngineError",
     "EngineFacts",
+    "Resolution",
     "SquashError",
     "SquashMode",
     "SquashedImage",
@@ -44,6 +46,9 @@ __all__ = [
     "engine_facts",
     "find_build_client",
     "find_engine",
+    "inspect_image",
     "load",
+    "remove_tag",
+    "resolvable",
     "squash",
 ]

@@ -1,0 +1,23 @@
+"""The engine: which one, what it can do, and the few requests that builders makes of it.
+
+`builders.engine.connection` is the only module of the package that imports the Docker SDK.
+"""
+
+from builders.engine.connection import Connection, connect
+from builders.engine.endpoint import Endpoint
+from builders.engine.facts import EngineFacts, engine_facts
+from builders.engine.find import find_engine
+from builders.engine.images import Resolution, inspect_image, remove_tag, resolvable
+
+__all__ = [
+    "Connection",
+    "Endpoint",
+    "EngineFacts",
+    "Resolution",
+    "connect",
+    "engine_facts",
+    "find_engine",
+    "inspect_image",
+    "remove_tag",
+    "resolvable",
+]

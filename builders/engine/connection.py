@@ -1,0 +1,228 @@
+"""Talking to the engine: the only module of builders that imports the Docker SDK, and where its errors end.
+
+The SDK follows contexts and DOCKER_HOST by itself; here the address is always given.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests.exceptions
+import urllib3.exceptions
+from docker.errors import APIError, DockerException, NotFound, TLSParameterError
+from docker.tls import TLSConfig
+
+from builders.engine.endpoint import Endpoint
+from builders.errors import BuilderError, DiskFull, EngineError
+
+DEFAULT_TIMEOUT = 60.0  # seconds without a byte
+TRANSFER_TIMEOUT = 1800.0  # the same where an engine copies a whole image before it says anything
+PING_TIMEOUT = 5.0
+_TRANSPORT_ERRORS = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
+_KNOWN_SCHEMES = ("unix://", "tcp://", "http://", "https://")
+
+
+class Unreachable(Exception):
+    """Nothing answers at an address, and `reason` says why in a few words. `denied`: the socket may not be opened."""
+
+    def __init__(self, reason: str, *, denied: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.denied = denied
+
+
+def ping(host: str, tls: Path | None = None, *, timeout: float = PING_TIMEOUT) -> None:
+    """Returns when an engine answers at `host`; raises Unreachable otherwise."""
+    client = _open(host, tls, timeout)
+    client.close()
+
+
+@contextmanager
+def connect(endpoint: Endpoint, *, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Connection]:
+    """A connection to `endpoint`. Raises EngineError ``engine-unreachable`` where no engine answers."""
+    try:
+        client = _open(endpoint.host, endpoint.tls, timeout)
+    except Unreachable as error:
+        raise EngineError(
+            "engine-unreachable",
+            f"{endpoint.host} ({endpoint.origin})",
+            f"no Docker Engine answers there: {error.reason}",
+            hint="start it, or see `imageforge doctor`",
+        ) from error
+    try:
+        yield Connection(client, endpoint)
+    finally:
+        client.close()
+
+
+class Connection:
+    """The requests that builders makes. Each raises EngineError: ``image-missing`` where the image is not there,
+    ``engine-lost`` where the engine stops answering, ``engine-refused`` where it answers with an error."""
+
+    def __init__(self, client: docker.APIClient, endpoint: Endpoint) -> None:
+        self._client = client
+        self._endpoint = endpoint
+
+    def info(self) -> Mapping[str, Any]:
+        """``GET /info``."""
+        with self._translated("engine"):
+            return self._client.info()
+
+    def version(self) -> Mapping[str, Any]:
+        """``GET /version``."""
+        with self._translated("engine"):
+            return self._client.version()
+
+    def inspect_image(self, reference: str) -> Mapping[str, Any]:
+        """``GET /images/{reference}/json``."""
+        with self._translated(reference):
+            return dict(self._client.inspect_image(reference))  # type: ignore[no-untyped-call]
+
+    def list_images(self) -> list[Mapping[str, Any]]:
+        """``GET /images/json``, intermediate images left out."""
+        with self._translated("images"):
+            return list(self._client.images())
+
+    def save(self, reference: str, *, chunk: int = 1 << 20) -> Iterator[bytes]:
+        """``GET /images/{reference}/get``: the image as a tar archive, in pieces."""
+        with self._translated(reference):
+            yield from self._client.get_image(reference, chunk_size=chunk)
+
+    def load(self, archive: Iterable[bytes], subject: str) -> None:
+        """``POST /images/load`` with `archive`, whose pieces are sent as they come."""
+        with self._translated(subject):
+            answer = self._client.load_image(_Pieces(archive), quiet=True)  # type: ignore[no-untyped-call]
+            self._raise_reported(answer, subject)
+
+    def import_image(self, archive: Iterable[bytes], *, repository: str, tag: str, changes: list[str]) -> None:
+        """``POST /images/create?fromSrc=-``: a file tree as tar becomes an image of one layer."""
+        subject = f"{repository}:{tag}"
+        with self._translated(subject):
+            answer = self._client.import_image_from_stream(
+                _Pieces(archive), repository=repository, tag=tag, changes=changes
+            )
+            self._raise_reported((json.loads(line) for line in answer.splitlines() if line.strip()), subject)
+
+    def remove(self, reference: str) -> None:
+        """``DELETE /images/{reference}``, never by force."""
+        with self._translated(reference):
+            self._client.remove_image(reference, force=False)
+
+    def distribution(self, reference: str) -> Mapping[str, Any]:
+        """``GET /distribution/{reference}/json``: what the image's registry says of it, asked by the engine."""
+        with self._translated(reference):
+            return dict(self._client.inspect_distribution(reference))  # type: ignore[no-untyped-call]
+
+    def _raise_reported(self, stream: Iterable[Mapping[str, Any]], subject: str) -> None:
+        """Engines report what went wrong after the status line in the stream."""
+        for message in stream:
+            if error := message.get("error"):
+                raise _refused(str(error), subject)
+
+    @contextmanager
+    def _translated(self, subject: str) -> Iterator[None]:
+        try:
+            yield
+        except BuilderError:
+            raise
+        except NotFound as error:
+            raise EngineError("image-missing", subject, _explanation(error)) from error
+        except APIError as error:
+            raise _refused(_explanation(error), subject) from error
+        except requests.exceptions.ReadTimeout as error:
+            raise EngineError("engine-timeout", subject, "the engine gave no answer in time") from error
+        except (DockerException, *_TRANSPORT_ERRORS) as error:
+            raise engine_lost(self._endpoint, subject, _reason(error)) from error
+
+
+def engine_lost(endpoint: Endpoint, subject: str, reason: str) -> EngineError:
+    """The error for an engine that answered before and does not any more."""
+    return EngineError(
+        "engine-lost",
+        subject,
+        f"the engine at {endpoint.host} stopped answering: {reason}",
+        hint="see its log, start it again, then repeat",
+    )
+
+
+def is_disk_full(text: str) -> bool:
+    """Whether an engine's or a tool's message says that a disk is full."""
+    return re.search(r"no space left on device|disk quota exceeded|ENOSPC", text, re.IGNORECASE) is not None
+
+
+class _Pieces:
+    """An iterable that requests sends chunked. A bare generator would do, but for the SDK's test of its truth."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+
+def _open(host: str, tls: Path | None, timeout: float) -> docker.APIClient:
+    """A client that has agreed on an API version with the engine, and so has heard from it."""
+    if host.startswith("ssh://"):
+        raise Unreachable("ssh:// is not supported; forward the socket with `ssh -L` and name it as unix://")
+    if not host.startswith(_KNOWN_SCHEMES):
+        raise Unreachable(f"not an address; expected {', '.join(_KNOWN_SCHEMES[:2])}…")
+    try:
+        client = docker.APIClient(base_url=host, version="auto", timeout=timeout, tls=_tls(tls))  # type: ignore[arg-type]
+    except TLSParameterError as error:
+        raise Unreachable(f"its certificates cannot be used: {error}") from error
+    except (DockerException, *_TRANSPORT_ERRORS) as error:
+        cause = _os_error(error)
+        raise Unreachable(_reason(error), denied=isinstance(cause, PermissionError)) from error
+    return client
+
+
+def _tls(folder: Path | None) -> TLSConfig | bool:
+    if folder is None:
+        return False
+    certificate, key, authority = folder / "cert.pem", folder / "key.pem", folder / "ca.pem"
+    pair = (str(certificate), str(key)) if certificate.exists() and key.exists() else None
+    return TLSConfig(client_cert=pair, ca_cert=str(authority) if authority.exists() else None, verify=True)
+
+
+def _refused(message: str, subject: str) -> BuilderError:
+    if is_disk_full(message):
+        return DiskFull("disk-full", subject, f"the engine's disk is full: {message}", hint="free some, then repeat")
+    return EngineError("engine-refused", subject, f"the engine refused: {message}")
+
+
+def _explanation(error: APIError) -> str:
+    return error.explanation or str(error)
+
+
+def _reason(error: BaseException) -> str:
+    cause = _os_error(error)
+    if cause is not None and cause.errno:
+        with suppress(KeyError):
+            return f"{cause.strerror or errno.errorcode[cause.errno]}"
+    if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def _os_error(error: BaseException) -> OSError | None:
+    """The system's own error under layers of libraries, which wrap it as cause, context or argument."""
+    waiting: list[object] = [error]
+    seen: set[int] = set()
+    found: OSError | None = None
+    while waiting:
+        current = waiting.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, OSError) and current.errno:
+            found = current
+            break
+        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+    return found

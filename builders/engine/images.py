@@ -1,0 +1,88 @@
+"""Images in the engine: looked up, looked for, and untagged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from builders.engine.connection import connect
+from builders.engine.endpoint import Endpoint
+from builders.errors import EngineError
+from builders.model import BuiltImage
+
+Place = Literal["engine", "registry"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolution:
+    """Whether a build could start from an image: `place` says where it is; None with the `reason` where nowhere.
+    True in a condition when it is somewhere."""
+
+    place: Place | None
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.place is not None
+
+
+def inspect_image(reference: str, *, endpoint: Endpoint) -> BuiltImage:
+    """The image of that name or ID in the engine. Raises EngineError ``image-missing``."""
+    with connect(endpoint) as engine:
+        return built_image(engine.inspect_image(reference))
+
+
+def built_image(inspected: Mapping[str, Any]) -> BuiltImage:
+    """The image in the engine's answer, its configuration in the form that OCI gives it."""
+    diff_ids = tuple((inspected.get("RootFS") or {}).get("Layers") or ())
+    config: dict[str, Any] = {
+        "created": inspected.get("Created"),
+        "architecture": inspected.get("Architecture"),
+        "os": inspected.get("Os"),
+        "config": dict(inspected.get("Config") or {}),
+        "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
+    }
+    for key, name in (("Author", "author"), ("Variant", "variant")):
+        if inspected.get(key):
+            config[name] = inspected[key]
+    return BuiltImage(
+        image_id=str(inspected["Id"]), size=int(inspected.get("Size") or 0), diff_ids=diff_ids, config=config
+    )
+
+
+def resolvable(endpoint: Endpoint, reference: str, timeout: float = 10.0) -> Resolution:
+    """Whether `reference` is in the engine, or its registry answers for it within `timeout` seconds.
+
+    Asked before a build, so that a FROM that nobody serves is an answer in seconds instead of a network timeout in
+    minutes. Raises EngineError only where the engine itself does not answer.
+    """
+    with connect(endpoint) as engine:
+        try:
+            engine.inspect_image(reference)
+        except EngineError as error:
+            if error.code == "engine-lost":
+                raise
+        else:
+            return Resolution(place="engine")
+    with connect(endpoint, timeout=timeout) as engine:
+        try:
+            engine.distribution(reference)
+        except EngineError as error:
+            if error.code == "engine-lost":
+                raise
+            return Resolution(place=None, reason=error.message)
+    return Resolution(place="registry")
+
+
+def remove_tag(endpoint: Endpoint, tag: str) -> bool:
+    """Takes the name `tag` from its image; the engine deletes the image with its last name. False where no image has
+    the name. The caller must have given the name itself. Raises EngineError ``engine-refused`` while a container
+    uses the image under no other name."""
+    with connect(endpoint) as engine:
+        try:
+            engine.remove(tag)
+        except EngineError as error:
+            if error.code == "image-missing":
+                return False
+            raise
+    return True

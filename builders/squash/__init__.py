@@ -1,0 +1,5 @@
+"""Squashing: the layers above the base become one, and what a container sees stays the same, proved."""
+
+from builders.squash.run import squash
+
+__all__ = ["squash"]

@@ -1,0 +1,310 @@
+"""The proof: what a container sees before and after, read anew and compared.
+
+Nothing of the squash is used here, neither its reader nor its trees nor its plan: the layers are read with the standard
+library's tarfile, applied to a flat table of paths, and the merged layer is read from the compressed blob that will be
+published. Where the two programs disagree the image is not published.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import BinaryIO
+
+from builders.errors import SquashError
+
+_CHUNK = 1 << 20
+_SHOWN = 10
+_MARK = ".wh."
+_OPAQUE = ".wh..wh..opq"
+
+
+@dataclass(slots=True, eq=False)
+class _Thing:
+    """A file, folder or other object; names that are hard links of one another share it. `digest` is of the content,
+    None until it was needed."""
+
+    facts: tuple[object, ...]
+    archive: Path | None = None
+    entry: tarfile.TarInfo | None = None
+    digest: str | None = None
+
+
+_IMPLIED = ("folder", 0o755, 0, 0, Decimal(0), "", (0, 0), ())
+Table = dict[str, _Thing]
+
+
+def prove(
+    *,
+    base: Iterable[Path],
+    merged: Iterable[Path],
+    result: Path | None,
+    diff_id: str | None,
+    subject: str,
+    check: Callable[[], None],
+) -> int:
+    """Compares `base` + `merged` (uncompressed layers) with `base` + `result` (a gzipped layer, None for none), and
+    returns the number of paths compared. `diff_id` is what the result's content must hash to.
+
+    Equal are paths, types, modes, owners, times, link targets, hard-link groups, extended attributes, device numbers,
+    sizes and the sha256 of contents. Raises SquashError ``proof-failed`` with the first ten paths that differ.
+    """
+    below: Table = {}
+    for path in base:
+        _apply(below, _read_plain(path), check)
+    before = dict(below)
+    for path in merged:
+        _apply(before, _read_plain(path), check)
+    after = dict(below)
+    if result is not None:
+        _apply(after, _read_blob(result, diff_id, subject), check)
+    differing = list(_differences(before, after, check))
+    if differing:
+        more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+        raise SquashError(
+            "proof-failed",
+            subject,
+            f"squashing would change {len(differing)} paths: {'; '.join(differing[:_SHOWN])}{more}",
+            hint="please report it; meanwhile build with --squash none",
+            kept="the image as it was built",
+        )
+    return len(before)
+
+
+def _differences(before: Table, after: Table, check: Callable[[], None]) -> Iterator[str]:
+    groups_before, groups_after = _first_names(before), _first_names(after)
+    with _contents() as content:
+        for path in sorted(before.keys() | after.keys()):
+            check()
+            old, new = before.get(path), after.get(path)
+            if old is None or new is None:
+                yield f"{_shown(path)} {'appears' if old is None else 'is missing'}"
+            elif groups_before[id(old)] != groups_after[id(new)]:
+                yield f"{_shown(path)} has other hard links"
+            elif old is not new and old.facts != new.facts:
+                yield f"{_shown(path)} has other attributes"
+            elif old is not new and content(old) != content(new):
+                yield f"{_shown(path)} has other content"
+
+
+def _first_names(table: Table) -> dict[int, str]:
+    """For every thing the first of its names: two tables group their links alike when these agree path by path."""
+    first: dict[int, str] = {}
+    for path in sorted(table):
+        first.setdefault(id(table[path]), path)
+    return first
+
+
+@contextmanager
+def _contents() -> Iterator[Callable[[_Thing], str | None]]:
+    """A function that gives a thing's content digest, reading it where that was not done in passing."""
+    archives: dict[Path, tarfile.TarFile] = {}
+
+    def digest(thing: _Thing) -> str | None:
+        if thing.digest is None and thing.archive is not None and thing.entry is not None:
+            if thing.archive not in archives:
+                archives[thing.archive] = _open(name=thing.archive)
+            file = archives[thing.archive].extractfile(thing.entry)
+            assert file is not None
+            with file:
+                thing.digest = _hash(file)
+        return thing.digest
+
+    try:
+        yield digest
+    finally:
+        for archive in archives.values():
+            archive.close()
+
+
+Entry = tuple[tarfile.TarInfo, _Thing | None]  # None for a hard link, which is whatever it links to
+
+
+def _read_plain(path: Path) -> Iterator[Entry]:
+    with _open(name=path) as archive:
+        for entry in archive:
+            yield entry, None if entry.islnk() else _Thing(_facts(entry), path if entry.isreg() else None, entry)
+
+
+def _read_blob(path: Path, diff_id: str | None, subject: str) -> Iterator[Entry]:
+    """The entries of a gzipped layer with their contents hashed in passing; at its end, the digest of all of it."""
+    try:
+        with gzip.open(path, "rb") as unpacked:
+            stream = _Hashing(unpacked)
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK, **_TEXT) as archive:  # type: ignore[call-overload]
+                for entry in archive:
+                    thing = None if entry.islnk() else _Thing(_facts(entry))
+                    if thing is not None and entry.isreg():
+                        file = archive.extractfile(entry)
+                        assert file is not None
+                        thing.digest = _hash(file)
+                    yield entry, thing
+            while stream.read(_CHUNK):
+                pass
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise SquashError("proof-failed", subject, f"the merged layer cannot be read: {error}") from error
+    if stream.digest != diff_id:
+        raise SquashError("proof-failed", subject, f"the merged layer is {stream.digest}, not {diff_id}")
+
+
+_TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
+
+
+def _open(*, name: Path) -> tarfile.TarFile:
+    return tarfile.open(name=name, mode="r:", encoding="utf-8", errors="surrogateescape")
+
+
+def _facts(entry: tarfile.TarInfo) -> tuple[object, ...]:
+    kind = "folder" if entry.isdir() else "file" if entry.isreg() else entry.type.decode()
+    time = entry.pax_headers.get("mtime")
+    return (
+        kind,
+        entry.mode & 0o7777,
+        entry.uid,
+        entry.gid,
+        Decimal(time) if time is not None else Decimal(int(entry.mtime)),
+        entry.linkname if entry.issym() else "",
+        (entry.devmajor, entry.devminor) if entry.isdev() and not entry.isfifo() else (0, 0),
+        tuple(sorted(pair for pair in entry.pax_headers.items() if pair[0].startswith("SCHILY.xattr."))),
+        entry.size if entry.isreg() else 0,
+    )[: None if entry.isreg() else 8]
+
+
+def _apply(table: Table, entries: Iterable[Entry], check: Callable[[], None]) -> None:
+    """One layer on the table: first everything it hides of what was there, then everything it brings."""
+    hidden: list[str] = []
+    cleared: list[str] = []
+    brought: Table = {}
+    links: list[tuple[str, str]] = []
+    asides: Table = {}
+    for entry, thing in entries:
+        check()
+        path = _canonical(entry.name)
+        folder, _, name = path.rpartition("/")
+        if path.startswith(".wh..wh.") and path != _OPAQUE:
+            if thing is not None:
+                asides[path] = thing
+        elif name == _OPAQUE:
+            cleared.append(folder)
+        elif name.startswith(".wh..wh."):
+            continue
+        elif name.startswith(_MARK):
+            hidden.append(f"{folder}/{name[4:]}" if folder else name[4:])
+        elif thing is None:
+            _link(path, _canonical(entry.linkname), brought, asides, links)
+        else:
+            _bring(path, thing, brought)
+            links[:] = [link for link in links if link[0] != path]
+    _resolve(links, brought, table)
+    _hide(table, hidden, cleared)
+    _cover(table, brought, [*cleared, *(path.rpartition("/")[0] for path in hidden)])
+
+
+def _bring(path: str, thing: _Thing, brought: Table) -> None:
+    if thing.facts[0] != "folder" and path in brought and brought[path].facts[0] == "folder":
+        for below in [other for other in brought if other.startswith(f"{path}/")]:
+            del brought[below]
+    brought[path] = thing
+
+
+def _link(path: str, target: str, brought: Table, asides: Table, links: list[tuple[str, str]]) -> None:
+    thing = asides.get(target) or brought.get(target)
+    if thing is not None:
+        _bring(path, thing, brought)
+    else:
+        brought.pop(path, None)
+        links[:] = [link for link in links if link[0] != path]
+        links.append((path, target))
+
+
+def _resolve(links: list[tuple[str, str]], brought: Table, table: Table) -> None:
+    """Links to what this layer brings later, or to a lower layer's file, of which they become a copy."""
+    copies: dict[str, _Thing] = {}
+    of_lower: dict[int, _Thing] = {}
+    for path, target in links:
+        if target in brought:
+            copies[path] = brought[target]
+        elif target in table:
+            lower = table[target]
+            copies[path] = of_lower.setdefault(
+                id(lower), _Thing(lower.facts, lower.archive, lower.entry, lower.digest)
+            )
+    brought.update(copies)
+
+
+def _hide(table: Table, hidden: list[str], cleared: list[str]) -> None:
+    if not hidden and not cleared:
+        return
+    gone, emptied = set(hidden), set(cleared)
+    for path in list(table):
+        parents = _parents(path)
+        if path and (path in gone or not gone.isdisjoint(parents) or not emptied.isdisjoint(parents)):
+            del table[path]
+
+
+def _cover(table: Table, brought: Table, touched: list[str]) -> None:
+    """What a layer brings replaces what is there: a folder keeps what is in a folder, all else covers it."""
+    implied = {parent for path in brought for parent in _parents(path) if parent} | {path for path in touched if path}
+    implied |= {parent for path in touched for parent in _parents(path) if parent}
+    for path in implied - brought.keys():
+        if path not in table or table[path].facts[0] != "folder":
+            brought[path] = _Thing(_IMPLIED)
+    covering = {
+        path
+        for path, thing in brought.items()
+        if path in table and path and (thing.facts[0] != "folder" or table[path].facts[0] != "folder")
+    }
+    if covering:
+        for path in list(table):
+            if path in covering or not covering.isdisjoint(_parents(path)):
+                del table[path]
+    table.update(brought)
+
+
+def _parents(path: str) -> list[str]:
+    """Every folder above `path`, the root as the empty text."""
+    found = [""]
+    position = path.find("/")
+    while position > 0:
+        found.append(path[:position])
+        position = path.find("/", position + 1)
+    return found if path else []
+
+
+def _canonical(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+def _hash(file: Iterable[bytes] | BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):  # type: ignore[union-attr]
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+class _Hashing:
+    """A stream that knows the digest of what was read of it."""
+
+    def __init__(self, file: BinaryIO | gzip.GzipFile) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._digest.update(data)
+        return data
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._digest.hexdigest()}"
+
+
+def _shown(path: str) -> str:
+    return "/" + path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,186 @@
+"""Squashing an image: saved, planned, merged, proved, and written as an OCI layout."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from builders.engine import Endpoint, connect
+from builders.engine.connection import TRANSFER_TIMEOUT
+from builders.errors import Cancelled, DiskFull, SquashError
+from builders.model import BuiltImage, SquashedImage, SquashMode
+from builders.squash.blobs import Blob, BlobStore
+from builders.squash.config import rewrite
+from builders.squash.difference import entries
+from builders.squash.merge import write_layer
+from builders.squash.plan import SCRATCH, Plan, make_plan
+from builders.squash.proof import prove
+from builders.squash.source import SourceImage, spool
+from builders.squash.tarread import read_layer
+from builders.squash.tree import apply_layer, build_tree, copy_tree
+from registry.layout import OciLayout
+from registry.manifest import Descriptor, ImageManifest, MediaType
+
+logger = logging.getLogger(__name__)
+
+REF_NAME = "image"
+_SLACK = 64 << 20  # bytes that must stay free besides what is computed
+Check = Callable[[], None]
+
+
+def squash(
+    image: BuiltImage,
+    *,
+    endpoint: Endpoint,
+    base_image: str | None,
+    mode: SquashMode,
+    layout: Path,
+    blobs: Path,
+    scratch: Path,
+    cancelled: threading.Event | None = None,
+) -> SquashedImage:
+    """Writes `image` as an OCI layout at `layout`, its layers merged as `mode` says.
+
+    `base_image` is the reference of the last stage's FROM (``scratch`` for none; None where it is not known); its
+    layers are kept bit for bit. `blobs` is a folder of compressed layers that builds share; `scratch` one for
+    temporary files, with room for the image twice. The image in the engine is only read.
+
+    Raises SquashError (``proof-failed``, ``base-mismatch``, ``layer-damaged``, …), DiskFull, EngineError, Cancelled.
+    """
+    for folder in (scratch, blobs):
+        folder.mkdir(parents=True, exist_ok=True)
+    check = _checker(image, cancelled)
+    check()
+    with _disk_full_named(scratch):
+        _ensure_room(image, scratch, blobs)
+        plan = make_plan(
+            mode, layers=image.diff_ids, base=_base_layers(base_image, endpoint), subject=image.image_id
+        )
+        with tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
+            with connect(endpoint, timeout=TRANSFER_TIMEOUT) as engine:
+                source = spool(engine.save(image.image_id), Path(work), subject=image.image_id, check=check)
+            return squash_source(
+                source, plan=plan, layout=layout, store=BlobStore(blobs), subject=image.image_id, check=check
+            )
+
+
+def squash_source(
+    source: SourceImage, *, plan: Plan, layout: Path, store: BlobStore, subject: str, check: Check
+) -> SquashedImage:
+    """Carries out `plan` on an image on disk. No engine is asked. Raises as `squash` does."""
+    start = len(source.layers) if plan.start is None else plan.start
+    base, above = source.layers[:start], source.layers[start:]
+    kept = [store.compress(layer.path, layer.diff_id, check) for layer in base]
+    merged = _merge(source, start, store, subject, check) if above else None
+    if above:
+        compared = prove(
+            base=[layer.path for layer in base],
+            merged=[layer.path for layer in above],
+            result=merged.path if merged else None,
+            diff_id=merged.diff_id if merged else None,
+            subject=subject,
+            check=check,
+        )
+        logger.debug("proved %d paths of %s equal", compared, subject)
+    result = [*kept, merged] if merged else kept
+    config = source.config_bytes
+    if above:
+        config = rewrite(source.config, start=start, diff_ids=[blob.diff_id for blob in result])
+    manifest = _write_layout(layout, config, result)
+    return SquashedImage(
+        layout=layout,
+        digest=manifest.digest,
+        image_id=manifest.config.digest,
+        mode=plan.mode,
+        layers_before=len(source.layers),
+        layers_after=len(result),
+        bytes_before=sum(layer.size for layer in source.layers),
+        bytes_after=sum(blob.uncompressed for blob in result),
+        compressed_bytes=sum(blob.size for blob in result),
+        proved=bool(above),
+        note=plan.note,
+    )
+
+
+def _merge(source: SourceImage, start: int, store: BlobStore, subject: str, check: Check) -> Blob | None:
+    """The blob of the layers from `start` on as one; None where together they change nothing."""
+    paths = [layer.path for layer in source.layers]
+    tree = build_tree((read_layer(path, subject=subject) for path in paths[:start]), subject)
+    base = copy_tree(tree) if start else None
+    for number, path in enumerate(paths[start:], start):
+        check()
+        apply_layer(tree, read_layer(path, subject=subject), number, subject)
+    members = entries(base, tree, start)
+    if not members:
+        return None
+    with store.writer() as writer:
+        write_layer(members, writer, check)
+    return writer.blob
+
+
+def _write_layout(path: Path, config: bytes, blobs: list[Blob]) -> ImageManifest:
+    layout = OciLayout.create(path)
+    for blob in blobs:
+        layout.link_blob(blob.path, blob.digest)
+    manifest = ImageManifest.create(
+        config=Descriptor(media_type=MediaType.OCI_CONFIG, digest=layout.add_blob(config), size=len(config)),
+        layers=[
+            Descriptor(media_type=MediaType.OCI_LAYER_GZIP, digest=blob.digest, size=blob.size) for blob in blobs
+        ],
+    )
+    layout.put_manifest(manifest, REF_NAME)
+    return manifest
+
+
+def _base_layers(base_image: str | None, endpoint: Endpoint) -> tuple[str, ...] | None:
+    """The base's diff-IDs as the engine knows them; parents are not asked, which BuildKit does not record."""
+    if base_image is None:
+        return None
+    if base_image == SCRATCH:
+        return ()
+    with connect(endpoint) as engine:
+        found = engine.inspect_image(base_image)
+    return tuple((found.get("RootFS") or {}).get("Layers") or ())
+
+
+def _checker(image: BuiltImage, cancelled: threading.Event | None) -> Check:
+    def check() -> None:
+        if cancelled is not None and cancelled.is_set():
+            raise Cancelled("build-cancelled", image.image_id, "the build was cancelled while the image was squashed")
+
+    return check
+
+
+def _ensure_room(image: BuiltImage, scratch: Path, blobs: Path) -> None:
+    """The saved image goes to `scratch`, at most as much again, compressed, to `blobs`."""
+    same_disk = scratch.stat().st_dev == blobs.stat().st_dev
+    wanted = {scratch: image.size * (2 if same_disk else 1)} | ({} if same_disk else {blobs: image.size})
+    for folder, size in wanted.items():
+        free = shutil.disk_usage(folder).free
+        if free < size + _SLACK:
+            raise _disk_full(folder, f"squashing needs {_mb(size + _SLACK)} there, and {_mb(free)} are free")
+
+
+@contextmanager
+def _disk_full_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _disk_full(Path(error.filename or folder), "the disk became full while squashing") from error
+        raise SquashError("squash-io", str(error.filename or folder), f"{error.strerror or error}") from error
+
+
+def _disk_full(folder: Path, message: str) -> DiskFull:
+    hint = "free some space, or name another folder"
+    return DiskFull("disk-full", str(folder), message, hint=hint, kept="the image as it was built")
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1_000_000:,.0f} MB"

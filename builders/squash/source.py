@@ -1,0 +1,192 @@
+"""An image out of the archive that the engine saves: its configuration's bytes, and its layers as files, verified.
+
+Both archive forms are read: that of engines up to 24 (``<id>/layer.tar``) and the OCI layout of 25 and later
+(``blobs/sha256/…``); ``manifest.json`` names the parts in either.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from builders.errors import SquashError
+
+_CHUNK = 1 << 20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_CONFIG_LIMIT = 64 << 20  # bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """An uncompressed layer in `path`, `size` bytes; its content has been checked against `diff_id`."""
+
+    path: Path
+    diff_id: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceImage:
+    """An image on disk. `config_bytes` are the engine's own, whose digest is the image's ID."""
+
+    config_bytes: bytes
+    config: dict[str, Any]
+    layers: tuple[Layer, ...]
+
+
+def spool(archive: Iterable[bytes], folder: Path, *, subject: str, check: Callable[[], None]) -> SourceImage:
+    """Writes the parts of `archive` into `folder` and returns the image. `check` is called now and then, and may raise.
+
+    Raises SquashError ``archive-damaged`` for an archive that is incomplete or does not hold what it says.
+    """
+    parts = _Parts(folder, subject)
+    try:
+        with tarfile.open(fileobj=_Stream(archive, check), mode="r|", bufsize=_CHUNK) as outer:
+            for entry in outer:
+                parts.add(entry, outer.extractfile(entry) if entry.isreg() else None)
+    except (tarfile.TarError, EOFError) as error:
+        raise _damaged(subject, f"the engine's archive cannot be read: {error}") from error
+    manifest = parts.json("manifest.json")
+    if not isinstance(manifest, list) or len(manifest) != 1:
+        raise _damaged(subject, "its manifest.json does not name one image")
+    config_bytes = parts.bytes(str(manifest[0].get("Config")))
+    config = _object(config_bytes, subject)
+    diff_ids = ((config.get("rootfs") or {}).get("diff_ids")) or []
+    names = manifest[0].get("Layers") or []
+    if len(names) != len(diff_ids):
+        raise _damaged(subject, f"it names {len(names)} layers, and its configuration {len(diff_ids)}")
+    layers = tuple(parts.layer(name, diff_id) for name, diff_id in zip(names, diff_ids, strict=True))
+    return SourceImage(config_bytes=config_bytes, config=config, layers=layers)
+
+
+class _Parts:
+    """The archive's files as they come, under numbers of our own: its names are never used as paths."""
+
+    def __init__(self, folder: Path, subject: str) -> None:
+        self._folder = folder
+        self._subject = subject
+        self._files: dict[str, Path] = {}
+        self._digests: dict[Path, str] = {}
+        self._links: dict[str, str] = {}
+
+    def add(self, entry: tarfile.TarInfo, content: IO[bytes] | None) -> None:
+        name = _normal(entry.name)
+        if entry.issym() or entry.islnk():
+            # Engines up to 24 store a layer that an image has twice once, and a link to it.
+            target = entry.linkname if entry.islnk() else f"{name.rpartition('/')[0]}/{entry.linkname}"
+            self._links[name] = _normal(target)
+        elif content is not None:
+            path = self._folder / f"part-{len(self._files)}"
+            digest = hashlib.sha256()
+            with path.open("wb") as file:
+                while chunk := content.read(_CHUNK):
+                    digest.update(chunk)
+                    file.write(chunk)
+            self._files[name] = path
+            self._digests[path] = f"sha256:{digest.hexdigest()}"
+
+    def bytes(self, name: str) -> bytes:
+        path = self._path(name)
+        if path.stat().st_size > _CONFIG_LIMIT:
+            raise _damaged(self._subject, f"{name} is larger than any configuration")
+        return path.read_bytes()
+
+    def json(self, name: str) -> Any:
+        try:
+            return json.loads(self.bytes(name))
+        except ValueError as error:
+            raise _damaged(self._subject, f"{name} is not JSON: {error}") from error
+
+    def layer(self, name: str, diff_id: str) -> Layer:
+        """The layer under that name, uncompressed where it was not, and verified."""
+        path = self._path(name)
+        digest = self._digests[path]
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if magic[:2] == _GZIP:
+            path, digest = self._expanded(path)
+        elif magic == _ZSTD:
+            raise SquashError(
+                "unsupported-compression", self._subject, f"layer {diff_id} is compressed with zstd; gzip was expected"
+            )
+        if digest != diff_id:
+            raise _damaged(self._subject, f"layer {diff_id} has the content of {digest}")
+        return Layer(path=path, diff_id=diff_id, size=path.stat().st_size)
+
+    def _expanded(self, path: Path) -> tuple[Path, str]:
+        expanded = path.with_suffix(".tar")
+        digest = hashlib.sha256()
+        try:
+            with gzip.open(path, "rb") as packed, expanded.open("wb") as file:
+                while chunk := packed.read(_CHUNK):
+                    digest.update(chunk)
+                    file.write(chunk)
+        except (OSError, EOFError) as error:
+            raise _damaged(self._subject, f"a compressed layer cannot be read: {error}") from error
+        self._digests[expanded] = f"sha256:{digest.hexdigest()}"
+        return expanded, self._digests[expanded]
+
+    def _path(self, name: str) -> Path:
+        wanted, seen = _normal(name), set[str]()
+        while wanted in self._links and wanted not in seen:
+            seen.add(wanted)
+            wanted = self._links[wanted]
+        if wanted not in self._files:
+            raise _damaged(self._subject, f"it lacks {name}")
+        return self._files[wanted]
+
+
+class _Stream(io.RawIOBase):
+    """Pieces of any size as a file that is read from the front."""
+
+    def __init__(self, pieces: Iterable[bytes], check: Callable[[], None]) -> None:
+        self._pieces: Iterator[bytes] = iter(pieces)
+        self._check = check
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        self._check()
+        collected = [self._rest]
+        have = len(self._rest)
+        while size < 0 or have < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            collected.append(piece)
+            have += len(piece)
+        data = b"".join(collected)
+        if size < 0:
+            size = len(data)
+        self._rest = data[size:]
+        return data[:size]
+
+
+def _normal(name: str) -> str:
+    parts: list[str] = []
+    for part in name.split("/"):
+        if part == ".." and parts:
+            parts.pop()
+        elif part not in ("", ".", ".."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _object(raw: bytes, subject: str) -> dict[str, Any]:
+    try:
+        document = json.loads(raw)
+    except ValueError as error:
+        raise _damaged(subject, f"its configuration is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise _damaged(subject, "its configuration is not a JSON object")
+    return document
+
+
+def _damaged(subject: str, message: str) -> SquashError:
+    return SquashError("archive-damaged", subject, message, hint="build the image again")

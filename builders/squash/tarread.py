@@ -1,0 +1,317 @@
+"""A layer's tar, header by header.
+
+Formats: POSIX ustar and PAX (pax(1)), GNU long names, base-256 numbers and the four sparse forms (GNU tar manual,
+"Sparse Formats"). Written for layers because the standard library decodes names and attributes to text, gives times as
+floats, and holds every member it has seen. No content is read, except the map of a sparse file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from builders.errors import SquashError
+from builders.squash.member import Kind, Member, canonical_path
+
+BLOCK = 512
+_ENTRY_LIMIT = 10_000_000
+_EXTENSION_LIMIT = 4 << 20  # bytes of one PAX header or long name
+_ZERO = bytes(BLOCK)
+_CHUNK = 1 << 20
+_KINDS = {
+    b"0": Kind.FILE,
+    b"\0": Kind.FILE,
+    b"7": Kind.FILE,
+    b"S": Kind.FILE,
+    b"1": Kind.HARDLINK,
+    b"2": Kind.SYMLINK,
+    b"3": Kind.CHARACTER,
+    b"4": Kind.BLOCK,
+    b"5": Kind.DIRECTORY,
+    b"6": Kind.FIFO,
+}
+_TOLD_ELSEWHERE = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"uname", b"gname", b"mtime"})
+_DECIMAL = re.compile(rb"-?\d+(?:\.\d*)?")
+
+
+def read_layer(path: Path, *, subject: str) -> Iterator[Member]:
+    """The entries of the uncompressed layer at `path` in their order, doubles and whiteouts included.
+
+    Raises SquashError ``layer-damaged`` (cut short, wrong checksum, trailing garbage), ``unsafe-path`` or
+    ``unsupported-entry``, all naming `subject`.
+    """
+    with path.open("rb") as file:
+        yield from _Reader(file=file, path=path, subject=subject).members()
+
+
+@dataclass(kw_only=True, slots=True)
+class _Extension:
+    """What precedes a header and changes its meaning."""
+
+    name: bytes | None = None
+    link: bytes | None = None
+    records: dict[bytes, bytes] = field(default_factory=dict)
+    sparse: list[tuple[bytes, bytes]] = field(default_factory=list)  # PAX 0.0 repeats its keys
+
+
+@dataclass(kw_only=True, slots=True)
+class _Reader:
+    file: BinaryIO
+    path: Path
+    subject: str
+
+    def members(self) -> Iterator[Member]:
+        extension, count = _Extension(), 0
+        while (header := self._next_header()) is not None:
+            count += 1
+            if count > _ENTRY_LIMIT:
+                self._damaged(f"it has more than {_ENTRY_LIMIT} entries")
+            flag = header[156:157]
+            if flag in b"xgLK" and flag:
+                self._extend(extension, flag, self._payload(header))
+                continue
+            yield self._member(header, flag, extension)
+            extension = _Extension()
+        if extension != _Extension():
+            self._damaged("it ends with an extended header that belongs to nothing")
+
+    def _next_header(self) -> bytes | None:
+        """The next header block; None at the end, after which only zeros may follow."""
+        block = self.file.read(BLOCK)
+        if not block:
+            return None
+        if len(block) < BLOCK:
+            self._damaged("it is cut short")
+        if block != _ZERO:
+            self._check_sum(block)
+            return block
+        while chunk := self.file.read(_CHUNK):
+            if chunk.strip(b"\0"):
+                self._damaged("something follows the end of the archive")
+        return None
+
+    def _check_sum(self, block: bytes) -> None:
+        try:
+            stated = _number(block[148:156])
+        except ValueError:
+            self._damaged("a header's checksum is not a number")
+        unsigned = sum(block) - sum(block[148:156]) + 8 * 0x20
+        # Some old writers summed signed bytes.
+        if stated not in (unsigned, unsigned - 256 * sum(byte > 127 for byte in block)):
+            self._damaged(f"the header at byte {self.file.tell() - BLOCK} has a wrong checksum")
+
+    def _payload(self, header: bytes) -> bytes:
+        """The content of an extension, padding skipped."""
+        size = self._field(header, 124, 136, "size")
+        if not 0 <= size <= _EXTENSION_LIMIT:
+            self._damaged(f"an extended header claims {size} bytes")
+        data = self.file.read(_padded(size))
+        if len(data) < _padded(size):
+            self._damaged("it is cut short in an extended header")
+        return data[:size]
+
+    def _extend(self, extension: _Extension, flag: bytes, data: bytes) -> None:
+        if flag == b"L":
+            extension.name = data.split(b"\0", 1)[0]
+        elif flag == b"K":
+            extension.link = data.split(b"\0", 1)[0]
+        elif flag == b"x":
+            for key, value in self._pax(data):
+                extension.records[key] = value
+                if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+                    extension.sparse.append((key, value))
+        # A global header ("g") describes the archive, not an entry: engines read past it, and so does this.
+
+    def _pax(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """``LENGTH KEY=VALUE\\n`` again and again; LENGTH counts the whole record, so the value may hold anything."""
+        position = 0
+        while position < len(data):
+            space = data.find(b" ", position, position + 20)
+            if space < 0 or not data[position:space].isdigit():
+                self._damaged("a PAX record has no length")
+            end = position + int(data[position:space])
+            key, equals, value = data[space + 1 : end - 1].partition(b"=")
+            if end > len(data) or data[end - 1 : end] != b"\n" or not equals or not key or end <= space:
+                self._damaged("a PAX record is malformed")
+            yield key, value
+            position = end
+
+    def _member(self, header: bytes, flag: bytes, extension: _Extension) -> Member:
+        records = extension.records
+        stored = self._pax_number(records, b"size", self._field(header, 124, 136, "size"))
+        raw_name = self._raw_name(header, extension)
+        kind = self._kind(flag, raw_name)
+        link = records.get(b"linkpath") or extension.link or header[157:257].split(b"\0", 1)[0]
+        size, sparse = stored if kind is Kind.FILE else 0, None
+        stored = size
+        if size < 0:
+            self._damaged("an entry has a negative size")
+        offset = self.file.tell()
+        if kind is Kind.FILE and (flag == b"S" or any(key.startswith(b"GNU.sparse.") for key in records)):
+            size, sparse, offset, stored = self._sparse(header, flag, extension, stored)
+        self._skip(offset, stored)
+        return Member(
+            path=canonical_path(raw_name, self.subject),
+            kind=kind,
+            mode=self._field(header, 100, 108, "mode") & 0o7777,
+            uid=self._pax_number(records, b"uid", self._field(header, 108, 116, "uid")),
+            gid=self._pax_number(records, b"gid", self._field(header, 116, 124, "gid")),
+            mtime=self._mtime(header, records),
+            uname=records.get(b"uname") or header[265:297].split(b"\0", 1)[0],
+            gname=records.get(b"gname") or header[297:329].split(b"\0", 1)[0],
+            link=canonical_path(link, self.subject) if kind is Kind.HARDLINK else _only_symlink(kind, link),
+            size=size,
+            device=self._device(header, kind),
+            records=_kept(records),
+            source=self.path if kind is Kind.FILE else None,
+            offset=offset,
+            sparse=sparse,
+        )
+
+    def _raw_name(self, header: bytes, extension: _Extension) -> bytes:
+        given = extension.records.get(b"GNU.sparse.name") or extension.records.get(b"path") or extension.name
+        if given is not None:
+            return given
+        name = header[0:100].split(b"\0", 1)[0]
+        prefix = header[345:500].split(b"\0", 1)[0] if header[257:263] == b"ustar\0" else b""
+        return prefix + b"/" + name if prefix else name
+
+    def _kind(self, flag: bytes, raw_name: bytes) -> Kind:
+        kind = _KINDS.get(flag)
+        if kind is None:
+            raise SquashError(
+                "unsupported-entry", self.subject, f"an entry has the type {flag!r}, which no image layer may hold"
+            )
+        # Before POSIX a folder was a file whose name ends with a slash; engines read it so still.
+        return Kind.DIRECTORY if flag in (b"0", b"\0") and raw_name.endswith(b"/") else kind
+
+    def _skip(self, offset: int, stored: int) -> None:
+        """Goes past the content, and makes sure that it is there."""
+        end = offset + stored
+        if stored:
+            self.file.seek(end - 1)
+            if not self.file.read(1):
+                self._damaged("it is cut short in the content of an entry")
+        self.file.seek(offset + _padded(stored))
+
+    def _mtime(self, header: bytes, records: dict[bytes, bytes]) -> str:
+        value = records.get(b"mtime")
+        if value:
+            if not _DECIMAL.fullmatch(value):
+                self._damaged("a modification time is not a number")
+            whole, _, fraction = value.decode().partition(".")
+            fraction = fraction.rstrip("0")
+            return f"{whole}.{fraction}" if fraction else whole
+        return str(self._field(header, 136, 148, "mtime"))
+
+    def _device(self, header: bytes, kind: Kind) -> tuple[int, int]:
+        if kind not in (Kind.CHARACTER, Kind.BLOCK):
+            return (0, 0)
+        return self._field(header, 329, 337, "device"), self._field(header, 337, 345, "device")
+
+    def _sparse(
+        self, header: bytes, flag: bytes, extension: _Extension, stored: int
+    ) -> tuple[int, tuple[tuple[int, int], ...], int, int]:
+        """The real size, the map, and where the stored pieces begin and how long they are."""
+        records, begin = extension.records, self.file.tell()
+        if flag == b"S":
+            numbers, size = self._old_sparse(header)
+            begin = self.file.tell()
+        elif records.get(b"GNU.sparse.major") == b"1":
+            size = self._pax_number(records, b"GNU.sparse.realsize", -1)
+            numbers = self._sparse_map()
+            stored -= self.file.tell() - begin
+            begin = self.file.tell()
+        else:
+            size = self._pax_number(records, b"GNU.sparse.size", -1)
+            texts = [value for _, value in extension.sparse]
+            if b"GNU.sparse.map" in records:
+                texts = records[b"GNU.sparse.map"].split(b",")
+            numbers = [self._decimal(text) for text in texts if text]
+        pieces = tuple(zip(numbers[::2], numbers[1::2], strict=False))
+        self._check_pieces(pieces, len(numbers), size, stored)
+        return size, pieces, begin, stored
+
+    def _check_pieces(self, pieces: tuple[tuple[int, int], ...], numbers: int, size: int, stored: int) -> None:
+        end = 0
+        for offset, length in pieces:
+            if offset < end or length < 0:
+                self._damaged("a sparse file's pieces overlap")
+            end = offset + length
+        if numbers % 2 or end > size or sum(length for _, length in pieces) != stored:
+            self._damaged("a sparse file's map does not fit its size")
+
+    def _old_sparse(self, header: bytes) -> tuple[list[int], int]:
+        numbers: list[int] = []
+        for position in range(386, 386 + 4 * 24, 12):
+            numbers.append(self._field(header, position, position + 12, "sparse map"))
+        more = header[482]
+        while more:
+            block = self.file.read(BLOCK)
+            if len(block) < BLOCK:
+                self._damaged("it is cut short in a sparse map")
+            numbers += [self._field(block, at, at + 12, "sparse map") for at in range(0, 21 * 24, 12)]
+            more = block[504]
+        pairs = [pair for pair in zip(numbers[::2], numbers[1::2], strict=True) if pair != (0, 0)]
+        return [number for pair in pairs for number in pair], self._field(header, 483, 495, "size")
+
+    def _sparse_map(self) -> list[int]:
+        """PAX 1.0: a count, then offsets and lengths, a decimal a line, padded to a block."""
+        text, needed = b"", 1
+        while text.count(b"\n") < needed:
+            block = self.file.read(BLOCK)
+            text += block
+            if len(block) < BLOCK or len(text) > _EXTENSION_LIMIT:
+                self._damaged("a sparse file's map has no end")
+            if needed == 1 and b"\n" in text:
+                needed = 1 + 2 * self._decimal(text.split(b"\n", 1)[0])
+        return [self._decimal(line) for line in text.split(b"\n")[1:needed]]
+
+    def _pax_number(self, records: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
+        value = records.get(key)
+        return self._decimal(value) if value else otherwise
+
+    def _decimal(self, value: bytes) -> int:
+        if not _DECIMAL.fullmatch(value) or b"." in value:
+            self._damaged(f"{value[:40]!r} is not a number")
+        return int(value)
+
+    def _field(self, block: bytes, start: int, end: int, what: str) -> int:
+        try:
+            return _number(block[start:end])
+        except ValueError:
+            self._damaged(f"a header's {what} is not a number")
+
+    def _damaged(self, message: str) -> NoReturn:
+        raise SquashError("layer-damaged", self.subject, f"{self.path.name}: {message}")
+
+
+def _number(text: bytes) -> int:
+    """Octal, or base-256 where the first bit is set (two's complement, GNU tar)."""
+    if text[0] & 0x80:
+        value = int.from_bytes(text, "big") & ((1 << (8 * len(text) - 1)) - 1)
+        bits = 8 * len(text) - 1
+        return value - (1 << bits) if text[0] & 0x40 else value
+    digits = text.strip(b" \0").split(b"\0", 1)[0].strip()
+    return int(digits, 8) if digits else 0
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _only_symlink(kind: Kind, link: bytes) -> bytes:
+    return link if kind is Kind.SYMLINK else b""
+
+
+def _kept(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(
+        sorted(
+            (key, value)
+            for key, value in records.items()
+            if key not in _TOLD_ELSEWHERE and not key.startswith(b"GNU.sparse.")
+        )
+    )

@@ -1,0 +1,99 @@
+"""Tar headers, written the same way on every machine: ustar, with a PAX header only for what ustar cannot hold."""
+
+from __future__ import annotations
+
+from builders.squash.member import Kind, Member
+from builders.squash.tarread import BLOCK
+
+END = bytes(2 * BLOCK)
+_FLAGS = {
+    Kind.FILE: b"0",
+    Kind.HARDLINK: b"1",
+    Kind.SYMLINK: b"2",
+    Kind.CHARACTER: b"3",
+    Kind.BLOCK: b"4",
+    Kind.DIRECTORY: b"5",
+    Kind.FIFO: b"6",
+}
+_NAME_FIELD = 100
+_OWNER_FIELD = 31
+
+
+def header(member: Member) -> bytes:
+    """Header blocks for `member` under its own path: a PAX header first, where needed."""
+    name = member.path + b"/" if member.kind is Kind.DIRECTORY else member.path
+    if member.path == b"":
+        name = b"./"
+    pax = dict(member.records)
+    fields = (
+        _text(name, _NAME_FIELD, b"path", pax),
+        _octal(member.mode, 8, b"", pax),
+        _octal(member.uid, 8, b"uid", pax),
+        _octal(member.gid, 8, b"gid", pax),
+        _octal(member.size if member.kind is Kind.FILE else 0, 12, b"size", pax),
+        _time(member.mtime, pax),
+    )
+    link = _text(member.link, _NAME_FIELD, b"linkpath", pax)
+    owner = _text(member.uname, 32, b"uname", pax, _OWNER_FIELD) + _text(member.gname, 32, b"gname", pax, _OWNER_FIELD)
+    devices = b"".join(_device(number) for number in member.device)
+    block = _sealed(b"".join(fields), _FLAGS[member.kind], link, owner, devices)
+    return (_pax_header(pax) if pax else b"") + block
+
+
+def padding(size: int) -> bytes:
+    """The zeros after `size` bytes of content."""
+    return bytes(-size % BLOCK)
+
+
+def _sealed(front: bytes, flag: bytes, link: bytes, owner: bytes, devices: bytes) -> bytes:
+    block = front + b" " * 8 + flag + link + b"ustar\x0000" + owner + devices
+    block = block.ljust(BLOCK, b"\0")
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _pax_header(pax: dict[bytes, bytes]) -> bytes:
+    data = b"".join(_record(key, value) for key, value in sorted(pax.items()))
+    front = b"".join(
+        (
+            b"././@PaxHeader".ljust(_NAME_FIELD, b"\0"),
+            *(_octal(number, 8, b"", pax) for number in (0o644, 0, 0)),
+            _octal(len(data), 12, b"", pax),
+            _octal(0, 12, b"", pax),
+        )
+    )
+    empty = bytes(_NAME_FIELD), bytes(64), b"0000000\0" * 2
+    return _sealed(front, b"x", *empty) + data + padding(len(data))
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """``LENGTH KEY=VALUE\\n``; LENGTH counts itself."""
+    rest = len(key) + len(value) + 3
+    length = rest + len(str(rest))
+    if rest + len(str(length)) != length:
+        length = rest + len(str(length))
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def _text(value: bytes, width: int, key: bytes, pax: dict[bytes, bytes], limit: int | None = None) -> bytes:
+    if len(value) > (width if limit is None else limit):
+        pax[key] = value
+    return value[: width if limit is None else limit].ljust(width, b"\0")
+
+
+def _octal(value: int, width: int, key: bytes, pax: dict[bytes, bytes]) -> bytes:
+    if 0 <= value < 8 ** (width - 1):
+        return b"%0*o\0" % (width - 1, value)
+    pax[key] = b"%d" % value
+    return b"%0*o\0" % (width - 1, 0)
+
+
+def _time(mtime: str, pax: dict[bytes, bytes]) -> bytes:
+    if "." in mtime:
+        pax[b"mtime"] = mtime.encode()
+        mtime = str(max(0, int(mtime.partition(".")[0] or "0")))
+    return _octal(int(mtime), 12, b"mtime", pax)
+
+
+def _device(number: int) -> bytes:
+    """Octal, or base-256 for the numbers that POSIX has no record for."""
+    return b"%07o\0" % number if 0 <= number < 8**7 else b"\x80" + number.to_bytes(7, "big")
