@@ -2,8 +2,8 @@
 
 overlay2 engines keep, for each layer, the list of fragments that tar-split made when the layer came
 (image/overlay2/layerdb/sha256/CHAIN/tar-split.json.gz) and the layer's files (overlay2/CACHE-ID/diff); put together
-they are the layer's tar, byte for byte. Its digest must be the diff-ID, so a surprise is noticed and not believed. An engine
-that is asked to save an image writes all of it to a temporary folder before the first byte comes.
+they are the layer's tar, byte for byte. Its digest must be the diff-ID, so a surprise is noticed and not believed. An
+engine that is asked to save an image writes all of it to a temporary folder before the first byte comes.
 """
 
 from __future__ import annotations
