@@ -10,7 +10,7 @@ from linters.dockerfile import Comment, Dockerfile
 from linters.model import Finding
 
 _MARK = re.compile(r"imageforge\s+ignore\b(.*)$", re.IGNORECASE)
-_FORM = re.compile(r"\s*=\s*([A-Za-z]+[0-9]+(?:\s*,\s*[A-Za-z]+[0-9]+)*)(?:\s+reason\s*=\s*(\S.*?))?\s*$")
+_FORM = re.compile(r"\s*=\s*([A-Za-z]+[0-9]+(?:\s*,\s*[A-Za-z]+[0-9]+)*)(?:\s+reason\s*=\s*(\S.*))?$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,7 @@ def ignores(dockerfile: Dockerfile) -> Iterator[Ignore]:
         mark = _MARK.match(comment.text)
         if mark is None:
             continue
-        form = _FORM.match(mark.group(1))
+        form = _FORM.match(mark.group(1).rstrip())
         named = re.split(r"\s*,\s*", form.group(1).upper()) if form else []
         instruction = below.get(comment.line)
         yield Ignore(
