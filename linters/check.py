@@ -79,7 +79,7 @@ def _refuse_unsound(dockerfile: Dockerfile, name: str) -> None:
         raise DockerfileError(
             "dockerfile-syntax",
             f"{name}:{first.span.line}",
-            f"{first.message}\n{_caret(dockerfile, first)}{more}",
+            f"{printable(first.message)}\n{_caret(dockerfile, first)}{more}",
             hint=first.hint or "https://docs.docker.com/reference/dockerfile/",
         )
 

@@ -185,9 +185,9 @@ def test_comments_above_an_instruction() -> None:
 
 _PIECES = st.sampled_from(
     [
-        *("FROM a", "RUN ", "COPY ", "ENV A=", "ONBUILD ", "HEALTHCHECK CMD ", "--", "--mount=", "<<EOF", "<<-'E'", "EOF"),
+        *("FROM a", "RUN ", "COPY ", "ENV A=", "ONBUILD ", "HEALTHCHECK CMD ", "--", "--mount=", "<<EOF", "<<-'E'"),
         *("\n", "\\\n", "`\n", "\r\n", "\t", " ", "# x", "# escape=`\n", '["', '"]', "'", '"', "$", "{", "="),
-        *("\ufeff", "\udc80", "ü"),
+        *("EOF", "\ufeff", "\udc80", "ü"),
     ]
 )
 
