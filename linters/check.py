@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from linters.catalog import rules
 from linters.dockerfile import Dockerfile, Problem, parse, printable, read_text
 from linters.errors import DockerfileError
-from linters.ignores import ignores
+from linters.ignores import Waivers, ignores
 from linters.model import Finding, LintReport
 from linters.rule import Hit, Rule, Subject
 from linters.second_opinion import second_opinion
@@ -117,30 +118,28 @@ def _settle(
     findings: Iterable[Finding], dockerfile: Dockerfile, own: Sequence[tuple[Rule, Hit]]
 ) -> tuple[Finding, ...]:
     """Waived findings out, secrets masked, one of each, in file order."""
-    # A longer secret first, since it may hold a shorter one.
-    secrets = sorted({secret for _, hit in own for secret in hit.secrets}, key=len, reverse=True)
-    waivers = tuple(ignores(dockerfile))
-    kept = (_masked(one, secrets) for one in findings if not any(waiver.silences(one) for waiver in waivers))
-    unique = {(one.rule, one.line, one.column, one.message): one for one in kept}
+    waivers = Waivers(ignores(dockerfile))
+    mask = _Mask(secret for _, hit in own for secret in hit.secrets)
+    excerpts: dict[int, str] = {}
+    unique: dict[tuple[str, int, int, str], Finding] = {}
+    for one in findings:
+        if waivers.silence(one):
+            continue
+        if one.line not in excerpts:
+            excerpts[one.line] = printable(mask(one.excerpt)[:_LONGEST_EXCERPT])
+        message = printable(mask(one.message).replace("\n", " "))
+        kept = replace(one, message=message, excerpt=excerpts[one.line], fix=mask(one.fix) if one.fix else None)
+        unique[one.rule, one.line, one.column, message] = kept
     return tuple(sorted(unique.values(), key=lambda one: (one.line, one.severity.rank, one.rule, one.column)))
 
 
-def _masked(finding: Finding, secrets: Sequence[str]) -> Finding:
-    def mask(text: str) -> str:
-        for secret in secrets:
+class _Mask:
+    """Puts `***` in the place of secrets; a longer one first, since it may hold a shorter one."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = sorted(set(secrets), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
-
-    return Finding(
-        rule=finding.rule,
-        severity=finding.severity,
-        principle=finding.principle,
-        message=printable(mask(finding.message).replace("\n", " ")),
-        file=finding.file,
-        line=finding.line,
-        column=finding.column,
-        end_column=finding.end_column,
-        excerpt=printable(mask(finding.excerpt))[:_LONGEST_EXCERPT],
-        fix=mask(finding.fix) if finding.fix else None,
-        source=finding.source,
-    )
