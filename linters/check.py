@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from linters import hadolint
 from linters.catalog import rules
-from linters.dockerfile import Dockerfile, Instruction, Problem, parse, printable, read_text
-from linters.errors import DockerfileError, ToolError
-from linters.ignores import ignores
-from linters.model import Finding, LintReport, Principle
-from linters.normalise import for_hadolint
+from linters.dockerfile import Dockerfile, Problem, parse, printable, read_text
+from linters.errors import DockerfileError
+from linters.ignores import Waivers, ignores
+from linters.model import Finding, LintReport
 from linters.rule import Hit, Rule, Subject
+from linters.second_opinion import second_opinion
 from linters.stages import plan
 
-_log = logging.getLogger(__name__)
 _NO_ARGS: Mapping[str, str] = {}
 _LONGEST_EXCERPT = 400
+_WIDEST = 160
 
 
 def check(
@@ -41,16 +40,22 @@ def check(
     _refuse_unsound(parsed, name)
     subject = Subject(parsed, plan(parsed, target=target, build_args=build_args, subject=name), context=context)
     own = _own(subject)
-    second, notes = _second_opinion(parsed, name)
+    second, notes = second_opinion(subject, name, covered=((code, hit) for rule, hit in own for code in rule.covers))
     findings = [_finding(rule, hit, parsed, name) for rule, hit in own]
-    findings += _without_repeats(second, own, parsed)
+    findings += second
     return LintReport(
         file=name,
         findings=_settle(findings, parsed, own),
         base_image=subject.plan.base_image,
         target=target,
-        notes=notes,
+        notes=(*_left_out(subject), *notes),
     )
+
+
+def _left_out(subject: Subject) -> Iterator[str]:
+    names = [stage.name or f"stage {stage.index}" for stage in subject.plan.unreachable()]
+    if names:
+        yield f"not checked, since the target does without: {', '.join(names)}"
 
 
 def own_findings(text: str) -> tuple[Finding, ...]:
@@ -75,7 +80,7 @@ def _refuse_unsound(dockerfile: Dockerfile, name: str) -> None:
         raise DockerfileError(
             "dockerfile-syntax",
             f"{name}:{first.span.line}",
-            f"{first.message}\n{_caret(dockerfile, first)}{more}",
+            f"{printable(first.message)}\n{_caret(dockerfile, first)}{more}",
             hint=first.hint or "https://docs.docker.com/reference/dockerfile/",
         )
 
@@ -83,11 +88,13 @@ def _refuse_unsound(dockerfile: Dockerfile, name: str) -> None:
 def _caret(dockerfile: Dockerfile, problem: Problem) -> str:
     """Two lines: the source line with its number, and a caret under the offending token."""
     span = problem.span
-    line = printable(dockerfile.line(span.line))
-    end = span.end_column if span.end_line == span.line else len(line) + 1
+    whole = printable(dockerfile.line(span.line))
+    end = span.end_column if span.end_line == span.line else len(whole) + 1
+    cut = max(0, span.column - 1 - _WIDEST // 2)  # a line may be as long as the file
+    line = whole[cut : cut + _WIDEST]
     gutter = str(span.line)
-    lead = "".join("\t" if char == "\t" else " " for char in line[: span.column - 1])
-    carets = "^" * max(1, end - span.column)
+    lead = "".join("\t" if char == "\t" else " " for char in line[: span.column - 1 - cut])
+    carets = "^" * max(1, min(end - cut - 1, len(line)) - len(lead))
     return f"  {gutter} | {line}\n  {' ' * len(gutter)} | {lead}{carets}"
 
 
@@ -107,92 +114,32 @@ def _finding(rule: Rule, hit: Hit, dockerfile: Dockerfile, name: str) -> Finding
     )
 
 
-def _second_opinion(dockerfile: Dockerfile, name: str) -> tuple[list[Finding], tuple[str, ...]]:
-    try:
-        said = hadolint.opinions(for_hadolint(dockerfile))
-    except ToolError as error:
-        _log.warning("hadolint did not run", extra={"code": error.code, "reason": error.message})
-        return [], (f"hadolint {error.message}; {error.kept}",)
-    notes = tuple(
-        f"hadolint could not read line {one.line}, and so checked nothing; {one.message.splitlines()[0]}"
-        for one in said
-        if one.code == hadolint.PARSE_ERROR
-    )
-    scripted = [one for one in dockerfile.instructions if _foreign_script(one)]
-    findings = [
-        Finding(
-            rule=one.code,
-            severity=one.severity,
-            principle=Principle.GENERAL,
-            message=one.message,
-            file=name,
-            line=one.line,
-            excerpt=dockerfile.line(one.line),
-            source="hadolint",
-        )
-        for one in said
-        if one.code != hadolint.PARSE_ERROR and not _misread(one, scripted)
-    ]
-    return findings, notes
-
-
-def _foreign_script(instruction: Instruction) -> bool:
-    """Whether a heredoc goes to an interpreter, which hadolint takes for a script of the shell all the same."""
-    inner = instruction.trigger or instruction
-    if inner.keyword != "RUN":
-        return False
-    return any(one.body.lstrip().startswith("#!") for one in inner.heredocs) or (
-        bool(inner.heredocs) and len(inner.words) > len(inner.heredocs)
-    )
-
-
-def _misread(opinion: hadolint.Opinion, scripted: Sequence[Instruction]) -> bool:
-    return opinion.code.startswith("SC") and any(one.line <= opinion.line <= one.end_line for one in scripted)
-
-
-def _without_repeats(
-    second: Iterable[Finding], own: Sequence[tuple[Rule, Hit]], dockerfile: Dockerfile
-) -> list[Finding]:
-    """Hadolint's findings but those that a rule of ours makes on the same instruction."""
-    said = {(code, _instruction_line(dockerfile, hit.span.line)) for rule, hit in own for code in rule.covers}
-    return [one for one in second if (one.rule, _instruction_line(dockerfile, one.line)) not in said]
-
-
-def _instruction_line(dockerfile: Dockerfile, line: int) -> int:
-    for instruction in dockerfile.instructions:
-        if instruction.line <= line <= instruction.end_line:
-            return instruction.line
-    return line
-
-
 def _settle(
     findings: Iterable[Finding], dockerfile: Dockerfile, own: Sequence[tuple[Rule, Hit]]
 ) -> tuple[Finding, ...]:
     """Waived findings out, secrets masked, one of each, in file order."""
-    # A longer secret first, since it may hold a shorter one.
-    secrets = sorted({secret for _, hit in own for secret in hit.secrets}, key=len, reverse=True)
-    waivers = tuple(ignores(dockerfile))
-    kept = (_masked(one, secrets) for one in findings if not any(waiver.silences(one) for waiver in waivers))
-    unique = {(one.rule, one.line, one.column, one.message): one for one in kept}
+    waivers = Waivers(ignores(dockerfile))
+    mask = _Mask(secret for _, hit in own for secret in hit.secrets)
+    excerpts: dict[int, str] = {}
+    unique: dict[tuple[str, int, int, str], Finding] = {}
+    for one in findings:
+        if waivers.silence(one):
+            continue
+        if one.line not in excerpts:
+            excerpts[one.line] = printable(mask(one.excerpt)[:_LONGEST_EXCERPT])
+        message = printable(mask(one.message).replace("\n", " "))
+        kept = replace(one, message=message, excerpt=excerpts[one.line], fix=mask(one.fix) if one.fix else None)
+        unique[one.rule, one.line, one.column, message] = kept
     return tuple(sorted(unique.values(), key=lambda one: (one.line, one.severity.rank, one.rule, one.column)))
 
 
-def _masked(finding: Finding, secrets: Sequence[str]) -> Finding:
-    def mask(text: str) -> str:
-        for secret in secrets:
+class _Mask:
+    """Puts `***` in the place of secrets; a longer one first, since it may hold a shorter one."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = sorted(set(secrets), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
-
-    return Finding(
-        rule=finding.rule,
-        severity=finding.severity,
-        principle=finding.principle,
-        message=printable(mask(finding.message).replace("\n", " ")),
-        file=finding.file,
-        line=finding.line,
-        column=finding.column,
-        end_column=finding.end_column,
-        excerpt=printable(mask(finding.excerpt))[:_LONGEST_EXCERPT],
-        fix=mask(finding.fix) if finding.fix else None,
-        source=finding.source,
-    )

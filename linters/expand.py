@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# Texts that grow by naming themselves (ENV A=$A$A) end here; nothing that a rule looks at is as long.
+_LONGEST = 16 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -32,7 +34,7 @@ class Scope:
         """`text` with quotes and escapes taken off and variables replaced; None where it cannot be told."""
         try:
             return _Lexer(text, self, escape).run()
-        except _Undetermined:
+        except (_Undetermined, RecursionError):
             return None
 
     def look_up(self, name: str) -> str | None:
@@ -57,12 +59,16 @@ class _Lexer:
     def run(self, stop: str = "") -> str:
         """Reads up to the character `stop` outside quotes, which is eaten, or up to the end."""
         result: list[str] = []
+        length = 0
         while self.position < len(self.text):
             char = self.text[self.position]
             if char == stop:
                 self.position += 1
                 return "".join(result)
             result.append(self._one(char))
+            length += len(result[-1])
+            if length > _LONGEST:
+                raise _Undetermined
         if stop:
             raise _Undetermined
         return "".join(result)
@@ -90,13 +96,17 @@ class _Lexer:
 
     def _double(self) -> str:
         result: list[str] = []
+        length = 0
         self.position += 1
         while self.position < len(self.text):
             char = self.text[self.position]
+            length += len(result[-1]) if result else 0
             if char == '"':
                 self.position += 1
                 return "".join(result)
             following = self.text[self.position + 1 : self.position + 2]
+            if length > _LONGEST:
+                raise _Undetermined
             if char == "$":
                 result.append(self._dollar())
             elif char == self.escape and following and following in f'"${self.escape}':
@@ -172,6 +182,8 @@ class _Lexer:
     def _trim(self, name: str, sign: str) -> str:
         pattern = self._determined(self._operand())
         value = self.scope.look_up(name) or ""
+        if len(value) * len(pattern) > _LONGEST:
+            raise _Undetermined
         matcher = re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
         lengths = range(len(value) + 1) if len(sign) == 1 else range(len(value), -1, -1)
         for length in lengths:
@@ -181,15 +193,12 @@ class _Lexer:
         return value
 
     def _replace(self, name: str, *, everywhere: bool) -> str:
-        pattern = self._determined_until("/")
+        pattern = self.run("/")
         replacement = self._determined(self._operand())
         value = self.scope.look_up(name) or ""
         if any(char in pattern for char in "*?[\\"):
             raise _Undetermined
         return value.replace(pattern, replacement, -1 if everywhere else 1) if pattern else value
-
-    def _determined_until(self, stop: str) -> str:
-        return self.run(stop)
 
 
 def _closing(text: str, start: int) -> int:

@@ -120,7 +120,7 @@ def _run(arguments: list[str], text: str, *, timeout: float) -> str:
             raise _failed(f"does not start: {error.strerror or error}") from error
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
-        raise _failed(f"ended with {done.returncode}: {said[-1][:160] if said else 'no word'}")
+        raise _failed(f"ended with {done.returncode}: {said[0][:160] if said else 'no word'}")
     return done.stdout.decode("utf-8", errors="replace")
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from linters.dockerfile import Comment, Dockerfile
 from linters.model import Finding
 
 _MARK = re.compile(r"imageforge\s+ignore\b(.*)$", re.IGNORECASE)
-_FORM = re.compile(r"\s*=\s*([A-Za-z]+[0-9]+(?:\s*,\s*[A-Za-z]+[0-9]+)*)(?:\s+reason\s*=\s*(\S.*?))?\s*$")
+_FORM = re.compile(r"\s*=\s*([A-Za-z]+[0-9]+(?:\s*,\s*[A-Za-z]+[0-9]+)*)(?:\s+reason\s*=\s*(\S.*))?$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,9 +29,26 @@ class Ignore:
         """Whether it names rules, gives a reason and stands above an instruction."""
         return bool(self.rules and self.reason and self.first)
 
-    def silences(self, finding: Finding) -> bool:
-        """Whether `finding` is meant."""
-        return self.complete and finding.rule.upper() in self.rules and self.first <= finding.line <= self.last
+
+class Waivers:
+    """The complete ignore comments of a file, by the instruction that each counts for."""
+
+    def __init__(self, found: Iterable[Ignore]) -> None:
+        self._rules: dict[int, frozenset[str]] = {}
+        self._last: dict[int, int] = {}
+        for ignore in found:
+            if ignore.complete:
+                self._rules[ignore.first] = self._rules.get(ignore.first, frozenset()) | ignore.rules
+                self._last[ignore.first] = ignore.last
+        self._starts = sorted(self._rules)
+
+    def silence(self, finding: Finding) -> bool:
+        """Whether one of the comments means `finding`."""
+        index = bisect_right(self._starts, finding.line) - 1
+        if index < 0:
+            return False
+        start = self._starts[index]
+        return finding.line <= self._last[start] and finding.rule.upper() in self._rules[start]
 
 
 def ignores(dockerfile: Dockerfile) -> Iterator[Ignore]:
@@ -40,7 +58,7 @@ def ignores(dockerfile: Dockerfile) -> Iterator[Ignore]:
         mark = _MARK.match(comment.text)
         if mark is None:
             continue
-        form = _FORM.match(mark.group(1))
+        form = _FORM.match(mark.group(1).rstrip())
         named = re.split(r"\s*,\s*", form.group(1).upper()) if form else []
         instruction = below.get(comment.line)
         yield Ignore(

@@ -7,6 +7,7 @@ matter. Reachable are, besides, the stages that COPY --from and RUN --mount=from
 from __future__ import annotations
 
 import posixpath
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -27,8 +28,7 @@ DEFAULT_SHELL = ("/bin/sh", "-c")
 class Step:
     """An instruction inside a stage with what holds just before it.
 
-    `workdir` is absolute; it begins with `?` where it hangs on the base image's own. `env` are the names that ENV has
-    set so far, which is the part of the scope that the image keeps.
+    `workdir` is absolute; it begins with `?` where it hangs on the base image's own.
     """
 
     instruction: Instruction
@@ -37,7 +37,6 @@ class Step:
     escape: str
     shell: tuple[str, ...]
     workdir: str
-    env: Mapping[str, str | None]
 
     def expand(self, text: str) -> str | None:
         """`text` with the variables of this place; None where it cannot be told."""
@@ -78,6 +77,7 @@ class Plan:
     stages: tuple[Stage, ...]
     chain: tuple[Stage, ...]
     reachable: frozenset[int]
+    names: Mapping[str, int]
 
     @property
     def target(self) -> Stage:
@@ -114,12 +114,14 @@ class Plan:
         """The last step of this keyword in the chain: the one in effect."""
         return max(self.steps(keyword), key=lambda step: step.instruction.line, default=None)
 
+    def unreachable(self) -> tuple[Stage, ...]:
+        """The stages that a build of the target leaves out."""
+        return tuple(stage for stage in self.stages if stage.index not in self.reachable)
+
     def stage_named(self, text: str) -> Stage | None:
         """The stage that COPY --from means by a name or a number, or None."""
-        for stage in self.stages:
-            if text.lower() == stage.name or text == str(stage.index):
-                return stage
-        return None
+        index = self.names.get(text.lower())
+        return None if index is None else self.stages[index]
 
     def sources(self) -> Iterator[Source]:
         """Every image that the reachable stages name: FROM, COPY --from and RUN --mount=from."""
@@ -141,22 +143,26 @@ def plan(dockerfile: Dockerfile, *, target: str | None, build_args: Mapping[str,
     Raises DockerfileError `dockerfile-target-unknown` where no stage has that name or number.
     """
     stages = _Builder(dockerfile, build_args).run()
+    # A name that is used twice means the later stage to a reader behind both.
+    names = {str(stage.index): stage.index for stage in stages}
+    names |= {stage.name: stage.index for stage in stages if stage.name}
     chosen = stages[-1]
     if target is not None:
-        named = [stage for stage in stages if target.lower() == stage.name or target == str(stage.index)]
-        if not named:
-            names = ", ".join(stage.name for stage in stages if stage.name) or "none has a name"
+        if target.lower() not in names:
+            known = ", ".join(stage.name for stage in stages if stage.name) or "none has a name"
             raise DockerfileError(
-                "dockerfile-target-unknown", subject, f"has no stage `{target}`", hint=f"stages of this file: {names}"
+                "dockerfile-target-unknown", subject, f"has no stage `{target}`", hint=f"stages of this file: {known}"
             )
-        chosen = named[-1]
+        chosen = stages[names[target.lower()]]
     chain = [chosen]
-    while chain[0].parent is not None:
-        chain.insert(0, stages[chain[0].parent])
-    return Plan(stages=stages, chain=tuple(chain), reachable=_reachable(stages, chosen))
+    while chain[-1].parent is not None:
+        chain.append(stages[chain[-1].parent])
+    return Plan(
+        stages=stages, chain=tuple(reversed(chain)), reachable=_reachable(stages, chosen, names), names=names
+    )
 
 
-def _reachable(stages: tuple[Stage, ...], target: Stage) -> frozenset[int]:
+def _reachable(stages: tuple[Stage, ...], target: Stage, names: Mapping[str, int]) -> frozenset[int]:
     seen: set[int] = set()
     waiting = [target.index]
     while waiting:
@@ -169,10 +175,8 @@ def _reachable(stages: tuple[Stage, ...], target: Stage) -> frozenset[int]:
             waiting.append(stage.parent)
         for step in stage.steps:
             for reference, _, _ in _taken_from(step):
-                if reference is not None:
-                    waiting += [
-                        other.index for other in stages[:index] if reference.lower() in (other.name, str(other.index))
-                    ]
+                if reference is not None and names.get(reference.lower(), index) < index:
+                    waiting.append(names[reference.lower()])
     return frozenset(seen)
 
 
@@ -197,6 +201,64 @@ def mount_options(value: str) -> dict[str, str]:
     return options
 
 
+_History = dict[str, list[tuple[int, str | None]]]
+_ABSENT = object()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Layer:
+    """What one stage had set before its step `at`, over what it inherited.
+
+    A view, because a file may set thousands of names: a copy for each step would take the square of that.
+    """
+
+    history: _History
+    at: int
+    below: _Layer | None = None
+
+    def find(self, name: str) -> object:
+        """The text of `name`, None where it is unknown, `_ABSENT` where no layer sets it."""
+        layer: _Layer | None = self
+        while layer is not None:
+            entries = layer.history.get(name, [])
+            index = bisect_right(entries, layer.at, key=lambda entry: entry[0])
+            if index:
+                return entries[index - 1][1]
+            layer = layer.below
+        return _ABSENT
+
+    def names(self) -> set[str]:
+        """All names that are set."""
+        found: set[str] = set()
+        layer: _Layer | None = self
+        while layer is not None:
+            found |= {name for name, entries in layer.history.items() if entries[0][0] <= layer.at}
+            layer = layer.below
+        return found
+
+
+class _Variables(Mapping[str, str | None]):
+    """The variables at one step: ENV wins over ARG, and what BuildKit predefines is there and unknown."""
+
+    def __init__(self, env: _Layer, args: _Layer) -> None:
+        self._layers = (env, args)
+
+    def __getitem__(self, name: str) -> str | None:
+        for layer in self._layers:
+            value = layer.find(name)
+            if value is None or isinstance(value, str):
+                return value
+        if name in PREDEFINED:
+            return None
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PREDEFINED.union(*(layer.names() for layer in self._layers)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class _Builder:
     """Walks the instructions once, keeping what is known."""
 
@@ -206,6 +268,7 @@ class _Builder:
         self.globals: dict[str, str | None] = {}
         self.stages: list[Stage] = []
         self.walks: list[_Walk] = []
+        self.names: dict[str, int] = {}
 
     def run(self) -> tuple[Stage, ...]:
         blocks: list[list[Instruction]] = []
@@ -234,38 +297,43 @@ class _Builder:
         words = [word.text for word in start.words]
         name = words[2].lower() if len(words) == 3 else None
         base = self._global_scope().expand(words[0], escape=self.dockerfile.escape) or None
-        parent = next((stage for stage in reversed(self.stages) if base and stage.name == base.lower()), None)
+        parent = self.names.get(base.lower()) if base else None
         walk = _Walk(self, parent, base)
         steps = tuple(walk.step(instruction) for instruction in rest)
         self.walks.append(walk)
-        return Stage(
-            index=len(self.stages),
-            name=name,
-            start=start,
-            base=base,
-            parent=parent.index if parent else None,
-            steps=steps,
-        )
+        index = len(self.stages)
+        if name:
+            self.names[name] = index
+        return Stage(index=index, name=name, start=start, base=base, parent=parent, steps=steps)
 
 
 class _Walk:
     """What holds at one point of a stage, moved on instruction by instruction."""
 
-    def __init__(self, builder: _Builder, parent: Stage | None, base: str | None) -> None:
+    def __init__(self, builder: _Builder, parent: int | None, base: str | None) -> None:
         self.builder = builder
         self.index = len(builder.stages)
-        before = builder.walks[parent.index] if parent else None
+        before = builder.walks[parent] if parent is not None else None
         scratch = base is not None and base.lower() == "scratch"
         self.closed: bool = before.closed if before else scratch
-        self.env: dict[str, str | None] = dict(before.env) if before else {}
-        self.args: dict[str, str | None] = {}
         self.shell: tuple[str, ...] = before.shell if before else DEFAULT_SHELL
         self.workdir: str = before.workdir if before else ("/" if scratch else "?")
+        self.at = 0
+        self._inherited: _Layer | None = before.env() if before else None
+        self._env: _History = {}
+        self._args: _History = {}
+
+    def env(self) -> _Layer:
+        """What ENV has set so far, which is what a stage built on this one inherits."""
+        return _Layer(history=self._env, at=self.at, below=self._inherited)
 
     def scope(self) -> Scope:
-        return Scope(values={**dict.fromkeys(PREDEFINED), **self.args, **self.env}, closed=self.closed)
+        """The variables at this point."""
+        arguments = _Layer(history=self._args, at=self.at)
+        return Scope(values=_Variables(self.env(), arguments), closed=self.closed)
 
     def step(self, instruction: Instruction) -> Step:
+        """The step of `instruction`; what it sets holds for the next one."""
         step = Step(
             instruction=instruction,
             stage=self.index,
@@ -273,27 +341,29 @@ class _Walk:
             escape=self.builder.dockerfile.escape,
             shell=self.shell,
             workdir=self.workdir,
-            env=dict(self.env),
         )
+        self.at += 1
         if instruction.keyword == "ARG":
             self._arg(instruction)
         elif instruction.keyword == "ENV":
             # All names of one ENV see the values from before it.
-            self.env |= {pair.name: step.expand(pair.value or "") for pair in instruction.assignments}
+            for pair in instruction.assignments:
+                self._set(self._env, pair.name, step.expand(pair.value or ""))
         elif instruction.keyword == "SHELL" and instruction.exec_form:
             self.shell = instruction.exec_form
         elif instruction.keyword == "WORKDIR":
             self.workdir = step.path(instruction.arguments) or "?"
         return step
 
+    def _set(self, history: _History, name: str, value: str | None) -> None:
+        history.setdefault(name, []).append((self.at, value))
+
     def _arg(self, instruction: Instruction) -> None:
         for pair in instruction.assignments:
             if pair.name in self.builder.build_args:
-                self.args[pair.name] = self.builder.build_args[pair.name]
+                self._set(self._args, pair.name, self.builder.build_args[pair.name])
             elif pair.value is not None:
-                self.args[pair.name] = self.scope().expand(pair.value, escape=self.builder.dockerfile.escape)
+                value = self.scope().expand(pair.value, escape=self.builder.dockerfile.escape)
+                self._set(self._args, pair.name, value)
             elif pair.name in self.builder.globals:
-                self.args[pair.name] = self.builder.globals[pair.name]
-            elif pair.name not in self.env and not self.closed:
-                # No default and no value given: unset, unless the base image has an ENV of that name.
-                self.args[pair.name] = None
+                self._set(self._args, pair.name, self.builder.globals[pair.name])

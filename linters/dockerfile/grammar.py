@@ -31,6 +31,7 @@ FLAGS: dict[str, frozenset[str]] = {
 _BOOLEAN = frozenset({"link", "keep-git-dir", "unpack", "parents"})
 _REPEATABLE = frozenset({"exclude", "mount", "device"})
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*$")
+_LONGEST_NAME = 40
 _NEEDS = {
     "ARG": "a name, such as ARG VERSION=1.0",
     "CMD": None,
@@ -91,7 +92,8 @@ def _at_arguments(instruction: Instruction, message: str, hint: str | None = Non
 
 def _unknown(instruction: Instruction) -> Problem:
     name = instruction.logical.text[instruction.keyword_start : instruction.keyword_end]
-    close = get_close_matches(instruction.keyword, FLAGS, n=1, cutoff=0.5)
+    name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    close = get_close_matches(instruction.keyword[:_LONGEST_NAME], FLAGS, n=1, cutoff=0.5)
     meant = f", did you mean {close[0]}?" if close else ", expected an instruction such as FROM, RUN or COPY"
     hint = None if close else "a command that goes on over the line needs `\\` at the end of the line above"
     return _at_keyword(instruction, f"unknown instruction `{name}`{meant}", hint)

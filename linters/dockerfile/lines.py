@@ -11,7 +11,7 @@ import re
 
 from linters.dockerfile.model import Comment, Directive, LogicalLine, Piece, Problem, Span
 
-_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")
+_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")
 DIRECTIVES = ("syntax", "escape", "check")
 
 
@@ -72,7 +72,7 @@ class LineReader:
         """Whether the line is a parser directive, which is then taken note of."""
         if self._directives_over:
             return False
-        match = _DIRECTIVE.match(stripped)
+        match = _DIRECTIVE.match(stripped.rstrip())
         name = match.group(1).lower() if match else ""
         if not match or name not in DIRECTIVES:
             self._directives_over = True

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from linters.errors import DockerfileError
 
-# BuildKit reads the Dockerfile into memory; nobody writes one of this size by hand.
-LARGEST = 2 * 1024 * 1024
+# Nobody writes one of this size by hand, and a hostile one shall not keep a worker busy for long.
+LARGEST = 1024 * 1024
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 

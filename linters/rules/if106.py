@@ -27,7 +27,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
     start = instruction.arguments_start
     yield Hit(
         span=instruction.span(start, start + len(instruction.arguments)),
-        message=f"{instruction.keyword} in shell form makes a shell process 1, and the program never gets SIGTERM",
+        message=f"{instruction.keyword} in shell form puts a shell in front of the program, where SIGTERM may end",
         fix=_fix(step),
     )
 

@@ -45,5 +45,5 @@ RULE = Rule(
     principle=Principle.IMMUTABLE,
     title="A base image is named by version or digest",
     check=_check,
-    covers=frozenset({"DL3006", "DL3007"}),
+    covers=frozenset({"DL3006", "DL3007", "DL3022"}),
 )

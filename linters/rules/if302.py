@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from linters.model import Principle, Severity
 from linters.packages import Call, Verb, bare_name, calls
 from linters.rule import Hit, Rule, Subject
-from linters.scripts import Script
 
 _TOOLS = frozenset(
     {
@@ -52,9 +51,11 @@ def _check(subject: Subject) -> Iterator[Hit]:
     if _WORKSHOP.search(target.name or "") or _BUILDERS.search(subject.plan.base_image or ""):
         return
     for script in subject.run_scripts():
-        for call in calls(script):
+        found = tuple(calls(script))
+        removals = tuple(call for call in found if call.verb is Verb.REMOVE)
+        for call in found:
             tools = _tools(call)
-            if tools and not _purged(script, call, tools):
+            if tools and not _purged(removals, call, tools):
                 named = ", ".join(tools[:4]) + (" …" if len(tools) > 4 else "")
                 yield Hit(
                     span=script.span_of(call.command),
@@ -70,14 +71,12 @@ def _tools(call: Call) -> list[str]:
     return [name for name in names if name in _TOOLS or _HEADERS.match(name)]
 
 
-def _purged(script: Script, call: Call, tools: list[str]) -> bool:
+def _purged(removals: tuple[Call, ...], call: Call, tools: list[str]) -> bool:
     """Whether a later command of the same RUN takes the tools out again."""
-    for later in calls(script):
-        if later.verb is not Verb.REMOVE or later.command.start < call.command.start:
-            continue
-        if later.manager == call.manager and _covers(later, call, tools):
-            return True
-    return False
+    return any(
+        later.manager == call.manager and later.command.start > call.command.start and _covers(later, call, tools)
+        for later in removals
+    )
 
 
 def _covers(later: Call, call: Call, tools: list[str]) -> bool:

@@ -28,9 +28,20 @@ def _check(subject: Subject) -> Iterator[Hit]:
         message=f"no USER is set; {base} seems to bring one of its own, which only the built image can tell"
         if trusted
         else "no USER is set, so the program runs as the base image's user, which is nearly always root",
-        fix="add an account (RUN useradd --uid 10001 --no-create-home app) and USER 10001 before CMD",
+        fix=_fix(base),
         severity=Severity.INFO if trusted else None,
     )
+
+
+def _fix(base: str | None) -> str:
+    if _has_no_shell(base):
+        return "add USER 10001 before CMD; a number needs no account"
+    account = "adduser -D -H -u 10001 app" if "alpine" in (base or "") else "useradd --uid 10001 --no-create-home app"
+    return f"add an account (RUN {account}) and USER 10001 before CMD"
+
+
+def _has_no_shell(base: str | None) -> bool:
+    return base is None or "distroless" in base
 
 
 RULE = Rule(

@@ -1,0 +1,112 @@
+"""The subprocess: what happens when it is missing, slow, or talks nonsense; and that it is kept apart."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from linters import ToolError, check, hadolint, hadolint_version
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    hadolint.find_hadolint.cache_clear()
+    hadolint.hadolint_version.cache_clear()
+    yield
+    hadolint.find_hadolint.cache_clear()
+    hadolint.hadolint_version.cache_clear()
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A path that is taken for hadolint's; the test writes a program there."""
+    path = tmp_path / "hadolint"
+    monkeypatch.setattr(hadolint, "_candidates", lambda: [path])
+    return path
+
+
+def write(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def failure(**options: float) -> ToolError:
+    with pytest.raises(ToolError) as caught:
+        hadolint.opinions("FROM a:1\n", **options)
+    return caught.value
+
+
+def test_missing_binary_is_an_error_with_a_hint(stand_in: Path) -> None:
+    assert failure().code == "hadolint-missing"
+    assert hadolint_version() is None
+
+
+def test_our_rules_speak_without_hadolint(stand_in: Path) -> None:
+    report = check(Path("Dockerfile"), text="FROM debian\nUSER 1\n")
+    assert [one.rule for one in report.findings] == ["IF201"]
+    assert len(report.notes) == 1
+    assert report.notes[0].startswith("hadolint is not installed")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo broken >&2; exit 3", "ended with 3: broken"),
+        ("echo '{\"a\": 1'", "something else than its JSON"),
+        ("echo '[{}]'", "something else than its JSON"),
+        ("kill -9 $$", "ended with -9: no word"),
+    ],
+)
+def test_failures(stand_in: Path, script: str, said: str) -> None:
+    write(stand_in, script)
+    error = failure()
+    assert error.code == "hadolint-failed"
+    assert said in error.message
+
+
+def test_a_hung_hadolint_ends(stand_in: Path) -> None:
+    write(stand_in, "exec sleep 60")
+    assert "did not finish within 0.3 s" in failure(timeout=0.3).message
+
+
+def test_not_executable(stand_in: Path) -> None:
+    stand_in.write_text("not a program", encoding="utf-8")
+    assert "does not start" in failure().message
+
+
+def test_it_sees_nothing_of_the_caller(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = tmp_path / "seen"
+    write(stand_in, f'{{ pwd; ls -A; env; echo "$@"; }} > {seen}; echo "[]"')
+    monkeypatch.setenv("HADOLINT_NOFAIL", "1")
+    monkeypatch.setenv("SECRET_OF_CALLER", "x")
+    assert hadolint.opinions("FROM a:1\n") == ()
+    text = seen.read_text(encoding="utf-8")
+    assert "SECRET_OF_CALLER" not in text
+    assert "HADOLINT_NOFAIL" not in text
+    assert text.startswith("/")
+    assert "imageforge-hadolint-" in text.splitlines()[0]
+    assert text.splitlines()[1].startswith(("PATH", "HOME", "LANG", "LC_ALL", "PWD", "OLDPWD", "SHLVL", "_"))
+
+
+def test_the_real_one_is_found_without_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert hadolint.find_hadolint().is_file()
+    version = hadolint_version()
+    assert version is not None
+    assert version.startswith("Haskell Dockerfile Linter 2.15.")
+
+
+def test_a_configuration_in_the_users_folder_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".hadolint.yaml").write_text("ignored: [DL3014]\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = hadolint.opinions("FROM a:1\nRUN apt-get install -- ü\n")
+    assert "DL3014" in {one.code for one in said}
+
+
+def test_the_profile_names_what_is_off() -> None:
+    said = hadolint.opinions("FROM debian\nRUN cd /x && apt-get install -y curl\nUSER root\nCMD a\n")
+    assert {one.code for one in said} == {"DL3015"}
