@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 LOOP_SECONDS = 1.0
 """The longest between two looks; changes that are noticed bring on a look at once."""
 
+SETTLING_SECONDS = 0.05
+"""The same just after a reload: what the old process of HAProxy counts after the last look at it is lost."""
+
 PARALLEL_STARTS = 4
 """Containers started at a time; more only makes each of them slower."""
 
@@ -140,7 +143,7 @@ class Controller:
             except Exception:
                 log.exception("look failed")
                 self._stopping.wait(LOOP_SECONDS)
-            seen = self.roster.wait(seen, LOOP_SECONDS)
+            seen = self.roster.wait(seen, SETTLING_SECONDS if self.balancer.settling else LOOP_SECONDS)
 
     def _look(self) -> None:
         """One look at everything."""

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LAST_LOG_LINES = 20
 LONGEST_RECONNECT = 10.0
+IDLE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,7 +189,7 @@ class Keeper(threading.Thread):
             self._judge(verdict.ready, result.message)
             ever_ready = ever_ready or verdict.ready
             if probe is None:
-                self._wait(threading.TIMEOUT_MAX)
+                self._wait(IDLE_SECONDS)
             else:
                 self._wait(probe.period if ever_ready else min(probe.period, EARLY_PERIOD))
 
@@ -218,14 +219,7 @@ class Keeper(threading.Thread):
         container_id = self._replica.container_id
         self._roster.update(
             self._replica_name,
-            lambda replica: (
-                (
-                    not replica.terminating
-                    and replica.container_id == container_id
-                    and self._dead_container != container_id
-                )
-                or not container_id
-            ),
+            lambda now: not now.terminating and now.container_id == container_id and not self._has_died(),
             **changes,
         )
 

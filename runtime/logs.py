@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from runtime.engine import Engine, Output, StreamName
@@ -30,43 +31,36 @@ class LogReader:
 
     def past(self, tail: int | None) -> list[LogLine]:
         """What was written so far, by time; of all lines together the last `tail`."""
-        lines: list[LogLine] = []
-        for replica in self.replicas() or ():
-            if replica.container_id:
-                lines += self._read(replica, tail)
-        lines.sort(key=lambda line: line.at)
-        return lines if tail is None else lines[max(0, len(lines) - tail) :]
+        return _merged(self._read(tail).values(), tail)
 
     def follow(self, tail: int | None) -> Iterator[LogLine | None]:
         """What was written and what will be, None at least every `LOOK_SECONDS`; ends with the Deployment."""
-        seen: dict[Source, float] = {}
-        for replica in self.replicas() or ():
-            for stream in STREAMS:
-                seen[replica.container_id, stream] = 0.0
-        past = self.past(None)
-        ids = {replica.name: replica.container_id for replica in self.replicas() or ()}
-        for line in past:
-            seen[ids.get(line.replica, ""), "stderr" if line.stream == "stderr" else "stdout"] = line.at
-        yield from past if tail is None else past[max(0, len(past) - tail) :]
+        # A line of each stream is read in any case, to know where to go on.
+        read = self._read(None if tail is None else max(tail, 1))
+        yield from _merged(read.values(), tail)
+        seen = {source: lines[-1].at for source, lines in read.items() if lines}
         with _Followers(self.engine, seen) as followers:
-            while True:
-                replicas = self.replicas()
-                if replicas is None:
-                    yield from followers.drain()
-                    return
+            while (replicas := self.replicas()) is not None:
                 for replica in replicas:
                     followers.add(replica)
                 yield followers.next(LOOK_SECONDS)
+            yield from followers.drain()
 
-    def _read(self, replica: Replica, tail: int | None) -> list[LogLine]:
-        out: list[LogLine] = []
-        for stream in STREAMS:
-            output = self.engine.output(replica.container_id, stream, follow=False, tail=tail)
-            try:
-                out += [LogLine(replica=replica.name, text=text, stream=stream, at=at) for at, text in output]
-            finally:
-                output.close()
+    def _read(self, tail: int | None) -> dict[Source, list[LogLine]]:
+        out: dict[Source, list[LogLine]] = {}
+        for replica in self.replicas() or ():
+            for stream in STREAMS if replica.container_id else ():
+                output = self.engine.output(replica.container_id, stream, follow=False, tail=tail)
+                with contextlib.closing(output):
+                    out[replica.container_id, stream] = [
+                        LogLine(replica=replica.name, text=text, stream=stream, at=at) for at, text in output
+                    ]
         return out
+
+
+def _merged(parts: Iterable[list[LogLine]], tail: int | None) -> list[LogLine]:
+    lines = sorted((line for part in parts for line in part), key=lambda line: line.at)
+    return lines if tail is None else lines[max(0, len(lines) - tail) :]
 
 
 class _Followers:

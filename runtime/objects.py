@@ -186,7 +186,7 @@ class Objects:
         """The manifest with what was set by other means and the manifest leaves open: scale, restart."""
         data: dict[str, Any] = copy.deepcopy(document.data)
         held = self._deployments.get((document.namespace, document.name))
-        if document.kind != "Deployment" or held is None:
+        if document.kind != "Deployment" or held is None or held.deleting:
             return document, data
         assert isinstance(document.object, Deployment)
         if dict(document.object.selector) != dict(held.deployment.selector):
@@ -197,8 +197,6 @@ class Objects:
                 + ", ".join(f"{key}={value}" for key, value in held.deployment.selector.items()),
                 hint=f"delete Deployment {document.namespace}/{document.name} first, or give the new one another name",
             )
-        if held.deleting:
-            return document, data
         if data["spec"].get("replicas") is None:
             data["spec"]["replicas"] = held.deployment.replicas
         restarted = held.deployment.template.annotations.get(RESTARTED_ANNOTATION)

@@ -97,7 +97,7 @@ def deployment_status(
         updated=counts.updated,
         ready=counts.ready,
         available=counts.available,
-        message=_message(held, counts, phase, replicas, trouble),
+        message=_message(held, counts, phase, replicas, _unroutable(held, services) or trouble),
         app=template.labels.get(APP_LABEL, deployment.name),
         release=template.annotations.get(RELEASE_ANNOTATION, ""),
         host=hosts[0] if hosts else "",
@@ -139,6 +139,17 @@ def _port(template: PodTemplate, namespace: str, services: Sequence[Service]) ->
     if container.readiness is not None:
         return container.port_number(container.readiness.port) or 0
     return container.ports[0].number if container.ports else 0
+
+
+def _unroutable(held: Held, services: Sequence[Service]) -> str:
+    """What keeps a Service from leading anywhere, if anything does."""
+    deployment = held.deployment
+    for service in services:
+        leads_here = leads_to(service, deployment.namespace, deployment.template)
+        if leads_here and routed_port(service, deployment.template) is None:
+            target = service.routed_port.target
+            return f'Service {service.name} leads to the port "{target}", and the container has none of that name'
+    return ""
 
 
 def _message(held: Held, counts: Counts, phase: RolloutPhase, replicas: Sequence[Replica], trouble: str) -> str:

@@ -87,6 +87,11 @@ class Balancer:
             if time.monotonic() >= deadline or stop.wait(POLL):
                 return False
 
+    @property
+    def settling(self) -> bool:
+        """Whether a process of an earlier configuration still finishes what it began; its counts end with it."""
+        return bool(self._leaving)
+
     def counters(self, backend: str) -> ServiceCounters:
         """The sums of a backend, fresh where HAProxy answers."""
         with self._lock:

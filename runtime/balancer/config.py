@@ -1,4 +1,4 @@
-"""The text of HAProxy's configuration: a pure function of the settings and the wanted backends.
+"""The text of HAProxy's configuration: a function of the settings, the wanted backends and the account it runs under.
 
 Two files: the configuration itself, and beside it `HOSTS_MAP`, which leads a host name to its backend. The names of
 the backends and hosts are the structure; it is stamped into the configuration (`description`), so that a running
@@ -7,7 +7,10 @@ HAProxy can be asked what it was loaded with. The servers in the file are only w
 
 from __future__ import annotations
 
+import grp
 import hashlib
+import os
+import pwd
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,8 @@ from runtime.settings import RuntimeSettings
 
 HOSTS_MAP = "hosts.map"
 STAMP = "imageforge-"
+USER = "haproxy"
+"""The account that the distributions' packages make."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -78,7 +83,7 @@ global
     default-path config
     nbthread 1
     hard-stop-after 60s
-    stats socket {_quote(settings.balancer_socket)} mode 600 level admin
+{_identity()}    stats socket {_quote(settings.balancer_socket)} mode 600 level admin
 
 defaults
     mode http
@@ -97,6 +102,17 @@ defaults
     timeout http-request 10s
     timeout http-keep-alive 10s
 """
+
+
+def _identity() -> str:
+    """Root is needed to bind a low port and by nothing after it."""
+    if os.geteuid() != 0:
+        return ""
+    try:
+        group = grp.getgrgid(pwd.getpwnam(USER).pw_gid).gr_name
+    except KeyError:
+        return ""
+    return f"    user {USER}\n    group {group}\n"
 
 
 def _frontend(settings: RuntimeSettings, *, routed: bool) -> str:

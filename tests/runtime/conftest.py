@@ -41,12 +41,5 @@ def settings(short_path: Path, instance: str, engine_host: str, free_port: int) 
 def stack(settings: RuntimeSettings, short_path: Path) -> Iterator[Stack]:
     """HAProxy and a controller, both running."""
     made = Stack(settings=settings, home=short_path)
-    made.start_haproxy()
-    made.start_controller()
-    yield made
-    if made.controller is not None:
-        made.stop_controller()
-    if made.haproxy is not None:
-        made.stop_haproxy()
-    log = made.controller_log()
-    assert "Traceback" not in log, log
+    with made.running():
+        yield made

@@ -42,6 +42,7 @@ class Load:
     """Several keep-alive clients that ask without pause while the block runs, slow requests and POSTs among them."""
 
     def __init__(self, port: int, clients: int = 4) -> None:
+        self.clients = clients
         self.results: Counter[str] = Counter()
         self._port = port
         self._over = threading.Event()
@@ -57,6 +58,12 @@ class Load:
         self._over.set()
         for thread in self._threads:
             thread.join()
+
+    @property
+    def total(self) -> int:
+        """Requests that were answered or failed."""
+        with self._lock:
+            return sum(self.results.values())
 
     @property
     def failures(self) -> dict[str, int]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import docker
 
 from runtime import ControllerClient, DeploymentStatus, RuntimeSettings, initial_balancer_config
 
@@ -65,6 +71,35 @@ class Stack:
         self.controller.wait(20)
         self.controller = None
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Both processes for as long as the block lasts; the controller's log must be without a stack trace."""
+        try:
+            self.start_haproxy()
+            self.start_controller()
+            yield
+        finally:
+            if self.controller is not None:
+                self.stop_controller()
+            if self.haproxy is not None:
+                self.stop_haproxy()
+        log = self.controller_log()
+        assert "Traceback" not in log, log
+
+    def kill_container(self, container_id: str, engine: str | None = None) -> None:
+        """kill -9 of its first process; returns once it is dead."""
+        api = docker.APIClient(base_url=engine or self.settings.engine)
+        try:
+            pid = api.inspect_container(container_id)["State"]["Pid"]
+        finally:
+            api.close()
+        watched = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(watched, signal.SIGKILL)
+            select.select([watched], [], [], 10)
+        finally:
+            os.close(watched)
+
     def answers(self) -> bool:
         try:
             self.client.info()
@@ -93,12 +128,12 @@ def is_complete(status: DeploymentStatus) -> bool:
     return status.phase == "complete" and status.observed_generation == status.generation
 
 
-def wait_for(condition: Callable[[], object], timeout: float = 20.0) -> None:
+def wait_for(condition: Callable[[], object], timeout: float = 20.0, interval: float = 0.02) -> None:
     """Until it holds; fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"{condition} did not come true within {timeout} s"
-        time.sleep(0.02)
+        time.sleep(interval)
 
 
 def make_settings(home: Path, instance: str, engine: str, port: int) -> RuntimeSettings:

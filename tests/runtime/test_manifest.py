@@ -264,7 +264,7 @@ def test_not_a_manifest_at_all(text: str, code: str) -> None:
 
 
 def test_the_same_object_twice_is_refused() -> None:
-    with pytest.raises(ManifestError, match="already at web.yaml:1") as caught:
+    with pytest.raises(ManifestError, match=r"already at web\.yaml:1") as caught:
         load_manifests(GOOD + "---\n" + GOOD, "web.yaml")
     assert caught.value.code == "duplicate-object"
 
