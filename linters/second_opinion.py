@@ -48,9 +48,7 @@ def second_opinion(
             source="hadolint",
         )
         for one in said
-        if one.code != hadolint.PARSE_ERROR
-        and (one.code, places.start(one.line)) not in known
-        and places.applies(one)
+        if one.code != hadolint.PARSE_ERROR and (one.code, places.start(one.line)) not in known and places.applies(one)
     ]
     return findings, notes
 

@@ -157,9 +157,7 @@ def plan(dockerfile: Dockerfile, *, target: str | None, build_args: Mapping[str,
     chain = [chosen]
     while chain[-1].parent is not None:
         chain.append(stages[chain[-1].parent])
-    return Plan(
-        stages=stages, chain=tuple(reversed(chain)), reachable=_reachable(stages, chosen, names), names=names
-    )
+    return Plan(stages=stages, chain=tuple(reversed(chain)), reachable=_reachable(stages, chosen, names), names=names)
 
 
 def _reachable(stages: tuple[Stage, ...], target: Stage, names: Mapping[str, int]) -> frozenset[int]:

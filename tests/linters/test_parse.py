@@ -113,7 +113,7 @@ def test_keywords_in_any_case() -> None:
 
 
 def test_exec_form_and_what_only_looks_like_it() -> None:
-    parsed = only("FROM a:1\nCMD [ \"a\", \"b c\" ]\nCMD ['a']\nCMD [\"a\"\nRUN [\"x\\ty\"]\nENTRYPOINT []\n")
+    parsed = only('FROM a:1\nCMD [ "a", "b c" ]\nCMD [\'a\']\nCMD ["a"\nRUN ["x\\ty"]\nENTRYPOINT []\n')
     forms = [one.exec_form for one in parsed.instructions[1:]]
     assert forms == [("a", "b c"), None, None, ("x\ty",), ()]
     assert [word.text for word in parsed.instructions[1].words] == ['"a"', '"b c"']
@@ -126,9 +126,7 @@ def test_flags_with_quotes() -> None:
 
 
 def test_pairs() -> None:
-    parsed = only(
-        "FROM a:1\nENV A=1 B=\"two words\" C='x' D=a\\ b\nENV OLD the whole rest\nARG N V=\nLABEL \"a.b\"=c\n"
-    )
+    parsed = only('FROM a:1\nENV A=1 B="two words" C=\'x\' D=a\\ b\nENV OLD the whole rest\nARG N V=\nLABEL "a.b"=c\n')
     pairs = [[(pair.name, pair.value) for pair in one.assignments] for one in parsed.instructions[1:]]
     assert pairs == [
         [("A", "1"), ("B", '"two words"'), ("C", "'x'"), ("D", "a\\ b")],
