@@ -1,8 +1,9 @@
 """Run the tests with an engine: ``python -m tests.sandbox [PYTEST ARGUMENTS]``.
 
-Where DOCKER_HOST names an engine, or one answers on the system socket, pytest runs as it is. Elsewhere, as root, a
-network namespace is made with a way out to the package mirrors, and in it a private dockerd, the daemons under test and
-pytest itself: whatever ports and firewall rules they make are theirs alone. All of it is gone afterwards.
+Where DOCKER_HOST names an engine, or one answers on the system socket, pytest runs as it is. Elsewhere, as root (or
+with --private as first argument), a network namespace is made with a way out to the package mirrors, and in it a private
+dockerd, the daemons under test and pytest itself: whatever ports and firewall rules they make are theirs alone. All of
+it is gone afterwards.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if os.environ.get(INSIDE):
         return _with_engine(arguments)
-    if _engine_answers():
+    private = list(arguments[:1]) == ["--private"]
+    arguments = arguments[1:] if private else arguments
+    if _engine_answers() and not private:
         return _pytest(arguments, dict(os.environ))
     reason = private_engine.unavailable()
     if reason:
         sys.stderr.write(f"tests: no engine answers, and a private one cannot be started: {reason}\n")
         return 4
-    with _namespace() as name:
+    with namespace() as name:
         command = ["nsenter", f"--net=/run/netns/{name}", sys.executable, "-m", "tests.sandbox", *arguments]
         return _wait(subprocess.Popen(command, env={**os.environ, INSIDE: name}))
 
@@ -88,13 +91,13 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
 
 
 @contextlib.contextmanager
-def _namespace() -> Iterator[str]:
+def namespace(subnet: str = SUBNET) -> Iterator[str]:
     """A network namespace that reaches the outside through this host, and nothing reaches it."""
     name = f"ifg{secrets.token_hex(3)}"
     outer, inner = f"{name}o", f"{name}i"
     forward = Path("/proc/sys/net/ipv4/ip_forward")
     before = forward.read_text()
-    source = f"{SUBNET}.0/30"
+    source = f"{subnet}.0/30"
     rules = [
         ["-t", "nat", "POSTROUTING", "-s", source, "!", "-o", outer, "-j", "MASQUERADE"],
         ["-t", "filter", "FORWARD", "-i", outer, "-j", "ACCEPT"],
@@ -104,13 +107,13 @@ def _namespace() -> Iterator[str]:
         _do("ip", "netns", "add", name)
         _do("ip", "link", "add", outer, "type", "veth", "peer", "name", inner)
         _do("ip", "link", "set", inner, "netns", name)
-        _do("ip", "address", "add", f"{SUBNET}.1/30", "dev", outer)
+        _do("ip", "address", "add", f"{subnet}.1/30", "dev", outer)
         _do("ip", "link", "set", outer, "mtu", str(private_engine.mtu()), "up")
         inside = ("nsenter", f"--net=/run/netns/{name}")
         _do(*inside, "ip", "link", "set", "lo", "up")
-        _do(*inside, "ip", "address", "add", f"{SUBNET}.2/30", "dev", inner)
+        _do(*inside, "ip", "address", "add", f"{subnet}.2/30", "dev", inner)
         _do(*inside, "ip", "link", "set", inner, "mtu", str(private_engine.mtu()), "up")
-        _do(*inside, "ip", "route", "add", "default", "via", f"{SUBNET}.1")
+        _do(*inside, "ip", "route", "add", "default", "via", f"{subnet}.1")
         for rule in rules:
             _do("iptables", "-w", rule[0], rule[1], "-I", *rule[2:])
         forward.write_text("1")

@@ -44,7 +44,7 @@ def create(
 
 
 def _create(short: str, here: Workplace, *, force: bool) -> None:
-    endpoint = engine_choice.answering(here.home)
+    endpoint = engine_choice.answering(here.home, here.settings)
     labels = {Label.INSTANCE.value: here.home.instance}
     if not force and has_image(endpoint, f"imageforge/{short}"):
         say(f"imageforge/{short} is there already; --force makes it again")

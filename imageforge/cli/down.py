@@ -22,11 +22,11 @@ def down(
         say(f"nothing to stop: {here.home.path} holds no instance")
         return
     if purge_all:
-        for line in inventory(here.home):
+        for line in inventory(here.home, here.settings):
             say(line)
         confirm("remove all of it, for good?", yes=yes)
     if not up.down(here.home, here.settings, on_line=say):
         say("nothing was running")
     if purge_all:
-        for line in purge(here.home):
+        for line in purge(here.home, here.settings):
             say(line)

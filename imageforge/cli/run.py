@@ -61,7 +61,7 @@ def _run(planned: Plan, here: Workplace, database: Database, form: Format) -> No
         recorder = Recorder(listeners=(progress, collect), sink=store)
         workshop = Workshop(
             home=here.home,
-            endpoint=engine_choice.answering(here.home),
+            endpoint=engine_choice.answering(here.home, here.settings),
             registry=here.settings.registry,
             cancelled=cancelled,
         )

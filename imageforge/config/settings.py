@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -31,6 +31,7 @@ class Settings(BaseModel):
     http_port: Port = 8700
     host_suffix: str = "localhost"
     registry_port: Port = 8705
+    engine: Literal["auto", "private"] = "auto"
     engine_pool: str = "10.211.0.0/16"
     deploy_deadline: Annotated[int, Field(ge=1, le=86400)] = 120
     keep_builds: Annotated[int, Field(ge=1)] = 200

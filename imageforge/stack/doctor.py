@@ -59,7 +59,7 @@ def examine(home: Home, settings: Settings) -> tuple[Check, ...]:
     """Run every check, in the order in which their failures matter."""
     return (
         _python(),
-        *_engine(home),
+        *_engine(home, settings),
         _hadolint(),
         _daemon("registry", ("docker-registry", "registry"), "docker-registry"),
         _daemon("redis", ("redis-server", "valkey-server"), "redis-server"),
@@ -82,9 +82,9 @@ def _python() -> Check:
     )
 
 
-def _engine(home: Home) -> Iterator[Check]:
+def _engine(home: Home, settings: Settings) -> Iterator[Check]:
     try:
-        endpoint = engine_choice.answering(home)
+        endpoint = engine_choice.answering(home, settings)
         facts = engine_facts(endpoint)
     except BuilderError as error:
         reason = private_engine.unavailable()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builders import Endpoint, EngineError, find_engine
-from imageforge.config import Home
+from imageforge.config import Home, Settings
 from imageforge.stack import private_engine, probes
 
 PRIVATE_ORIGIN = "private engine"
@@ -28,12 +28,19 @@ class EngineChoice:
         return Endpoint(host=self.host, origin=self.origin)
 
 
-def choose(home: Home, environ: Mapping[str, str] = os.environ) -> EngineChoice:
+def choose(home: Home, settings: Settings, environ: Mapping[str, str] = os.environ) -> EngineChoice:
     """The engine that `up` is to use.
 
-    DOCKER_HOST wins. Otherwise a home that once started a private engine keeps it, because its applications' images
+    The setting `engine = "private"` wins, then DOCKER_HOST. Otherwise a home that once started a private engine keeps
+    EngineError where none can be had.
     are there; else the first that answers; else a private one. Raises builders' EngineError where none can be had.
     """
+    if settings.engine == "private":
+        reason = private_engine.unavailable()
+        if reason:
+            hint = 'set engine = "auto" in settings.toml, and start Docker'
+            raise EngineError("engine-missing", "private engine", f"it cannot be started: {reason}", hint=hint)
+        return _private(home)
     if uses_private(home) and not environ.get("DOCKER_HOST") and private_engine.unavailable() is None:
         return _private(home)
     try:
@@ -56,10 +63,15 @@ def remember(home: Home, choice: EngineChoice) -> None:
     (home.state / "engine.json").write_text(json.dumps({"private": choice.private}))
 
 
-def answering(home: Home, environ: Mapping[str, str] = os.environ) -> Endpoint:
+def answering(home: Home, settings: Settings, environ: Mapping[str, str] = os.environ) -> Endpoint:
     """The engine for a build that needs nothing else: the private one if it runs, else the first that answers."""
-    if uses_private(home) and not environ.get("DOCKER_HOST") and probes.engine_ok(home.engine_socket) is None:
+    wanted = settings.engine == "private" or (uses_private(home) and not environ.get("DOCKER_HOST"))
+    if wanted and probes.engine_ok(home.engine_socket) is None:
         return _private(home).endpoint
+    if settings.engine == "private":
+        raise EngineError(
+            "engine-missing", str(home.engine_socket), "the private engine does not run", hint="imageforge up"
+        )
     return find_engine(private_socket=home.engine_socket, environ=environ)
 
 

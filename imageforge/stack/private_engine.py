@@ -6,10 +6,14 @@ folders, and reads no configuration of the host's.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import ipaddress
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 from pathlib import Path
 
@@ -18,6 +22,8 @@ from imageforge.errors import StackError
 from imageforge.stack.process import name_of
 
 DEFAULT_MTU = 1500
+GET_MTU = 0x8921
+"""SIOCGIFMTU of netdevice(7)."""
 
 
 def bridge_name(home: Home) -> str:
@@ -105,7 +111,9 @@ def _clear_stale(file: Path, program: str) -> None:
 
 
 def _ensure_bridge(name: str, address: str) -> None:
-    if Path(f"/sys/class/net/{name}").exists():
+    # Asked of the kernel: in a network namespace /sys may still show the host's interfaces.
+    with contextlib.suppress(OSError):
+        socket.if_nametoindex(name)
         return
     for command in (
         ["ip", "link", "add", name, "type", "bridge"],
@@ -128,6 +136,9 @@ def mtu() -> int:
     try:
         rows = [row.split() for row in Path("/proc/net/route").read_text().splitlines()[1:]]
         device = next(row[0] for row in rows if row[1] == "00000000")
-        return int(Path(f"/sys/class/net/{device}/mtu").read_text())
-    except (OSError, StopIteration, ValueError, IndexError):
+        with socket.socket() as any_socket:
+            request = struct.pack("16sI12x", device.encode(), 0)
+            answer = fcntl.ioctl(any_socket, GET_MTU, request)
+        return int(struct.unpack("16sI12x", answer)[1])
+    except (OSError, StopIteration, IndexError):
         return DEFAULT_MTU

@@ -6,28 +6,28 @@ import shutil
 from collections.abc import Iterator
 
 from builders import BuilderError, labelled_images, remove_labelled_images
-from imageforge.config import Home
+from imageforge.config import Home, Settings
 from imageforge.stack import engine_choice, private_engine
 from imageforge.stack.process import read_pid_file, stop
 from runtime import Label
 
 
-def inventory(home: Home) -> Iterator[str]:
+def inventory(home: Home, settings: Settings) -> Iterator[str]:
     """What `purge` would remove, a line each."""
     yield f"the home {home.path}: {_size(home) / 1e6:.0f} MB of state, logs, registry and databases"
     if engine_choice.uses_private(home):
         yield "the private engine with every image, container and network in it"
         return
     yield "the replicas of every app, and their networks"
-    for image in _images(home):
+    for image in _images(home, settings):
         yield f"the image {image}"
 
 
-def purge(home: Home) -> Iterator[str]:
+def purge(home: Home, settings: Settings) -> Iterator[str]:
     """Remove it all; the stack is down already. A private engine's images go with its folder."""
     if not engine_choice.uses_private(home):
         try:
-            endpoint = engine_choice.answering(home)
+            endpoint = engine_choice.answering(home, settings)
             for image in remove_labelled_images(endpoint, Label.INSTANCE.value, home.instance):
                 yield f"image {image} removed"
         except BuilderError as error:
@@ -41,9 +41,9 @@ def purge(home: Home) -> Iterator[str]:
     yield f"{home.path} removed"
 
 
-def _images(home: Home) -> tuple[str, ...]:
+def _images(home: Home, settings: Settings) -> tuple[str, ...]:
     try:
-        return labelled_images(engine_choice.answering(home), Label.INSTANCE.value, home.instance)
+        return labelled_images(engine_choice.answering(home, settings), Label.INSTANCE.value, home.instance)
     except BuilderError:
         return ()
 

@@ -34,7 +34,7 @@ def ensure_up(home: Home, settings: Settings, *, on_line: Callable[[str], None] 
     home.prepare()
     with _one_at_a_time(home):
         if running_supervisor(home) is None:
-            choice = engine_choice.choose(home)
+            choice = engine_choice.choose(home, settings)
             chosen = services(home, settings, engine=choice.host, private=choice.private)
             _check_ports(settings, chosen)
             engine_choice.remember(home, choice)
@@ -47,7 +47,7 @@ def run_foreground(home: Home, settings: Settings) -> None:
     home.prepare()
     if running_supervisor(home):
         raise StackError("already-running", str(home.path), "a supervisor runs in this home", hint="imageforge down")
-    choice = engine_choice.choose(home)
+    choice = engine_choice.choose(home, settings)
     _check_ports(settings, services(home, settings, engine=choice.host, private=choice.private))
     engine_choice.remember(home, choice)
     tell = os.dup(sys.stdout.fileno())

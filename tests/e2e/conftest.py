@@ -48,6 +48,7 @@ class Forge:
 
     home: Path
     engine: str
+    prefix: tuple[str, ...] = ()
     http_port: int = field(default_factory=unused_port)
     registry_port: int = field(default_factory=unused_port)
 
@@ -72,7 +73,7 @@ class Forge:
     def start(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
         """A command that goes on running."""
         return subprocess.Popen(
-            [sys.executable, "-m", "imageforge", *map(str, arguments)],
+            [*self.prefix, sys.executable, "-m", "imageforge", *map(str, arguments)],
             env={**self.environ, **environ},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
