@@ -287,7 +287,8 @@ class Controller:
             replica = replace(remembered, running=False, ready=False, address="", pid=0)
         self.roster.add(replica)
         keeper = self._keep(replica)
-        if remembered.running and not replica.running:
+        never_started = state is not None and state.started_at is None
+        if remembered.running and not replica.running and not never_started:
             keeper.died(replica.container_id)
         if replica.terminating:
             keeper.terminate()

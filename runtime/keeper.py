@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -79,20 +80,28 @@ class Keeper(threading.Thread):
             self._mail.notify_all()
 
     def run(self) -> None:
-        """The replica's life."""
-        try:
-            if self._has_died() and not self._over():
-                self._record_end()
-            while not self._over():
-                if self._start():
-                    self._probe_until_end()
-                    if not self._over():
-                        self._record_end()
-            if not self._leaving.is_set():
-                self._end()
-        except Exception:
-            log.exception("keeper failed", extra={"replica": self._replica_name})
-            self._roster.update(self._replica_name, message="internal error; see the controller's log")
+        """The replica's life, begun again where something unforeseen breaks it."""
+        while True:
+            try:
+                self._live()
+                return
+            except Exception as error:
+                log.exception("keeper failed", extra={"replica": self._replica_name})
+                with contextlib.suppress(RuntimeFailure):
+                    self._roster.update(self._replica_name, message=f"the controller failed: {error}; it tries again")
+                if self._leaving.wait(LONGEST_RECONNECT):
+                    return
+
+    def _live(self) -> None:
+        if self._has_died() and not self._over():
+            self._record_end()
+        while not self._over():
+            if self._start():
+                self._probe_until_end()
+                if not self._over():
+                    self._record_end()
+        if not self._leaving.is_set():
+            self._end()
 
     @property
     def _replica(self) -> Replica:
@@ -198,6 +207,8 @@ class Keeper(threading.Thread):
         port = None if probe is None else replica.template.container.port_number(probe.port)
         if probe is None or port is None:
             return ProbeResult(ok=True)
+        if not replica.address:
+            return ProbeResult(ok=False, message="the engine gave the container no address")
         result = run_probe(probe, replica.address, port)
         if not result.refused:
             return result

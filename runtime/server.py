@@ -30,6 +30,8 @@ LONGEST_PATH = 107
 """Bytes in the path of a Unix socket on Linux, unix(7)."""
 
 WATCH_SECONDS = 1.0
+PATIENCE = 30.0
+"""Seconds that a caller may take to ask, or to read what it was told."""
 
 
 class ControllerServer:
@@ -173,6 +175,7 @@ METHODS = (
 
 def _converse(connection: socket.socket, answers: Answers) -> None:
     """One request, one answer. A caller that went away ends it."""
+    connection.settimeout(PATIENCE)
     with contextlib.suppress(ConnectionError, TimeoutError):
         try:
             for value in _answer(_read_request(connection), answers):

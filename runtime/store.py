@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime.errors import RuntimeFailure
+
 VERSION = 1
 
 _SCHEMA = """
@@ -70,14 +72,15 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        path.chmod(0o600)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        with self._translated():
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         """End the connection."""
@@ -88,13 +91,13 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All of the changes inside, or none."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.rollback()
                 raise
-            self._db.execute("COMMIT")
+            self._execute("COMMIT")
 
     def objects(self, kind: str) -> tuple[StoredObject, ...]:
         """All objects of a kind, by namespace and name."""
@@ -204,12 +207,37 @@ class Store:
         """Keep a text under a key."""
         self._execute("INSERT OR REPLACE INTO note VALUES (?, ?)", key, value)
 
+    def _prepare(self) -> None:
+        with self._translated():
+            self._path.chmod(0o600)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        if version > VERSION:
+            raise RuntimeFailure(
+                "store-newer",
+                str(self._path),
+                f"written by a later version (format {version}, expected at most {VERSION})",
+                hint="use the version that wrote it",
+            )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise RuntimeFailure(
+                "store-failed", str(self._path), str(error), hint="look at the disk's space and the file's owner"
+            ) from error
+
     def _query(self, sql: str, *values: Any) -> list[Any]:
-        with self._lock:
+        with self._lock, self._translated():
             return self._db.execute(sql, values).fetchall()
 
     def _execute(self, sql: str, *values: Any) -> None:
-        with self._lock:
+        with self._lock, self._translated():
             self._db.execute(sql, values)
 
 

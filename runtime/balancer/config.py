@@ -123,7 +123,6 @@ def _frontend(settings: RuntimeSettings, *, routed: bool) -> str:
 frontend entry
     bind {address}:{settings.http_port}
     http-request set-var(txn.host) req.hdr(host),host_only,lower
-    http-request set-header X-Forwarded-Proto http
 {route}    default_backend unknown-host
 
 backend unknown-host

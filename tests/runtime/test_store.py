@@ -1,0 +1,136 @@
+"""The store: what was written is there for the next controller, or nothing of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from runtime import Conflict, ManifestError, NotFound, RuntimeFailure
+from runtime.objects import Objects
+from runtime.roster import Replica, Roster, from_stored
+from runtime.store import Store, StoredObject
+from tests.runtime.stack import manifest
+
+
+def test_not_a_database(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("not a database, and long enough to be seen as none" * 20)
+    with pytest.raises(RuntimeFailure) as caught:
+        Store(tmp_path / "x.db")
+    assert (caught.value.code, caught.value.subject) == ("store-failed", str(tmp_path / "x.db"))
+
+
+def test_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "x.db")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(RuntimeFailure) as caught:
+        Store(tmp_path / "x.db")
+    assert caught.value.code == "store-newer"
+
+
+def test_a_transaction_is_whole_or_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "x.db")
+    stored = StoredObject(kind="Service", namespace="n", name="a", data={}, generation=1)
+
+    def fail() -> None:
+        with store.transaction():
+            store.put_object(stored)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert store.objects("Service") == ()
+    with store.transaction():
+        store.put_object(stored)
+    store.close()
+    again = Store(tmp_path / "x.db")
+    assert again.objects("Service") == (stored,)
+    assert (tmp_path / "x.db").stat().st_mode & 0o777 == 0o600
+    again.close()
+
+
+def test_one_bad_object_keeps_all_of_them_out(tmp_path: Path) -> None:
+    store = Store(tmp_path / "x.db")
+    objects = Objects(store, lambda: None)
+    objects.apply(manifest("web:1"), "a.yaml")
+    with pytest.raises(Conflict):
+        objects.apply(manifest("web:2") + "---\n" + manifest("web:2", name="b", host="hello.localhost"), "b.yaml")
+    with pytest.raises(ManifestError):
+        objects.apply(manifest("web:2") + "---\nkind: Nope\napiVersion: v1\n", "b.yaml")
+    assert objects.deployment("default", "hello").deployment.template.container.image == "web:1"
+    store.close()
+
+
+def test_objects_outlive_the_controller(tmp_path: Path) -> None:
+    store = Store(tmp_path / "x.db")
+    objects = Objects(store, lambda: None)
+    objects.apply(manifest("web:1", replicas=None), "a.yaml")
+    objects.scale("default", "hello", 4)
+    objects.restart("default", "hello", "2024-01-01T00:00:00Z")
+    objects.apply(manifest("web:2", replicas=None), "a.yaml")
+    before = objects.deployment("default", "hello")
+    assert (before.generation, before.revision, before.deployment.replicas) == (4, 3, 4)
+    assert "kubectl.kubernetes.io/restartedAt" in objects.manifests("default", "hello")
+    store.close()
+    store = Store(tmp_path / "x.db")
+    again = Objects(store, lambda: None)
+    assert again.deployment("default", "hello") == before
+    assert [service.hosts for service in again.services()] == [("hello.localhost",)]
+    store.close()
+
+
+def test_an_old_template_takes_the_next_number_and_a_deleted_one_begins_anew(tmp_path: Path) -> None:
+    store = Store(tmp_path / "x.db")
+    objects = Objects(store, lambda: None)
+    for image, number in (("web:1", 1), ("web:2", 2), ("web:1", 3)):
+        objects.apply(manifest(image), "a.yaml")
+        assert objects.deployment("default", "hello").revision == number
+    held = objects.deployment("default", "hello")
+    assert len(held.revisions) == 2
+    objects.delete("default", "Deployment", "hello")
+    assert objects.deployment("default", "hello").deleting
+    with pytest.raises(NotFound):
+        objects.scale("default", "hello", 1)
+    assert objects.apply(manifest("web:1"), "a.yaml")[0].change == "configured"
+    objects.finish_delete(held)
+    assert not objects.deployment("default", "hello").deleting, "applied again before its end"
+    objects.delete("default", "Deployment", "hello")
+    objects.finish_delete(held)
+    with pytest.raises(NotFound):
+        objects.deployment("default", "hello")
+    assert objects.apply(manifest("web:2"), "a.yaml")[0].change == "created"
+    assert objects.deployment("default", "hello").revision == 1
+    with pytest.raises(NotFound, match="no such kind"):
+        objects.delete("default", "Pod", "hello")
+    store.close()
+
+
+def test_a_replica_is_remembered(tmp_path: Path) -> None:
+    store = Store(tmp_path / "x.db")
+    objects = Objects(store, lambda: None)
+    objects.apply(manifest("web:1"), "a.yaml")
+    template = objects.deployment("default", "hello").deployment.template
+    roster = Roster(store)
+    replica = Replica(
+        name="r", namespace="default", deployment="hello", template_hash="h", template=template, created_at=1.0
+    )
+    roster.add(replica)
+    assert roster.update("r", ready=True, container_id="c", last_log=("a", "b"))
+    assert not roster.update("r", lambda now: now.container_id == "other", ready=False)
+    assert not roster.update("nobody", ready=False)
+    (stored,) = store.replicas()
+    assert from_stored(stored, template) == roster.get("r")
+    roster.remove("r")
+    assert (store.replicas(), roster.all()) == ((), ())
+    store.close()
+
+
+def test_waiting_for_a_change(tmp_path: Path) -> None:
+    store = Store(tmp_path / "x.db")
+    roster = Roster(store)
+    assert roster.wait(0, 0.01) == 0
+    roster.poke()
+    assert roster.wait(0, 60) == 1
+    store.close()
