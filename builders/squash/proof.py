@@ -184,6 +184,7 @@ def _apply(table: Table, entries: Iterable[Entry], check: Callable[[], None]) ->
     brought: Table = {}
     links: list[tuple[str, str]] = []
     asides: Table = {}
+    copies: dict[int, _Thing] = {}
     for entry, thing in entries:
         check()
         path = _canonical(entry.name)
@@ -198,11 +199,14 @@ def _apply(table: Table, entries: Iterable[Entry], check: Callable[[], None]) ->
         elif name.startswith(_MARK):
             hidden.append(f"{folder}/{name[4:]}" if folder else name[4:])
         elif thing is None:
-            _link(path, _canonical(entry.linkname), brought, asides, links)
+            links[:] = [link for link in links if link[0] != path]
+            if not _link(path, _canonical(entry.linkname), brought, asides, table, copies):
+                links.append((path, _canonical(entry.linkname)))
         else:
             _bring(path, thing, brought)
             links[:] = [link for link in links if link[0] != path]
-    _resolve(links, brought, table)
+    while any(_link(path, target, brought, asides, table, copies) for path, target in list(links)):
+        links[:] = [link for link in links if link[0] not in brought]
     _hide(table, hidden, cleared)
     _cover(table, brought, [*cleared, *(path.rpartition("/")[0] for path in hidden)])
 
@@ -214,27 +218,17 @@ def _bring(path: str, thing: _Thing, brought: Table) -> None:
     brought[path] = thing
 
 
-def _link(path: str, target: str, brought: Table, asides: Table, links: list[tuple[str, str]]) -> None:
+def _link(path: str, target: str, brought: Table, asides: Table, table: Table, copies: dict[int, _Thing]) -> bool:
+    """Gives what `target` is the name `path` too, if it is known yet. A lower layer's file is copied, once a layer."""
     thing = asides.get(target) or brought.get(target)
-    if thing is not None:
-        _bring(path, thing, brought)
-    else:
-        brought.pop(path, None)
-        links[:] = [link for link in links if link[0] != path]
-        links.append((path, target))
-
-
-def _resolve(links: list[tuple[str, str]], brought: Table, table: Table) -> None:
-    """Links to what this layer brings later, or to a lower layer's file, of which they become a copy."""
-    copies: dict[str, _Thing] = {}
-    of_lower: dict[int, _Thing] = {}
-    for path, target in links:
-        if target in brought:
-            copies[path] = brought[target]
-        elif target in table:
-            lower = table[target]
-            copies[path] = of_lower.setdefault(id(lower), _Thing(lower.facts, lower.archive, lower.entry, lower.digest))
-    brought.update(copies)
+    if thing is None and target in table and table[target].facts[0] != "folder":
+        lower = table[target]
+        copy = _Thing(lower.facts, lower.archive, lower.entry, lower.digest)
+        thing = copies.setdefault(id(lower), copy)
+    if thing is None:
+        return False
+    _bring(path, thing, brought)
+    return True
 
 
 def _hide(table: Table, hidden: list[str], cleared: list[str]) -> None:

@@ -190,12 +190,10 @@ class _Reader:
 
     def _skip(self, offset: int, stored: int) -> None:
         """Goes past the content, and makes sure that it is there."""
-        end = offset + stored
         if stored:
-            self.file.seek(end - 1)
+            self.file.seek(offset + _padded(stored) - 1)
             if not self.file.read(1):
                 self._damaged("it is cut short in the content of an entry")
-        self.file.seek(offset + _padded(stored))
 
     def _mtime(self, header: bytes, records: dict[bytes, bytes]) -> str:
         value = records.get(b"mtime")

@@ -111,6 +111,7 @@ class _LayerTree:
                 self.root.member = member
             return
         parent = self._folder(member.parent, member)
+        self._waiting = [other for other in self._waiting if other.path != member.path]
         if member.kind is Kind.DIRECTORY:
             existing = parent.children.get(member.name)
             if isinstance(existing, Directory):
@@ -123,28 +124,33 @@ class _LayerTree:
             parent.children[member.name] = Inode(member, self._number)
 
     def resolve_waiting(self) -> None:
-        """Links whose target had not come yet: it is further up in this layer, or in a lower one, or nowhere."""
-        for member in self._waiting:
-            target = find(self.root, member.link)
-            if target is None:
-                lower = find(self._lower, member.link)
-                if isinstance(lower, Inode):
-                    target = self._raised.setdefault(id(lower), Inode(lower.member, self._number))
-                else:
-                    target = lower
-            if not isinstance(target, Inode):
-                state = "is a folder" if target is not None else "is in no layer up to it"
+        """Links that came before their target: each waits for an entry of its layer, or for another such link."""
+        waiting = self._waiting
+        while waiting:
+            left = [member for member in waiting if not self._connect(member)]
+            if len(left) == len(waiting):
+                member = left[0]
+                is_folder = find(self.root, member.link) is not None or find(self._lower, member.link) is not None
+                state = "is a folder" if is_folder else "is in no layer up to it"
                 self._refuse("dangling-hardlink", member, f"it is a hard link to {shown(member.link)}, which {state}")
-            self._folder(member.parent, member).children[member.name] = target
+            waiting = left
 
     def _link(self, member: Member, parent: Directory) -> None:
-        target = self._aufs_links.get(member.link) or find(self.root, member.link)
-        if isinstance(target, Inode):
-            parent.children[member.name] = target
-        else:
-            # The name is taken at once, so that a later entry of the same path counts, and not this one.
+        if not self._connect(member):
             parent.children.pop(member.name, None)
-            self._waiting = [other for other in self._waiting if other.path != member.path] + [member]
+            self._waiting.append(member)
+
+    def _connect(self, member: Member) -> bool:
+        """Whether the link's target is there by now, in this layer or below; the name then is one of its names."""
+        target = self._aufs_links.get(member.link) or find(self.root, member.link)
+        if target is None:
+            lower = find(self._lower, member.link)
+            if isinstance(lower, Inode):
+                target = self._raised.setdefault(id(lower), Inode(lower.member, self._number))
+        if not isinstance(target, Inode):
+            return False
+        self._folder(member.parent, member).children[member.name] = target
+        return True
 
     def _take_marker(self, member: Member) -> bool:
         """Whether the entry is a whiteout, the opaque marker, or one of AUFS's own files; the first two are noted."""
