@@ -41,7 +41,7 @@ def check(
     subject = Subject(parsed, plan(parsed, target=target, build_args=build_args, subject=name), context=context)
     own = _own(subject)
     second, notes = second_opinion(subject, name, covered=((code, hit) for rule, hit in own for code in rule.covers))
-    findings = [_finding(rule, hit, parsed, name) for rule, hit in own]
+    findings = [_finding(rule, hit, name) for rule, hit in own]
     findings += second
     return LintReport(
         file=name,
@@ -63,7 +63,7 @@ def own_findings(text: str) -> tuple[Finding, ...]:
     parsed = parse(text)
     _refuse_unsound(parsed, "Dockerfile")
     own = _own(Subject(parsed, plan(parsed, target=None, build_args={}, subject="Dockerfile")))
-    return _settle([_finding(rule, hit, parsed, "Dockerfile") for rule, hit in own], parsed, own)
+    return _settle([_finding(rule, hit, "Dockerfile") for rule, hit in own], parsed, own)
 
 
 def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
@@ -98,7 +98,7 @@ def _caret(dockerfile: Dockerfile, problem: Problem) -> str:
     return f"  {gutter} | {line}\n  {' ' * len(gutter)} | {lead}{carets}"
 
 
-def _finding(rule: Rule, hit: Hit, dockerfile: Dockerfile, name: str) -> Finding:
+def _finding(rule: Rule, hit: Hit, name: str) -> Finding:
     span = hit.span
     return Finding(
         rule=rule.id,
@@ -109,7 +109,6 @@ def _finding(rule: Rule, hit: Hit, dockerfile: Dockerfile, name: str) -> Finding
         line=span.line,
         column=span.column,
         end_column=span.end_column if span.end_line == span.line else None,
-        excerpt=dockerfile.line(span.line),
         fix=hit.fix,
     )
 
@@ -117,7 +116,7 @@ def _finding(rule: Rule, hit: Hit, dockerfile: Dockerfile, name: str) -> Finding
 def _settle(
     findings: Iterable[Finding], dockerfile: Dockerfile, own: Sequence[tuple[Rule, Hit]]
 ) -> tuple[Finding, ...]:
-    """Waived findings out, secrets masked, one of each, in file order."""
+    """Waived findings out, excerpts in, secrets masked, one of each, in file order."""
     waivers = Waivers(ignores(dockerfile))
     mask = _Mask(secret for _, hit in own for secret in hit.secrets)
     excerpts: dict[int, str] = {}
@@ -126,7 +125,7 @@ def _settle(
         if waivers.silence(one):
             continue
         if one.line not in excerpts:
-            excerpts[one.line] = printable(mask(one.excerpt)[:_LONGEST_EXCERPT])
+            excerpts[one.line] = printable(mask(dockerfile.line(one.line))[:_LONGEST_EXCERPT])
         message = printable(mask(one.message).replace("\n", " "))
         kept = replace(one, message=message, excerpt=excerpts[one.line], fix=mask(one.fix) if one.fix else None)
         unique[one.rule, one.line, one.column, message] = kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from linters.scripts import Script, scripts_of
 from linters.stages import Plan, Step
@@ -10,10 +10,14 @@ from linters.stages import Plan, Step
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """The instructions in effect; either may be missing, which leaves it to the base image."""
+    """The instructions in effect; either may be missing, which leaves it to the base image.
+
+    `scripts` are the shell scripts that a container starts with.
+    """
 
     entrypoint: Step | None
     command: Step | None
+    scripts: tuple[Script, ...] = ()
 
     @property
     def main(self) -> Step | None:
@@ -36,10 +40,6 @@ class Entry:
                 return None
             parts += step.instruction.exec_form
         return tuple(parts)
-
-    def scripts(self) -> tuple[Script, ...]:
-        """The shell scripts that a container starts with."""
-        return tuple(script for step in self.steps for script in scripts_of(step))
 
     def origin(self, index: int) -> tuple[Step, int]:
         """The step that holds word `index` of `argv`, and the word's index there."""
@@ -67,4 +67,5 @@ def entry_of(plan: Plan) -> Entry:
         entrypoint = None
     if command is not None and not command.instruction.arguments.strip("[] \t"):
         command = None
-    return Entry(entrypoint=entrypoint, command=command)
+    entry = Entry(entrypoint=entrypoint, command=command)
+    return replace(entry, scripts=tuple(script for step in entry.steps for script in scripts_of(step)))

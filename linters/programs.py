@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
 # Wrappers that end in exec: name -> how many arguments of their own stand before the command.
 _WRAPPERS = {
+    "busybox": 0,
     "exec": 0,
     "command": 0,
     "env": 0,

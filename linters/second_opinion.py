@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 def second_opinion(
     subject: Subject, name: str, *, covered: Iterable[tuple[str, Hit]]
 ) -> tuple[list[Finding], tuple[str, ...]]:
-    """Hadolint's findings in the file called `name`, and notes on what it could not check.
+    """Hadolint's findings in the file called `name`, without excerpts, and notes on what it could not check.
 
     `covered` are the hadolint codes that a hit of ours stands for; such a finding on the same instruction is left out.
     """
@@ -44,7 +44,6 @@ def second_opinion(
             message=one.message,
             file=name,
             line=one.line,
-            excerpt=dockerfile.line(one.line),
             source="hadolint",
         )
         for one in said

@@ -66,7 +66,10 @@ def check(instruction: Instruction) -> Problem | None:
 
 
 def check_order(instructions: Iterable[Instruction]) -> list[Problem]:
-    """What stands before the first FROM and is no ARG."""
+    """What stands before the first FROM and is no ARG, and a file without any FROM.
+
+    The latter must never reach an engine: BuildKit 0.8 takes the last of no stages, and Engine 20.10.24 ends with it.
+    """
     for instruction in instructions:
         if instruction.keyword == "FROM":
             return []

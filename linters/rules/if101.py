@@ -39,7 +39,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
             step, index = entry.origin(len(argv) - len(inner))
             word = step.instruction.words[index]
             yield Hit(span=step.instruction.span(word.start, word.end), message=_message(inner[0]), fix=_FIX)
-    for script in entry.scripts():
+    for script in entry.scripts:
         for command in script.commands:
             inner = unwrap(command.argv)
             if inner and _supervises(inner[0]):

@@ -14,7 +14,7 @@ _FIX = "give each process an image of its own; end with `exec` and the one that 
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
-    for script in subject.entry.scripts():
+    for script in subject.entry.scripts:
         several = len(script.commands) > 1
         for command in script.commands:
             service = _started_service(command)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from linters.model import Principle, Severity
 from linters.programs import name_of
 from linters.rule import Hit, Rule, Subject
-from linters.scripts import scripts_of
 from linters.stages import Step
 
 # Words that mean the same to a shell and to exec.
@@ -20,7 +19,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
     step = subject.entry.main
     if step is None or step.instruction.exec_form is not None:
         return
-    scripts = scripts_of(step)
+    scripts = subject.entry.scripts
     if not scripts or not scripts[0].commands or name_of(scripts[0].commands[-1].argv[0]) == "exec":
         return
     instruction = step.instruction

@@ -15,7 +15,7 @@ _FIX = "do it in a RUN of the build, and let the container start what is there"
 
 def _check(subject: Subject) -> Iterator[Hit]:
     entry = subject.entry
-    for script in entry.scripts():
+    for script in entry.scripts:
         previous: Command | None = None
         for command in script.commands:
             what = _what(command) or (_piped(previous, command) if previous else None)

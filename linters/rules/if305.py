@@ -70,9 +70,12 @@ def _first_hit(words: tuple[str, ...], folder: str, copied: dict[str, Step]) -> 
         if word.startswith("-") or "$" in word:
             continue
         pattern = posixpath.normpath(posixpath.join(folder, word))
-        for path in copied:
-            if fnmatch.fnmatchcase(path, pattern) and path.count("/") == pattern.count("/"):
-                return path
+        if pattern in copied:
+            return pattern
+        if any(char in word for char in "*?["):
+            for path in copied:
+                if path.count("/") == pattern.count("/") and fnmatch.fnmatchcase(path, pattern):
+                    return path
     return None
 
 

@@ -33,7 +33,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
 def drops_privilege(entry: Entry) -> bool:
     """Whether the start command names a program that changes to another user."""
     words = {name_of(word) for word in entry.argv or ()}
-    for script in entry.scripts():
+    for script in entry.scripts:
         for command in script.commands:
             words |= {name_of(word) for word in command.argv}
     return bool(words & DROPPERS)

@@ -19,7 +19,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
         return
     for script in subject.run_scripts():
         yield from _in_run(script)
-    for script in subject.entry.scripts():
+    for script in subject.entry.scripts:
         yield from _used(script)
     argv = subject.entry.argv
     if argv and name_of(argv[0]) == "sudo":

@@ -73,6 +73,14 @@ def test_caret_in_a_very_long_line(tmp_path: Path) -> None:
     assert max(map(len, refusal(path).message.splitlines())) < 200
 
 
+@pytest.mark.parametrize("text", ["ARG A=1\n", "# syntax=x\nARG A\nARG B=2\n"])
+def test_a_file_without_a_stage_is_refused(text: str) -> None:
+    """Engine 20.10.24 dies of one, so this is the gate that protects it."""
+    error = refusal(Path("Dockerfile"), text=text)
+    assert error.code == "dockerfile-syntax"
+    assert "no FROM" in error.message
+
+
 def test_unknown_target() -> None:
     error = refusal(Path("Dockerfile"), text="FROM a:1 AS one\n", target="two")
     assert error.code == "dockerfile-target-unknown"

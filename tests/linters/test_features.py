@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from pathlib import Path
 
@@ -98,25 +97,12 @@ def test_no_syntax_directive(text: str) -> None:
     assert syntax_directive(text) is None
 
 
-def _cli() -> str:
-    """A docker that drives BuildKit: the one of version 28 without its plugin comes first on some machines."""
-    for folder in [*os.environ["PATH"].split(os.pathsep), "/usr/bin"]:
-        path = Path(folder) / "docker"
-        if not path.is_file():
-            continue
-        version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-        found = re.search(r"version (\d+)", version)
-        plugin = subprocess.run([path, "buildx", "version"], capture_output=True, check=False).returncode == 0
-        if found and (int(found.group(1)) < 23 or plugin):
-            return str(path)
-    pytest.fail("no docker client that drives BuildKit")
-
-
 @pytest.mark.engine
 @pytest.mark.parametrize(("instruction", "name", "needs"), FEATURES)
 def test_an_old_engine_lacks_what_is_said_to_be_newer(
     docker_client: docker.DockerClient,
     engine_host: str,
+    buildkit_cli: str,
     instance: str,
     tmp_path: Path,
     instruction: str,
@@ -128,7 +114,7 @@ def test_an_old_engine_lacks_what_is_said_to_be_newer(
     (tmp_path / "Dockerfile").write_text(f"FROM scratch\nCOPY f /f\n{instruction}\n")
     label = f"io.imageforge.instance={instance}"
     done = subprocess.run(
-        [_cli(), "build", "-q", "--label", label, "-t", f"imageforge-test/{instance}", "."],
+        [buildkit_cli, "build", "-q", "--label", label, "-t", f"imageforge-test/{instance}", "."],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DOCKER_HOST": engine_host, "DOCKER_BUILDKIT": "1"},
         capture_output=True,
