@@ -16,7 +16,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
                 yield Hit(
                     span=step.instruction.span(word.start, word.end),
                     message="port 22 is exposed: an SSH server beside the program is a second process",
-                    fix="remove it; `imageforge exec APP -- sh` opens a shell in a running replica",
+                    fix="remove it; `docker exec` opens a shell in a running replica",
                 )
 
 

@@ -28,7 +28,7 @@ _PLACEHOLDER = re.compile(
 _LEAST_LENGTH = 16
 # Bits a character (Shannon): hexadecimal text lies near 3.5 to 4, words and file names below 3.3.
 _LEAST_ENTROPY = 3.3
-_FIX = "give it at run time (imageforge secret set), or to one RUN by --mount=type=secret"
+_FIX = "give it when the container starts, or to one RUN by --mount=type=secret"
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
