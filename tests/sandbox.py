@@ -1,9 +1,9 @@
 """Run the tests with an engine: ``python -m tests.sandbox [PYTEST ARGUMENTS]``.
 
 Where DOCKER_HOST names an engine, or one answers on the system socket, pytest runs as it is. Elsewhere, as root (or
-with --private as first argument), a network namespace is made with a way out to the package mirrors, and in it a private
-dockerd, the daemons under test and pytest itself: whatever ports and firewall rules they make are theirs alone. All of
-it is gone afterwards.
+with --private as first argument), a network namespace is made with a way out to the package mirrors, and in it a
+private dockerd, the daemons under test and pytest itself: whatever ports and firewall rules they make are theirs alone.
+All of it is gone afterwards.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""An engine of imageforge's own, with everything in a network namespace: from nothing to a served app, through a reboot,
-and back to nothing."""
+"""An engine of imageforge's own, with everything in a network namespace: from nothing to a served app, through a
+reboot, and back to nothing."""
 
 from __future__ import annotations
 
