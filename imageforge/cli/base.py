@@ -18,7 +18,7 @@ from builders import (
     has_image,
 )
 from imageforge.cli.output import say, write
-from imageforge.cli.state import VERBOSITY, Workplace
+from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from imageforge.stack import engine_choice
 from imageforge.stack.bases import DEBIAN, DERIVED, derived_folder, parent_of
@@ -68,8 +68,7 @@ def _create(short: str, here: Workplace, *, force: bool) -> None:
 
 
 def _tell(line: str) -> None:
-    if not VERBOSITY.quiet:
-        say(f"  {line}")
+    say(f"  {line}")
 
 
 def _tell_event(event: BuildEvent) -> None:

@@ -42,7 +42,7 @@ from imageforge.cli.failure import (
     render,
     render_usage,
 )
-from imageforge.cli.state import VERBOSITY
+from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import Failure
 
 app = typer.Typer(

@@ -12,6 +12,8 @@ import typer
 import yaml
 from tabulate import tabulate
 
+from imageforge.cli.verbosity import VERBOSITY
+
 
 class Format(StrEnum):
     """The values of --format."""
@@ -66,8 +68,9 @@ def write(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print to stderr: what is not data."""
-    sys.stderr.write(f"{text}\n")
+    """Print to stderr what is not data; --quiet leaves it out."""
+    if not VERBOSITY.quiet:
+        sys.stderr.write(f"{text}\n")
 
 
 def _cell(value: Any) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from imageforge.cli.state import VERBOSITY
+from imageforge.cli.verbosity import VERBOSITY
 from imageforge.pipeline.event import Event, EventKind
 from imageforge.report.units import megabytes, seconds
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from imageforge.cli.output import say
-from imageforge.cli.state import VERBOSITY
 from imageforge.errors import DeployFailed
 from imageforge.pipeline.deploy import NAMESPACE
 from runtime import ControllerClient, RolloutPhase
@@ -17,7 +16,7 @@ def settle(controller: ControllerClient, app: str, seconds: float) -> None:
     said = ""
     for status in controller.watch(NAMESPACE, app, timeout=seconds):
         line = f"{status.ready}/{status.desired} ready, {status.current} in all"
-        if line != said and not VERBOSITY.quiet:
+        if line != said:
             said = line
             say(line)
         if status.observed_generation >= status.generation and status.phase is RolloutPhase.COMPLETE:

@@ -10,7 +10,7 @@ from typing import Any
 
 from imageforge.cli.output import Format, document, say, write
 from imageforge.cli.progress import Progress
-from imageforge.cli.state import VERBOSITY, Workplace
+from imageforge.cli.state import Workplace
 from imageforge.config import load_repository
 from imageforge.errors import Failure, UsageError
 from imageforge.pipeline.app_lock import deploying
@@ -37,7 +37,7 @@ def execute(request: Request, form: Format) -> None:
     planned = plan(request, load_repository(request.path))
     here = Workplace.here()
     if planned.push:
-        ensure_up(here.home, here.settings, on_line=lambda name: None if VERBOSITY.quiet else say(f"up  {name}"))
+        ensure_up(here.home, here.settings, on_line=lambda name: say(f"up  {name}"))
     with here.database() as database, contextlib.ExitStack() as held:
         if planned.deploy:
             held.enter_context(deploying(here.home, planned.app, "a deploy"))

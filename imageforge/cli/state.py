@@ -8,24 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from imageforge.cli.verbosity import VERBOSITY
 from imageforge.config import Home, Settings, load_settings
 from imageforge.config.home import ROOT_HOME
 from imageforge.errors import StackError, UsageError
 from imageforge.stack.state import read_report, running_supervisor
 from imageforge.store import App, Apps, Database
 from runtime import ControllerClient
-
-
-@dataclass(slots=True)
-class Verbosity:
-    """Set once, by the options before the command."""
-
-    quiet: bool = False
-    verbose: bool = False
-    no_input: bool = False
-
-
-VERBOSITY = Verbosity()
 
 
 @dataclass(frozen=True, slots=True)

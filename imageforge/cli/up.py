@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from imageforge.cli.output import say
-from imageforge.cli.state import VERBOSITY, Workplace
+from imageforge.cli.state import Workplace
 from imageforge.stack.up import ensure_up, run_foreground
 
 
@@ -18,6 +18,6 @@ def up(
     here = Workplace.here()
     if foreground:
         run_foreground(here.home, here.settings)
-    report = ensure_up(here.home, here.settings, on_line=lambda name: None if VERBOSITY.quiet else say(f"up  {name}"))
+    report = ensure_up(here.home, here.settings, on_line=lambda name: say(f"up  {name}"))
     address = here.settings.url(f"APP.{here.settings.host_suffix}")
     say(f"ready  {address}  engine {report.engine} ({report.engine_origin})")

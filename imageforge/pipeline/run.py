@@ -174,7 +174,8 @@ def _push(plan: Plan, build_id: int, squashed: SquashedImage, workshop: Workshop
 
     result = push(squashed.layout, reference, on_progress=on_progress, cancelled=workshop.cancelled.is_set)
     log.summary = (
-        f"{result.reference}, {megabytes(result.uploaded_bytes)} sent, {megabytes(result.skipped_bytes)} already there"
+        f"{short(result.reference)}, {megabytes(result.uploaded_bytes)} sent, "
+        f"{megabytes(result.skipped_bytes)} already there"
     )
     log.data.update(
         reference=str(result.reference),
@@ -183,6 +184,11 @@ def _push(plan: Plan, build_id: int, squashed: SquashedImage, workshop: Workshop
         skipped_bytes=result.skipped_bytes,
     )
     return result
+
+
+def short(reference: ImageRef) -> str:
+    """A pinned reference with the first twelve digits of its digest, as Docker shows IDs."""
+    return str(reference.with_digest(None)) + f"@{(reference.digest or '')[:19]}…"
 
 
 def _build_tag(workshop: Workshop, build_id: int) -> str:

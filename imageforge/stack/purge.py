@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 
@@ -37,8 +38,15 @@ def purge(home: Home, settings: Settings) -> Iterator[str]:
         if identity:
             stop(identity)
     private_engine.clean(home)
-    shutil.rmtree(home.path)
-    yield f"{home.path} removed"
+    for entry in home.path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    # A home that is a mount point, or lies where only root may remove folders, stays, empty.
+    with contextlib.suppress(OSError):
+        home.path.rmdir()
+    yield f"{home.path} {'emptied' if home.path.exists() else 'removed'}"
 
 
 def _images(home: Home, settings: Settings) -> tuple[str, ...]:

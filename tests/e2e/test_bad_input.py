@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -226,3 +228,35 @@ def _engine_version(forge: Forge) -> str:
         check=True,
     )
     return done.stdout.strip()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_is_named_and_nothing_is_half_made(engine_host: str, bases: None, tmp_path: Path) -> None:
+    home = tmp_path / "small"
+    home.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(home)], check=True)
+    try:
+        small = Forge(home, engine_host)
+        err = refused(small, "build", EXAMPLES / "01-hello-http", "--no-push", code="disk-full", exit_code=4)
+        assert str(home) in err
+        assert list((home / "state" / "layouts").iterdir()) == []
+        assert list((home / "state" / "scratch").iterdir()) == []
+        assert small.run("down", "--purge", "--yes").code == 0
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+
+
+def test_secrets_given_as_build_arguments_are_not_in_argv_or_events(forge: Forge, project: Path) -> None:
+    write(project, f'{PYTHON}ARG TOKEN\nRUN sleep 3\nUSER 10001\nCMD ["true"]\n')
+    child = forge.start(*("build", project, "--no-push", "--no-cache", "--build-arg", "TOKEN"), TOKEN="s3cr3t-v4lue")
+    seen = set()
+    while child.poll() is None:
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and b"s3cr3t-v4lue" in (entry / "cmdline").read_bytes():
+                    seen.add(entry.name)
+    out, err = child.communicate()
+    assert child.returncode == 0, err
+    assert seen == set()
+    build = forge.ok("builds", "ls", "-n", 1, "-o", "json").json[0]
+    assert "s3cr3t-v4lue" not in forge.ok("builds", "log", build["build"], "-o", "json").out + out + err

@@ -1,0 +1,106 @@
+"""The command line without an engine: usage, errors, exit codes, forms of output."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import imageforge.cli.state as cli_state
+from imageforge.cli.main import COMMANDS, GROUPS, run
+from imageforge.config import Home
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    monkeypatch.setenv("IMAGEFORGE_HOME", str(home))
+    return home
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["build", "--nonsense"], ["deploy", "--replicas", "x"], ["scale", "a"], ["report", "a", "b"]],
+)
+def test_the_parser_s_complaints_have_our_form(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 3
+    err = capsys.readouterr().err
+    assert err.startswith("error[usage]: ")
+    assert "hint: " in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ps"], ["status"], ["scale", "a", "1"], ["restart", "a"], ["rollback", "a"], ["logs", "a"]]
+)
+def test_without_a_stack_the_next_step_is_named(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(arguments)
+    err = capsys.readouterr().err
+    assert (code, "error[stack-not-running]" in err) == (4, True) or "error[no-such-app]" in err
+    assert "hint: " in err
+
+
+def test_a_stack_of_root_is_pointed_out_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roots = tmp_path / "roots"
+    Home(roots).prepare()
+    monkeypatch.setattr(cli_state, "ROOT_HOME", roots)
+    monkeypatch.setattr(cli_state.os, "geteuid", lambda: 1000)
+    assert run(["status"]) == 4
+    err = capsys.readouterr().err
+    assert "error[stack-of-another-user]" in err
+    assert "sudo" in err
+
+
+def test_what_has_no_app_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["releases", "shop"]) == 3
+    assert "none yet" in capsys.readouterr().err
+
+
+def test_lint_shows_json_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["lint", str(ROOT / "examples" / "90-bad-practices" / "Dockerfile"), "-o", "json"])
+    (report,) = json.loads(capsys.readouterr().out)
+    assert code == 2
+    assert {"IF201", "IF401"} <= {finding["rule"] for finding in report["findings"]}
+
+
+@pytest.mark.parametrize("form", ["table", "wide", "json", "yaml", "markdown"])
+def test_every_form_shows_the_rules(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["rules", "-o", form]) == 0
+    assert "IF101" in capsys.readouterr().out
+
+
+def test_down_without_a_home_is_content(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["down", "--purge"]) == 0
+    assert "nothing to stop" in capsys.readouterr().err
+
+
+def test_purge_asks_where_nobody_can_answer(own_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Home(own_home).prepare()
+    assert run(["--no-input", "down", "--purge"]) == 3
+    assert "error[not-confirmed]" in capsys.readouterr().err
+    assert own_home.exists()
+
+
+def test_every_command_is_in_the_page_and_has_help() -> None:
+    page = (ROOT / "imageforge" / "cli" / "README.md").read_text()
+    for name in [name for name, _ in COMMANDS] + [name for name, _ in GROUPS]:
+        assert re.search(rf"(^|\s){name}\b", page), f"{name} is not in imageforge/cli/README.md"
+    for _, function in COMMANDS:
+        assert function.__doc__
+
+
+def test_every_error_raised_by_hand_has_a_kebab_case_code() -> None:
+    for file in ROOT.glob("imageforge/**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args):
+                continue
+            name = getattr(node.exc.func, "id", "")
+            first = node.exc.args[0]
+            if name.endswith(("Error", "Refused", "Failed", "Busy")) and isinstance(first, ast.Constant):
+                assert name == "ValueError" or re.fullmatch(r"[a-z]+(-[a-z]+)*", str(first.value)), file
