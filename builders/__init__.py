@@ -5,7 +5,16 @@ The face of the package; callers import from here only.
 
 from builders.base import BaseImage, create_base
 from builders.buildkit import BuildClient, ClientKind, build, find_build_client
-from builders.engine import Endpoint, EngineFacts, engine_facts, find_engine
+from builders.engine import (
+    Endpoint,
+    EngineFacts,
+    Resolution,
+    engine_facts,
+    find_engine,
+    inspect_image,
+    remove_tag,
+    resolvable,
+)
 from builders.errors import (
     BuilderError,
     Cancelled,
