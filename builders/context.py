@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from builders.errors import ContextError
+from builders.instructions import instructions, syntax_line
 
 _SEARCH_DEPTH = 2  # folders below the context in which a Dockerfile is suggested
 _SKIPPED = frozenset({".git", "node_modules", ".venv", "__pycache__"})
@@ -27,7 +28,9 @@ def check_context(context: Path, dockerfile: Path) -> tuple[Path, Path]:
     if not os.access(context, os.R_OK | os.X_OK):
         raise ContextError("context-unreadable", str(context), "this user may not read the build context")
     root = context.resolve()
-    return root, _find_dockerfile(root, dockerfile)
+    found = _find_dockerfile(root, dockerfile)
+    _check_stages(found)
+    return root, found
 
 
 def _find_dockerfile(root: Path, dockerfile: Path) -> Path:
@@ -44,6 +47,21 @@ def _find_dockerfile(root: Path, dockerfile: Path) -> Path:
         str(root / dockerfile),
         "there is no Dockerfile of that name",
         hint=f"found {', '.join(found)}: name one of them" if found else "write one, or name another context",
+    )
+
+
+def _check_stages(dockerfile: Path) -> None:
+    """Refuses a Dockerfile without any FROM: BuildKit in engines of 20.10 does not check, and takes the whole engine
+    down with it (index out of range in dockerfile2llb). A frontend named by ``# syntax=`` runs apart from the engine,
+    and may have another grammar."""
+    text = dockerfile.read_text(errors="replace")
+    if syntax_line(text) or any(item.keyword == "FROM" for item in instructions(text)):
+        return
+    raise ContextError(
+        "dockerfile-invalid",
+        str(dockerfile),
+        "it has no FROM, so there is nothing to build",
+        hint="begin with FROM and a base image, or FROM scratch",
     )
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from builders.buildkit.instructions import find_image, find_step
 from builders.buildkit.progress import TAIL_LINES, ProgressParser, Step
 from builders.engine.connection import is_disk_full
 from builders.errors import BuilderError, ContextError, DiskFull, StepFailed
+from builders.instructions import find_image, find_step, syntax_line
 
 _EXIT_CODE = re.compile(r"exit code:? (?P<code>\d+)")
 _PARSE_ERROR = re.compile(r"(?:dockerfile )?parse error(?: on)? line (?P<line>\d+):? (?P<why>.*)")
 _PRINTED_LINE = re.compile(r"(?P<name>\S+):(?P<line>\d+)")
 _NOT_FOUND = re.compile(r'"(?P<path>/[^"]*)":? not found|lstat (?P<lstat>\S+): no such file')
 _INSIDE_ENGINE = re.compile(r"/.*/(?:merged|diff)(?=/)")  # where an engine keeps the tree that COPY --from reads
-_SYNTAX = re.compile(r"#\s*syntax\s*=", re.IGNORECASE)
 _NO_TARGET = re.compile(r"target stage (?P<name>\S+) could not be found|failed to reach build target (?P<other>\S+)")
 _METADATA = "[internal] load metadata for "
 _RESOLVE = "resolve image config for "
@@ -90,7 +89,7 @@ def _exit_hint(code: int) -> str | None:
 def _no_image(step: Step, dockerfile: Path, text: str) -> BuilderError:
     image = step.name.removeprefix(_METADATA).removeprefix(_RESOLVE)
     if step.name.startswith(_RESOLVE):
-        line = next((n for n, said in enumerate(text.splitlines(), 1) if _SYNTAX.match(said)), None)
+        line = syntax_line(text)
     else:
         found = find_image(text, image)
         line = found.line if found else None

@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import json
 import re
+import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ DEFAULT_TIMEOUT = 60.0  # seconds without a byte
 TRANSFER_TIMEOUT = 1800.0  # the same where an engine copies a whole image before it says anything
 PING_TIMEOUT = 5.0
 _TRANSPORT_ERRORS = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
+_ANY_VERSION = "1.41"  # names no request that is made; the SDK wants one
 _KNOWN_SCHEMES = ("unix://", "tcp://", "http://", "https://")
 
 
@@ -168,19 +170,43 @@ class _Pieces:
 
 
 def _open(host: str, tls: Path | None, timeout: float) -> docker.APIClient:
-    """A client that has agreed on an API version with the engine, and so has heard from it."""
+    """A client that speaks the engine's API version, and so has heard from it."""
     if host.startswith("ssh://"):
         raise Unreachable("ssh:// is not supported; forward the socket with `ssh -L` and name it as unix://")
     if not host.startswith(_KNOWN_SCHEMES):
         raise Unreachable(f"not an address; expected {', '.join(_KNOWN_SCHEMES[:2])}…")
     try:
-        client = docker.APIClient(base_url=host, version="auto", timeout=timeout, tls=_tls(tls))  # type: ignore[arg-type]
+        _knock(host)
+        return _client(host, tls, timeout, _api_version(host, tls, timeout))
     except TLSParameterError as error:
         raise Unreachable(f"its certificates cannot be used: {error}") from error
-    except (DockerException, *_TRANSPORT_ERRORS) as error:
+    except (DockerException, ValueError, *_TRANSPORT_ERRORS) as error:
         cause = _os_error(error)
         raise Unreachable(_reason(error), denied=isinstance(cause, PermissionError)) from error
-    return client
+
+
+def _client(host: str, tls: Path | None, timeout: float, version: str) -> docker.APIClient:
+    # The stub wants whole seconds; requests, which gets the timeout, does not.
+    return docker.APIClient(base_url=host, version=version, timeout=timeout, tls=_tls(tls))  # type: ignore[arg-type]
+
+
+def _knock(host: str) -> None:
+    """Opens and closes a Unix socket: where that fails the SDK would leave its own socket open."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.settimeout(PING_TIMEOUT)
+            door.connect(host.removeprefix("unix://"))
+
+
+def _api_version(host: str, tls: Path | None, timeout: float) -> str:
+    """What the engine says without being asked in any version. The SDK can do this as it starts, but then a client
+    that fails cannot be closed."""
+    with closing(_client(host, tls, timeout, _ANY_VERSION)) as client:
+        answer = client.version(api_version=False)
+    version = answer.get("ApiVersion") if isinstance(answer, Mapping) else None
+    if not isinstance(version, str):
+        raise Unreachable("what answers is no Docker Engine")
+    return version
 
 
 def _tls(folder: Path | None) -> TLSConfig | bool:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,7 @@ class _Parts:
                 while chunk := packed.read(_CHUNK):
                     digest.update(chunk)
                     file.write(chunk)
-        except (OSError, EOFError) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise _damaged(self._subject, f"a compressed layer cannot be read: {error}") from error
         self._digests[expanded] = f"sha256:{digest.hexdigest()}"
         return expanded, self._digests[expanded]

@@ -1,4 +1,4 @@
-"""Where in the Dockerfile the instruction of a build step stands.
+"""A Dockerfile's instructions with their lines, and which of them a build step stands for.
 
 BuildKit titles a step with the instruction's text, continuation lines joined: ``[build 2/5] RUN pip install flask``.
 Newer engines print the line themselves; for the others it is found by that text.
@@ -13,6 +13,7 @@ _TITLE = re.compile(r"\[(?:(?P<stage>\S+) )?(?:(?P<index>\d+)/(?P<total>\d+))\] 
 _FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<name>\S+))?", re.IGNORECASE)
 _HEREDOC = re.compile(r"<<-?\s*(?P<quote>[\"']?)(?P<word>[A-Za-z_][A-Za-z0-9_]*)(?P=quote)")
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*(?P<mark>[\\`])\s*", re.IGNORECASE)
+_SYNTAX = re.compile(r"#\s*syntax\s*=\s*\S", re.IGNORECASE)
 _TITLED = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 
 
@@ -81,6 +82,16 @@ def find_image(dockerfile: str, image: str) -> Instruction | None:
         match = _FROM.match(item.text)
         if match and _familiar(match["image"]) == wanted:
             return item
+    return None
+
+
+def syntax_line(dockerfile: str) -> int | None:
+    """The line of the ``# syntax=`` directive, which stands in the comments at the top; None where there is none."""
+    for number, line in enumerate(dockerfile.removeprefix("\ufeff").splitlines(), 1):
+        if _SYNTAX.match(line.strip()):
+            return number
+        if not line.strip().startswith("#"):
+            return None
     return None
 
 
