@@ -1,0 +1,1 @@
+"""Speed, measured against the tools that people use: ``python -m benchmarks``. Nothing here is a test."""
