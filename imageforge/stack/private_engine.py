@@ -19,6 +19,7 @@ from pathlib import Path
 
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
+from imageforge.stack import firewall
 from imageforge.stack.process import name_of
 
 DEFAULT_MTU = 1500
@@ -59,6 +60,7 @@ def prepare(home: Home, settings: Settings) -> None:
     )
     _clear_stale(_pid_file(home), "dockerd")
     _clear_stale(home.run / "docker" / "containerd" / "containerd.pid", "containerd")
+    firewall.remember(_firewall_file(home))
     gateway = next(iter(pool.subnets(new_prefix=24)))
     _ensure_bridge(bridge_name(home), f"{gateway.network_address + 1}/24")
 
@@ -67,6 +69,7 @@ def clean(home: Home) -> None:
     """After the engine has ended: its bridge, its mounts and its socket."""
     if home.exists:
         subprocess.run(["ip", "link", "delete", bridge_name(home)], capture_output=True, check=False)
+    firewall.restore(_firewall_file(home))
     unmount_below(home.run)
     unmount_below(home.state)
     home.engine_socket.unlink(missing_ok=True)
@@ -89,6 +92,10 @@ def unavailable() -> str | None:
     if shutil.which("dockerd") is None:
         return "dockerd is not installed"
     return None
+
+
+def _firewall_file(home: Home) -> Path:
+    return home.run / "firewall-before.json"
 
 
 def _config_file(home: Home) -> Path:

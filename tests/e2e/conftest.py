@@ -120,13 +120,16 @@ class Forge:
 
 
 @pytest.fixture(scope="session")
-def bases(engine_host: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """imageforge/debian:bookworm and imageforge/python:3.11 in the run's engine; made by the command if absent."""
+def bases(engine_host: str) -> Iterator[None]:
+    """imageforge/debian:bookworm and imageforge/python:3.11 in the run's engine; made by the command if absent, and
+    then removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="ifg-base-", dir="/var/tmp"))
-    try:
-        Forge(home, engine_host).ok("base", "create", "python:3.11")
-    finally:
-        shutil.rmtree(home)
+    maker = Forge(home, engine_host)
+    maker.ok("base", "create", "python:3.11")
+    yield
+    outcome = maker.run("down", "--purge", "--yes")
+    shutil.rmtree(home, ignore_errors=True)
+    assert outcome.code == 0, outcome.err
 
 
 @pytest.fixture(scope="session")
