@@ -91,9 +91,9 @@ class Plan:
 
     @property
     def base_image(self) -> str | None:
-        """The reference at the root of the chain; None for scratch and where it cannot be told."""
+        """The reference at the root of the chain, ``scratch`` for none; None where it cannot be told."""
         base = self.root.base
-        return None if base is None or base.lower() == "scratch" else base
+        return "scratch" if base is not None and base.lower() == "scratch" else base
 
     def steps(self, *keywords: str) -> Iterator[Step]:
         """The steps of the chain, root first, of these keywords or of all."""

@@ -9,24 +9,38 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 
 @pytest.fixture(scope="session")
-def engine_host() -> str:
-    """The Docker endpoint of this run, as DOCKER_HOST would spell it."""
-    host = os.environ.get("DOCKER_HOST")
-    if host:
-        return host
-    if SYSTEM_SOCKET.exists():
-        return f"unix://{SYSTEM_SOCKET}"
-    pytest.fail("no engine: run `make test`, which starts a private one")
+def engine_host() -> Iterator[str]:
+    """The Docker endpoint of this run, as DOCKER_HOST would spell it, with imageforge/debian:bookworm and
+    imageforge/python:3.11 in it: made by the command itself where they are absent, and then removed at the end."""
+    host = os.environ.get("DOCKER_HOST") or (f"unix://{SYSTEM_SOCKET}" if SYSTEM_SOCKET.exists() else "")
+    if not host:
+        pytest.fail("no engine: run `make test`, which starts a private one")
+    with tempfile.TemporaryDirectory(prefix="ifg-base-", dir="/var/tmp") as home:
+        _imageforge(home, host, "base", "create", "python:3.11")
+        yield host
+        _imageforge(home, host, "down", "--purge", "--yes")
+        Path(home).mkdir(exist_ok=True)
+
+
+def _imageforge(home: str, host: str, *arguments: str) -> None:
+    environ = {**os.environ, "IMAGEFORGE_HOME": home, "DOCKER_HOST": host, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "imageforge", *arguments]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")

@@ -76,14 +76,14 @@ def _step_failed(parser: ProgressParser, step: Step, dockerfile: Path, text: str
     return StepFailed("build-step-failed", where, f"`{command}`: {error}")
 
 
-def _exit_hint(code: int) -> str | None:
+def _exit_hint(code: int) -> str:
     if code == 127:
         return "exit code 127: the command was not found in the image"
     if code == 126:
         return "exit code 126: the file is there and cannot be executed"
     if code == 137:
         return "exit code 137: the process was killed, mostly for want of memory"
-    return None
+    return "--verbose shows all that every step wrote"
 
 
 def _no_image(step: Step, dockerfile: Path, text: str) -> BuilderError:

@@ -43,7 +43,7 @@ def check_frontend(dockerfile: Path, shown: str, facts: EngineFacts, endpoint: E
 
 def check_base(base_image: str | None, shown: str, endpoint: Endpoint) -> None:
     """Refuse a base image that is neither in the engine nor reachable. Raises StackError (`base-unreachable`)."""
-    if base_image is None:
+    if base_image is None or base_image == "scratch":
         return
     found = resolvable(endpoint, base_image, REACH_SECONDS)
     if found:

@@ -41,7 +41,7 @@ def _fix(base: str | None) -> str:
 
 
 def _has_no_shell(base: str | None) -> bool:
-    return base is None or "distroless" in base
+    return base is None or base == "scratch" or "distroless" in base
 
 
 RULE = Rule(

@@ -120,26 +120,13 @@ class Forge:
 
 
 @pytest.fixture(scope="session")
-def bases(engine_host: str) -> Iterator[None]:
-    """imageforge/debian:bookworm and imageforge/python:3.11 in the run's engine; made by the command if absent, and
-    then removed at the end."""
-    home = Path(tempfile.mkdtemp(prefix="ifg-base-", dir="/var/tmp"))
-    maker = Forge(home, engine_host)
-    maker.ok("base", "create", "python:3.11")
-    yield
-    outcome = maker.run("down", "--purge", "--yes")
-    shutil.rmtree(home, ignore_errors=True)
-    assert outcome.code == 0, outcome.err
-
-
-@pytest.fixture(scope="session")
-def forge(engine_host: str, bases: None, docker_client: docker.DockerClient) -> Iterator[Forge]:
+def forge(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Forge]:
     """A running imageforge, shared by the tests that leave it as they found it."""
     yield from _forge(engine_host, docker_client)
 
 
 @pytest.fixture
-def own_forge(engine_host: str, bases: None, docker_client: docker.DockerClient) -> Iterator[Forge]:
+def own_forge(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Forge]:
     """An imageforge for one test, which may break it."""
     yield from _forge(engine_host, docker_client)
 

@@ -231,7 +231,7 @@ def _engine_version(forge: Forge) -> str:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
-def test_a_full_disk_is_named_and_nothing_is_half_made(engine_host: str, bases: None, tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_nothing_is_half_made(engine_host: str, tmp_path: Path) -> None:
     home = tmp_path / "small"
     home.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(home)], check=True)

@@ -65,7 +65,7 @@ def test_chain_and_reach(target: str | None, chain: list[int], reachable: set[in
         ("ARG B\nFROM ${B}\n", {}, None),
         ("ARG A=1\nARG B=x:$A\nFROM $B\n", {}, "x:1"),
         ("FROM x:$TARGETARCH\n", {}, None),
-        ("FROM scratch\n", {}, None),
+        ("FROM scratch\n", {}, "scratch"),
         ("FROM --platform=$BUILDPLATFORM x:1 AS b\nFROM b\n", {}, "x:1"),
         ("FROM x:1 AS x\nFROM x\n", {}, "x:1"),
     ],
