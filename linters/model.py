@@ -51,8 +51,8 @@ class Finding:
 class LintReport:
     """What was found in one Dockerfile.
 
-    `base_image` is the reference at the root of the target's chain after ARG expansion, ``scratch`` for
-    none, and None where it cannot be told. `notes` say what could not be checked and why (hadolint missing or beaten by the syntax).
+    `base_image` is the reference at the root of the target's chain after ARG expansion, ``scratch`` for none, and None
+    where it cannot be told. `notes` say what could not be checked and why (hadolint missing or beaten by the syntax).
     """
 
     file: str

@@ -25,6 +25,8 @@ def parse(text: str) -> Dockerfile:
     problems: list[Problem] = []
     while (logical := reader.next()) is not None:
         comments = reader.pending_comments()
+        if not logical.text.strip():
+            continue  # a continuation of nothing by nothing
         instruction, problem = _instruction(logical, 0, reader.escape)
         if problem is not None:
             problems.append(problem)
