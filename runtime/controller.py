@@ -36,7 +36,7 @@ LOOP_SECONDS = 1.0
 """The longest between two looks; changes that are noticed bring on a look at once."""
 
 SETTLING_SECONDS = 0.05
-"""The same just after a reload: what the old process of HAProxy counts after the last look at it is lost."""
+"""The same just after a reload, for the old process of HAProxy is held until it was looked at a last time."""
 
 PARALLEL_STARTS = 4
 """Containers started at a time; more only makes each of them slower."""

@@ -7,8 +7,8 @@ import fcntl
 import logging
 import os
 import signal
-import threading
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,10 +31,11 @@ def run_controller(settings: RuntimeSettings) -> None:
 
     Raises Conflict ``controller-running`` where there is one already.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    with _only_one(settings.lock), contextlib.closing(Store(settings.store)) as store:
+    with (
+        _end_signal() as wait_for_end,
+        _only_one(settings.lock),
+        contextlib.closing(Store(settings.store)) as store,
+    ):
         engine = Engine(settings.engine)
         saved = store.note(COUNTERS_NOTE)
         balancer = Balancer(settings, Counters.from_json(saved) if saved else Counters())
@@ -43,7 +44,7 @@ def run_controller(settings: RuntimeSettings) -> None:
         server.start()
         controller.start()
         log.info("controller started", extra={"instance": settings.instance})
-        stopping.wait()
+        wait_for_end()
         server.close()
         controller.stop()
         engine.close()
@@ -70,6 +71,26 @@ def purge(settings: RuntimeSettings) -> int:
         finally:
             engine.close()
         return len(containers)
+
+
+@contextlib.contextmanager
+def _end_signal() -> Iterator[Callable[[], None]]:
+    """A function that returns with the first SIGTERM or SIGINT, also one that came before the call.
+
+    A signal that arrives just before the main thread blocks on a lock does not wake it; a byte in a socket does.
+    """
+    wake, woken = socket.socketpair()
+    with wake, woken:
+        wake.setblocking(False)
+        signal.set_wakeup_fd(wake.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        yield lambda: _receive(woken)
+        signal.set_wakeup_fd(-1)
+
+
+def _receive(woken: socket.socket) -> None:
+    woken.recv(1)
 
 
 @contextlib.contextmanager

@@ -7,16 +7,19 @@ only in maintenance and without connections, and safely only some time after its
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from runtime.balancer.config import Backend, Server, endpoint, stamp
 from runtime.balancer.counters import Counters
 from runtime.balancer.files import BalancerFiles
+from runtime.balancer.leaving import LeavingProcesses
 from runtime.balancer.socket import CommandSocket
-from runtime.balancer.stats import BACKEND, Info, Row, parse_info, parse_leaving, parse_stat
+from runtime.balancer.stats import BACKEND, Info, Row, parse_failed_reloads, parse_info, parse_stat
 from runtime.errors import BalancerError
 from runtime.model import ServiceCounters
 from runtime.settings import RuntimeSettings
@@ -26,11 +29,21 @@ log = logging.getLogger(__name__)
 DELETE_AFTER = 1.0
 """Seconds without a connection before a server is deleted; HAProxy 2.6 can crash when it is deleted at once."""
 
-RELOAD_TIMEOUT = 15.0
-POLL = 0.05
+RELOAD_TIMEOUT = 5.0
+RETRY_AFTER = 10.0
+POLL = 0.02
 
 Wanted = Callable[[], Sequence[Backend]]
 Place = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Refused:
+    """A reload that failed: not tried again before `until`, of `time.monotonic`."""
+
+    stamp: str
+    until: float
+    error: BalancerError
 
 
 class Balancer:
@@ -45,22 +58,22 @@ class Balancer:
         self._lock = threading.RLock()
         self._places: dict[str, set[str]] = {}
         self._idle_since: dict[Place, float] = {}
-        self._leaving: tuple[int, ...] = ()
-        self._look_for_leaving = True
+        self._refused: _Refused | None = None
+        self._leaving = LeavingProcesses(settings, counters)
         self.error: BalancerError | None = BalancerError("balancer-unreachable", "HAProxy", "not asked yet")
 
     def sync(self, wanted: Wanted) -> frozenset[Place]:
         """Make HAProxy serve what `wanted` says, asked under the lock; (backend, server) of those that get requests.
 
         Raises BalancerError where HAProxy does not answer; the files are then already as wanted, for its next start.
+        A reload that fails leaves its reason in `error`; the backends that the running process has are kept in step.
         """
         with self._lock:
             try:
-                up = self._sync(wanted())
+                up, self.error = self._sync(wanted())
             except BalancerError as error:
                 self.error = error
                 raise
-            self.error = None
             return up
 
     def withdraw(self, server: str) -> None:
@@ -89,8 +102,8 @@ class Balancer:
 
     @property
     def settling(self) -> bool:
-        """Whether a process of an earlier configuration still finishes what it began; its counts end with it."""
-        return bool(self._leaving)
+        """Whether a process of an earlier configuration still finishes what it began."""
+        return self._leaving.any
 
     def counters(self, backend: str) -> ServiceCounters:
         """The sums of a backend, fresh where HAProxy answers."""
@@ -109,24 +122,26 @@ class Balancer:
             self._counters.changed = False
             return self._counters.to_json()
 
-    def _sync(self, backends: Sequence[Backend]) -> frozenset[Place]:
-        self._files.write(backends)
+    def _sync(self, backends: Sequence[Backend]) -> tuple[frozenset[Place], BalancerError | None]:
+        refused = self._write(backends)
+        info, _ = self._look()
+        refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends))
         info, rows = self._look()
-        if info.description != stamp(self._settings, backends):
-            info, rows = self._reload(info.pid, stamp(self._settings, backends))
         self._places = {}
-        changed = [self._sync_backend(info, backend, rows) for backend in backends]
+        loaded = {row.backend for row in rows}
+        changed = [self._sync_backend(info, backend, rows) for backend in backends if backend.name in loaded]
         if any(changed):
             info, rows = self._look()
         for gone in set(self._counters.backends()) - {backend.name for backend in backends}:
             self._counters.drop_backend(gone)
-        up = {(row.backend, row.server): row.address for row in rows if row.up}
-        return frozenset(
+        there = {(row.backend, row.server): row.address for row in rows if row.up}
+        up = frozenset(
             (backend.name, server.name)
             for backend in backends
             for server in backend.servers
-            if up.get((backend.name, server.name)) == endpoint(server)
+            if there.get((backend.name, server.name)) == endpoint(server)
         )
+        return up, refused
 
     def _sync_backend(self, info: Info, backend: Backend, rows: Sequence[Row]) -> bool:
         """Whether anything was changed. New servers come in before old ones go."""
@@ -181,24 +196,61 @@ class Balancer:
         self._counters.forget_server(info.pid, row.backend, row.server)
         return True
 
-    def _reload(self, old_pid: int, wanted_stamp: str) -> tuple[Info, tuple[Row, ...]]:
+    def _write(self, backends: Sequence[Backend]) -> BalancerError | None:
+        """Why the files are not as wanted, or None."""
+        try:
+            self._files.write(backends)
+        except BalancerError as error:
+            log.warning("configuration not written", extra={"error": str(error)})
+            return error
+        return None
+
+    def _reload_unless_loaded(self, info: Info, wanted_stamp: str) -> BalancerError | None:
+        """Why the running process is not what is wanted, or None; one that failed is not tried again at once."""
+        if info.description == wanted_stamp:
+            self._refused = None
+            return None
+        if self._refused and self._refused.stamp == wanted_stamp and time.monotonic() < self._refused.until:
+            return self._refused.error
+        try:
+            self._reload(info.pid, wanted_stamp)
+        except BalancerError as error:
+            log.warning("reload failed", extra={"error": str(error)})
+            self._refused = _Refused(stamp=wanted_stamp, until=time.monotonic() + RETRY_AFTER, error=error)
+            return error
+        self._refused = None
+        return None
+
+    def _reload(self, old_pid: int, wanted_stamp: str) -> None:
         log.info("reloading the balancer", extra={"stamp": wanted_stamp})
-        self._master.ask("reload")
-        self._look_for_leaving = True
+        failed_before = parse_failed_reloads(self._master.ask("show proc"))
+        # Held from before, so that the old process cannot end uncounted.
+        self._leaving.hold(old_pid)
+        try:
+            self._master.ask("reload")
+            self._await_process(old_pid, wanted_stamp, failed_before)
+        except BalancerError:
+            self._leaving.release(old_pid)
+            raise
+
+    def _await_process(self, old_pid: int, wanted_stamp: str, failed_before: int) -> None:
         deadline = time.monotonic() + RELOAD_TIMEOUT
+        reason = f"no new process after {RELOAD_TIMEOUT:.0f} s"
         while time.monotonic() < deadline:
-            try:
-                info, rows = self._look()
-            except BalancerError:
-                info, rows = Info(pid=old_pid, description=""), ()
-            if info.pid != old_pid and info.description == wanted_stamp:
-                return info, rows
+            # Neither socket answers for some milliseconds in the middle of a reload.
+            with contextlib.suppress(BalancerError):
+                info, _ = self._look()
+                if info.pid != old_pid and info.description == wanted_stamp:
+                    return
+                if parse_failed_reloads(self._master.ask("show proc")) > failed_before:
+                    reason = "HAProxy would not load it; perhaps its address or port is taken"
+                    break
             time.sleep(POLL)
         raise BalancerError(
             "balancer-reload-failed",
-            "HAProxy",
-            f"no new process after {RELOAD_TIMEOUT:.0f} s",
-            hint="look at its log",
+            str(self._settings.balancer_config),
+            reason,
+            hint="look at HAProxy's log",
             kept="the running configuration serves on",
         )
 
@@ -207,18 +259,13 @@ class Balancer:
         info = parse_info(self._worker.ask("show info"))
         rows = parse_stat(self._worker.ask("show stat"))
         self._counters.fold(info.pid, rows)
-        if self._look_for_leaving:
-            self._leaving = parse_leaving(self._master.ask("show proc"))
-            self._look_for_leaving = bool(self._leaving)
-            self._counters.keep_processes([info.pid, *self._leaving])
-            for pid in self._leaving:
-                self._counters.fold(pid, parse_stat(self._master.ask(f"@!{pid} show stat")))
+        self._leaving.look(info.pid)
         return info, rows
 
     def _is_idle(self, server: str) -> bool:
         with self._lock:
             _, rows = self._look()
-            return not self._leaving and all(row.idle for row in rows if row.server == server)
+            return not self._leaving.any and all(row.idle for row in rows if row.server == server)
 
     def _command(self, command: str, *answers: str) -> None:
         """Carry out a command whose answer must be empty or hold one of `answers`."""

@@ -6,6 +6,8 @@ Columns by name, as HAProxy's management guide lists them (9.1, CSV format).
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 BACKEND = "BACKEND"
@@ -60,8 +62,18 @@ def parse_info(text: str) -> Info:
 
 def parse_stat(text: str) -> tuple[Row, ...]:
     """``show stat``: the rows of servers and backends, none of frontends."""
-    lines = text.removeprefix("# ").splitlines()
-    return tuple(_row(record) for record in csv.DictReader(lines) if record.get("svname") not in (None, FRONTEND))
+    return tuple(_row(record) for record in _records(text) if record.get("svname") not in (None, FRONTEND))
+
+
+def parse_clients(text: str) -> int:
+    """``show stat``: the connections of clients that a process still holds."""
+    return sum(int(record.get("scur") or 0) for record in _records(text) if record.get("svname") == FRONTEND)
+
+
+def parse_failed_reloads(text: str) -> int:
+    """``show proc``: how many reloads in a row have failed."""
+    found = re.search(r"\[failed: (\d+)\]", text)
+    return int(found[1]) if found else 0
 
 
 def parse_leaving(text: str) -> tuple[int, ...]:
@@ -69,6 +81,10 @@ def parse_leaving(text: str) -> tuple[int, ...]:
     _, _, rest = text.partition("# old workers")
     section, _, _ = rest.partition("# programs")
     return tuple(int(line.split()[0]) for line in section.splitlines() if line.strip())
+
+
+def _records(text: str) -> Iterator[dict[str, str]]:
+    return csv.DictReader(text.removeprefix("# ").splitlines())
 
 
 def _row(record: dict[str, str]) -> Row:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
+import pytest
 
-from runtime import ControllerClient, DeploymentStatus, RuntimeSettings, initial_balancer_config
+from runtime import ControllerClient, DeploymentStatus, NotFound, RuntimeSettings, initial_balancer_config
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -79,10 +80,10 @@ class Stack:
             self.start_controller()
             yield
         finally:
-            if self.controller is not None:
-                self.stop_controller()
             if self.haproxy is not None:
                 self.stop_haproxy()
+            if self.controller is not None:
+                self.stop_controller()
         log = self.controller_log()
         assert "Traceback" not in log, log
 
@@ -116,6 +117,14 @@ class Stack:
             if reached(status):
                 return status
         raise AssertionError(f"not reached within {timeout} s: {status}\n{self.controller_log()}")
+
+    def until_gone(self, name: str, timeout: float = 30) -> None:
+        """Until a Deployment that is being deleted is no more."""
+        with contextlib.suppress(NotFound):
+            for _ in self.client.watch("default", name, timeout=timeout):
+                pass
+        with pytest.raises(NotFound):
+            self.client.deployment("default", name)
 
     def until_complete(self, name: str, timeout: float = 60) -> DeploymentStatus:
         return self.until(name, is_complete, timeout=timeout)

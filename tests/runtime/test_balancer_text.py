@@ -12,7 +12,15 @@ from runtime.balancer.config import HOSTS_MAP, Backend, Server, initial_config, 
 from runtime.balancer.counters import Counters
 from runtime.balancer.files import BalancerFiles
 from runtime.balancer.socket import CommandSocket
-from runtime.balancer.stats import BACKEND, Row, parse_info, parse_leaving, parse_stat
+from runtime.balancer.stats import (
+    BACKEND,
+    Row,
+    parse_clients,
+    parse_failed_reloads,
+    parse_info,
+    parse_leaving,
+    parse_stat,
+)
 from runtime.errors import BalancerError
 from tests.runtime.stack import make_settings
 
@@ -68,6 +76,7 @@ def test_what_haproxy_says_is_parsed() -> None:
     assert (info.pid, info.description) == (42, "imageforge-1")
     header = "# pxname,svname,qcur,scur,status,addr,wretr,wredis,req_tot,hrsp_5xx,srv_abrt,"
     rows = parse_stat(f"{header}\nentry,FRONTEND,,1,OPEN,,,,5,0,,\nb,a,1,2,no check,1.2.3.4:80,3,4,5,6,7,\n")
+    assert parse_clients("# pxname,svname,scur,\nentry,FRONTEND,3,\nb,BACKEND,9,\n") == 3
     (row,) = rows
     assert (row.backend, row.server, row.queued, row.current, row.up, row.address) == (
         "b",
@@ -80,6 +89,8 @@ def test_what_haproxy_says_is_parsed() -> None:
     assert (row.retries, row.redispatches, row.requests, row.errors_5xx, row.aborted) == (3, 4, 5, 6, 7)
     proc = "#<PID> <type>\n10 master 1\n# workers\n12 worker 0\n# old workers\n11 worker 1\n9 worker 2\n# programs\n"
     assert parse_leaving(proc) == (11, 9)
+    assert parse_failed_reloads(proc) == 0
+    assert parse_failed_reloads("10 master 3 [failed: 2]  0d00h00m02s") == 2
     assert parse_leaving("10 master\n# workers\n12 worker\n# programs\n") == ()
 
 

@@ -24,6 +24,8 @@ from runtime import (
     initial_balancer_config,
     purge,
 )
+from runtime.balancer.balancer import Balancer
+from runtime.balancer.counters import Counters
 from runtime.balancer.socket import CommandSocket
 from runtime.balancer.stats import parse_stat
 from tests.runtime.load import Load, Session
@@ -83,9 +85,7 @@ def test_delete_leaves_nothing(stack: Stack, app_image: str, docker_client: dock
     stack.until_complete("hello")
     stack.client.delete("default", "Deployment", "hello")
     stack.client.delete("default", "Service", "hello")
-    list(stack.client.watch("default", "hello", timeout=30))
-    with pytest.raises(NotFound):
-        stack.client.deployment("default", "hello")
+    stack.until_gone("hello")
     wanted = {"label": f"{Label.INSTANCE}={stack.settings.instance}"}
     assert docker_client.containers.list(all=True, filters=wanted) == []
     wait_for(lambda: docker_client.networks.list(filters=wanted) == [])
@@ -130,10 +130,7 @@ def test_adding_a_service_under_load_fails_no_request(stack: Stack, app_image: s
     assert load.failures == {}
     with Session(stack.settings.http_port, "OTHER.localhost:8700") as session:
         assert session.get("/").startswith("other-")
-    counters = stack.client.counters("default", "hello")
-    assert counters.failed == 0
-    # The last answers of the process that a reload replaced cannot be counted.
-    assert load.total - load.clients <= counters.requests <= load.total
+    await_counters(stack, load)
 
 
 def test_scale_up_and_down_under_load(stack: Stack, app_image: str) -> None:
@@ -240,7 +237,7 @@ def test_an_image_that_is_nowhere(stack: Stack) -> None:
     assert replica.phase == "ImagePullBackOff"
     assert "127.0.0.1:1" in replica.message
     stack.client.delete("default", "Deployment", "hello")
-    list(stack.client.watch("default", "hello", timeout=10))
+    stack.until_gone("hello")
     assert stack.client.deployments() == ()
 
 
@@ -461,3 +458,21 @@ def test_a_service_whose_port_nobody_has(stack: Stack, app_image: str) -> None:
     assert (status.available, status.message) == (
         0, 'Service hello leads to the port "web", and the container has none of that name',
     )  # fmt: skip
+
+
+def test_a_reload_that_fails_keeps_what_serves(stack: Stack, app_image: str) -> None:
+    """The master cannot bind what the new configuration asks for: the old process serves on, and it is said."""
+    stack.client.apply(manifest(app_image, replicas=1))
+    stack.until_complete("hello")
+    balancer = Balancer(replace(stack.settings, http_address="203.0.113.1"), Counters())
+    stack.stop_controller()
+    assert balancer.sync(lambda: ()) == frozenset()
+    assert balancer.error is not None
+    assert balancer.error.code == "balancer-reload-failed"
+    assert not balancer.settling
+    with Session(stack.settings.http_port) as session:
+        session.get("/")
+    stack.start_controller()
+    wait_for(lambda: stack.client.info().balancer_ok)
+    with Session(stack.settings.http_port) as session:
+        session.get("/")
