@@ -61,7 +61,7 @@ def find_step(dockerfile: str, title: str) -> Instruction | None:
     everything = instructions(dockerfile)
     stage = match["stage"].lower() if match["stage"] else None
     text = _collapse(match["text"])
-    same_text = [item for item in everything if item.text == text]
+    same_text = [item for item in everything if _normal(item.text) == _normal(text)]
     in_stage = [item for item in same_text if stage in (None, item.stage)]
     same_place = [
         item
@@ -72,7 +72,7 @@ def find_step(dockerfile: str, title: str) -> Instruction | None:
         and item.keyword == text.partition(" ")[0].upper()
     ]
     both = [item for item in in_stage if item in same_place]
-    return next(iter(both or in_stage or same_text or same_place), None)
+    return next(iter(both or in_stage or same_place or same_text), None)
 
 
 def find_image(dockerfile: str, image: str) -> Instruction | None:
@@ -137,6 +137,12 @@ def _after_heredocs(lines: list[str], position: int, text: str) -> int:
                 position = number + 1
                 break
     return position
+
+
+def _normal(text: str) -> str:
+    """BuildKit prints an instruction's first word in capitals, however it was written."""
+    keyword, _, rest = text.partition(" ")
+    return f"{keyword.upper()} {rest}"
 
 
 def _collapse(text: str) -> str:

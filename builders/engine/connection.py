@@ -94,6 +94,7 @@ class Connection:
 
     def save(self, reference: str, *, chunk: int = 1 << 20) -> Iterator[bytes]:
         """``GET /images/{reference}/get``: the image as a tar archive, in pieces."""
+        self.inspect_image(reference)  # engines answer 500, not 404, when asked to save what they lack
         with self._translated(reference):
             yield from self._client.get_image(reference, chunk_size=chunk)
 
@@ -123,10 +124,11 @@ class Connection:
             return dict(self._client.inspect_distribution(reference))  # type: ignore[no-untyped-call]
 
     def _raise_reported(self, stream: Iterable[Mapping[str, Any]], subject: str) -> None:
-        """Engines report what went wrong after the status line in the stream."""
-        for message in stream:
-            if error := message.get("error"):
-                raise _refused(str(error), subject)
+        """Engines report what went wrong after the status line, in the stream. It is read to its end all the same:
+        the SDK closes its socket there and nowhere else."""
+        errors = [str(message["error"]) for message in stream if message.get("error")]
+        if errors:
+            raise _refused(errors[0], subject)
 
     @contextmanager
     def _translated(self, subject: str) -> Iterator[None]:

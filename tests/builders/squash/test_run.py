@@ -1,0 +1,149 @@
+"""Squashing from the engine: what stops it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from builders import BuiltImage, Cancelled, DiskFull, Endpoint, EngineError, SquashedImage, SquashError, SquashMode
+from builders.squash import run, squash
+
+from ..conftest import BASE, Builder
+from ..proxy import engine_proxy
+
+pytestmark = pytest.mark.engine
+DOCKERFILE = f"FROM {BASE}\nRUN echo a > /a\nRUN echo b > /b\n"
+
+
+@pytest.fixture
+def image(build_image: Builder) -> BuiltImage:
+    return build_image(DOCKERFILE)
+
+
+def squashed(
+    image: BuiltImage,
+    endpoint: Endpoint,
+    folder: Path,
+    mode: SquashMode = SquashMode.AUTO,
+    base: str | None = BASE,
+    cancelled: threading.Event | None = None,
+) -> SquashedImage:
+    return squash(
+        image,
+        endpoint=endpoint,
+        base_image=base,
+        mode=mode,
+        layout=folder / "layout",
+        blobs=folder / "blobs",
+        scratch=folder / "scratch",
+        cancelled=cancelled,
+    )
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in (folder / "scratch").rglob("*")]
+
+
+def test_a_base_that_is_not_in_the_engine(image: BuiltImage, endpoint: Endpoint, tmp_path: Path) -> None:
+    with pytest.raises(EngineError) as caught:
+        squashed(image, endpoint, tmp_path, base="imageforge-test/none:1")
+    assert caught.value.code == "image-missing"
+
+
+def test_a_base_that_it_is_not_built_on(image: BuiltImage, endpoint: Endpoint, tmp_path: Path) -> None:
+    with pytest.raises(SquashError) as caught:
+        squashed(image, endpoint, tmp_path, SquashMode.FROM_BASE, "imageforge/python:3.11")
+    assert caught.value.code == "base-mismatch"
+    result = squashed(image, endpoint, tmp_path, SquashMode.AUTO, "imageforge/python:3.11")
+    assert (result.mode, result.layers_after, result.proved) == (SquashMode.NONE, 3, False)
+    assert "does not begin" in result.note
+
+
+def test_an_image_that_is_gone(image: BuiltImage, endpoint: Endpoint, tmp_path: Path) -> None:
+    gone = BuiltImage(image_id="sha256:" + "0" * 64, size=1, diff_ids=image.diff_ids, config={})
+    with pytest.raises(EngineError) as caught:
+        squashed(gone, endpoint, tmp_path)
+    assert caught.value.code == "image-missing"
+    assert leftovers(tmp_path) == []
+
+
+def test_an_engine_that_dies_while_it_saves(
+    image: BuiltImage, engine_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine_proxy(tmp_path, engine_host) as proxy:
+        real = run.spool
+
+        def cut_early(archive: Iterator[bytes], *args: object, **more: object) -> object:
+            def cutting() -> Iterator[bytes]:
+                yield next(archive)
+                proxy.cut()
+                yield from archive
+
+            return real(cutting(), *args, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(run, "spool", cut_early)
+        with pytest.raises((EngineError, SquashError)) as caught:
+            squashed(image, proxy.endpoint, tmp_path)
+    assert caught.value.code == "engine-lost"
+    assert leftovers(tmp_path) == []
+
+
+def test_from_scratch_becomes_one_layer(build_image: Builder, endpoint: Endpoint, tmp_path: Path) -> None:
+    image = build_image(f"FROM {BASE} AS a\nFROM scratch\nCOPY --from=a /etc/hostname* /a/\nCOPY --from=a /bin/sh /b\n")
+    result = squashed(image, endpoint, tmp_path, base="scratch")
+    assert (result.mode, result.layers_before, result.layers_after) == (SquashMode.ALL, len(image.diff_ids), 1)
+    assert result.proved
+
+
+@pytest.mark.parametrize("when", ["before", "while it is saved", "while it is written"])
+def test_cancelled(
+    image: BuiltImage, endpoint: Endpoint, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = threading.Event()
+    if when == "before":
+        cancelled.set()
+    elif when == "while it is saved":
+        real_spool = run.spool
+        monkeypatch.setattr(run, "spool", lambda *a, **k: (cancelled.set(), real_spool(*a, **k))[1])
+    else:
+        real_prove = run.prove
+        monkeypatch.setattr(run, "prove", lambda **k: (cancelled.set(), real_prove(**k))[1])
+    with pytest.raises(Cancelled) as caught:
+        squashed(image, endpoint, tmp_path, cancelled=cancelled)
+    assert caught.value.code == "build-cancelled"
+    assert leftovers(tmp_path) == []
+    assert not (tmp_path / "layout").exists()
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
+    image: BuiltImage, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50_000_000))
+    with pytest.raises(DiskFull) as caught:
+        squashed(image, endpoint, tmp_path)
+    assert caught.value.code == "disk-full"
+    assert "50 MB are free" in caught.value.message
+    assert leftovers(tmp_path) == []
+
+
+def test_a_disk_that_becomes_full(image: BuiltImage, endpoint: Endpoint, tmp_path: Path) -> None:
+    """A file system of 100 MB, behind a check that believes it has more."""
+    import subprocess
+
+    small = tmp_path / "scratch"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(small)], check=True)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run, "_ensure_room", lambda *_: None)
+            with pytest.raises(DiskFull) as caught:
+                squashed(image, endpoint, tmp_path)
+        assert caught.value.kept
+        assert leftovers(tmp_path) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

@@ -1,0 +1,85 @@
+"""Loading: only what the engine lacks is sent, and what comes out is what went in."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from importlib import import_module
+from pathlib import Path
+
+import docker
+import pytest
+
+from builders import Endpoint, EngineError, SquashedImage, SquashMode, load, remove_tag, squash
+from builders.load import _archive
+from registry.errors import LayoutError
+from registry.layout import OciLayout
+
+from .conftest import BASE, Builder
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def squashed(tmp_path: Path, build_image: Builder, endpoint: Endpoint) -> SquashedImage:
+    image = build_image(f"FROM {BASE}\nRUN echo {os.urandom(8).hex()} > /one\nRUN echo two > /two\n")
+    return squash(
+        image,
+        endpoint=endpoint,
+        base_image=BASE,
+        mode=SquashMode.FROM_BASE,
+        layout=tmp_path / "layout",
+        blobs=tmp_path / "blobs",
+        scratch=tmp_path / "scratch",
+    )
+
+
+def names(archive: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return tar.getnames()
+
+
+def test_a_layout_that_is_missing(tmp_path: Path, endpoint: Endpoint) -> None:
+    with pytest.raises(LayoutError):
+        load(tmp_path / "none", endpoint=endpoint, tag=None)
+
+
+def test_a_damaged_blob_makes_no_image(squashed: SquashedImage, endpoint: Endpoint, instance: str) -> None:
+    layout = OciLayout.open(squashed.layout)
+    blob = layout.blob_path(layout.manifest().layers[-1].digest)
+    raw = blob.read_bytes()
+    blob.unlink()
+    blob.write_bytes(raw[:20] + bytes(len(raw) - 20))
+    with pytest.raises(EngineError) as caught:
+        load(squashed.layout, endpoint=endpoint, tag=f"imageforge-test/{instance}:damaged")
+    assert caught.value.code == "engine-refused"
+
+
+def test_only_the_new_layer_is_sent(
+    squashed: SquashedImage, endpoint: Endpoint, docker_client: docker.DockerClient, instance: str
+) -> None:
+    layout = OciLayout.open(squashed.layout)
+    sent = names(b"".join(_archive(layout, layout.manifest(), None, skip=1)))
+    assert len([name for name in sent if name.endswith("layer.tar")]) == 1
+    tag = f"imageforge-test/{instance}:loaded"
+    assert load(squashed.layout, endpoint=endpoint, tag=tag) == squashed.image_id
+    output = docker_client.containers.run(
+        tag, ["cat", "/two"], remove=True, labels={"io.imageforge.instance": instance}
+    )
+    assert output == b"two\n"
+
+
+def test_loading_twice_and_without_a_tag(squashed: SquashedImage, endpoint: Endpoint, instance: str) -> None:
+    assert load(squashed.layout, endpoint=endpoint, tag=None) == squashed.image_id
+    tag = f"imageforge-test/{instance}:again"
+    assert load(squashed.layout, endpoint=endpoint, tag=tag) == squashed.image_id
+    assert remove_tag(endpoint, tag)
+
+
+def test_an_engine_that_lacks_a_layer_after_all_is_sent_everything(
+    squashed: SquashedImage, endpoint: Endpoint, instance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("builders.load"), "_layers_present", lambda *_: 2)
+    tag = f"imageforge-test/{instance}:all"
+    assert load(squashed.layout, endpoint=endpoint, tag=tag) == squashed.image_id
