@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from builders import Endpoint
 from imageforge.cli.output import Format, document, say, write
 from imageforge.cli.progress import Progress
 from imageforge.cli.state import Workplace
@@ -37,14 +38,18 @@ def execute(request: Request, form: Format) -> None:
     planned = plan(request, load_repository(request.path))
     here = Workplace.here()
     if planned.push:
-        ensure_up(here.home, here.settings, on_line=lambda name: say(f"up  {name}"))
+        stack = ensure_up(here.home, here.settings, on_line=lambda name: say(f"up  {name}"))
+        # What is built must be where the controller runs it, whatever DOCKER_HOST says by now.
+        endpoint = Endpoint(host=stack.engine, origin=stack.engine_origin)
+    else:
+        endpoint = engine_choice.answering(here.home, here.settings)
     with here.database() as database, contextlib.ExitStack() as held:
         if planned.deploy:
             held.enter_context(deploying(here.home, planned.app, "a deploy"))
-        _run(planned, here, database, form)
+        _run(planned, here, endpoint, database, form)
 
 
-def _run(planned: Plan, here: Workplace, database: Database, form: Format) -> None:
+def _run(planned: Plan, here: Workplace, endpoint: Endpoint, database: Database, form: Format) -> None:
     builds = Builds(database)
     build_id = builds.start(app=planned.app, source=planned.source)
     stages: list[StageRow] = []
@@ -61,7 +66,7 @@ def _run(planned: Plan, here: Workplace, database: Database, form: Format) -> No
         recorder = Recorder(listeners=(progress, collect), sink=store)
         workshop = Workshop(
             home=here.home,
-            endpoint=engine_choice.answering(here.home, here.settings),
+            endpoint=endpoint,
             registry=here.settings.registry,
             cancelled=cancelled,
         )

@@ -14,7 +14,7 @@ from imageforge.config import Home, Settings
 from imageforge.errors import DeployFailed, GateRefused
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
-from imageforge.pipeline.manifests import Workload, generate, renumber
+from imageforge.pipeline.manifests import Workload, generate, renumber, rescale
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
 from imageforge.pipeline.run import Product
 from imageforge.pipeline.verdict import Verdict, judge
@@ -87,7 +87,7 @@ def again(earlier: Release, deployer: Deployer) -> Release:
         build_id=earlier.build_id,
         reference=earlier.reference,
         image_id=earlier.image_id,
-        manifests=renumber(earlier.manifests, number),
+        manifests=renumber(_as_scaled(earlier, deployer), number),
         status=ReleaseStatus.PENDING,
         created_at=time.time(),
         note=f"rollback to {earlier.number}",
@@ -194,11 +194,19 @@ def _restore(release: Release, before: Release | None, deployer: Deployer, recor
                 with contextlib.suppress(NotFound):
                     deployer.controller.delete(NAMESPACE, kind, release.app)
             return "nothing of it is left running"
-        deployer.controller.apply(before.manifests, source=f"{before.app} release {before.number}")
+        deployer.controller.apply(_as_scaled(before, deployer), source=f"{before.app} release {before.number}")
         return f"release {before.number} is serving"
     except Exception as error:
         recorder.emit("rollout", EventKind.NOTE, f"going back failed too: {error}")
         return "going back to the release before failed too: see `imageforge status`"
+
+
+def _as_scaled(release: Release, deployer: Deployer) -> str:
+    """A release's manifests with the replicas that `scale` asked for since, unless its file or a flag set them."""
+    app = Apps(deployer.database).find(release.app)
+    if app is None or app.replicas is None or (release.report or {}).get("replicas_from"):
+        return release.manifests
+    return rescale(release.manifests, app.replicas)
 
 
 def _settled_live(app: str, deployer: Deployer) -> Release | None:

@@ -85,3 +85,12 @@ def renumber(manifests: str, release: int) -> str:
             metadata = document["spec"]["template"].setdefault("metadata", {})
             metadata.setdefault("annotations", {})[RELEASE] = str(release)
     return yaml.safe_dump_all(documents, sort_keys=False)
+
+
+def rescale(manifests: str, replicas: int) -> str:
+    """The same manifests for another number of replicas: what `scale` asked for outlives the release."""
+    documents = list(yaml.safe_load_all(manifests))
+    for document in documents:
+        if document["kind"] == "Deployment":
+            document["spec"]["replicas"] = replicas
+    return yaml.safe_dump_all(documents, sort_keys=False)

@@ -167,7 +167,7 @@ def _squash(
 
 
 def _push(plan: Plan, build_id: int, squashed: SquashedImage, workshop: Workshop, log: StageLog) -> PushResult:
-    reference = ImageRef.parse(plan.tag or f"{workshop.registry}/{plan.app}:b{build_id}")
+    reference = destination(plan.tag, default=f"{workshop.registry}/{plan.app}:b{build_id}", registry=workshop.registry)
 
     def on_progress(digest: str, sent: int, total: int) -> None:
         log.emit(EventKind.PROGRESS, digest, sent=sent, total=total)
@@ -184,6 +184,16 @@ def _push(plan: Plan, build_id: int, squashed: SquashedImage, workshop: Workshop
         skipped_bytes=result.skipped_bytes,
     )
     return result
+
+
+def destination(tag: str | None, *, default: str, registry: str) -> ImageRef:
+    """Where a build is pushed. A name without a registry means the local one, not a hub that the user did not name."""
+    if tag is None:
+        return ImageRef.parse(default)
+    named = ImageRef.parse(tag)
+    if named.registry != "docker.io" or tag.startswith(("docker.io/", "index.docker.io/")):
+        return named
+    return ImageRef.parse(f"{registry}/{named.familiar}")
 
 
 def short(reference: ImageRef) -> str:

@@ -166,6 +166,9 @@ def test_scale_outlives_a_push(forge: Forge, project: Path) -> None:
     assert len(forge.replicas("grow")) == 2
     forge.ok("deploy", project, "--name", "grow")
     assert len([row for row in forge.replicas("grow") if row["ready"]]) == 2
+    (project / "app.py").write_text("raise SystemExit(1)")
+    assert forge.run("deploy", project, "--name", "grow").code == 1
+    wait_ready(forge, "grow", 2)
     forge.ok("apps", "delete", "grow", "--yes")
     assert forge.get("grow")[0] == 404
     assert "grow" not in forge.ok("apps", "ls").out

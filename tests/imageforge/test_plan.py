@@ -10,8 +10,9 @@ import yaml
 from builders import SquashMode
 from imageforge.config import RepositoryConfig
 from imageforge.errors import UsageError
-from imageforge.pipeline.manifests import Workload, generate, renumber
+from imageforge.pipeline.manifests import Workload, generate, renumber, rescale
 from imageforge.pipeline.plan import Request, plan
+from imageforge.pipeline.run import destination
 
 
 def config(**sections: object) -> RepositoryConfig:
@@ -82,3 +83,22 @@ def test_without_a_health_path_the_port_is_probed() -> None:
 def test_a_rollback_differs_in_its_number_only() -> None:
     again = renumber(generate(workload()), 9)
     assert again.replace("imageforge.io/release: '9'", "imageforge.io/release: '4'") == generate(workload())
+
+
+@pytest.mark.parametrize(
+    ("tag", "where"),
+    [
+        (None, "127.0.0.1:1/shop:b7"),
+        ("shop:1.0", "127.0.0.1:1/shop:1.0"),
+        ("team/shop", "127.0.0.1:1/team/shop"),
+        ("docker.io/team/shop:1", "docker.io/team/shop:1"),
+        ("r.example/shop:1", "r.example/shop:1"),
+    ],
+)
+def test_a_name_without_a_registry_stays_here(tag: str | None, where: str) -> None:
+    assert str(destination(tag, default="127.0.0.1:1/shop:b7", registry="127.0.0.1:1")) == where
+
+
+def test_rescaling_changes_the_number_only() -> None:
+    again = rescale(generate(workload()), 5)
+    assert again.replace("replicas: 5", "replicas: 3") == generate(workload())
