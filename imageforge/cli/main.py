@@ -108,7 +108,7 @@ def options(
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; gives its exit code. Nothing but a bug of ours leaves a stack trace without --verbose."""
     try:
-        outcome = app(list(arguments), standalone_mode=False)
+        outcome = app(list(arguments), prog_name="imageforge", standalone_mode=False)
     except typer.Exit as done:
         return done.exit_code
     except (typer.Abort, KeyboardInterrupt):

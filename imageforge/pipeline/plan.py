@@ -13,6 +13,7 @@ from imageforge.config import RepositoryConfig, Waiver
 from imageforge.config.repository import APP_NAME, FILE_NAME
 from imageforge.errors import UsageError
 from linters import Severity
+from registry import ImageRef
 
 DEFAULT_PORT = 8080
 """Where an app listens when neither flag, file nor EXPOSE says; it is told by the variable PORT in any case."""
@@ -66,7 +67,8 @@ class Plan:
 
 
 def plan(request: Request, config: RepositoryConfig) -> Plan:
-    """Merge what was asked for with what the repository says. Raises UsageError for what makes no sense together."""
+    """Merge what was asked for with what the repository says. Raises UsageError for what makes no sense together,
+    registry's InvalidReference for a tag that is none."""
     folder = request.path
     context = folder / config.build.context if config.build.context else folder
     named = Path(config.build.dockerfile) if config.build.dockerfile else None
@@ -78,6 +80,8 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
             "a release runs the image that the registry holds",
             hint="leave out --no-push, or --deploy",
         )
+    if request.tag is not None:
+        ImageRef.parse(request.tag)  # a name that cannot be pushed is found now, not after the build
     replicas, origin = _replicas(request, config)
     return Plan(
         app=_app_name(request, config),

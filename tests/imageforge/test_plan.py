@@ -13,6 +13,7 @@ from imageforge.errors import UsageError
 from imageforge.pipeline.manifests import Workload, generate, renumber, rescale
 from imageforge.pipeline.plan import Request, plan
 from imageforge.pipeline.run import destination
+from registry import InvalidReference
 
 
 def config(**sections: object) -> RepositoryConfig:
@@ -46,6 +47,11 @@ def test_a_deploy_needs_the_push(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         plan(Request(path=tmp_path, push=False, deploy=True, name="a"), config())
     assert caught.value.code == "deploy-needs-push"
+
+
+def test_a_tag_that_is_none_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(InvalidReference):
+        plan(Request(path=tmp_path, name="a", tag="UPPER/x"), config())
 
 
 def workload(**changes: object) -> Workload:
