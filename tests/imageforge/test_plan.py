@@ -51,7 +51,7 @@ def test_a_deploy_needs_the_push(tmp_path: Path) -> None:
 
 def test_a_tag_that_is_none_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     with pytest.raises(InvalidReference):
-        plan(Request(path=tmp_path, name="a", tag="UPPER/x"), config())
+        plan(Request(path=tmp_path, name="a", tag="team/Shop"), config())
 
 
 def workload(**changes: object) -> Workload:
