@@ -47,4 +47,4 @@ soak: system ## Long runs: many rollouts and kills under load
 	@$(BIN)/python -m tests.sandbox -q -m soak
 
 down: ## Stop the demo's stack; PURGE=1 removes all of it
-	@$(BIN)/imageforge down $(if $(PURGE),--purge --yes)
+	@$(BIN)/imageforge down $(if $(filter 1 yes,$(PURGE)),--purge --yes)

@@ -62,7 +62,7 @@ def _run(planned: Plan, here: Workplace, endpoint: Endpoint, database: Database,
         builds.append(build_id, rows)
 
     product: Product | None = None
-    with Progress() as progress, _cancelled_by_interrupt() as cancelled:
+    with Progress() as progress, cancelled_by_interrupt() as cancelled:
         recorder = Recorder(listeners=(progress, collect), sink=store)
         workshop = Workshop(
             home=here.home,
@@ -113,7 +113,7 @@ def show_report(report: DeployReport, form: Format) -> None:
 
 
 @contextlib.contextmanager
-def _cancelled_by_interrupt() -> Iterator[threading.Event]:
+def cancelled_by_interrupt() -> Iterator[threading.Event]:
     """An event that SIGTERM and Ctrl-C set, besides raising KeyboardInterrupt in this thread as Ctrl-C does."""
     cancelled = threading.Event()
 

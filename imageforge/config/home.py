@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from imageforge.errors import StackError
 
 ROOT_HOME = Path("/var/lib/imageforge")
+OWN_NAMES = frozenset({"instance", "run", "log", "state", "settings.toml", "lost+found"})
+"""What may lie in a home; the last is a file system's own, where the home is a mount point."""
 
 # Linux allows 108 bytes for the path of a Unix socket; the longest of ours below a home is run/haproxy-master.sock,
 # to which HAProxy adds a suffix of up to 13 bytes while it binds.
@@ -44,6 +47,7 @@ class Home:
                 hint="set IMAGEFORGE_HOME to a shorter path",
             )
         try:
+            self._refuse_foreign_folder()
             for folder in (
                 self.path,
                 self.run,
@@ -55,8 +59,10 @@ class Home:
                 self.locks,
             ):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._instance_file.exists():
-                self._instance_file.write_text(secrets.token_hex(4) + "\n")
+            if not self.exists:
+                draft = self.path / f".instance.{os.getpid()}"
+                draft.write_text(secrets.token_hex(4) + "\n")
+                draft.replace(self._instance_file)
         except OSError as error:
             raise StackError(
                 "home-not-writable",
@@ -73,7 +79,22 @@ class Home:
     @property
     def exists(self) -> bool:
         """Whether `prepare` ever ran here."""
-        return self._instance_file.exists()
+        try:
+            return re.fullmatch(r"[0-9a-f]{8}", self.instance) is not None
+        except OSError:
+            return False
+
+    def _refuse_foreign_folder(self) -> None:
+        """A folder that somebody else filled is no home: `down --purge` is to remove a home whole."""
+        foreign = [] if self.exists or not self.path.is_dir() else [entry.name for entry in self.path.iterdir()]
+        if set(foreign) - OWN_NAMES:
+            raise StackError(
+                "home-not-empty",
+                str(self.path),
+                f"the folder holds {sorted(set(foreign) - OWN_NAMES)[0]} and is no home of imageforge's",
+                hint="set IMAGEFORGE_HOME to a folder of its own",
+                kept="nothing was changed",
+            )
 
     @property
     def _instance_file(self) -> Path:

@@ -17,7 +17,7 @@ from imageforge.errors import ConfigError
 REFERENCE = Path(__file__).with_name("settings.reference.toml")
 PREFIX = "IMAGEFORGE_"
 # Variables of ours that are not settings of a home.
-NOT_SETTINGS = frozenset({"IMAGEFORGE_HOME"})
+NOT_SETTINGS = frozenset({"IMAGEFORGE_HOME", "IMAGEFORGE_TEST_INSIDE"})
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -69,16 +69,19 @@ def load_settings(file: Path, environ: Mapping[str, str] = os.environ) -> Settin
     Raises ConfigError (`settings-invalid`) naming file or variable, key and what was expected.
     """
     values: dict[str, Any] = {}
-    if file.exists():
-        try:
-            values = tomllib.loads(file.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError("settings-invalid", str(file), f"not TOML: {error}", hint="mend the line") from error
+    try:
+        values = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        pass
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("settings-invalid", str(file), f"not TOML: {error}", hint="mend the line") from error
+    except OSError as error:
+        raise ConfigError("settings-invalid", str(file), str(error.strerror), hint="run as the home's owner") from error
     known = Settings.model_fields
     origin = dict.fromkeys(values, str(file))
     for name, text in environ.items():
         key = name.removeprefix(PREFIX).lower()
-        if name.startswith(PREFIX) and name not in NOT_SETTINGS and key in known:
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
             values[key] = text
             origin[key] = f"environment variable {name}"
     try:

@@ -17,6 +17,7 @@ from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.manifests import Workload, generate, renumber, rescale
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
 from imageforge.pipeline.run import Product
+from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.pipeline.verdict import Verdict, judge
 from imageforge.report.deploy import DeployReport, ReplicaRow, StageRow
 from imageforge.store import Apps, Database, Release, Releases, ReleaseStatus
@@ -27,6 +28,8 @@ LOG_LINES = 10
 """How many of a failed replica's last lines go into the events and the report."""
 OPTIONS = ("port", "path", "replicas_from")
 """What a release's report holds from the start: how it is watched, and where its number of replicas came from."""
+RESTORE_SECONDS = 30.0
+"""How long a failed deploy waits for the release before to be whole again, so as to say so."""
 NO_REQUESTS = ServiceCounters(requests=0, failed=0, retried=0, redispatched=0, errors_5xx=0, in_flight=0)
 
 
@@ -103,22 +106,26 @@ def roll_out(release: Release, deployer: Deployer, recorder: Recorder, stages: t
     Raises DeployFailed with the verdict's code; `cutover-lost-requests` when it runs but requests were lost on the way.
     """
     releases = Releases(deployer.database)
-    before = _settled_live(release.app, deployer)
     options = dict(release.report or {})
+    before: Release | None = None
+    settled = False
     began = time.monotonic()
     try:
+        before, settled = settle(release.app, deployer, ours=release.number), True
         with recorder.stage("rollout") as log:
             status, count, counters = _roll(release, before, deployer, log, options)
             report = _report(release, status, deployer, counters, count, time.monotonic() - began, stages)
             log.summary = report.rollout_summary
             log.data.update(requests=report.requests, failed=report.failed)
+        with uninterrupted():
+            releases.finish(release.app, release.number, ReleaseStatus.LIVE, {**options, **report.as_json()})
     except BaseException as error:
-        kept = _restore(release, before, deployer, recorder)
-        if isinstance(error, DeployFailed):
-            error.kept = kept
-        releases.finish(release.app, release.number, ReleaseStatus.FAILED, {**options, "error": str(error)})
+        with uninterrupted():
+            kept = _restore(release, before, deployer, recorder) if settled else "nothing was changed"
+            if isinstance(error, DeployFailed):
+                error.kept = kept
+            releases.finish(release.app, release.number, ReleaseStatus.FAILED, {**options, "error": str(error)})
         raise
-    releases.finish(release.app, release.number, ReleaseStatus.LIVE, {**options, **report.as_json()})
     releases.forget_beyond(release.app, deployer.settings.keep_releases)
     if report.failed:
         raise DeployFailed(
@@ -195,7 +202,10 @@ def _restore(release: Release, before: Release | None, deployer: Deployer, recor
                     deployer.controller.delete(NAMESPACE, kind, release.app)
             return "nothing of it is left running"
         deployer.controller.apply(_as_scaled(before, deployer), source=f"{before.app} release {before.number}")
-        return f"release {before.number} is serving"
+        for status in deployer.controller.watch(NAMESPACE, before.app, timeout=RESTORE_SECONDS):
+            if status.observed_generation >= status.generation and status.phase is RolloutPhase.COMPLETE:
+                return f"release {before.number} is serving"
+        return f"going back to release {before.number}; `imageforge ps {before.app}` shows how far it is"
     except Exception as error:
         recorder.emit("rollout", EventKind.NOTE, f"going back failed too: {error}")
         return "going back to the release before failed too: see `imageforge status`"
@@ -209,19 +219,23 @@ def _as_scaled(release: Release, deployer: Deployer) -> str:
     return rescale(release.manifests, app.replicas)
 
 
-def _settled_live(app: str, deployer: Deployer) -> Release | None:
-    """The release that serves. A deploy that was killed left its release pending: what the controller runs decides."""
+def settle(app: str, deployer: Deployer, *, ours: int | None = None) -> Release | None:
+    """The release that serves, after deploys that were killed and left theirs pending are settled.
+
+    What the controller holds decides: a pending release that it runs to the end is live; so is one that it is still
+    rolling out where there is none before it to go back to. All others have failed. `ours` is the caller's own.
+    """
     releases = Releases(deployer.database)
-    running = ""
+    held, complete = "", False
     with contextlib.suppress(NotFound):
         status = deployer.controller.deployment(NAMESPACE, app)
-        running = status.release if status.phase is RolloutPhase.COMPLETE else ""
-    newest = releases.of(app, limit=1)[:1]
-    for release in releases.of(app):
-        if release.status is not ReleaseStatus.PENDING or release in newest:
+        held, complete = status.release, status.phase is RolloutPhase.COMPLETE
+    live = releases.live(app)
+    for release in releases.pending(app):
+        if release.number == ours:
             continue
-        settled = ReleaseStatus.LIVE if str(release.number) == running else ReleaseStatus.FAILED
-        releases.finish(app, release.number, settled, release.report)
+        serves = str(release.number) == held and (complete or live is None)
+        releases.finish(app, release.number, ReleaseStatus.LIVE if serves else ReleaseStatus.FAILED, release.report)
     return releases.live(app)
 
 

@@ -83,5 +83,5 @@ def uses_private(home: Home) -> bool:
     """Whether this home once started an engine of its own."""
     try:
         return bool(json.loads((home.state / "engine.json").read_text())["private"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -17,6 +18,9 @@ from imageforge.stack.process import name_of
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 TABLES = ("filter", "nat")
+USER_CHAIN = "DOCKER-USER"
+ENGINE_BRIDGE = re.compile(r"br-[0-9a-f]{12}")
+"""What an engine calls the bridges of the networks that it makes."""
 
 
 def remember(file: Path) -> None:
@@ -24,55 +28,57 @@ def remember(file: Path) -> None:
     if file.exists():
         return
     rules = {table: _rules(table) for table in TABLES}
-    policy = next((rule.split()[2] for rule in rules["filter"] if rule.startswith("-P FORWARD ")), "ACCEPT")
-    docker = any(_is_docker_chain(rule) for table in TABLES for rule in rules[table])
-    file.write_text(json.dumps({"docker": docker, "policy": policy, "forwarding": FORWARDING.read_text().strip()}))
+    file.write_text(json.dumps({"rules": rules, "forwarding": FORWARDING.read_text().strip()}))
 
 
-def restore(file: Path) -> None:
-    """Put back what `remember` wrote down. Best effort: without iptables there is nothing to put back."""
+def restore(file: Path, bridge: str) -> None:
+    """Put back what `remember` wrote down; `bridge` is the engine's own. Best effort: without iptables there is nothing
+    to put back."""
     try:
         before = json.loads(file.read_text())
     except (OSError, ValueError):
         return
     file.unlink(missing_ok=True)
-    if before["docker"] or _another_engine():
+    if any(_is_docker_chain(rule) for rules in before["rules"].values() for rule in rules) or _another_engine():
         return
     for table in TABLES:
-        _remove_docker(table)
-    _iptables("filter", "-P", "FORWARD", before["policy"])
+        for command in undo(before["rules"][table], _rules(table), bridge):
+            _iptables(table, *command)
+    policy = next((rule.split()[2] for rule in before["rules"]["filter"] if rule.startswith("-P FORWARD ")), "ACCEPT")
+    _iptables("filter", "-P", "FORWARD", policy)
     if before["forwarding"] == "0":
         FORWARDING.write_text("0")
 
 
-def docker_rules(rules: list[str]) -> list[list[str]]:
-    """The commands that undo Docker's rules of a table (as `iptables -S` lists it): pure. Rules first, then the chains
-    that they lead to, emptied before they are deleted."""
-    chains = [rule.split()[1] for rule in rules if _is_docker_chain(rule)]
-    mine = [
+def undo(before: list[str], now: list[str], bridge: str) -> list[list[str]]:
+    """The commands that take back what an engine added to a table (as `iptables -S` lists it): pure.
+
+    Only rules that were not there before, and that lead to a chain of Docker's or name a bridge of this engine. Chains
+    come last; DOCKER-USER is for the administrator's own rules, and goes only where it is empty.
+    """
+    added = [rule for rule in now if rule not in before]
+    chains = [rule.split()[1] for rule in added if _is_docker_chain(rule)]
+    own = [chain for chain in chains if chain != USER_CHAIN]
+    rules = [
         ["-D", *shlex.split(rule)[1:]]
-        for rule in rules
-        if rule.startswith("-A ") and rule.split()[1] not in chains and _mentions(rule, chains)
+        for rule in added
+        if rule.startswith("-A ") and rule.split()[1] not in own and _is_engine_s(rule, chains, bridge)
     ]
-    return [*mine, *(["-F", chain] for chain in chains), *(["-X", chain] for chain in chains)]
+    return [*rules, *(["-F", chain] for chain in own), *(["-X", chain] for chain in chains)]
 
 
-def _mentions(rule: str, chains: list[str]) -> bool:
-    """A rule that leads to one of Docker's chains, or that speaks of a bridge of an engine's."""
-    words = rule.split()
-    bridges = ("br-", "ifg", "docker0")
+def _is_engine_s(rule: str, chains: list[str], bridge: str) -> bool:
+    if rule == f"-A {USER_CHAIN} -j RETURN":
+        return True
+    words = rule.split()[2:]
+    devices = [word for option, word in itertools.pairwise(words) if option in ("-i", "-o")]
     return any(chain in words for chain in chains) or any(
-        word.startswith(bridges) for option, word in itertools.pairwise(words) if option in ("-i", "-o")
+        device == bridge or ENGINE_BRIDGE.fullmatch(device) for device in devices
     )
 
 
 def _is_docker_chain(rule: str) -> bool:
     return rule.startswith("-N DOCKER")
-
-
-def _remove_docker(table: str) -> None:
-    for command in docker_rules(_rules(table)):
-        _iptables(table, *command)
 
 
 def _another_engine() -> bool:

@@ -69,7 +69,8 @@ def clean(home: Home) -> None:
     """After the engine has ended: its bridge, its mounts and its socket."""
     if home.exists:
         subprocess.run(["ip", "link", "delete", bridge_name(home)], capture_output=True, check=False)
-    firewall.restore(_firewall_file(home))
+    if home.exists:
+        firewall.restore(_firewall_file(home), bridge_name(home))
     unmount_below(home.run)
     unmount_below(home.state)
     home.engine_socket.unlink(missing_ok=True)

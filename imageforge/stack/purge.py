@@ -8,9 +8,12 @@ from collections.abc import Iterator
 
 from builders import BuilderError, labelled_images, remove_labelled_images
 from imageforge.config import Home, Settings
+from imageforge.errors import StackError
 from imageforge.stack import engine_choice, private_engine
+from imageforge.stack.catalog import runtime_settings
 from imageforge.stack.process import read_pid_file, stop
 from runtime import Label
+from runtime import purge as purge_replicas
 
 
 def inventory(home: Home, settings: Settings) -> Iterator[str]:
@@ -25,25 +28,38 @@ def inventory(home: Home, settings: Settings) -> Iterator[str]:
 
 
 def purge(home: Home, settings: Settings) -> Iterator[str]:
-    """Remove it all; the stack is down already. A private engine's images go with its folder."""
+    """Remove it all; the stack is down already. A private engine's images go with its folder.
+
+    Raises BuilderError where the engine does not answer, and StackError (`purge-incomplete`) where something cannot be
+    removed: the home and its instance's name then stay, so that the rest can still be found.
+    """
     if not engine_choice.uses_private(home):
-        try:
-            endpoint = engine_choice.answering(home, settings)
-            for image in remove_labelled_images(endpoint, Label.INSTANCE.value, home.instance):
-                yield f"image {image} removed"
-        except BuilderError as error:
-            yield f"images left, because the engine does not answer: {error.message}"
+        endpoint = engine_choice.answering(home, settings)
+        purge_replicas(runtime_settings(home, settings, endpoint.host))
+        for image in remove_labelled_images(endpoint, Label.INSTANCE.value, home.instance):
+            yield f"image {image} removed"
+        left = labelled_images(endpoint, Label.INSTANCE.value, home.instance)
+        if left:
+            raise StackError(
+                "purge-incomplete", left[0], "something still uses it", hint="remove that, then purge again"
+            )
     for file in home.run.glob("*.pid"):
         identity = read_pid_file(file)
         if identity:
             stop(identity)
     private_engine.clean(home)
-    for entry in home.path.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-    # A home that is a mount point, or lies where only root may remove folders, stays, empty.
+    try:
+        for folder in (home.run, home.log, home.state):
+            if folder.exists():
+                shutil.rmtree(folder)
+        home.settings_file.unlink(missing_ok=True)
+        # Last, because without it nobody knows what was ours.
+        (home.path / "instance").unlink(missing_ok=True)
+    except OSError as error:
+        raise StackError(
+            "purge-incomplete", str(error.filename), str(error.strerror), hint="mend that, purge again"
+        ) from error
+    # A home that is a mount point, or lies where we may not remove folders, stays, empty.
     with contextlib.suppress(OSError):
         home.path.rmdir()
     yield f"{home.path} {'emptied' if home.path.exists() else 'removed'}"

@@ -45,7 +45,8 @@ echo "setup: installing from Debian's packages: $missing (nothing of it is start
 # Debian's maintainer scripts ask this program before they start a service; 101 is "forbidden".
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT INT TERM
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
 fi

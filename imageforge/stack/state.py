@@ -70,10 +70,10 @@ def read_report(home: Home) -> StackReport | None:
     """The last report, whether or not its supervisor still runs; None when there never was one."""
     try:
         raw = json.loads(report_file(home).read_text())
-    except (OSError, ValueError):
+        services = tuple(ServiceReport(**{**row, "state": ServiceState(row["state"])}) for row in raw["services"])
+        return StackReport(engine=raw["engine"], engine_origin=raw["engine_origin"], services=services)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    services = tuple(ServiceReport(**{**row, "state": ServiceState(row["state"])}) for row in raw["services"])
-    return StackReport(engine=raw["engine"], engine_origin=raw["engine_origin"], services=services)
 
 
 @contextmanager

@@ -63,12 +63,13 @@ def down(home: Home, settings: Settings, *, on_line: Callable[[str], None] = lam
     with _one_at_a_time(home):
         report = read_report(home)
         supervisor = running_supervisor(home)
+        if supervisor:
+            stop(supervisor, seconds=STOP_SECONDS)
+        # What a supervisor that was killed, now or before, left running.
         leftovers = _leftover_services(home, settings, report)
         if report is None or (supervisor is None and not leftovers):
             report_file(home).unlink(missing_ok=True)
             return False
-        if supervisor:
-            stop(supervisor, seconds=STOP_SECONDS)
         for service in reversed(leftovers):
             stop_service(service)
         for stopped in report.services:

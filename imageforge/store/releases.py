@@ -83,6 +83,23 @@ class Releases:
             row = connection.execute(query).mappings().first()
         return _release(row) if row else None
 
+    def pending(self, app: str) -> tuple[Release, ...]:
+        """Those whose deploy is under way, or was killed; newest first."""
+        return self._with_status(app, ReleaseStatus.PENDING)
+
+    def superseded(self, app: str) -> tuple[Release, ...]:
+        """Those that once were live; newest first."""
+        return self._with_status(app, ReleaseStatus.SUPERSEDED)
+
+    def _with_status(self, app: str, status: ReleaseStatus) -> tuple[Release, ...]:
+        query = (
+            sa.select(releases)
+            .where(releases.c.app == app, releases.c.status == status.value)
+            .order_by(releases.c.number.desc())
+        )
+        with self._database.reading() as connection:
+            return tuple(_release(row) for row in connection.execute(query).mappings())
+
     def of(self, app: str, *, limit: int = 50) -> tuple[Release, ...]:
         """An app's releases, newest first."""
         query = sa.select(releases).where(releases.c.app == app).order_by(releases.c.number.desc()).limit(limit)
@@ -90,14 +107,21 @@ class Releases:
             return tuple(_release(row) for row in connection.execute(query).mappings())
 
     def forget_beyond(self, app: str, keep: int) -> None:
-        """Drop an app's oldest releases, never the live one, so that about `keep` are left."""
+        """Drop an app's oldest releases: all but the newest `keep` of those that served, and failures older than these.
+        What a rollback could go back to is never pushed out by failures."""
+        served = (ReleaseStatus.LIVE.value, ReleaseStatus.SUPERSEDED.value)
+        kept = (
+            sa.select(releases.c.number)
+            .where(releases.c.app == app, releases.c.status.in_(served))
+            .order_by(releases.c.number.desc())
+            .limit(keep)
+        )
         with self._database.writing() as connection:
-            newest = sa.select(sa.func.max(releases.c.number)).where(releases.c.app == app)
-            bound = int(connection.execute(newest).scalar() or 0) - keep
-            old = sa.and_(
-                releases.c.app == app, releases.c.number <= bound, releases.c.status != ReleaseStatus.LIVE.value
-            )
-            connection.execute(releases.delete().where(old))
+            numbers = [row[0] for row in connection.execute(kept)]
+            if len(numbers) < keep:
+                return
+            old = sa.and_(releases.c.app == app, releases.c.number < min(numbers))
+            connection.execute(releases.delete().where(old, releases.c.status != ReleaseStatus.LIVE.value))
 
 
 def _release(row: Mapping[Any, Any]) -> Release:

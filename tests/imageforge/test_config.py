@@ -34,6 +34,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("http_port = ", {}, "settings.toml", "not TOML"),
         ('http_address = "0.0.0.0"', {}, "http_address", "needs TLS and a token"),
         ('engine_pool = "10.0.0.0/24"', {}, "engine_pool", "/20 or larger"),
+        ("", {"IMAGEFORGE_HTTP_PORTT": "1"}, "environment variable IMAGEFORGE_HTTP_PORTT", "unknown key"),
         ("", {"IMAGEFORGE_HTTP_PORT": "many"}, "environment variable IMAGEFORGE_HTTP_PORT", "valid integer"),
     ],
 )
@@ -99,3 +100,20 @@ def test_a_home_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
         home.prepare()
     assert caught.value.code == "home-path-too-long"
     assert not home.path.exists()
+
+
+def test_a_folder_that_somebody_else_filled_is_no_home(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(StackError) as caught:
+        Home(tmp_path).prepare()
+    assert caught.value.code == "home-not-empty"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_damaged_name_of_an_instance_is_replaced(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    (tmp_path / "instance").write_text("")
+    assert not home.exists
+    home.prepare()
+    assert home.exists

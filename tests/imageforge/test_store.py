@@ -77,15 +77,16 @@ def test_one_release_is_live_and_the_one_before_superseded(tmp_path: Path) -> No
         assert live.number == 3
 
 
-def test_forgetting_releases_spares_the_live_one(tmp_path: Path) -> None:
+def test_failures_push_out_nothing_that_a_rollback_could_go_back_to(tmp_path: Path) -> None:
     with Database.at(tmp_path / "s.sqlite") as database:
         Apps(database).ensure("shop")
         releases = Releases(database)
-        for number in range(1, 7):
+        for number in range(1, 9):
             releases.add(release(number))
-        releases.finish("shop", 1, ReleaseStatus.LIVE, None)
-        releases.forget_beyond("shop", 2)
-        assert [r.number for r in releases.of("shop")] == [6, 5, 1]
+            releases.finish("shop", number, ReleaseStatus.FAILED if number > 4 else ReleaseStatus.LIVE, None)
+        releases.forget_beyond("shop", 3)
+        assert [r.number for r in releases.of("shop")] == [8, 7, 6, 5, 4, 3, 2]
+        assert [r.number for r in releases.superseded("shop")] == [3, 2]
 
 
 def test_deleting_an_app_deletes_its_releases(tmp_path: Path) -> None:
