@@ -9,6 +9,7 @@ engine that is asked to save an image writes all of it to a temporary folder bef
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
 import hashlib
 import json
@@ -46,7 +47,9 @@ def read_store(
             if layer is None:
                 return None
             layers.append(layer)
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
         return None
     return SourceImage(config_bytes=raw, config=config, layers=tuple(layers))
 

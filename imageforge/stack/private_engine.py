@@ -20,7 +20,7 @@ from pathlib import Path
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
 from imageforge.stack import firewall
-from imageforge.stack.process import name_of
+from imageforge.stack.process import identify, name_of
 
 DEFAULT_MTU = 1500
 GET_MTU = 0x8921
@@ -114,7 +114,8 @@ def _clear_stale(file: Path, program: str) -> None:
     except (OSError, ValueError):
         file.unlink(missing_ok=True)
         return
-    if name_of(pid) != program:
+    # A zombie has the name still, and dockerd takes it for a living one; where process 1 reaps nobody it stays.
+    if name_of(pid) != program or identify(pid) is None:
         file.unlink(missing_ok=True)
 
 

@@ -86,6 +86,7 @@ def test_an_engine_that_dies_while_it_saves(
 
             return real(cutting(), *args, **more)  # type: ignore[arg-type]
 
+        monkeypatch.setattr(run, "read_store", lambda *_, **__: None)
         monkeypatch.setattr(run, "spool", cut_early)
         with pytest.raises((EngineError, SquashError)) as caught:
             squashed(image, proxy.endpoint, tmp_path)
@@ -100,6 +101,16 @@ def test_from_scratch_becomes_one_layer(build_image: Builder, endpoint: Endpoint
     assert result.proved
 
 
+def test_where_the_layers_are_read_makes_no_difference(
+    image: BuiltImage, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's own folders, where they can be read, hold the very bytes that it saves."""
+    here = squashed(image, endpoint, tmp_path / "here")
+    monkeypatch.setattr(run, "read_store", lambda *_, **__: None)
+    saved = squashed(image, endpoint, tmp_path / "saved")
+    assert (here.digest, here.image_id) == (saved.digest, saved.image_id)
+
+
 @pytest.mark.parametrize("when", ["before", "while it is saved", "while it is written"])
 def test_cancelled(
     image: BuiltImage, endpoint: Endpoint, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
@@ -109,6 +120,7 @@ def test_cancelled(
         cancelled.set()
     elif when == "while it is saved":
         real_spool = run.spool
+        monkeypatch.setattr(run, "read_store", lambda *_, **__: None)
         monkeypatch.setattr(run, "spool", lambda *a, **k: (cancelled.set(), real_spool(*a, **k))[1])
     else:
         real_prove = run.prove
