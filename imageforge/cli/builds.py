@@ -13,6 +13,7 @@ from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from imageforge.pipeline.event import Event, EventKind
 from imageforge.report.units import age, seconds
+from imageforge.stack.process import lives
 from imageforge.store import Build, Builds, Database
 
 app = typer.Typer(no_args_is_help=True, help="The builds of this instance.")
@@ -27,13 +28,16 @@ def list_builds(
     """List the newest builds."""
     here = Workplace.here()
     with here.database() as database:
+        Builds(database).settle(lives)
         rows = [_row(build) for build in Builds(database).latest(app=name, limit=limit)]
     columns = ("build", "app", "status", "age", "took", "error")
     show(rows, columns=columns, wide=("source", "image"), form=form, empty="no builds yet: imageforge build PATH")
 
 
 @app.command("show")
-def show_build(build_id: Annotated[int, typer.Argument(metavar="ID")], form: FormatOption = Format.YAML) -> None:
+def show_build(
+    build_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**31)], form: FormatOption = Format.YAML
+) -> None:
     """Show one build."""
     here = Workplace.here()
     with here.database() as database:
@@ -41,7 +45,9 @@ def show_build(build_id: Annotated[int, typer.Argument(metavar="ID")], form: For
 
 
 @app.command("log")
-def log_of_build(build_id: Annotated[int, typer.Argument(metavar="ID")], form: FormatOption = Format.TABLE) -> None:
+def log_of_build(
+    build_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**31)], form: FormatOption = Format.TABLE
+) -> None:
     """Show the events of a build, as they were shown when it ran."""
     here = Workplace.here()
     with here.database() as database:

@@ -21,6 +21,7 @@ from imageforge.pipeline.plan import Plan, Request, plan
 from imageforge.pipeline.run import Product, Workshop, run
 from imageforge.report.deploy import DeployReport, StageRow, as_markdown, as_text
 from imageforge.stack import engine_choice
+from imageforge.stack.process import lives, myself
 from imageforge.stack.up import ensure_up
 from imageforge.store import Builds, BuildStatus, Database
 from runtime import ControllerClient
@@ -51,7 +52,8 @@ def execute(request: Request, form: Format) -> None:
 
 def _run(planned: Plan, here: Workplace, endpoint: Endpoint, database: Database, form: Format) -> None:
     builds = Builds(database)
-    build_id = builds.start(app=planned.app, source=planned.source)
+    builds.settle(lives)
+    build_id = builds.start(app=planned.app, source=planned.source, owner=myself())
     stages: list[StageRow] = []
 
     def collect(event: Event) -> None:

@@ -62,7 +62,7 @@ def prepare(home: Home, settings: Settings) -> None:
     _clear_stale(home.run / "docker" / "containerd" / "containerd.pid", "containerd")
     firewall.remember(_firewall_file(home))
     gateway = next(iter(pool.subnets(new_prefix=24)))
-    _ensure_bridge(bridge_name(home), f"{gateway.network_address + 1}/24")
+    _ensure_bridge(bridge_name(home), f"{gateway.network_address + 1}/24", pool)
 
 
 def clean(home: Home) -> None:
@@ -119,11 +119,12 @@ def _clear_stale(file: Path, program: str) -> None:
         file.unlink(missing_ok=True)
 
 
-def _ensure_bridge(name: str, address: str) -> None:
+def _ensure_bridge(name: str, address: str, pool: ipaddress.IPv4Network) -> None:
     # Asked of the kernel: in a network namespace /sys may still show the host's interfaces.
     with contextlib.suppress(OSError):
         socket.if_nametoindex(name)
         return
+    _refuse_overlap(pool)
     for command in (
         ["ip", "link", "add", name, "type", "bridge"],
         ["ip", "address", "add", address, "dev", name],
@@ -138,6 +139,26 @@ def _ensure_bridge(name: str, address: str) -> None:
                 f"`{' '.join(command)}` said: {done.stderr.strip()}",
                 hint="the private engine needs a network bridge of its own; set engine_pool if its addresses are taken",
             )
+
+
+def _refuse_overlap(pool: ipaddress.IPv4Network) -> None:
+    """Two routes to the same addresses lose packets of both; another home's private engine is the likely one."""
+    for row in Path("/proc/net/route").read_text().splitlines()[1:]:
+        device, destination, *_, mask = row.split()[:8]
+        network = route_network(destination, mask)
+        if network.prefixlen and network.overlaps(pool):
+            raise StackError(
+                "pool-taken",
+                str(pool),
+                f"{network} is routed to {device} already",
+                hint="choose another: IMAGEFORGE_ENGINE_POOL=10.220.0.0/16, or engine_pool in settings.toml",
+            )
+
+
+def route_network(destination: str, mask: str) -> ipaddress.IPv4Network:
+    """A network as /proc/net/route spells it: hexadecimal, the host's byte order."""
+    address, netmask = (ipaddress.IPv4Address(bytes.fromhex(word)[::-1]) for word in (destination, mask))
+    return ipaddress.IPv4Network(f"{address}/{netmask}")
 
 
 def mtu() -> int:

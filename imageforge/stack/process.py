@@ -7,8 +7,10 @@ import json
 import os
 import select
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -27,6 +29,22 @@ class ProcessIdentity:
         return self.boot == _boot() and _start_time(self.pid) == self.started
 
 
+def myself() -> dict[str, Any]:
+    """This process, as it can be stored; `lives` is the inverse."""
+    identity = identify(os.getpid())
+    assert identity is not None
+    return asdict(identity)
+
+
+def lives(stored: Mapping[str, Any]) -> bool:
+    """Whether a process that was stored by `myself` still runs."""
+    try:
+        identity = ProcessIdentity(pid=int(stored["pid"]), started=int(stored["started"]), boot=str(stored["boot"]))
+    except (KeyError, TypeError, ValueError):
+        return False
+    return identity.alive
+
+
 def identify(pid: int) -> ProcessIdentity | None:
     """The identity of a running process, or None where there is none."""
     started = _start_time(pid)
@@ -36,7 +54,7 @@ def identify(pid: int) -> ProcessIdentity | None:
 def write_pid_file(file: Path, identity: ProcessIdentity) -> None:
     """Remember a process. Atomic, so that a reader never sees half of it."""
     temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"pid": identity.pid, "started": identity.started, "boot": identity.boot}))
+    temporary.write_text(json.dumps(asdict(identity)))
     temporary.replace(file)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -45,10 +45,16 @@ class Builds:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def start(self, *, app: str, source: str) -> int:
-        """A new build's id."""
+    def start(self, *, app: str, source: str, owner: Mapping[str, Any] | None = None) -> int:
+        """A new build's id; `owner` identifies the process that runs it."""
         with self._database.writing() as connection:
-            values = {"app": app, "source": source, "status": BuildStatus.RUNNING.value, "started_at": time.time()}
+            values: dict[str, Any] = {
+                "app": app,
+                "source": source,
+                "status": BuildStatus.RUNNING.value,
+                "started_at": time.time(),
+            }
+            values["owner"] = owner
             result = connection.execute(builds.insert().values(values))
             assert result.inserted_primary_key is not None
             return int(result.inserted_primary_key[0])
@@ -66,6 +72,15 @@ class Builds:
         values = {"status": status.value, "finished_at": time.time(), "reference": reference, "image_id": image_id}
         with self._database.writing() as connection:
             connection.execute(builds.update().where(builds.c.id == build_id).values(**values, error=error))
+
+    def settle(self, alive: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Fail the builds that stand as running though their process has ended."""
+        query = sa.select(builds.c.id, builds.c.owner).where(builds.c.status == BuildStatus.RUNNING.value)
+        with self._database.reading() as connection:
+            running = [(row[0], row[1]) for row in connection.execute(query)]
+        for build_id, owner in running:
+            if owner is None or not alive(owner):
+                self.finish(build_id, BuildStatus.FAILED, error={"code": "killed", "message": "its process was killed"})
 
     def append(self, build_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Store events; each row has the columns of the table but the build's id."""
@@ -105,4 +120,5 @@ class Builds:
 
 
 def _build(row: Mapping[Any, Any]) -> Build:
-    return Build(**{**row, "status": BuildStatus(row["status"])})
+    values = {key: value for key, value in row.items() if key != "owner"}
+    return Build(**{**values, "status": BuildStatus(row["status"])})

@@ -32,6 +32,8 @@ builds = Table(
     Column("reference", Text),
     Column("image_id", Text),
     Column("error", JSON),
+    # The process that runs it, so that a build whose process was killed does not run for ever.
+    Column("owner", JSON),
     sqlite_autoincrement=True,
 )
 

@@ -16,6 +16,7 @@ import pytest
 
 from imageforge.config import Home
 from imageforge.stack.ports import holder
+from imageforge.stack.private_engine import route_network
 from imageforge.stack.process import identify, read_pid_file, stop, wait_end, write_pid_file
 from imageforge.stack.service import Service, ServiceState, restart_delay
 from imageforge.stack.state import read_report
@@ -161,3 +162,8 @@ def test_who_holds_a_port_is_named() -> None:
         assert found is not None
         assert found.pid == os.getpid()
     assert holder("127.0.0.1", port) is None
+
+
+def test_routes_are_read_as_the_kernel_writes_them() -> None:
+    assert str(route_network("0000D30A", "0000FFFF")) == "10.211.0.0/16"
+    assert route_network("00000000", "00000000").prefixlen == 0

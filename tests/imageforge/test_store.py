@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imageforge.errors import StackError
+from imageforge.stack.process import lives, myself
 from imageforge.store import Apps, Builds, BuildStatus, Database, Release, Releases, ReleaseStatus
 
 
@@ -55,6 +56,16 @@ def test_old_builds_are_forgotten_with_their_events_and_ids_never_return(tmp_pat
         assert [build.id for build in builds.latest()] == [running, 5]
         assert builds.events(1) == ()
         assert builds.start(app="shop", source=".") == running + 1
+
+
+def test_a_build_whose_process_was_killed_has_failed(tmp_path: Path) -> None:
+    with Database.at(tmp_path / "s.sqlite") as database:
+        builds = Builds(database)
+        mine = builds.start(app="shop", source=".", owner=myself())
+        other = builds.start(app="shop", source=".", owner={**myself(), "started": 1})
+        builds.settle(lives)
+        found = {build.id: build.status for build in builds.latest()}
+        assert found == {mine: BuildStatus.RUNNING, other: BuildStatus.FAILED}
 
 
 def test_one_release_is_live_and_the_one_before_superseded(tmp_path: Path) -> None:
