@@ -1,0 +1,26 @@
+"""Deliveries of GitHub, GitLab, Gitea, Forgejo and Gogs: who sent them, proof of it, what they say, what follows."""
+
+from imageforge.webhooks.decision import Decision, Rules, decide
+from imageforge.webhooks.delivery import Delivery, DeliveryKind
+from imageforge.webhooks.errors import MalformedDelivery, SignatureRefused
+from imageforge.webhooks.parse import parse
+from imageforge.webhooks.provider import Provider, identify
+from imageforge.webhooks.sample import SampleRequest, sample, sample_ping
+from imageforge.webhooks.signature import verify
+
+__all__ = [
+    "Decision",
+    "Delivery",
+    "DeliveryKind",
+    "MalformedDelivery",
+    "Provider",
+    "Rules",
+    "SampleRequest",
+    "SignatureRefused",
+    "decide",
+    "identify",
+    "parse",
+    "sample",
+    "sample_ping",
+    "verify",
+]
