@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pathspec import GitIgnoreSpec
+from pathspec import PathSpec, Pattern
 
 from imageforge.errors import UsageError
 from imageforge.webhooks.delivery import Delivery, DeliveryKind
@@ -25,8 +25,8 @@ _SKIP_TRAILER = re.compile(r"skip-checks:[ \t]*true[ \t]*", re.IGNORECASE)
 class Rules:
     """What an app says about the pushes it wants.
 
-    `watch` are patterns as in .gitignore, the last that matches a path wins; none means every path. Raises UsageError
-    (`watch-invalid`) for a pattern that could never match.
+    `watch` are patterns as in .gitignore, of which the last that matches a path wins; none means every path.
+    Raises UsageError (`watch-invalid`) for a pattern that could never match, and where every pattern excludes.
     """
 
     branch: str
@@ -78,13 +78,13 @@ def _says_skip(message: str) -> bool:
 
 def _watched(paths: frozenset[str] | None, watch: tuple[str, ...]) -> bool:
     # A list that may be incomplete hides nothing from a build.
-    return not watch or paths is None or any(GitIgnoreSpec.from_lines(watch).match_files(paths))
+    return not watch or paths is None or any(_compiled(watch).match_files(paths))
 
 
 def _includes(glob: str) -> bool:
     """Whether a pattern adds paths (True) or takes some away; raises UsageError where it does neither."""
     try:
-        patterns = GitIgnoreSpec.from_lines([glob]).patterns
+        patterns = list(_compiled((glob,)).patterns)
     except (ValueError, re.error):
         patterns = []
     if not patterns or patterns[0].include is None:
@@ -92,3 +92,8 @@ def _includes(glob: str) -> bool:
             "watch-invalid", f"watch pattern {glob!r}", "can match no path", hint="write it as a line of .gitignore"
         )
     return patterns[0].include
+
+
+def _compiled(watch: tuple[str, ...]) -> PathSpec[Pattern]:
+    # Not GitIgnoreSpec: it does as git, where `!web/` after `**` takes no file away, since `**` names each of them.
+    return PathSpec.from_lines("gitignore", watch, backend="simple")
