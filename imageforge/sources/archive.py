@@ -54,7 +54,7 @@ class Packed:
     bytes: int
 
 
-def unpack(file: Path, into: Path, limits: Limits = Limits()) -> Unpacked:  # noqa: B008 - frozen, so one will do
+def unpack(file: Path, into: Path, limits: Limits = Limits()) -> Unpacked:
     """Unpack a tar, plain or in gzip, bzip2, xz (zstd from Python 3.14 on), to the folder `into`, which is made.
 
     Modes become 0644 or 0755, owners the caller's; times stay. Raises SourceRefused with `archive-unreadable`,

@@ -136,7 +136,7 @@ def _matcher(text: str) -> Callable[[str], bool]:
     `a**` any that begins with a, slashes or not."""
     if text.startswith("**") and not _WILD.search(text[2:]):
         tail = text[2:]
-        return lambda path: path.endswith(tail) or path == tail[1:] and tail.startswith("/")
+        return lambda path: path.endswith(tail) or (path == tail[1:] and tail.startswith("/"))
     if text.endswith("**") and not _WILD.search(text[:-2]):
         return lambda path: path.startswith(text[:-2])
     if not _WILD.search(text):

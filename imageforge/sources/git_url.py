@@ -27,13 +27,11 @@ _SCP = re.compile(r"(?P<user>[^@/:]+)@(?P<host>\[[^\]]*\]|[^:/@\[]+):(?P<path>.*
 _TOKEN = re.compile(r"gh[a-z]_|github_pat_|gl[a-z]+-|ATBB|ATCTT|x-token-auth|[A-Za-z0-9]{32,}")
 """How the tokens of the large hosts begin; someone's name is rarely 32 letters and digits without a break."""
 _NUMERIC = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
-_REFUSED = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.168.0.0/16 "
-        "198.18.0.0/15 224.0.0.0/4 240.0.0.0/4 ::/127 64:ff9b:1::/48 100::/64 fc00::/7 fe80::/10 fec0::/10 ff00::/8"
-    ).split()
-)
+_SPECIAL = """
+0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.168.0.0/16 198.18.0.0/15
+224.0.0.0/4 240.0.0.0/4 ::/127 64:ff9b:1::/48 100::/64 fc00::/7 fe80::/10 fec0::/10 ff00::/8
+"""
+_REFUSED = tuple(map(ipaddress.ip_network, _SPECIAL.split()))
 """RFC 6890's special registries, as far as something could answer there. Python's own flags are asked as well: they
 know more, but their answers differ between patch releases."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -73,7 +71,7 @@ class GitUrl:
         return f"{self.scheme}://{user}{host}{port}{self.path}"
 
 
-def parse_git_url(text: str, policy: GitPolicy = GitPolicy()) -> GitUrl:  # noqa: B008 - frozen
+def parse_git_url(text: str, policy: GitPolicy = GitPolicy()) -> GitUrl:
     """`https://host/path`, `ssh://user@host[:port]/path` or `user@host:path`, and nothing else.
 
     Raises SourceRefused (`git-url-refused`), whose text never repeats a password.

@@ -69,7 +69,7 @@ class Landing:
     def link(self, path: Path, target: str, mtime: float) -> None:
         """Make a symbolic link that stays inside."""
         if "\0" in target or "\n" in target or len(encoded(target)) > self._path_length:
-            raise self._refused("archive-unreadable", f"{ascii(path.name)} has no usable target", "pack it anew")
+            raise self._refused("archive-unreadable", f"{path.name!a} has no usable target", "pack it anew")
         self._clear(path)
         check_link(self.root, path, target, self._subject)
         path.symlink_to(target)
@@ -83,17 +83,17 @@ class Landing:
         if path == source:
             return 0
         if _is(source, stat.S_ISLNK):
-            self.link(path, os.readlink(source), mtime)
+            self.link(path, os.readlink(source), mtime)  # noqa: PTH115 - Path's tidies up
             return 0
         if not _is(source, stat.S_ISREG):
             raise self._refused(
                 "archive-traversal",
-                f"{ascii(path.name)} is a hard link to {ascii(target)[:200]}, which is not a file before it",
+                f"{path.name!a} is a hard link to {ascii(target)[:200]}, which is not a file before it",
                 "pack the folder anew",
             )
         self._clear(path)
         if not _is(source, stat.S_ISREG):
-            raise self._refused("archive-unreadable", f"{ascii(path.name)} replaces its own target", "pack it anew")
+            raise self._refused("archive-unreadable", f"{path.name!a} replaces its own target", "pack it anew")
         os.link(source, path, follow_symlinks=os.link not in os.supports_follow_symlinks)
         return source.stat().st_size
 
@@ -119,7 +119,7 @@ class Landing:
             if _is(folder, stat.S_ISLNK):
                 raise self._refused(
                     "archive-traversal",
-                    f"{ascii(path.name)} would be written through the symbolic link {ascii(str(parent))}",
+                    f"{path.name!a} would be written through the symbolic link {str(parent)!a}",
                     "pack the folder anew",
                 )
             if not _is(folder, stat.S_ISDIR):
@@ -127,7 +127,7 @@ class Landing:
                     return
                 if folder.exists():
                     raise self._refused(
-                        "archive-unreadable", f"{ascii(str(parent))} is not a folder", "pack the folder anew"
+                        "archive-unreadable", f"{str(parent)!a} is not a folder", "pack the folder anew"
                     )
                 folder.mkdir(mode=0o755)
 

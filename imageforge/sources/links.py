@@ -18,7 +18,7 @@ def refuse_escaping_links(root: Path, subject: str) -> None:
         for name in (*folders, *files):
             path = Path(folder) / name
             if path.is_symlink():
-                check_link(root, path, os.readlink(path), subject)
+                check_link(root, path, os.readlink(path), subject)  # noqa: PTH115 - Path's tidies up
 
 
 def check_link(root: Path, path: Path, target: str, subject: str) -> None:
@@ -35,6 +35,6 @@ def check_link(root: Path, path: Path, target: str, subject: str) -> None:
         raise SourceRefused(
             "archive-traversal",
             subject,
-            f"the symbolic link {ascii(name)} leads out of the folder, to {ascii(target)[:200]}",
+            f"the symbolic link {name!a} leads out of the folder, to {ascii(target)[:200]}",
             hint="make it relative and inside, or leave it out with a .dockerignore",
         )

@@ -159,7 +159,7 @@ class TarReader:
         kind = _KINDS.get(info.type, EntryKind.SPECIAL)
         # Links and folders have no data, whatever their size says; tarfile and GNU tar read them so too.
         stored = self._number(values.get("size", str(info.size))) if kind is EntryKind.FILE else 0
-        size, segments = stored, ((0, stored),)
+        size, segments = stored, self._segments([0, stored])
         if info.type == tarfile.GNUTYPE_SPARSE:
             size, segments = self._old_sparse(block)
         elif values.get("GNU.sparse.major") == "1" and kind is EntryKind.FILE:

@@ -86,7 +86,8 @@ def _below(folder: Path, prefix: str, ignore: Ignore | None, held: list[Leaf]) -
 def _leaf(item: os.DirEntry[str], prefix: str) -> Leaf | None:
     name, path = prefix + item.name, Path(item.path)
     if item.is_symlink():
-        return Leaf(name=name, path=path, kind="link", target=os.readlink(path).replace(os.sep, "/"))
+        target = os.readlink(path).replace(os.sep, "/")  # noqa: PTH115 - Path's tidies up
+        return Leaf(name=name, path=path, kind="link", target=target)
     if item.is_dir(follow_symlinks=False):
         return Leaf(name=name, path=path, kind="folder")
     if item.is_file(follow_symlinks=False):
