@@ -242,7 +242,7 @@ def _check_listing(session: _Session, commit: str, max_bytes: int, max_files: in
         raise SourceRefused(
             "git-too-big",
             session.git.subject,
-            f"{files} files of {size} bytes, {depth} folders deep; {max_files}, {max_bytes} and {MAX_DEPTH} are allowed",
+            f"{files} files of {size} bytes, {depth} folders deep; allowed are {max_files}, {max_bytes}, {MAX_DEPTH}",
             hint="keep large files out of git",
         )
 
