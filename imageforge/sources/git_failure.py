@@ -31,8 +31,8 @@ class _Meaning:
 
 
 _NOT_FOUND = _Meaning(
-    r"error: 40[34]|repository .*not found|does not appear to be a git repository|project you were looking for could not"
-    r"|not valid: is this a git repository|does not exist",
+    r"error: 40[34]|repository .*not found|does not appear to be a git repository|project you were looking for "
+    r"could not|not valid: is this a git repository|does not exist",
     "git-not-found",
     "no such repository, or no access to it",
     "check the address; a private repository needs a deploy token or key",

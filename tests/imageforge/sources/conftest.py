@@ -79,7 +79,7 @@ class GitServer:
         return self.url(name)
 
 
-def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:
+def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - three methods of a class
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.0"
 
@@ -129,7 +129,9 @@ def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:
             }
             if not server.version0:
                 environ["GIT_PROTOCOL"] = self.headers.get("Git-Protocol", "")
-            out = subprocess.run(["git", "http-backend"], input=body, env=environ, capture_output=True).stdout
+            out = subprocess.run(
+                ["git", "http-backend"], input=body, env=environ, capture_output=True, check=True
+            ).stdout
             head, _, rest = out.partition(b"\r\n\r\n")
             fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
             self.send_response(int(fields.pop("Status", "200 OK").split()[0]))
