@@ -147,7 +147,14 @@ def _session(
     addresses = check_host(url, policy)
     credentials = credentials or GitCredentials()
     # Beside the checkout, as /tmp may be memory.
-    with tempfile.TemporaryDirectory(prefix=".imageforge-git-", dir=beside) as folder:
+    try:
+        # A git that was killed may still end a last system call in there: no reason to hide why it was killed.
+        private = tempfile.TemporaryDirectory(prefix=".imageforge-git-", dir=beside, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise SourceFailed(
+            "git-unwritable", str(beside or ""), str(error), hint="name a folder that is there"
+        ) from error
+    with private as folder:
         environment = git_environment(
             Path(folder), url=url, addresses=addresses, policy=policy, credentials=credentials
         )

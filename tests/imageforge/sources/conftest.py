@@ -130,7 +130,7 @@ def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:  # noqa: C901 -
             if not server.version0:
                 environ["GIT_PROTOCOL"] = self.headers.get("Git-Protocol", "")
             out = subprocess.run(
-                ["git", "http-backend"], input=body, env=environ, capture_output=True, check=True
+                ["git", "http-backend"], input=body, env=environ, capture_output=True, check=False
             ).stdout
             head, _, rest = out.partition(b"\r\n\r\n")
             fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)

@@ -42,10 +42,13 @@ def test_nothing_of_the_callers_environment_comes_along(tmp_path: Path, monkeypa
         "LD_PRELOAD",
     ):
         monkeypatch.setenv(name, "x")
+    for name in ("GIT_SSL_CAINFO", "SSL_CERT_DIR", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", "/own/ca.pem")
     variables = made(tmp_path, "https://code.example/a").variables
     assert set(variables) == {
-        "PATH", "SSL_CERT_FILE", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "LC_ALL", "GIT_ALLOW_PROTOCOL", "GIT_CONFIG_GLOBAL",
+        "PATH", "SSL_CERT_FILE", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "LC_ALL", "GIT_ALLOW_PROTOCOL",
+        "GIT_CONFIG_GLOBAL",
         "GIT_CONFIG_NOSYSTEM", "GIT_LFS_SKIP_SMUDGE", "GIT_TERMINAL_PROMPT", "GIT_TRACE_CURL", "GIT_TRACE_CURL_NO_DATA",
         "GIT_ASKPASS", "IMAGEFORGE_GIT_USER", "IMAGEFORGE_GIT_TOKEN",
     }  # fmt: skip
