@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageforge.sources import Ignore, SourceRefused
@@ -103,6 +103,7 @@ def test_the_automaton_agrees_with_the_expression(pattern: str, path: str, expec
     assert _Automaton(tokens).matches(path) is bool(re.fullmatch("".join(tokens), path, re.DOTALL))
 
 
+@settings(deadline=None)
 @given(st.text("ab/*?[]^-", max_size=12), st.text("ab/-", max_size=10))
 def test_the_automaton_agrees_with_any_expression(pattern: str, path: str) -> None:
     try:
@@ -178,6 +179,7 @@ def test_no_file_leaves_nothing_out(tmp_path: Path) -> None:
     assert not Ignore.read(tmp_path).excludes("anything")
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "b", "*", "!a/b", "!**/b", "a/*", "!b/a", "**/a", "!a/a/b", "!*/b"]), max_size=4),
 )

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageforge.sources import GitPolicy, GitUrl, SourceFailed, SourceRefused, check_host, parse_git_url
@@ -97,6 +97,7 @@ def test_http_needs_a_policy() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.from_regex(r"(https|ssh|git|ext)(://|::|:)[a-z0-9@:\[\].%-]{0,20}/?[a-z.]{0,5}"))
 def test_no_text_breaks_it(text: str) -> None:
     try:

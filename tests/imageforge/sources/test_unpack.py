@@ -179,7 +179,7 @@ def test_a_link_to_nothing_and_one_to_itself_are_kept(archive: Archive, tmp_path
 def test_a_long_chain_of_links(archive: Archive, tmp_path: Path) -> None:
     """As long as one can follow it, and no longer."""
     chain = [link(f"l{number}", f"l{number + 1}") for number in range(1500)]
-    assert refused(archive(raw_tar(*chain, *[link(f"k{n}", f"l0/./{'x/' * 200}") for n in range(2)]))) != ""
+    assert refused(archive(raw_tar(*chain))) == "archive-traversal"
     unpack(archive(raw_tar(*chain[:30], entry("l30", b"x"))), tmp_path / "out")
     assert (tmp_path / "out/l0").read_bytes() == b"x"
 
