@@ -147,7 +147,14 @@ def _session(
     addresses = check_host(url, policy)
     credentials = credentials or GitCredentials()
     # Beside the checkout, as /tmp may be memory.
-    with tempfile.TemporaryDirectory(prefix=".imageforge-git-", dir=beside) as folder:
+    try:
+        # A git that was killed may still end a last system call in there: no reason to hide why it was killed.
+        private = tempfile.TemporaryDirectory(prefix=".imageforge-git-", dir=beside, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise SourceFailed(
+            "git-unwritable", str(beside or ""), str(error), hint="name a folder that is there"
+        ) from error
+    with private as folder:
         environment = git_environment(
             Path(folder), url=url, addresses=addresses, policy=policy, credentials=credentials
         )
@@ -242,7 +249,7 @@ def _check_listing(session: _Session, commit: str, max_bytes: int, max_files: in
         raise SourceRefused(
             "git-too-big",
             session.git.subject,
-            f"{files} files of {size} bytes, {depth} folders deep; {max_files}, {max_bytes} and {MAX_DEPTH} are allowed",
+            f"{files} files of {size} bytes, {depth} folders deep; allowed are {max_files}, {max_bytes}, {MAX_DEPTH}",
             hint="keep large files out of git",
         )
 

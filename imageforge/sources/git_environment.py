@@ -5,6 +5,7 @@ Nothing of the caller's environment, home or configuration reaches it, but PATH 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shlex
 from collections.abc import Mapping
@@ -97,7 +98,7 @@ def git_environment(
         variables |= {"GIT_SSH_COMMAND": _ssh_command(home, url, addresses[0], credentials), "GIT_SSH_VARIANT": "ssh"}
     else:
         # An address has no name to pin, and curl takes it as it is.
-        if url.host not in addresses:
+        if not _is_address(url.host):
             places = ",".join(f"[{each}]" if ":" in each else each for each in addresses)
             settings.append(f"http.curloptResolve={url.host}:{url.effective_port}:{places}")
         if credentials.token:
@@ -117,6 +118,14 @@ def remote(url: GitUrl) -> str:
     if url.scheme == "ssh":
         return str(url)
     return str(GitUrl(scheme=url.scheme, user=None, host=url.host, port=url.port, path=url.path))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _ssh_command(home: Path, url: GitUrl, address: str, credentials: GitCredentials) -> str:

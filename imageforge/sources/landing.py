@@ -80,9 +80,7 @@ class Landing:
         """Give a file a second name. Returns its size."""
         source = self.place(target)
         self._parents(source, make=False)
-        if path == source:
-            return 0
-        if _is(source, stat.S_ISLNK):
+        if _is(source, stat.S_ISLNK) and path != source:
             self.link(path, os.readlink(source), mtime)  # noqa: PTH115 - Path's tidies up
             return 0
         if not _is(source, stat.S_ISREG):
@@ -91,6 +89,8 @@ class Landing:
                 f"{path.name!a} is a hard link to {ascii(target)[:200]}, which is not a file before it",
                 "pack the folder anew",
             )
+        if path == source:
+            return 0
         self._clear(path)
         if not _is(source, stat.S_ISREG):
             raise self._refused("archive-unreadable", f"{path.name!a} replaces its own target", "pack it anew")
