@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt imageforge/stack/setup.sh
 	@imageforge/stack/setup.sh
 	@test -x $(BIN)/python || { echo "setup: making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "setup: installing imageforge and its Python packages into $(VENV)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[server,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 system: $(STAMP)

@@ -48,8 +48,15 @@ def check(
         findings=_settle(findings, parsed, own),
         base_image=subject.plan.base_image,
         target=target,
+        images=_images(subject),
         notes=(*_left_out(subject), *notes),
     )
+
+
+def _images(subject: Subject) -> tuple[str, ...] | None:
+    named = {source.reference for source in subject.plan.sources()}
+    known = sorted(name for name in named if name is not None and name.lower() != "scratch")
+    return None if None in named else tuple(known)
 
 
 def _left_out(subject: Subject) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from pathlib import Path
 
 import docker
 import pytest
+
+# Whoever starts the tests in the background has SIGINT ignored in them, and what is tested here is what it does.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEM_SOCKET = Path("/var/run/docker.sock")

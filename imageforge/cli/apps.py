@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from imageforge.cli.backend import backend
 from imageforge.cli.output import Format, FormatOption, document, say, show
 from imageforge.cli.state import Workplace, app_named, confirm
 from imageforge.cli.status import app_row
-from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.pipeline import operations
 from imageforge.stack.state import running_supervisor
 from imageforge.store import Apps, Releases
-from runtime import ControllerClient, NotFound
+from runtime import ControllerClient
+
+
+class OnNewer(StrEnum):
+    """The values of --on-newer."""
+
+    FINISH = "finish"
+    CANCEL = "cancel"
+
+
+BranchOption = Annotated[str | None, typer.Option("--branch", help="The one whose pushes deploy.")]
+GitUrlOption = Annotated[str | None, typer.Option("--git-url", help="Where webhooks' pushes are fetched from.")]
+WatchOption = Annotated[
+    list[str] | None, typer.Option("--watch", help="A pattern that a push must touch, such as `api/**`; repeatable.")
+]
+OnNewerOption = Annotated[
+    OnNewer | None, typer.Option("--on-newer", help="Whether a newer push lets the running build finish.")
+]
 
 app = typer.Typer(no_args_is_help=True, help="The apps of this instance.")
 
@@ -53,6 +70,42 @@ def show_app(name: Annotated[str, typer.Argument(help="The app.")], form: Format
     document(value, form if form is Format.JSON else Format.YAML)
 
 
+@app.command("create")
+def create_app(
+    name: Annotated[str, typer.Argument(help="The app.")],
+    branch: BranchOption = None,
+    git_url: GitUrlOption = None,
+    watch: WatchOption = None,
+    on_newer: OnNewerOption = None,
+) -> None:
+    """Make an app before its first push."""
+    with backend() as there:
+        made = there.create_app(name, _settings(branch, git_url, watch, on_newer))
+    say(f"{name} is there; it deploys branch {made['branch']}: imageforge remote add {name}, or webhook show {name}")
+
+
+@app.command("set")
+def configure_app(
+    name: Annotated[str, typer.Argument(help="The app.")],
+    branch: BranchOption = None,
+    git_url: GitUrlOption = None,
+    watch: WatchOption = None,
+    on_newer: OnNewerOption = None,
+    form: FormatOption = Format.YAML,
+) -> None:
+    """Change an app's settings; what is not named stays as it is."""
+    with backend() as there:
+        changed = there.configure(name, _settings(branch, git_url, watch, on_newer))
+    document(dict(changed), form if form is Format.JSON else Format.YAML)
+
+
+def _settings(
+    branch: str | None, git_url: str | None, watch: list[str] | None, on_newer: OnNewer | None
+) -> dict[str, object]:
+    given = {"branch": branch, "git_url": git_url, "watch": watch, "on_newer": on_newer.value if on_newer else None}
+    return {key: value for key, value in given.items() if value is not None}
+
+
 @app.command("delete")
 def delete_app(
     name: Annotated[str, typer.Argument(help="The app.")],
@@ -65,11 +118,7 @@ def delete_app(
         app_named(database, name)
         count = len(Releases(database).of(name))
         confirm(f"delete {name} with its {count} releases?", yes=yes)
-        with deploying(here.home, name, "a deletion"):
-            for kind in ("Service", "Deployment"):
-                with contextlib.suppress(NotFound):
-                    controller.delete(NAMESPACE, kind, name)
-            Apps(database).delete(name)
+        operations.delete_app(name, here.home, database, controller)
     say(f"{name} deleted")
 
 

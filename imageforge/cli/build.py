@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from builders import SquashMode
+from imageforge.cli.backend import active_server
 from imageforge.cli.lint import parse_build_args
 from imageforge.cli.output import Format, FormatOption
-from imageforge.cli.run import execute
+from imageforge.cli.run_there import execute_there
 from imageforge.pipeline.plan import Request
 
 PathArgument = Annotated[Path, typer.Argument(help="The folder to build: its context, and imageforge.toml.")]
@@ -59,3 +60,14 @@ def build(
         replicas=replicas,
     )
     execute(request, form)
+
+
+def execute(request: Request, form: Format) -> None:
+    """Carry a request out: at the server of the active context, or here."""
+    server = active_server() if request.push else None
+    if server is not None:
+        execute_there(request, form, server)
+        return
+    from imageforge.cli.run import execute_here  # noqa: PLC0415 - a client has no engine
+
+    execute_here(request, form)

@@ -1,86 +1,101 @@
-"""imageforge builds: list, show, log."""
+"""imageforge builds: list, show, log, cancel, retry."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
-from imageforge.cli.output import Format, FormatOption, document, show
-from imageforge.cli.progress import Progress
-from imageforge.cli.state import Workplace
-from imageforge.errors import UsageError
-from imageforge.pipeline.event import Event, EventKind
+from imageforge.cli.backend import backend
+from imageforge.cli.follow import event_from, follow
+from imageforge.cli.output import Format, FormatOption, document, say, show
+from imageforge.cli.progress import progress
 from imageforge.report.units import age, seconds
-from imageforge.stack.process import lives
-from imageforge.store import Build, Builds, Database
 
-app = typer.Typer(no_args_is_help=True, help="The builds of this instance.")
+app = typer.Typer(no_args_is_help=True, help="The builds, here or at the server of the active context.")
+Id = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**31)]
 
 
 @app.command("ls")
 def list_builds(
     name: Annotated[str | None, typer.Argument(metavar="[APP]", help="Of one app.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="How many.")] = 20,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """List the newest builds."""
-    here = Workplace.here()
-    with here.database() as database:
-        Builds(database).settle(lives)
-        rows = [_row(build) for build in Builds(database).latest(app=name, limit=limit)]
-    columns = ("build", "app", "status", "age", "took", "error")
-    show(rows, columns=columns, wide=("source", "image"), form=form, empty="no builds yet: imageforge build PATH")
+    with backend() as there:
+        rows = [_row(build) for build in there.builds(name, limit)]
+    show(
+        rows,
+        columns=("build", "app", "status", "origin", "revision", "release", "age", "took", "error"),
+        wide=("branch", "source", "actor", "image"),
+        form=form,
+        empty="no builds yet: imageforge build PATH",
+    )
 
 
 @app.command("show")
-def show_build(
-    build_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**31)], form: FormatOption = Format.YAML
-) -> None:
+def show_build(build: Id, form: FormatOption = Format.YAML) -> None:
     """Show one build."""
-    here = Workplace.here()
-    with here.database() as database:
-        document(_row(_find(database, build_id)), form if form is Format.JSON else Format.YAML)
+    with backend() as there:
+        document(dict(there.build(build)), form if form is Format.JSON else Format.YAML)
 
 
 @app.command("log")
 def log_of_build(
-    build_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=2**31)], form: FormatOption = Format.TABLE
+    build: Id,
+    following: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
+    form: FormatOption = Format.TABLE,
 ) -> None:
     """Show the events of a build, as they were shown when it ran."""
-    here = Workplace.here()
-    with here.database() as database:
-        _find(database, build_id)
-        stored = Builds(database).events(build_id)
+    with backend() as there:
+        if following:
+            follow(build, there.events(build), form)
+            return
+        rows = [row for row in there.events(build, follow=False) if row["kind"] != "end"]
     if form in (Format.JSON, Format.YAML):
-        document([dict(row) for row in stored], form)
+        document([dict(row) for row in rows], form)
         return
-    with Progress(everything=True, lines=True) as progress:
-        for row in stored:
-            values = {key: value for key, value in row.items() if key != "build_id"}
-            progress(Event(**{**values, "kind": EventKind(row["kind"])}))
+    with progress(everything=True) as shown:
+        for row in rows:
+            shown(event_from(row))
 
 
-def _find(database: Database, build_id: int) -> Build:
-    found = Builds(database).find(build_id)
-    if found is None:
-        raise UsageError(
-            "no-such-build", str(build_id), "there is no build of this number", hint="imageforge builds ls"
-        )
-    return found
+@app.command("cancel")
+def cancel(build: Id) -> None:
+    """Cancel a build: one that waits at once, one that runs within two seconds."""
+    with backend() as there:
+        found = there.cancel(build)
+    say(f"build {build} {'is being cancelled' if found['status'] == 'running' else 'cancelled'}")
 
 
-def _row(build: Build) -> dict[str, object]:
-    took = (build.finished_at or time.time()) - build.started_at
+@app.command("retry")
+def retry(build: Id, form: FormatOption = Format.TABLE) -> None:
+    """Build the same source with the same options once more, and follow it."""
+    with backend() as there:
+        again = there.retry(build)
+        say(f"build {again}")
+        follow(again, there.events(again), form)
+
+
+def _row(build: Mapping[str, Any]) -> dict[str, object]:
+    started = build["started_at"]
+    took = (build["finished_at"] or time.time()) - started if started else None
     return {
-        "build": build.id,
-        "app": build.app,
-        "status": build.status.value,
-        "age": age(time.time() - build.started_at),
-        "took": seconds(took),
-        "error": (build.error or {}).get("code"),
-        "message": (build.error or {}).get("message"),
-        "source": build.source,
-        "image": build.reference,
+        "build": build["id"],
+        "app": build["app"],
+        "status": build["status"],
+        "origin": build["origin"],
+        "revision": str(build["revision"])[:8],
+        "release": build["release"],
+        "age": age(time.time() - build["created_at"]),
+        "took": None if took is None else seconds(took),
+        "error": (build["error"] or {}).get("code"),
+        "message": (build["error"] or {}).get("message"),
+        "branch": build["branch"],
+        "source": build["source"],
+        "actor": build["actor"],
+        "image": build["image"],
     }

@@ -14,10 +14,10 @@ from imageforge.cli.build import (
     ReplicasOption,
     SquashOption,
     TargetOption,
+    execute,
 )
 from imageforge.cli.lint import parse_build_args
 from imageforge.cli.output import Format, FormatOption
-from imageforge.cli.run import execute
 from imageforge.pipeline.plan import Request
 
 

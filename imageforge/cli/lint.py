@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from imageforge.cli.output import Format, FormatOption, document, show
-from imageforge.cli.progress import Progress
 from imageforge.errors import UsageError
 from imageforge.pipeline.event import EventKind, Recorder
 from imageforge.pipeline.gate import finding_data, summary
+from imageforge.report.progress import Progress
 from linters import LintReport, Severity, check
 
 

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from imageforge import __version__
-from imageforge.cli import (
-    apps,
-    base,
-    build,
-    builds,
-    deploy,
-    doctor,
-    down,
-    lint,
-    logs,
-    manifest,
-    ps,
-    releases,
-    report,
-    restart,
-    rollback,
-    rules,
-    scale,
-    status,
-    up,
-)
 from imageforge.cli.failure import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -43,7 +23,7 @@ from imageforge.cli.failure import (
     render_usage,
 )
 from imageforge.cli.verbosity import VERBOSITY
-from imageforge.errors import Failure
+from imageforge.errors import Failure, UsageError
 
 app = typer.Typer(
     name="imageforge",
@@ -54,29 +34,45 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS = (
-    ("up", up.up),
-    ("down", down.down),
-    ("status", status.status),
-    ("doctor", doctor.doctor),
-    ("lint", lint.lint),
-    ("rules", rules.rules),
-    ("build", build.build),
-    ("deploy", deploy.deploy),
-    ("ps", ps.ps),
-    ("logs", logs.logs),
-    ("scale", scale.scale),
-    ("restart", restart.restart),
-    ("releases", releases.releases),
-    ("report", report.report),
-    ("rollback", rollback.rollback),
-    ("manifest", manifest.manifest),
+    "up", "down", "status", "doctor", "login", "lint", "rules", "build", "deploy", "ps", "logs", "scale", "restart",
+    "releases", "report", "rollback", "manifest",
+)  # fmt: skip
+GROUPS = ("apps", "builds", "env", "webhook", "remote", "token", "context", "base")
+NEEDS_LINUX = frozenset(
+    {"up", "down", "status", "doctor", "ps", "logs", "scale", "restart", "report", "manifest", "apps", "base"}
 )
-GROUPS = (("apps", apps.app), ("builds", builds.app), ("base", base.app))
+"""What works on this machine's own stack; a client on another system lacks the modules that it is made of."""
 
-for name, function in COMMANDS:
-    app.command(name)(function)
-for name, group in GROUPS:
-    app.add_typer(group, name=name)
+
+def _load(name: str) -> Any:
+    """A command's module. Where the system cannot have it, the command says so when it is called."""
+    try:
+        return importlib.import_module(f"imageforge.cli.{name}")
+    except (ImportError, AttributeError):
+        if name not in NEEDS_LINUX:
+            raise
+        return None
+
+
+def _absent(name: str) -> Callable[[], None]:
+    def absent() -> None:
+        raise UsageError(
+            "needs-linux", name, "it works on the machine that runs the stack", hint="run it there, by ssh"
+        )
+
+    absent.__doc__ = "Only on Linux."
+    return absent
+
+
+for command in COMMANDS:
+    module = _load(command)
+    app.command(command)(getattr(module, command) if module else _absent(command))
+for group in GROUPS:
+    module = _load(group)
+    if module:
+        app.add_typer(module.app, name=group)
+    else:
+        app.command(group)(_absent(group))
 
 
 def _show_version(value: bool) -> None:

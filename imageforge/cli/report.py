@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from imageforge.cli.follow import show_report
 from imageforge.cli.output import Format, FormatOption
-from imageforge.cli.run import show_report
 from imageforge.cli.state import Workplace, app_named
 from imageforge.errors import UsageError
 from imageforge.report.deploy import DeployReport

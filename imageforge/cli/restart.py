@@ -9,16 +9,15 @@ import typer
 from imageforge.cli.output import say
 from imageforge.cli.rollout import settle
 from imageforge.cli.state import Workplace, app_named
-from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.pipeline import operations
 
 
 def restart(app: Annotated[str, typer.Argument(help="The app.")]) -> None:
     """Replace the replicas one by one, as a rollout does: no request is lost."""
     here = Workplace.here()
     controller = here.controller()
-    with here.database() as database, deploying(here.home, app, "a restart"):
+    with here.database() as database:
         app_named(database, app)
-        controller.restart(NAMESPACE, app)
-        settle(controller, app, here.settings.deploy_deadline)
+    operations.restart(app, here.home, controller)
+    settle(controller, app, here.settings.deploy_deadline)
     say(f"{app} restarted")

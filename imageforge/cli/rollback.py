@@ -6,15 +6,9 @@ from typing import Annotated
 
 import typer
 
+from imageforge.cli.backend import active_server
+from imageforge.cli.follow import follow
 from imageforge.cli.output import Format, FormatOption
-from imageforge.cli.progress import Progress
-from imageforge.cli.report import require
-from imageforge.cli.run import cancelled_by_interrupt, show_report
-from imageforge.cli.state import Workplace, app_named
-from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import Deployer, again, roll_out, settle
-from imageforge.pipeline.event import Recorder
-from imageforge.store import Releases
 
 
 def rollback(
@@ -23,15 +17,12 @@ def rollback(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Make release N the app's newest again: same image, same manifests, no build."""
-    here = Workplace.here()
-    controller = here.controller()
-    with here.database() as database, deploying(here.home, app, "a rollback"), cancelled_by_interrupt():
-        app_named(database, app)
-        deployer = Deployer(home=here.home, settings=here.settings, database=database, controller=controller)
-        settle(app, deployer)
-        releases = Releases(database)
-        found = next(iter(releases.superseded(app)), None) if number is None else releases.find(app, number)
-        release = again(require(found, app, number), deployer)
-        with Progress() as progress:
-            report = roll_out(release, deployer, Recorder(listeners=(progress,)), ())
-    show_report(report, form)
+    server = active_server()
+    if server is not None:
+        with server:
+            build = server.rollback(app, number)
+            follow(build, server.events(build), form)
+        return
+    from imageforge.cli.rollback_here import rollback_here  # noqa: PLC0415 - a client has no runtime
+
+    rollback_here(app, number, form)

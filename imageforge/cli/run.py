@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 from builders import Endpoint
+from imageforge.cli.follow import show_report
 from imageforge.cli.output import Format, document, say, write
-from imageforge.cli.progress import Progress
+from imageforge.cli.progress import progress
 from imageforge.cli.state import Workplace
 from imageforge.config import load_repository
-from imageforge.errors import Failure, UsageError
+from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import Deployer, release_product, roll_out
-from imageforge.pipeline.event import Event, EventKind, Recorder
+from imageforge.pipeline.conduct import conduct, ending, recorder_for
+from imageforge.pipeline.deploy import Deployer
+from imageforge.pipeline.interrupt import cancelled_by_interrupt
 from imageforge.pipeline.plan import Plan, Request, plan
-from imageforge.pipeline.run import Product, Workshop, run
-from imageforge.report.deploy import DeployReport, StageRow, as_markdown, as_text
+from imageforge.pipeline.run import Product, Workshop
 from imageforge.stack import engine_choice
 from imageforge.stack.process import lives, myself
 from imageforge.stack.up import ensure_up
-from imageforge.store import Builds, BuildStatus, Database
+from imageforge.store import Builds, Database
 from runtime import ControllerClient
 
 
-def execute(request: Request, form: Format) -> None:
+def execute_here(request: Request, form: Format) -> None:
     """Plan and run. Data goes to stdout: the reference of what was built, or the deploy report."""
     if not request.path.is_dir():
         raise UsageError(
@@ -54,106 +52,46 @@ def _run(planned: Plan, here: Workplace, endpoint: Endpoint, database: Database,
     builds = Builds(database)
     builds.settle(lives)
     build_id = builds.start(app=planned.app, source=planned.source, owner=myself())
-    stages: list[StageRow] = []
-
-    def collect(event: Event) -> None:
-        if event.kind is EventKind.STAGE_FINISHED:
-            stages.append(StageRow(name=event.stage, summary=event.text, seconds=float(event.data["seconds"])))
-
-    def store(rows: list[dict[str, Any]]) -> None:
-        builds.append(build_id, rows)
-
-    product: Product | None = None
-    with Progress() as progress, cancelled_by_interrupt() as cancelled:
-        recorder = Recorder(listeners=(progress, collect), sink=store)
+    with progress() as shown, cancelled_by_interrupt() as cancelled:
         workshop = Workshop(
             home=here.home,
             endpoint=endpoint,
             registry=here.settings.registry,
             cancelled=cancelled,
         )
-        try:
-            product = run(planned, build_id, workshop, recorder)
-            builds.finish(build_id, BuildStatus.SUCCEEDED, reference=product.reference, image_id=product.image_id)
-            builds.forget_beyond(here.settings.keep_builds)
-            if planned.deploy:
-                report = _deploy(planned, product, here, database, recorder, stages)
-        except BaseException as error:
-            if product is None:
-                builds.finish(build_id, _status_of(error), error=_error_data(error))
-            raise
-    if planned.deploy:
-        show_report(report, form)
+        deployer = None
+        if planned.deploy:
+            controller = ControllerClient(here.home.controller_socket)
+            deployer = Deployer(home=here.home, settings=here.settings, database=database, controller=controller)
+        recorder = recorder_for(build_id, database, (shown,))
+        with ending(build_id, database, recorder, keep_builds=here.settings.keep_builds) as last:
+            outcome = conduct(planned, build_id, workshop, recorder, database, deployer)
+            last["report"] = outcome.report.as_json() if outcome.report else None
+    if outcome.report:
+        show_report(outcome.report, form)
     elif form in (Format.JSON, Format.YAML):
-        document(_product_data(product), form)
+        document(_product_data(outcome.product), form)
     else:
-        write(product.reference)
-
-
-def _deploy(
-    planned: Plan,
-    product: Product,
-    here: Workplace,
-    database: Database,
-    recorder: Recorder,
-    stages: list[StageRow],
-) -> DeployReport:
-    controller = ControllerClient(here.home.controller_socket)
-    deployer = Deployer(home=here.home, settings=here.settings, database=database, controller=controller)
-    release = release_product(planned, product, deployer)
-    return roll_out(release, deployer, recorder, tuple(stages))
-
-
-def show_report(report: DeployReport, form: Format) -> None:
-    """Print a deploy report."""
-    if form in (Format.JSON, Format.YAML):
-        document(report.as_json(), form)
-    elif form is Format.MARKDOWN:
-        write(as_markdown(report).rstrip("\n"))
-    else:
-        write(as_text(report))
-
-
-@contextlib.contextmanager
-def cancelled_by_interrupt() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, besides raising KeyboardInterrupt in this thread as Ctrl-C does."""
-    cancelled = threading.Event()
-
-    def handle(*_: object) -> None:
-        cancelled.set()
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield cancelled
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _status_of(error: BaseException) -> BuildStatus:
-    if isinstance(error, KeyboardInterrupt) or getattr(error, "code", "") == "build-cancelled":
-        return BuildStatus.CANCELLED
-    if isinstance(error, Failure) and error.kind == "refused":
-        return BuildStatus.REFUSED
-    return BuildStatus.FAILED
-
-
-def _error_data(error: BaseException) -> dict[str, Any]:
-    if isinstance(error, Failure):
-        return {"code": error.code, "subject": error.subject, "message": error.message, "hint": error.hint}
-    return {"code": "interrupted" if isinstance(error, KeyboardInterrupt) else "internal", "message": str(error)}
+        write(outcome.product.reference)
 
 
 def _product_data(product: Product) -> dict[str, Any]:
     squashed = product.squashed
+    sizes = (
+        {}
+        if squashed is None
+        else {
+            "layers_before": squashed.layers_before,
+            "layers_after": squashed.layers_after,
+            "bytes_before": squashed.bytes_before,
+            "bytes_after": squashed.bytes_after,
+        }
+    )
     return {
         "build": product.build_id,
         "reference": product.reference,
         "image_id": product.image_id,
-        "layers_before": squashed.layers_before,
-        "layers_after": squashed.layers_after,
-        "bytes_before": squashed.bytes_before,
-        "bytes_after": squashed.bytes_after,
-        "pushed": product.pushed is not None,
+        **sizes,
+        "pushed": product.reference != product.image_id,
+        "reused_from": product.reused_from,
     }

@@ -9,6 +9,7 @@ import typer
 from imageforge.cli.output import say
 from imageforge.cli.state import Workplace
 from imageforge.stack.up import ensure_up, run_foreground
+from imageforge.store import Database, Scope, Tokens
 
 
 def up(
@@ -21,3 +22,13 @@ def up(
     report = ensure_up(here.home, here.settings, on_line=lambda name: say(f"up  {name}"))
     address = here.settings.url(f"APP.{here.settings.host_suffix}")
     say(f"ready  {address}  engine {report.engine} ({report.engine_origin})")
+    with here.database() as database:
+        first = first_token(database)
+    if first:
+        say(f"api    {here.settings.api_url}  a token for it, which is shown this once: {first}")
+
+
+def first_token(database: Database) -> str | None:
+    """An administrator's token for a home that has none yet."""
+    tokens = Tokens(database)
+    return None if tokens.all() else tokens.create("first", Scope.ADMIN)[1]

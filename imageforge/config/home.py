@@ -141,6 +141,21 @@ class Home:
         return self.state / "scratch"
 
     @property
+    def contexts(self) -> Path:
+        """Uploaded build contexts, by digest."""
+        return self.state / "contexts"
+
+    @property
+    def repositories(self) -> Path:
+        """Bare repositories, one an app that was pushed to."""
+        return self.state / "git"
+
+    @property
+    def key_file(self) -> Path:
+        """What opens the secrets in the store. Not in a backup unless asked for."""
+        return self.path / "state" / "key"
+
+    @property
     def locks(self) -> Path:
         """One lock file an app."""
         return self.state / "locks"

@@ -17,7 +17,7 @@ from imageforge.errors import ConfigError
 REFERENCE = Path(__file__).with_name("settings.reference.toml")
 PREFIX = "IMAGEFORGE_"
 # Variables of ours that are not settings of a home.
-NOT_SETTINGS = frozenset({"IMAGEFORGE_HOME", "IMAGEFORGE_TEST_INSIDE"})
+NOT_SETTINGS = frozenset({"IMAGEFORGE_HOME", "IMAGEFORGE_CONTEXT", "IMAGEFORGE_TEST_INSIDE"})
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -33,6 +33,14 @@ class Settings(BaseModel):
     registry_port: Port = 8705
     engine: Literal["auto", "private"] = "auto"
     engine_pool: str = "10.211.0.0/16"
+    api_port: Port = 8701
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    build_timeout: Annotated[int, Field(ge=1, le=86400)] = 3600
+    build_free_memory: Annotated[int, Field(ge=0)] = 512
+    build_free_disk: Annotated[int, Field(ge=0)] = 1024
+    context_limit: Annotated[int, Field(ge=1)] = 2048
+    git_http: bool = False
+    git_networks: tuple[str, ...] = ()
     deploy_deadline: Annotated[int, Field(ge=1, le=86400)] = 120
     keep_builds: Annotated[int, Field(ge=1)] = 200
     keep_releases: Annotated[int, Field(ge=1)] = 50
@@ -46,6 +54,14 @@ class Settings(BaseModel):
             )
         return value
 
+    @field_validator("git_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        words = value.replace(",", " ").split() if isinstance(value, str) else value
+        for word in words if isinstance(words, list | tuple) else ():
+            ipaddress.ip_network(word)
+        return words
+
     @field_validator("engine_pool")
     @classmethod
     def _room_for_networks(cls, value: str) -> str:
@@ -57,6 +73,11 @@ class Settings(BaseModel):
     def registry(self) -> str:
         """Address and port of the local registry, as it stands at the head of an image reference."""
         return f"127.0.0.1:{self.registry_port}"
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers."""
+        return f"http://127.0.0.1:{self.api_port}"
 
     def url(self, host: str) -> str:
         """Where an application with this host name is reached."""

@@ -14,20 +14,21 @@ from imageforge.config import Home, Settings
 from imageforge.errors import DeployFailed, GateRefused
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
-from imageforge.pipeline.manifests import Workload, generate, renumber, rescale
+from imageforge.pipeline.manifests import Workload, generate, renumber, rescale, with_environment
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
 from imageforge.pipeline.run import Product
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.pipeline.verdict import Verdict, judge
 from imageforge.report.deploy import DeployReport, ReplicaRow, StageRow
-from imageforge.store import Apps, Database, Release, Releases, ReleaseStatus
+from imageforge.store import Apps, Database, Environment, Release, Releases, ReleaseStatus
 from runtime import ControllerClient, DeploymentStatus, NotFound, RolloutPhase, ServiceCounters
 
 NAMESPACE = "default"
 LOG_LINES = 10
 """How many of a failed replica's last lines go into the events and the report."""
-OPTIONS = ("port", "path", "replicas_from")
-"""What a release's report holds from the start: how it is watched, and where its number of replicas came from."""
+OPTIONS = ("port", "path", "replicas_from", "environment")
+"""What a release's report holds from the start: how it is watched, where its number of replicas came from, and the
+environment that the repository's file gives it."""
 RESTORE_SECONDS = 30.0
 """How long a failed deploy waits for the release before to be whole again, so as to say so."""
 NO_REQUESTS = ServiceCounters(requests=0, failed=0, retried=0, redispatched=0, errors_5xx=0, in_flight=0)
@@ -48,23 +49,14 @@ class Deployer:
 
 
 def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release:
-    """A new release of what was built; stored, not yet running. Raises GateRefused (`runs-as-root`)."""
-    numeric = _check_user(plan, product.config)
-    apps, releases = Apps(deployer.database), Releases(deployer.database)
-    app = apps.ensure(plan.app)
+    """A new release of what was built; stored, not yet running. A build whose worker was killed finds the release that
+    it had made. Raises GateRefused (`runs-as-root`)."""
+    releases = Releases(deployer.database)
+    made = releases.made_by(plan.app, product.build_id)
+    if made is not None:
+        return made
     number = releases.next_number(plan.app)
-    workload = Workload(
-        app=plan.app,
-        release=number,
-        reference=product.reference,
-        port=_port(plan, product),
-        replicas=_replicas(plan, app.replicas),
-        host=deployer.host(plan.app),
-        deadline=deployer.settings.deploy_deadline,
-        health=plan.health,
-        environment=plan.environment,
-        numeric_user=numeric,
-    )
+    workload = _workload(plan, product, deployer, number)
     release = Release(
         app=plan.app,
         number=number,
@@ -74,26 +66,67 @@ def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release
         manifests=generate(workload),
         status=ReleaseStatus.PENDING,
         created_at=time.time(),
-        report={"port": workload.port, "path": plan.health or "/", "replicas_from": plan.replicas_from},
+        report={
+            "port": workload.port,
+            "path": plan.health or "/",
+            "replicas_from": plan.replicas_from,
+            "environment": dict(plan.environment),
+        },
     )
     releases.add(release)
     return release
 
 
-def again(earlier: Release, deployer: Deployer) -> Release:
-    """A new release with an earlier one's image and manifests; only the release's number in them differs."""
+def serving(plan: Plan, product: Product, deployer: Deployer) -> Release | None:
+    """The live release, where it is in every point what this product would be released as, and runs whole."""
+    live = Releases(deployer.database).live(plan.app)
+    if live is None or live.manifests != generate(_workload(plan, product, deployer, live.number)):
+        return None
+    try:
+        status = deployer.controller.deployment(NAMESPACE, plan.app)
+    except NotFound:
+        return None
+    whole = status.phase is RolloutPhase.COMPLETE and status.release == str(live.number)
+    return live if whole and live.report and "requests" in live.report else None
+
+
+def _workload(plan: Plan, product: Product, deployer: Deployer, number: int) -> Workload:
+    numeric = _check_user(plan, product.config)
+    app = Apps(deployer.database).ensure(plan.app)
+    return Workload(
+        app=plan.app,
+        release=number,
+        reference=product.reference,
+        port=_port(plan, product),
+        replicas=_replicas(plan, app.replicas),
+        host=deployer.host(plan.app),
+        deadline=deployer.settings.deploy_deadline,
+        health=plan.health,
+        environment={**plan.environment, **Environment(deployer.database).of(plan.app)},
+        numeric_user=numeric,
+    )
+
+
+def again(earlier: Release, deployer: Deployer, *, note: str, refresh: bool = False) -> Release:
+    """A new release with an earlier one's image and manifests; only the release's number in them differs, and with
+    `refresh` the environment, which becomes what is set for the app now."""
     releases = Releases(deployer.database)
     number = releases.next_number(earlier.app)
+    manifests = renumber(_as_scaled(earlier, deployer), number)
+    if refresh:
+        options = earlier.report or {}
+        own = {"PORT": str(options.get("port", DEFAULT_PORT)), **(options.get("environment") or {})}
+        manifests = with_environment(manifests, {**own, **Environment(deployer.database).of(earlier.app)})
     release = Release(
         app=earlier.app,
         number=number,
         build_id=earlier.build_id,
         reference=earlier.reference,
         image_id=earlier.image_id,
-        manifests=renumber(_as_scaled(earlier, deployer), number),
+        manifests=manifests,
         status=ReleaseStatus.PENDING,
         created_at=time.time(),
-        note=f"rollback to {earlier.number}",
+        note=note,
         report={key: value for key, value in (earlier.report or {}).items() if key in OPTIONS},
     )
     releases.add(release)

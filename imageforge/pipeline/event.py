@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
+
+from imageforge.errors import ForgeError
 
 
 class EventKind(StrEnum):
@@ -56,43 +60,77 @@ class StageLog:
         self._recorder.emit(self.name, kind, text, **data)
 
 
-FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = 0.2
 """How long an event may wait before it is stored: a reader of the stored log lags at most so much."""
 
 
 class Recorder:
-    """Numbers the events, tells the listeners at once and the sink in chunks.
+    """Numbers the events, tells the listeners at once and the sink in chunks. `number` is that of the last event that
+    is already stored. Close it when the run is over.
 
     A progress event is told and not stored: it is replaced by the next one, and says nothing afterwards.
     """
 
-    def __init__(self, listeners: tuple[Callable[[Event], None], ...] = (), sink: EventSink | None = None) -> None:
-        self._listeners = listeners
+    def __init__(
+        self, listeners: tuple[Callable[[Event], None], ...] = (), sink: EventSink | None = None, number: int = 0
+    ) -> None:
+        self._listeners = list(listeners)
         self._sink = sink
-        self._number = 0
+        self._number = number
         self._pending: list[dict[str, Any]] = []
-        self._flushed_at = time.monotonic()
+        self._lock = threading.Lock()
+        self._storing = threading.Lock()
+        self._filled = threading.Event()
+        self._closed = False
+        self._flusher = threading.Thread(target=self._flush_late, name="recorder", daemon=True)
+        if sink:
+            self._flusher.start()
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Tell one more."""
+        self._listeners.append(listener)
 
     def emit(self, stage: str, kind: EventKind, text: str = "", **data: Any) -> None:
         """Record one event."""
-        self._number += 1
-        event = Event(number=self._number, at=time.time(), stage=stage, kind=kind, text=text, data=data)
+        with self._lock:
+            self._number += 1
+            event = Event(number=self._number, at=time.time(), stage=stage, kind=kind, text=text, data=data)
+            if kind is not EventKind.PROGRESS:
+                self._pending.append(
+                    {"number": event.number, "at": event.at, "stage": stage, "kind": kind, "text": text, "data": data}
+                )
         for listener in self._listeners:
             listener(event)
-        if kind is EventKind.PROGRESS:
-            return
-        self._pending.append(
-            {"number": event.number, "at": event.at, "stage": stage, "kind": kind.value, "text": text, "data": data}
-        )
-        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
-            self.flush()
+        self._filled.set()
 
     def flush(self) -> None:
-        """Hand what is pending to the sink."""
-        rows, self._pending = self._pending, []
-        self._flushed_at = time.monotonic()
-        if self._sink and rows:
-            self._sink(rows)
+        """Hand what is pending to the sink. Raises what the sink raises, and keeps what it did not take."""
+        with self._storing:
+            with self._lock:
+                rows = list(self._pending)
+            if self._sink and rows:
+                self._sink(rows)
+            with self._lock:
+                del self._pending[: len(rows)]
+
+    def close(self) -> None:
+        """Store the rest; nothing is recorded afterwards."""
+        self._closed = True
+        self._filled.set()
+        if self._flusher.is_alive():
+            self._flusher.join()
+        self.flush()
+
+    def _flush_late(self) -> None:
+        """Store what waits, though no further event comes: a step that is silent for a minute has said something
+        before."""
+        while not self._closed:
+            self._filled.wait()
+            self._filled.clear()
+            time.sleep(FLUSH_SECONDS)
+            # The store is asked again with the next event, and by the stage that ends, where a failure is told.
+            with contextlib.suppress(ForgeError):
+                self.flush()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageLog]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,18 +79,36 @@ def generate(workload: Workload) -> str:
 
 def renumber(manifests: str, release: int) -> str:
     """The same manifests for another release: a rollback is a release of its own, and its replicas say so."""
-    documents = list(yaml.safe_load_all(manifests))
-    for document in documents:
-        if document["kind"] == "Deployment":
-            metadata = document["spec"]["template"].setdefault("metadata", {})
-            metadata.setdefault("annotations", {})[RELEASE] = str(release)
-    return yaml.safe_dump_all(documents, sort_keys=False)
+
+    def change(deployment: dict[str, Any]) -> None:
+        metadata = deployment["spec"]["template"].setdefault("metadata", {})
+        metadata.setdefault("annotations", {})[RELEASE] = str(release)
+
+    return _changed(manifests, change)
 
 
 def rescale(manifests: str, replicas: int) -> str:
     """The same manifests for another number of replicas: what `scale` asked for outlives the release."""
+
+    def change(deployment: dict[str, Any]) -> None:
+        deployment["spec"]["replicas"] = replicas
+
+    return _changed(manifests, change)
+
+
+def with_environment(manifests: str, environment: Mapping[str, str]) -> str:
+    """The same manifests with another environment."""
+
+    def change(deployment: dict[str, Any]) -> None:
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            container["env"] = [{"name": name, "value": value} for name, value in environment.items()]
+
+    return _changed(manifests, change)
+
+
+def _changed(manifests: str, change: Callable[[dict[str, Any]], None]) -> str:
     documents = list(yaml.safe_load_all(manifests))
     for document in documents:
         if document["kind"] == "Deployment":
-            document["spec"]["replicas"] = replicas
+            change(document)
     return yaml.safe_dump_all(documents, sort_keys=False)

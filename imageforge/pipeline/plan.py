@@ -84,7 +84,7 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
         ImageRef.parse(request.tag)  # a name that cannot be pushed is found now, not after the build
     replicas, origin = _replicas(request, config)
     return Plan(
-        app=_app_name(request, config),
+        app=app_name(request, config),
         source=str(request.path),
         context=context,
         dockerfile=dockerfile,
@@ -113,7 +113,8 @@ def _replicas(request: Request, config: RepositoryConfig) -> tuple[int | None, s
     return None, ""
 
 
-def _app_name(request: Request, config: RepositoryConfig) -> str:
+def app_name(request: Request, config: RepositoryConfig) -> str:
+    """The app that a folder is: named by flag, by file, or after the folder. Raises UsageError (`invalid-app-name`)."""
     name = request.name or config.app.name
     if name is None:
         # A folder such as `01-Hello_HTTP` gives `hello-http`.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from builders import (
@@ -21,17 +21,19 @@ from builders import (
     build,
     engine_facts,
     find_build_client,
+    inspect_image,
     load,
     remove_tag,
     squash,
 )
 from imageforge.config import Home
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
+from imageforge.pipeline.fingerprint import fingerprint
 from imageforge.pipeline.gate import lint, shown_dockerfile
 from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.preflight import check_base, check_frontend
 from imageforge.report.units import megabytes
-from registry import ImageRef, PushResult, push
+from registry import ImageRef, PushResult, RegistryClient, RegistryError, push
 from runtime import Label
 
 BUILD_TAG = "imageforge.invalid/build"
@@ -40,19 +42,17 @@ BUILD_TAG = "imageforge.invalid/build"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Product:
-    """What a run made: the image in the engine, and where it was pushed (None with --no-push)."""
+    """What a run made, or found made: the image by digest where it was pushed, else by the engine's ID; and in the
+    engine. `squashed` is None where nothing was built."""
 
     build_id: int
+    reference: str
     image_id: str
     config: Mapping[str, Any]
     exposed_ports: tuple[int, ...]
-    squashed: SquashedImage
-    pushed: PushResult | None
-
-    @property
-    def reference(self) -> str:
-        """The image by digest where it was pushed, else by the engine's ID."""
-        return str(self.pushed.reference) if self.pushed else self.image_id
+    squashed: SquashedImage | None = None
+    fingerprint: str | None = None
+    reused_from: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,22 +65,39 @@ class Workshop:
     cancelled: threading.Event
 
 
-def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder) -> Product:
-    """Lint, build, squash and push. Raises the packages' errors; each stage records its own failure."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Earlier:
+    """A build whose image was pushed, and may be taken over by one of the same fingerprint."""
+
+    build_id: int
+    reference: str
+    image_id: str
+
+
+Find = Callable[[str], Earlier | None]
+
+
+def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, find: Find = lambda _: None) -> Product:
+    """Lint, build, squash and push. `find` knows the earlier builds by their fingerprints: one of the same tree,
+    options and bases is not built again. Raises the packages' errors; each stage records its own failure."""
     with recorder.stage("lint") as log:
         report = lint(plan, log)
+    key = fingerprint(plan, report, workshop.endpoint)
+    if key is not None:
+        product = reuse(find(key), build_id, workshop, recorder)
+        if product is not None:
+            return replace(product, fingerprint=key)
     with recorder.stage("build") as log:
         built = _build(plan, build_id, report.base_image, workshop, log)
     layout = workshop.home.layouts / str(build_id)
     try:
         with recorder.stage("squash") as log:
             squashed = _squash(plan, built, report.base_image, workshop, layout, log)
-            pushed = None
             if not plan.push:
-                image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag)
+                reference = image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag)
         if plan.push:
             with recorder.stage("push") as log:
-                pushed = _push(plan, build_id, squashed, workshop, log)
+                reference = str(_push(plan, build_id, squashed, workshop, log).reference)
                 # The engine gets the very bytes that were pushed, and so knows the image by the same ID.
                 image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=None)
     finally:
@@ -91,11 +108,38 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder) -> Pr
             remove_tag(workshop.endpoint, _build_tag(workshop, build_id))
     return Product(
         build_id=build_id,
+        reference=reference,
         image_id=image_id,
         config=built.config,
         exposed_ports=built.exposed_ports,
         squashed=squashed,
-        pushed=pushed,
+        fingerprint=key,
+    )
+
+
+def reuse(earlier: Earlier | None, build_id: int, workshop: Workshop, recorder: Recorder) -> Product | None:
+    """Take over what an earlier build made; None where there is none, or registry or engine have lost it."""
+    if earlier is None:
+        return None
+    named = ImageRef.parse(earlier.reference)
+    try:
+        image = inspect_image(earlier.image_id, endpoint=workshop.endpoint)
+        with RegistryClient(named.registry) as client:
+            if not client.has_manifest(named.repository, named.digest or ""):
+                return None
+    except (EngineError, RegistryError):
+        return None
+    with recorder.stage("reuse") as log:
+        word = "made before it was interrupted" if earlier.build_id == build_id else f"as in build {earlier.build_id}"
+        log.summary = f"nothing has changed, {word}: {short(named)}"
+        log.data.update(build=earlier.build_id, reference=earlier.reference)
+    return Product(
+        build_id=build_id,
+        reference=earlier.reference,
+        image_id=earlier.image_id,
+        config=image.config,
+        exposed_ports=image.exposed_ports,
+        reused_from=earlier.build_id,
     )
 
 

@@ -8,7 +8,10 @@ DAY = 24 * HOUR
 
 
 def megabytes(size: int, *, unit: bool = True) -> str:
-    """A size in bytes as decimal megabytes, as `docker images` counts: `182 MB`, `3.4 MB`, `0.02 MB`."""
+    """A size in bytes as decimal megabytes, as `docker images` counts: `182 MB`, `3.4 MB`, `0.02 MB`; what would be
+    0.00 MB in kilobytes."""
+    if unit and 0 < size < 10_000:
+        return f"{size / 1e3:.1f} kB"
     value = size / 1e6
     digits = 0 if value >= 10 or size == 0 else 1 if value >= 0.1 else 2
     text = f"{value:.{digits}f}"

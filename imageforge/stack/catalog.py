@@ -10,6 +10,7 @@ from pathlib import Path
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
 from imageforge.stack import private_engine, probes
+from imageforge.stack.process import read_pid_file
 from imageforge.stack.service import Service
 from registry import registry_config
 from runtime import ControllerClient, RuntimeFailure, RuntimeSettings, initial_balancer_config
@@ -58,6 +59,8 @@ def services(home: Home, settings: Settings, *, engine: str, private: bool) -> t
         _redis(home),
         _balancer(home, runtime),
         _controller(home, runtime, private=private),
+        _api(home, settings),
+        *(_worker(home, number) for number in range(1, settings.workers + 1)),
     )
 
 
@@ -181,6 +184,40 @@ def _controller(home: Home, runtime: RuntimeSettings, *, private: bool) -> Servi
         clean=clean,
         environ=python_environment(),
         needs=("balancer", *(("engine",) if private else ())),
+    )
+
+
+def _api(home: Home, settings: Settings) -> Service:
+    return Service(
+        name="api",
+        argv=(sys.executable, "-m", "imageforge.api", "--home", str(home.path)),
+        address=f"127.0.0.1:{settings.api_port}",
+        log=home.log / "api.log",
+        pid_file=home.run / "api.pid",
+        ready=lambda: probes.http_ok("127.0.0.1", settings.api_port, "/v1/health"),
+        environ=python_environment(),
+        needs=("redis",),
+    )
+
+
+def _worker(home: Home, number: int) -> Service:
+    pid_file, sign = home.run / f"worker-{number}.pid", home.run / f"worker-{number}.ready"
+
+    def ready() -> str | None:
+        identity = read_pid_file(pid_file)
+        said = sign.read_text() if sign.exists() else ""
+        return None if identity and said == str(identity.pid) else "it does not wait for builds yet"
+
+    return Service(
+        name=f"worker-{number}",
+        argv=(sys.executable, "-m", "imageforge.queue", "--home", str(home.path), "--sign", str(sign)),
+        address="-",
+        log=home.log / f"worker-{number}.log",
+        pid_file=pid_file,
+        ready=ready,
+        prepare=lambda: sign.unlink(missing_ok=True),
+        environ=python_environment(),
+        needs=("redis", "controller"),
     )
 
 

@@ -32,8 +32,8 @@ def choose(home: Home, settings: Settings, environ: Mapping[str, str] = os.envir
     """The engine that `up` is to use.
 
     The setting `engine = "private"` wins, then DOCKER_HOST. Otherwise a home that once started a private engine keeps
-    EngineError where none can be had.
-    are there; else the first that answers; else a private one. Raises builders' EngineError where none can be had.
+    it, since its images are there; else the first that answers; else a private one. Raises builders' EngineError where
+    none can be had.
     """
     if settings.engine == "private":
         reason = private_engine.unavailable()

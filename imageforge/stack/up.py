@@ -89,6 +89,7 @@ def _check_ports(settings: Settings, chosen: tuple[Service, ...]) -> None:
     adopted = {service.name for service in chosen if read_pid_file(service.pid_file)}
     wanted = {
         "registry": ("127.0.0.1", settings.registry_port, "registry_port"),
+        "api": ("127.0.0.1", settings.api_port, "api_port"),
         "balancer": (settings.http_address, settings.http_port, "http_port"),
     }
     for name, (address, port, key) in wanted.items():

@@ -1,8 +1,39 @@
-"""Builds, their events, apps and releases, in SQL. What should be running is the controller's, and not here."""
+"""Builds, their events, apps, releases, tokens, deliveries, secrets, in SQL. What should be running is the
+controller's, and not here."""
 
-from imageforge.store.apps import App, Apps
+from imageforge.store.answers import Answer, Answers
+from imageforge.store.app_config import Environment, Purpose, SealedSecrets
+from imageforge.store.apps import App, Apps, AppSettings
+from imageforge.store.audit import Audit, AuditEntry
+from imageforge.store.build_queue import Accepted, BuildQueue, DeliveryKey, Submission
 from imageforge.store.builds import Build, Builds, BuildStatus
 from imageforge.store.database import Database
 from imageforge.store.releases import Release, Releases, ReleaseStatus
+from imageforge.store.tokens import Scope, Token, Tokens
 
-__all__ = ["App", "Apps", "Build", "BuildStatus", "Builds", "Database", "Release", "ReleaseStatus", "Releases"]
+__all__ = [
+    "Accepted",
+    "Answer",
+    "Answers",
+    "App",
+    "AppSettings",
+    "Apps",
+    "Audit",
+    "AuditEntry",
+    "Build",
+    "BuildQueue",
+    "BuildStatus",
+    "Builds",
+    "Database",
+    "DeliveryKey",
+    "Environment",
+    "Purpose",
+    "Release",
+    "ReleaseStatus",
+    "Releases",
+    "Scope",
+    "SealedSecrets",
+    "Submission",
+    "Token",
+    "Tokens",
+]

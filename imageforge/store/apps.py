@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import sqlalchemy as sa
 
 from imageforge.store.database import Database
 from imageforge.store.schema import apps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppSettings:
+    """What `apps set` sets.
+
+    `branch` is the only one whose pushes deploy; `git_url` where its source is fetched from; `watch` are patterns of
+    which a push must touch one (none: every push builds); `on_newer` says whether a newer push lets the running build
+    ``finish`` or has it ``cancel``led; `priority` puts its builds before others'.
+    """
+
+    branch: str = "main"
+    git_url: str | None = None
+    watch: tuple[str, ...] = ()
+    on_newer: str = "finish"
+    priority: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +36,7 @@ class App:
     name: str
     created_at: float
     replicas: int | None
+    settings: AppSettings = field(default_factory=AppSettings)
 
 
 class Apps:
@@ -33,7 +52,9 @@ class Apps:
             with self._database.writing() as connection:
                 exists = connection.execute(sa.select(apps.c.name).where(apps.c.name == name)).first()
                 if exists is None:
-                    connection.execute(apps.insert().values(name=name, created_at=time.time(), replicas=None))
+                    connection.execute(
+                        apps.insert().values(name=name, created_at=time.time(), replicas=None, settings={})
+                    )
             found = self.find(name)
         assert found is not None
         return found
@@ -42,19 +63,39 @@ class Apps:
         """The app of that name."""
         with self._database.reading() as connection:
             row = connection.execute(sa.select(apps).where(apps.c.name == name)).mappings().first()
-        return App(**row) if row else None
+        return _app(row) if row else None
 
     def all(self) -> tuple[App, ...]:
         """Every app, by name."""
         with self._database.reading() as connection:
-            return tuple(App(**row) for row in connection.execute(sa.select(apps).order_by(apps.c.name)).mappings())
+            return tuple(_app(row) for row in connection.execute(sa.select(apps).order_by(apps.c.name)).mappings())
 
     def set_replicas(self, name: str, replicas: int | None) -> None:
         """Remember what `scale` asked for."""
         with self._database.writing() as connection:
             connection.execute(apps.update().where(apps.c.name == name).values(replicas=replicas))
 
+    def configure(self, name: str, settings: AppSettings) -> None:
+        """Set an app's settings."""
+        with self._database.writing() as connection:
+            connection.execute(apps.update().where(apps.c.name == name).values(settings=asdict(settings)))
+
     def delete(self, name: str) -> None:
         """Forget an app and its releases."""
         with self._database.writing() as connection:
             connection.execute(apps.delete().where(apps.c.name == name))
+
+
+_SETTINGS = frozenset(known.name for known in fields(AppSettings))
+
+
+def _app(row: Mapping[Any, Any]) -> App:
+    stored = {key: value for key, value in (row["settings"] or {}).items() if key in _SETTINGS}
+    if "watch" in stored:
+        stored["watch"] = tuple(stored["watch"])
+    return App(
+        name=row["name"],
+        created_at=row["created_at"],
+        replicas=row["replicas"],
+        settings=AppSettings(**stored),
+    )

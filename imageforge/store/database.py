@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from imageforge.errors import StackError
-from imageforge.store import schema
+
+HEAD = "0002"
+"""The newest step in `migrations/versions`; a database that stands there is opened without Alembic being imported."""
 
 BUSY_SECONDS = 30
 """How long a writer waits for another one's transaction; ours are short, a backup's are not."""
@@ -22,9 +24,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _configure_sqlite)
+        self._engine = _open(url)
         try:
             self._migrate()
         except (OperationalError, DatabaseError) as error:
@@ -50,7 +50,7 @@ class Database:
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that is committed at the end of the block. Raises StackError (`store-failed`)."""
         try:
-            with self._engine.begin() as connection:
+            with self._engine.connect().execution_options(**{WRITING: True}) as connection, connection.begin():
                 yield connection
         except (OperationalError, DatabaseError) as error:
             raise _unusable(self._shown, error) from error
@@ -67,28 +67,63 @@ class Database:
         return self._engine.url.render_as_string(hide_password=True)
 
     def _migrate(self) -> None:
-        with self._engine.begin() as connection:
-            schema.metadata.create_all(connection)
-            found = connection.execute(sa.select(sa.func.max(schema.schema_version.c.version))).scalar()
-            if found is None:
-                connection.execute(schema.schema_version.insert().values(version=schema.VERSION))
-            elif found > schema.VERSION:
+        with self._engine.connect() as connection:
+            if _revision(connection) == HEAD:
+                return
+        # Here and not above: most commands find the tables as they should be, and start faster without it.
+        from imageforge.store import migrate  # noqa: PLC0415
+
+        # SQLite changes a table by making it anew and dropping the old one, which must not cascade to the rows that
+        # point to it; a connection's foreign keys can only be switched off outside of a transaction.
+        engine = _open(self._url, foreign_keys=False)
+        with engine.connect().execution_options(**{WRITING: True}) as connection, connection.begin():
+            found = _revision(connection)  # another process may have been faster
+            if found not in (None, HEAD) and found not in migrate.known_revisions():
                 raise StackError(
                     "store-too-new",
                     self._shown,
-                    f"written by a newer imageforge (schema {found}, this one knows {schema.VERSION})",
+                    f"written by a newer imageforge (schema {found}, this one knows {HEAD})",
                     hint="upgrade imageforge, or set IMAGEFORGE_HOME to another folder",
                     kept="nothing was changed",
                 )
+            if found != HEAD:
+                migrate.upgrade(connection)
+        engine.dispose()
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-    cursor.close()
+def _revision(connection: sa.Connection) -> str | None:
+    """The last step that was carried out; None for a new database and for one of before the migrations."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+WRITING = "imageforge_writing"
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A transaction that reads and then writes must take the write lock first: one that is upgraded later fails at once
+    # when another writer was in between, however long the busy timeout.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITING) else "BEGIN")
+
+
+def _open(url: str, *, foreign_keys: bool = True) -> sa.Engine:
+    engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions are begun by _begin, not by the driver's guess
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        cursor.close()
+
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", configure)
+        sa.event.listen(engine, "begin", _begin)
+    return engine
 
 
 def _unusable(where: str, error: Exception) -> StackError:

@@ -72,6 +72,15 @@ class Releases:
             row = connection.execute(query).mappings().first()
         return _release(row) if row else None
 
+    def made_by(self, app: str, build_id: int) -> Release | None:
+        """The release that a build made, not counting rollbacks to it."""
+        query = sa.select(releases).where(
+            releases.c.app == app, releases.c.build_id == build_id, releases.c.note.not_like("rollback to %")
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query.order_by(releases.c.number)).mappings().first()
+        return _release(row) if row else None
+
     def live(self, app: str) -> Release | None:
         """The release that serves."""
         query = (

@@ -1,15 +1,13 @@
-"""The tables. Times are Unix seconds; documents are JSON; numbers of releases count from 1 for each app."""
+"""The tables. Times are Unix seconds; documents are JSON; numbers of releases count from 1 for each app.
+
+A change here is a file in `migrations/versions` too; a test compares what the migrations make with what stands here.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
-
-VERSION = 1
-"""Raised with each change of the tables; a newer one than the program knows is refused, not guessed at."""
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
-
-schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
 apps = Table(
     "apps",
@@ -18,6 +16,8 @@ apps = Table(
     Column("created_at", Float, nullable=False),
     # What `scale` asked for; outlives a push unless the repository's file sets replicas.
     Column("replicas", Integer),
+    # What `apps set` set; absent keys have their defaults.
+    Column("settings", JSON, nullable=False, server_default="{}"),
 )
 
 builds = Table(
@@ -26,14 +26,32 @@ builds = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("app", String(40), nullable=False, index=True),
     Column("source", Text, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("started_at", Float, nullable=False),
+    Column("status", String(16), nullable=False, index=True),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
     Column("finished_at", Float),
     Column("reference", Text),
     Column("image_id", Text),
     Column("error", JSON),
     # The process that runs it, so that a build whose process was killed does not run for ever.
     Column("owner", JSON),
+    # What the queue needs to carry it out: the source and the options. None for a build of the command line.
+    Column("spec", JSON),
+    Column("origin", String(16), nullable=False, server_default="cli"),
+    Column("actor", Text, nullable=False, server_default=""),
+    Column("branch", Text, nullable=False, server_default=""),
+    Column("revision", String(64), nullable=False, server_default=""),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    # Until when the worker that claimed it need not be doubted.
+    Column("lease_until", Float),
+    Column("cancel_at", Float),
+    Column("superseded_by", Integer),
+    # Of everything that decides the image; equal fingerprints need one build.
+    Column("fingerprint", String(80), index=True),
+    Column("reused_from", Integer),
+    Column("release", Integer),
     sqlite_autoincrement=True,
 )
 
@@ -47,6 +65,15 @@ events = Table(
     Column("kind", String(24), nullable=False),
     Column("text", Text, nullable=False),
     Column("data", JSON, nullable=False),
+)
+
+# The events of a build that has ended, compressed into one value.
+event_archives = Table(
+    "event_archives",
+    metadata,
+    Column("build_id", Integer, ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
 )
 
 releases = Table(
@@ -65,3 +92,74 @@ releases = Table(
 )
 
 Index("releases_by_time", releases.c.app, releases.c.created_at)
+
+# Webhook deliveries that were answered: the ids are the only defence against a replay that most providers leave us.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("app", String(40), primary_key=True),
+    Column("provider", String(16), primary_key=True),
+    Column("delivery", String(128), primary_key=True),
+    Column("received_at", Float, nullable=False, index=True),
+    Column("build_id", Integer),
+    Column("reason", String(40), nullable=False),
+)
+
+# Answers to creating calls that carried an Idempotency-Key.
+answers = Table(
+    "answers",
+    metadata,
+    Column("token", String(16), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(80), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("created_at", Float, nullable=False, index=True),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", Text, nullable=False),
+    # SHA-256 of the secret part; 256 random bits need no slow hash.
+    Column("digest", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("app", String(40)),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("last_used_at", Float),
+    Column("revoked_at", Float),
+)
+
+# Who did what. Never changed, only added to and cut by age.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("object", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Values are encrypted; which key opens them is known to `vault` alone.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("app", String(40), ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("purpose", String(16), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+environment = Table(
+    "environment",
+    metadata,
+    Column("app", String(40), ForeignKey("apps.name", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("value", Text, nullable=False),
+)

@@ -1,6 +1,6 @@
 """Deliveries of GitHub, GitLab, Gitea, Forgejo and Gogs: who sent them, proof of it, what they say, what follows."""
 
-from imageforge.webhooks.decision import Decision, Rules, decide
+from imageforge.webhooks.decision import Decision, Rules, decide, skips_ci
 from imageforge.webhooks.delivery import Delivery, DeliveryKind
 from imageforge.webhooks.errors import MalformedDelivery, SignatureRefused
 from imageforge.webhooks.parse import parse
@@ -22,5 +22,6 @@ __all__ = [
     "parse",
     "sample",
     "sample_ping",
+    "skips_ci",
     "verify",
 ]

@@ -61,14 +61,14 @@ def _against(delivery: Delivery, rules: Rules) -> str | None:
         return "branch-not-deployed"
     if delivery.before == delivery.after:
         return "nothing-new"
-    if _says_skip(delivery.message):
+    if skips_ci(delivery.message):
         return "skip-ci"
     if not _watched(delivery.paths, rules.watch):
         return "no-watched-path"
     return None
 
 
-def _says_skip(message: str) -> bool:
+def skips_ci(message: str) -> bool:
     if _SKIP_WORDS.search(message):
         return True
     # Trailers are the last paragraph; a subject alone has none.

@@ -51,6 +51,7 @@ class Forge:
     prefix: tuple[str, ...] = ()
     http_port: int = field(default_factory=unused_port)
     registry_port: int = field(default_factory=unused_port)
+    api_port: int = field(default_factory=unused_port)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -59,6 +60,7 @@ class Forge:
             "IMAGEFORGE_HOME": str(self.home),
             "IMAGEFORGE_HTTP_PORT": str(self.http_port),
             "IMAGEFORGE_REGISTRY_PORT": str(self.registry_port),
+            "IMAGEFORGE_API_PORT": str(self.api_port),
             "IMAGEFORGE_DEPLOY_DEADLINE": "40",
             "DOCKER_HOST": self.engine,
             "PYTHONPATH": str(ROOT),

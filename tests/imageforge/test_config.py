@@ -15,7 +15,7 @@ from imageforge.errors import ConfigError, StackError
 
 def test_the_reference_file_names_every_option_with_its_default() -> None:
     written = tomllib.loads(REFERENCE.read_text())
-    assert written == Settings().model_dump()
+    assert written == Settings().model_dump(mode="json")
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "s.sqlite"
     Database.at(file).close()
     connection = sqlite3.connect(file)
-    connection.execute("UPDATE schema_version SET version = 99")
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
     connection.close()
     with pytest.raises(StackError) as caught:

@@ -1,0 +1,38 @@
+"""The API's process: ``python -m imageforge.api --home HOME``; started by the supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import uvicorn
+
+from imageforge.api.app import create_app
+from imageforge.config import Home, load_settings
+
+GRACE_SECONDS = 5
+"""How long requests may go on after SIGTERM; a reader of events would otherwise hold up `down` for a whole build."""
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="imageforge.api")
+    parser.add_argument("--home", type=Path, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    home = Home(arguments.home)
+    settings = load_settings(home.settings_file)
+    uvicorn.run(
+        create_app(home, settings),
+        host="127.0.0.1",
+        port=settings.api_port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Who calls, and what they may do."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from imageforge.api.problems import TooOften, Unauthorized
+from imageforge.api.site import Site, site_of
+from imageforge.errors import ForgeError
+from imageforge.store import Scope, Token, Tokens
+
+
+class Forbidden(ForgeError):
+    """The token does not reach so far."""
+
+    kind = "refused"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who calls: a token."""
+
+    token: Token
+
+    @property
+    def name(self) -> str:
+        """As it stands in builds and in the audit log."""
+        return f"{self.token.name} ({self.token.id})"
+
+    def need(self, scope: Scope, app: str | None = None) -> None:
+        """Raise Forbidden (`forbidden`) unless the token allows it for this app, None being all of them."""
+        if not self.token.allows(scope, app):
+            reach = f"`{self.token.scope.value}` for {self.token.app or 'every app'}"
+            wanted = f"`{scope.value}` for {app or 'every app'}"
+            raise Forbidden(
+                "forbidden", f"token {self.token.id}", f"it allows {reach}, expected {wanted}", hint="use another token"
+            )
+
+
+def caller(request: Request, site: Annotated[Site, Depends(site_of)]) -> Caller:
+    """The bearer of a valid token. Raises Unauthorized (`unauthorized`), and TooOften for who guesses or hurries."""
+    address = request.client.host if request.client else "?"
+    seconds = site.failures.wait(address, take=False)
+    if seconds:
+        raise TooOften(address, seconds)
+    token = Tokens(site.database).check(presented(request.headers.get("authorization", "")))
+    if token is None:
+        site.failures.wait(address)
+        raise Unauthorized(
+            "unauthorized",
+            "the request",
+            "it carries no valid token",
+            hint="send `Authorization: Bearer TOKEN`; `imageforge token create` makes one",
+        )
+    seconds = site.calls.wait(token.id)
+    if seconds:
+        raise TooOften(f"token {token.id}", seconds)
+    return Caller(token=token)
+
+
+def presented(header: str) -> str:
+    """The token in an Authorization header: a bearer's, or the password that git sends."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return ""
+
+
+Who = Annotated[Caller, Depends(caller)]
+Here = Annotated[Site, Depends(site_of)]

@@ -1,0 +1,207 @@
+"""Apps: settings, environment, what runs of them, and what is done to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from imageforge.api.auth import Here, Who
+from imageforge.api.idempotency import once
+from imageforge.api.routes.builds import accepted_body
+from imageforge.api.schemas import (
+    Accepted,
+    AppSettingsBody,
+    AppView,
+    EnvironmentChange,
+    Name,
+    NewApp,
+    ReleaseView,
+    Rollback,
+    Scale,
+    SourceSecret,
+)
+from imageforge.api.site import Site
+from imageforge.errors import UsageError
+from imageforge.pipeline import operations
+from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.queue.intake import Origin
+from imageforge.store import App, Apps, Environment, Purpose, Releases, Scope, SealedSecrets
+
+router = APIRouter(prefix="/v1/apps", tags=["apps"])
+AppName = Annotated[Name, Path()]
+Number = Annotated[int, Path(ge=1, le=2**31)]
+
+
+@router.get("")
+def list_apps(site: Here, who: Who) -> list[AppView]:
+    """The apps that the token reaches."""
+    who.need(Scope.BUILD, who.token.app)
+    return [_view(site, app) for app in Apps(site.database).all() if who.token.app in (None, app.name)]
+
+
+@router.post("", status_code=201, response_model=AppView)
+def create_app(body: NewApp, request: Request, site: Here, who: Who) -> JSONResponse:
+    """Make an app, so that it can be pushed to. One that exists keeps what it has, and gets the settings."""
+    who.need(Scope.DEPLOY, body.name)
+
+    def make() -> dict[str, Any]:
+        site.intake.new_app(body.name)
+        app = site.intake.configure(body.name, body.model_dump(exclude_unset=True, exclude={"name"}))
+        site.audit.record(who.name, "app-created", app.name)
+        return _view(site, app).model_dump()
+
+    return once(request, site, who, body.model_dump_json(), make, 201)
+
+
+@router.get("/{app}")
+def show_app(app: AppName, site: Here, who: Who) -> AppView:
+    """One app."""
+    who.need(Scope.BUILD, app)
+    return _view(site, site.intake.app(app))
+
+
+@router.patch("/{app}")
+def change_app(app: AppName, body: AppSettingsBody, site: Here, who: Who) -> AppView:
+    """Change settings; what is left out stays."""
+    who.need(Scope.DEPLOY, app)
+    changed = site.intake.configure(app, body.model_dump(exclude_unset=True))
+    site.audit.record(who.name, "app-configured", app, **body.model_dump(exclude_unset=True))
+    return _view(site, changed)
+
+
+@router.delete("/{app}", status_code=204)
+def delete_app(app: AppName, site: Here, who: Who) -> Response:
+    """Stop an app and forget its releases."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    operations.delete_app(app, site.home, site.database, site.controller)
+    site.audit.record(who.name, "app-deleted", app)
+    return Response(status_code=204)
+
+
+@router.get("/{app}/env")
+def show_environment(app: AppName, site: Here, who: Who) -> dict[str, str]:
+    """The variables that were set for it."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    return dict(Environment(site.database).of(app))
+
+
+@router.patch("/{app}/env", status_code=202)
+def change_environment(app: AppName, body: EnvironmentChange, site: Here, who: Who) -> Accepted | None:
+    """Set variables; null takes one away. Makes a release of the live one, unless `deploy` is false or none is live."""
+    who.need(Scope.DEPLOY, app)
+    known = site.intake.app(app)
+    Environment(site.database).change(app, body.values)
+    site.audit.record(who.name, "environment-changed", app, names=sorted(body.values))
+    if not body.deploy or Releases(site.database).live(app) is None:
+        return None
+    origin = Origin(way="api", actor=who.name)
+    accepted = site.intake.rerelease(known, None, origin, note="environment changed")
+    return Accepted(**accepted_body(site, accepted))
+
+
+@router.put("/{app}/source/{name}", status_code=204)
+def set_source_secret(app: AppName, name: str, body: SourceSecret, site: Here, who: Who) -> Response:
+    """Set what its private source is fetched with: `token`, `deploy-key` or `known-hosts`."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    if name not in ("token", "deploy-key", "known-hosts"):
+        raise UsageError("no-such-source-secret", name, "expected token, deploy-key or known-hosts")
+    SealedSecrets(site.database).put(app, name, Purpose.SOURCE, site.vault.seal(body.value))
+    site.audit.record(who.name, "source-secret-set", app, name=name)
+    return Response(status_code=204)
+
+
+@router.get("/{app}/releases")
+def list_releases(app: AppName, site: Here, who: Who) -> list[ReleaseView]:
+    """Its releases, newest first."""
+    who.need(Scope.BUILD, app)
+    site.intake.app(app)
+    return [ReleaseView.of(release) for release in Releases(site.database).of(app)]
+
+
+@router.get("/{app}/releases/{number}")
+def show_release(app: AppName, number: Number, site: Here, who: Who) -> ReleaseView:
+    """One release, with its deploy report."""
+    who.need(Scope.BUILD, app)
+    found = Releases(site.database).find(app, number)
+    if found is None:
+        raise UsageError("no-such-release", app, f"there is no release {number} of it")
+    return ReleaseView.of(found, whole=True)
+
+
+@router.post("/{app}/rollback", status_code=202, response_model=Accepted)
+def rollback(app: AppName, body: Rollback, request: Request, site: Here, who: Who) -> JSONResponse:
+    """Run an earlier release again, as a new one; it is queued like a build, and followed like one."""
+    who.need(Scope.DEPLOY, app)
+
+    def make() -> dict[str, Any]:
+        known = site.intake.app(app)
+        accepted = site.intake.rerelease(known, body.release, Origin(way="rollback", actor=who.name))
+        site.audit.record(who.name, "rollback", app, release=body.release)
+        return accepted_body(site, accepted)
+
+    return once(request, site, who, body.model_dump_json(), make, 202)
+
+
+@router.get("/{app}/status")
+def status(app: AppName, site: Here, who: Who) -> dict[str, Any]:
+    """How it runs: its replicas, and what the balancer counted."""
+    who.need(Scope.BUILD, app)
+    site.intake.app(app)
+    deployment = dataclasses.asdict(site.controller.deployment(NAMESPACE, app))
+    counters = dataclasses.asdict(site.controller.counters(NAMESPACE, app))
+    return {**deployment, "counters": counters}
+
+
+@router.post("/{app}/scale", status_code=202)
+def scale(app: AppName, body: Scale, site: Here, who: Who) -> dict[str, int]:
+    """Run so many replicas from now on."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    operations.scale(app, body.replicas, site.home, site.database, site.controller)
+    site.audit.record(who.name, "scaled", app, replicas=body.replicas)
+    return {"replicas": body.replicas}
+
+
+@router.post("/{app}/restart", status_code=202)
+def restart(app: AppName, site: Here, who: Who) -> dict[str, str]:
+    """Replace its replicas one by one."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    operations.restart(app, site.home, site.controller)
+    site.audit.record(who.name, "restarted", app)
+    return {"status": "restarting"}
+
+
+@router.get("/{app}/logs")
+def logs(
+    app: AppName,
+    site: Here,
+    who: Who,
+    follow: bool = False,
+    tail: Annotated[int | None, Query(ge=0, le=100_000)] = None,
+) -> StreamingResponse:
+    """What its replicas wrote, one JSON object a line."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    lines = site.controller.logs(NAMESPACE, app, follow=follow, tail=tail)
+    first = next(lines, None)  # an error is answered as one, not in the middle of a stream
+
+    def stream() -> Iterator[str]:
+        if first is not None:
+            yield json.dumps(dataclasses.asdict(first)) + "\n"
+        for line in lines:
+            yield json.dumps(dataclasses.asdict(line)) + "\n"
+
+    return StreamingResponse(stream(), media_type="application/x-ndjson")
+
+
+def _view(site: Site, app: App) -> AppView:
+    return AppView.of(app, site.settings.url(f"{app.name}.{site.settings.host_suffix}"))

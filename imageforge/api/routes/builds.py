@@ -1,0 +1,328 @@
+"""Builds: taking them in, listing, following, cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import ValidationError
+from sse_starlette import EventSourceResponse
+
+from imageforge.api.auth import Here, Who
+from imageforge.api.idempotency import once
+from imageforge.api.schemas import Accepted, BuildId, BuildPage, BuildView, Name, NewBuild, OptionsBody, Word
+from imageforge.api.site import Site
+from imageforge.errors import UsageError
+from imageforge.pipeline.event import Event, EventKind
+from imageforge.queue.checkout import git_policy
+from imageforge.queue.intake import Origin
+from imageforge.queue.spec import ArchiveSource, GitSource, Options
+from imageforge.report.progress import Progress
+from imageforge.sources import parse_git_url
+from imageforge.store import Accepted as Stored
+from imageforge.store import Build, Builds, BuildStatus, Scope
+
+router = APIRouter(prefix="/v1/builds", tags=["builds"])
+Id = Annotated[BuildId, Path()]
+ARCHIVES = (
+    "application/x-tar",
+    "application/gzip",
+    "application/x-gzip",
+    "application/x-gtar",
+    "application/octet-stream",
+)
+LARGEST_JSON = 1024 * 1024
+MIB = 1024 * 1024
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/NewBuild"}},
+            "application/x-tar": {"schema": {"type": "string", "format": "binary"}},
+            "application/gzip": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+@router.post("", status_code=202, response_model=Accepted, openapi_extra=BODY)
+async def create(
+    request: Request,
+    site: Here,
+    who: Who,
+    app: Annotated[Name | None, Query(description="With an archive: the app.")] = None,
+    options: Annotated[str | None, Query(max_length=65536, description="With an archive: OptionsBody as JSON.")] = None,
+    branch: Annotated[
+        Word | None, Query(description="With an archive: newer builds of it supersede waiting ones.")
+    ] = None,
+    revision: Annotated[
+        str | None, Query(pattern="^[0-9a-f]{7,64}$", description="With an archive: its commit.")
+    ] = None,
+) -> JSONResponse:
+    """Build an uploaded archive (tar, tar.gz), which is streamed to the disk, or a ref of a git repository (JSON).
+
+    The answer comes when the build is stored; follow it at `events`. It deploys unless `options.deploy` is false.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return await asyncio.to_thread(_from_git, await _json(request), request, site, who)
+    if kind not in ARCHIVES:
+        raise UsageError(
+            "unknown-media-type",
+            kind or "no Content-Type",
+            "expected application/json, application/x-tar or application/gzip",
+            hint="the two ways to send a build are at /docs",
+        )
+    if app is None:
+        raise UsageError("app-missing", "the query", "an archive comes with ?app=NAME", hint="name the app")
+    chosen = _options(options)
+    who.need(Scope.DEPLOY if chosen.deploy else Scope.BUILD, app)
+    limit = site.settings.context_limit * MIB
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise UsageError("context-too-big", "the archive", f"more than {limit} bytes", kept="nothing was built")
+    with site.intake.contexts.draft(limit=limit) as draft:
+        async for piece in request.stream():
+            await asyncio.to_thread(draft.write, piece)
+        if not draft.size:
+            raise UsageError("archive-empty", "the body", "it is empty", hint="send a tar archive of the build context")
+        digest = await asyncio.to_thread(draft.keep)
+    origin = Origin(way="api", actor=who.name, branch=branch or "", revision=revision or "")
+
+    def make() -> dict[str, Any]:
+        source = ArchiveSource(digest=digest)
+        stored = site.intake.submit(site.intake.new_app(app), source, Options(**chosen.model_dump()), origin)
+        site.audit.record(who.name, "build", app, build=stored.build_id, way="upload")
+        return accepted_body(site, stored)
+
+    content = f"{app} {digest} {chosen.model_dump_json()} {branch} {revision}"
+    return await asyncio.to_thread(once, request, site, who, content, make, 202)
+
+
+@router.get("")
+def list_builds(
+    site: Here,
+    who: Who,
+    app: Annotated[Name | None, Query()] = None,
+    status: Annotated[BuildStatus | None, Query()] = None,
+    branch: Annotated[Word | None, Query()] = None,
+    revision: Annotated[str | None, Query(pattern="^[0-9a-f]{7,64}$")] = None,
+    before: Annotated[BuildId | None, Query(description="The cursor of an earlier answer's `next`.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> BuildPage:
+    """Builds, newest first, of those that the token reaches."""
+    wanted = app or who.token.app
+    who.need(Scope.BUILD, wanted)
+    found = Builds(site.database).latest(
+        app=wanted, status=status, branch=branch, revision=revision, before=before, limit=limit + 1
+    )
+    page = found[:limit]
+    return BuildPage(builds=[BuildView.of(b) for b in page], next=page[-1].id if len(found) > limit else None)
+
+
+@router.get("/{build}")
+def show(build: Id, site: Here, who: Who) -> BuildView:
+    """One build."""
+    return BuildView.of(_readable(build, site, who))
+
+
+@router.get("/{build}/lint")
+def lint_report(build: Id, site: Here, who: Who) -> list[dict[str, Any]]:
+    """What the lint gate found."""
+    _readable(build, site, who)
+    rows = Builds(site.database).events(build)
+    return [{"message": row["text"], **row["data"]} for row in rows if row["kind"] == EventKind.FINDING]
+
+
+@router.get("/{build}/bill")
+def bill(build: Id, site: Here, who: Who) -> list[dict[str, Any]]:
+    """What each stage did and took: seconds, layers and bytes before and after, bytes sent."""
+    _readable(build, site, who)
+    rows = Builds(site.database).events(build)
+    return [
+        {"stage": row["stage"], "summary": row["text"], **row["data"]}
+        for row in rows
+        if row["kind"] == EventKind.STAGE_FINISHED
+    ]
+
+
+@router.post("/{build}/cancel", status_code=202)
+def cancel(build: Id, site: Here, who: Who) -> BuildView:
+    """Cancel a build: one that waits at once, one that runs within two seconds."""
+    found = _readable(build, site, who)
+    who.need(Scope.BUILD, found.app)
+    site.intake.cancel(build)
+    site.audit.record(who.name, "build-cancelled", found.app, build=build)
+    return BuildView.of(site.intake.build(build))
+
+
+@router.post("/{build}/retry", status_code=202, response_model=Accepted)
+def retry(build: Id, request: Request, site: Here, who: Who) -> JSONResponse:
+    """Build the same source with the same options once more."""
+    found = _readable(build, site, who)
+    deploys = bool(((found.spec or {}).get("options") or {}).get("deploy", True))
+    who.need(Scope.DEPLOY if deploys else Scope.BUILD, found.app)
+
+    def make() -> dict[str, Any]:
+        stored = site.intake.retry(build, who.name)
+        site.audit.record(who.name, "build-retried", found.app, build=build, again=stored.build_id)
+        return accepted_body(site, stored)
+
+    return once(request, site, who, str(build), make, 202)
+
+
+@router.get("/{build}/events", response_class=EventSourceResponse)
+async def events(
+    build: Id,
+    request: Request,
+    site: Here,
+    who: Who,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only events with a higher number.")] = 0,
+    follow: Annotated[bool, Query(description="Go on until the build has ended.")] = True,
+    form: Annotated[Literal["sse", "ndjson", "text"] | None, Query(alias="format")] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A build's events as they come: server-sent events, resumable by Last-Event-ID.
+
+    With `Accept: application/x-ndjson` one JSON object a line, with `Accept: text/plain` as a terminal shows them. The
+    last one, `end`, is the build.
+    """
+    await asyncio.to_thread(_readable, build, site, who)
+    if last_event_id and last_event_id.isdecimal():
+        after = max(after, int(last_event_id[:16]))
+    chosen = form or _accepted(request.headers.get("accept", ""))
+    rows = site.feeds.follow(build, after) if follow else _stored(build, after, site)
+    if chosen == "ndjson":
+        return StreamingResponse(_ndjson(rows), media_type="application/x-ndjson")
+    if chosen == "text":
+        return StreamingResponse(_text(rows), media_type="text/plain; charset=utf-8")
+    return EventSourceResponse(_sse(rows), ping=15)
+
+
+def accepted_body(site: Site, stored: Stored) -> dict[str, Any]:
+    """The answer to who asked for a build."""
+    path = f"{site.settings.api_url}/v1/builds/{stored.build_id}"
+    return {
+        "build": stored.build_id,
+        "status": BuildStatus.QUEUED.value,
+        "url": path,
+        "events": f"{path}/events",
+        "superseded": list(stored.superseded),
+        "duplicate": stored.duplicate,
+    }
+
+
+def _readable(build: int, site: Site, who: Who) -> Build:
+    found = site.intake.build(build)
+    who.need(Scope.BUILD, found.app)
+    return found
+
+
+def _from_git(body: NewBuild, request: Request, site: Site, who: Who) -> JSONResponse:
+    who.need(Scope.DEPLOY if body.options.deploy else Scope.BUILD, body.app)
+    parse_git_url(body.git.url, git_policy(site.settings))
+
+    def make() -> dict[str, Any]:
+        source = GitSource(url=body.git.url, ref=body.git.ref, commit=body.git.commit)
+        origin = Origin(way="api", actor=who.name, branch=body.git.ref, revision=body.git.commit or "")
+        options = Options(**body.options.model_dump())
+        stored = site.intake.submit(site.intake.new_app(body.app), source, options, origin)
+        site.audit.record(who.name, "build", body.app, build=stored.build_id, way="git", url=body.git.url)
+        return accepted_body(site, stored)
+
+    return once(request, site, who, body.model_dump_json(), make, 202)
+
+
+async def _json(request: Request) -> NewBuild:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > LARGEST_JSON:
+            raise UsageError("body-too-big", "the body", f"more than {LARGEST_JSON} bytes")
+    try:
+        return NewBuild.model_validate_json(data)
+    except ValidationError as error:
+        raise _invalid("the body", error) from error
+
+
+def _options(text: str | None) -> OptionsBody:
+    try:
+        return OptionsBody.model_validate_json(text) if text else OptionsBody()
+    except ValidationError as error:
+        raise _invalid("options", error) from error
+
+
+def _invalid(what: str, error: ValidationError) -> UsageError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return UsageError("invalid-request", f"{what} {where}".strip(), first["msg"], hint="the fields are at /docs")
+
+
+def _accepted(header: str) -> str:
+    if "ndjson" in header:
+        return "ndjson"
+    return "text" if "text/plain" in header else "sse"
+
+
+async def _stored(build: int, after: int, site: Site) -> AsyncIterator[Mapping[str, Any] | Build]:
+    builds = Builds(site.database)
+    for row in await asyncio.to_thread(lambda: builds.events(build, after=after)):
+        yield row
+    found = await asyncio.to_thread(builds.find, build)
+    if found is not None and found.status.ended:
+        yield found
+
+
+async def _sse(rows: AsyncIterator[Mapping[str, Any] | Build]) -> AsyncIterator[dict[str, Any]]:
+    async for row in rows:
+        if isinstance(row, Build):
+            yield {"event": "end", "data": json.dumps(BuildView.of(row).model_dump())}
+        else:
+            yield {"id": str(row["number"]), "event": str(row["kind"]), "data": json.dumps(_event(row))}
+
+
+async def _ndjson(rows: AsyncIterator[Mapping[str, Any] | Build]) -> AsyncIterator[str]:
+    async for row in rows:
+        if isinstance(row, Build):
+            yield json.dumps({"kind": "end", "build": BuildView.of(row).model_dump()}) + "\n"
+        else:
+            yield json.dumps(_event(row)) + "\n"
+
+
+async def _text(rows: AsyncIterator[Mapping[str, Any] | Build]) -> AsyncIterator[str]:
+    stream = io.StringIO()
+    with Progress(stream=stream) as progress:
+        async for row in rows:
+            if isinstance(row, Build):
+                stream.write(ending_text(row))
+            else:
+                progress(event_from(row))
+            yield stream.getvalue()
+            stream.seek(0)
+            stream.truncate()
+
+
+def _event(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("number", "at", "stage", "kind", "text", "data")}
+
+
+def event_from(row: Mapping[str, Any]) -> Event:
+    """A stored event as the pipeline's own value."""
+    values = {key: row[key] for key in ("number", "at", "stage", "text", "data")}
+    return Event(kind=EventKind(row["kind"]), **values)
+
+
+def ending_text(build: Build) -> str:
+    """The last lines of a build for a terminal."""
+    if build.error:
+        error = build.error
+        lines = [f"error[{error.get('code')}]: {error.get('subject', 'build')}: {error.get('message', '')}"]
+        lines += [f"  {key}: {error[key]}" for key in ("kept", "hint") if error.get(key)]
+        return "\n".join(lines) + "\n"
+    if build.status is BuildStatus.SUPERSEDED:
+        return f"superseded by build {build.superseded_by}\n"
+    return f"build {build.id} {build.status.value}" + (f": {build.reference}\n" if build.reference else "\n")

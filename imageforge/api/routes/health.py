@@ -1,0 +1,66 @@
+"""Whether the service lives, whether it can take builds, and how much it did."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from imageforge import __version__
+from imageforge.api.auth import Here, Who
+from imageforge.errors import ForgeError
+from imageforge.store import Builds, Scope
+from runtime import RuntimeFailure
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/v1/health")
+def health() -> dict[str, str]:
+    """The process answers. Needs no token."""
+    return {"status": "ok", "version": __version__}
+
+
+@router.get("/v1/ready", responses={503: {"description": "A part is missing."}})
+def ready(site: Here) -> JSONResponse:
+    """Whether a push would be taken and carried out. Needs no token, and tells no more than which part is missing."""
+    parts: dict[str, bool] = {}
+    try:
+        Builds(site.database).counts()
+        parts["store"] = True
+    except ForgeError:
+        parts["store"] = False
+    parts["queue"] = site.waker.pending() is not None
+    try:
+        info = site.controller.info()
+        parts["engine"], parts["balancer"] = info.engine_ok, info.balancer_ok
+    except RuntimeFailure:
+        parts["controller"] = False
+    whole = all(parts.values())
+    return JSONResponse({"ready": whole, "parts": parts}, 200 if whole else 503)
+
+
+@router.get("/v1/metrics", response_class=PlainTextResponse)
+def metrics(site: Here, who: Who) -> Response:
+    """Figures for Prometheus."""
+    who.need(Scope.BUILD)
+    registry = CollectorRegistry()
+    builds = Gauge("imageforge_builds", "Builds that are kept, by status.", ["status"], registry=registry)
+    for status, count in Builds(site.database).counts().items():
+        builds.labels(status).set(count)
+    pending = site.waker.pending()
+    Gauge("imageforge_queue_up", "Whether Redis answers.", registry=registry).set(pending is not None)
+    Gauge("imageforge_queue_wakeups", "Wake-ups that no worker has taken.", registry=registry).set(pending or 0)
+    labels = ["app", "namespace"]
+    desired = Gauge("imageforge_replicas_desired", "Replicas that should run.", labels, registry=registry)
+    available = Gauge("imageforge_replicas_ready", "Replicas that are ready.", labels, registry=registry)
+    try:
+        for deployment in site.controller.deployments():
+            desired.labels(deployment.name, deployment.namespace).set(deployment.desired)
+            available.labels(deployment.name, deployment.namespace).set(deployment.ready)
+        controller = True
+    except RuntimeFailure:
+        controller = False
+    Gauge("imageforge_controller_up", "Whether the controller answers.", registry=registry).set(controller)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,0 +1,102 @@
+"""Webhooks of forges: a push becomes a build."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import JSONResponse
+
+from imageforge.api.auth import Here, Who
+from imageforge.api.routes.builds import accepted_body
+from imageforge.api.schemas import Name, WebhookView
+from imageforge.api.site import Site
+from imageforge.errors import ForgeError, UsageError
+from imageforge.pipeline.webhook_secret import webhook_secret
+from imageforge.queue.intake import Origin
+from imageforge.queue.spec import GitSource, Options
+from imageforge.store import Apps, BuildQueue, DeliveryKey, Scope
+from imageforge.webhooks import Delivery, Rules, SignatureRefused, decide, identify, parse, verify
+
+router = APIRouter(prefix="/v1", tags=["webhooks"])
+LARGEST_BODY = 25 * 1024 * 1024
+"""GitHub's own limit, the largest of them."""
+
+
+@router.post("/webhooks/{app}", status_code=202)
+async def receive(app: Annotated[str, Path(max_length=200)], request: Request, site: Here) -> JSONResponse:
+    """A delivery of GitHub, GitLab, Gitea, Forgejo or Gogs, by its headers; proven by its signature, not by a token.
+
+    202 with the build where one was accepted, 200 with the reason where there is nothing to build.
+    """
+    if int(request.headers.get("content-length") or 0) > LARGEST_BODY:
+        raise _too_big()
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_BODY:
+            raise _too_big()
+    return await asyncio.to_thread(_take, app, dict(request.headers), body, site)
+
+
+@router.get("/apps/{app}/webhook", tags=["apps"])
+def show(app: Annotated[Name, Path()], site: Here, who: Who) -> WebhookView:
+    """The address and the secret to enter at the forge."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    secret = webhook_secret(app, site.database, site.vault, make=True)
+    assert secret is not None
+    return WebhookView(url=f"{site.settings.api_url}/v1/webhooks/{app}", secret=secret)
+
+
+def _take(name: str, headers: dict[str, str], body: bytes, site: Site) -> JSONResponse:
+    provider = identify(headers)
+    app = Apps(site.database).find(name)
+    # One answer for an app that is not there and for a signature that is wrong: whoever asks learns no names.
+    secret = webhook_secret(name, site.database, site.vault) if app else None
+    if provider is None or app is None or secret is None:
+        raise SignatureRefused
+    document = verify(provider, headers, body, secret, now=time.time())
+    delivery = parse(provider, headers, document)
+    key = DeliveryKey(provider=provider.value, delivery=delivery.id[:128])
+    queue = BuildQueue(site.database)
+    seen, build_id = queue.delivered(app.name, key)
+    if seen:
+        return JSONResponse({"reason": "delivered-before", "build": build_id}, 200)
+    decision = decide(delivery, Rules(branch=app.settings.branch, watch=app.settings.watch))
+    if not decision.build:
+        queue.remember_delivery(app.name, key, decision.reason)
+        return JSONResponse({"reason": decision.reason, "build": None}, 200)
+    stored = site.intake.submit(
+        app,
+        _source(delivery, app.settings.git_url),
+        Options(),
+        Origin(
+            way="webhook",
+            actor=f"{provider.value}: {delivery.sender}",
+            branch=delivery.branch or "",
+            revision=delivery.after,
+            message=delivery.message.partition("\n")[0][:200],
+            delivery=key,
+        ),
+    )
+    answer: dict[str, Any] = {"reason": decision.reason, **accepted_body(site, stored)}
+    return JSONResponse(answer, 200 if stored.duplicate else 202)
+
+
+def _source(delivery: Delivery, configured: str | None) -> GitSource:
+    url = configured or delivery.clone_url
+    if not url:
+        raise UsageError(
+            "git-url-missing",
+            delivery.repository,
+            "the delivery names no address",
+            hint="imageforge apps set --git-url",
+        )
+    return GitSource(url=url, ref=delivery.ref, commit=delivery.after, tip_only=True)
+
+
+def _too_big() -> ForgeError:
+    return UsageError("body-too-big", "the delivery", f"more than {LARGEST_BODY} bytes")

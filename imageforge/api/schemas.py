@@ -1,0 +1,262 @@
+"""What goes over the wire: bodies that are asked for, and answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imageforge.store import App, Build, Release, Scope, Token
+
+Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
+VariableName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Value = Annotated[str, Field(max_length=65536, pattern=r"^[^\x00]*$")]
+BuildId = Annotated[int, Field(ge=1, le=2**53)]
+# What a header or an argument of a program could trip over is refused at the border.
+Word = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Body(BaseModel):
+    """A request's body: no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AppSettingsBody(Body):
+    """What `apps set` sets; what is left out stays as it is."""
+
+    branch: Word | None = None
+    git_url: Word | None = None
+    watch: list[Word] | None = None
+    on_newer: Literal["finish", "cancel"] | None = None
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
+
+
+class NewApp(AppSettingsBody):
+    """An app to make."""
+
+    name: Name
+
+
+class OptionsBody(Body):
+    """How to build, and whether to deploy."""
+
+    dockerfile: Word | None = None
+    tag: Word | None = None
+    target: Word | None = None
+    args: dict[VariableName, Value] = Field(default_factory=dict)
+    no_cache: bool = False
+    deploy: bool = True
+    squash: Literal["auto", "from-base", "all", "none"] | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    replicas: Annotated[int, Field(ge=0, le=100)] | None = None
+
+
+class GitBody(Body):
+    """A repository's ref, or one of its commits."""
+
+    url: Word
+    ref: Word = "HEAD"
+    commit: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")] | None = None
+
+
+class NewBuild(Body):
+    """A build from git."""
+
+    app: Name
+    git: GitBody
+    options: OptionsBody = Field(default_factory=OptionsBody)
+
+
+class Rollback(Body):
+    """The release to go back to; None: the one before the live one."""
+
+    release: Annotated[int, Field(ge=1, le=2**31)] | None = None
+
+
+class Scale(Body):
+    """How many replicas are to run."""
+
+    replicas: Annotated[int, Field(ge=0, le=100)]
+
+
+class EnvironmentChange(Body):
+    """Variables to set; null takes one away."""
+
+    values: dict[VariableName, Value | None]
+    deploy: bool = True
+
+
+class NewToken(Body):
+    """A token to make."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    scope: Scope
+    app: Name | None = None
+    days: Annotated[int, Field(ge=1, le=3650)] | None = None
+
+
+class SourceSecret(Body):
+    """What a private source is fetched with. It can be set and removed, not read."""
+
+    value: Annotated[str, Field(min_length=1, max_length=65536)]
+
+
+class Accepted(BaseModel):
+    """A build that was accepted, which means stored."""
+
+    build: int
+    status: str
+    url: str
+    events: str
+    superseded: list[int] = Field(default_factory=list)
+    duplicate: bool = False
+
+
+class BuildView(BaseModel):
+    """One build."""
+
+    id: int
+    app: str
+    status: str
+    origin: str
+    actor: str
+    source: str
+    branch: str
+    revision: str
+    message: str
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    attempt: int
+    image: str | None
+    release: int | None
+    reused_from: int | None
+    superseded_by: int | None
+    error: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, build: Build) -> BuildView:
+        """A build as it is shown."""
+        return cls(
+            id=build.id,
+            app=build.app,
+            status=build.status.value,
+            origin=build.origin,
+            actor=build.actor,
+            source=build.source,
+            branch=build.branch,
+            revision=build.revision,
+            message=build.message,
+            created_at=build.created_at,
+            started_at=build.started_at,
+            finished_at=build.finished_at,
+            attempt=build.attempt,
+            image=build.reference,
+            release=build.release,
+            reused_from=build.reused_from,
+            superseded_by=build.superseded_by,
+            error=dict(build.error) if build.error else None,
+        )
+
+
+class BuildPage(BaseModel):
+    """Builds, newest first; `next` is the cursor of the page after, None at the end."""
+
+    builds: list[BuildView]
+    next: int | None
+
+
+class AppView(BaseModel):
+    """One app."""
+
+    name: str
+    created_at: float
+    branch: str
+    git_url: str | None
+    watch: list[str]
+    on_newer: str
+    priority: int
+    replicas: int | None
+    url: str
+
+    @classmethod
+    def of(cls, app: App, url: str) -> AppView:
+        """An app as it is shown."""
+        settings = app.settings
+        return cls(
+            name=app.name,
+            created_at=app.created_at,
+            branch=settings.branch,
+            git_url=settings.git_url,
+            watch=list(settings.watch),
+            on_newer=settings.on_newer,
+            priority=settings.priority,
+            replicas=app.replicas,
+            url=url,
+        )
+
+
+class ReleaseView(BaseModel):
+    """One release; `report` once it was rolled out."""
+
+    app: str
+    number: int
+    status: str
+    created_at: float
+    build: int | None
+    image: str
+    note: str
+    report: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, release: Release, *, whole: bool = False) -> ReleaseView:
+        """A release as it is shown."""
+        return cls(
+            app=release.app,
+            number=release.number,
+            status=release.status.value,
+            created_at=release.created_at,
+            build=release.build_id,
+            image=release.reference,
+            note=release.note,
+            report=dict(release.report) if whole and release.report else None,
+        )
+
+
+class TokenView(BaseModel):
+    """One token, without its secret; `token` only in the answer that made it."""
+
+    id: str
+    name: str
+    scope: str
+    app: str | None
+    created_at: float
+    expires_at: float | None
+    last_used_at: float | None
+    revoked_at: float | None
+    token: str | None = None
+
+    @classmethod
+    def of(cls, token: Token, text: str | None = None) -> TokenView:
+        """A token as it is shown."""
+        return cls(
+            id=token.id,
+            name=token.name,
+            scope=token.scope.value,
+            app=token.app,
+            created_at=token.created_at,
+            expires_at=token.expires_at,
+            last_used_at=token.last_used_at,
+            revoked_at=token.revoked_at,
+            token=text,
+        )
+
+
+class WebhookView(BaseModel):
+    """What is entered at the forge."""
+
+    url: str
+    secret: str
+    content_type: str = "application/json"
+    events: str = "push"

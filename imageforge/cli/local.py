@@ -1,0 +1,133 @@
+"""What the commands ask a server, asked of this machine's own home: the same questions, the same answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from imageforge.api.schemas import AppView, BuildView, ReleaseView, TokenView
+from imageforge.cli.state import Workplace
+from imageforge.errors import UsageError
+from imageforge.pipeline.webhook_secret import webhook_secret
+from imageforge.queue.intake import Intake, Origin
+from imageforge.queue.wake import Waker
+from imageforge.stack.process import lives
+from imageforge.store import (
+    App,
+    Apps,
+    Builds,
+    Database,
+    Environment,
+    Releases,
+    Scope,
+    Tokens,
+)
+from imageforge.vault import Vault
+
+FOLLOW_SECONDS = 0.2
+ACTOR = "command line"
+
+Row = Mapping[str, Any]
+
+
+class Local:
+    """This home. Methods as those of `imageforge.client.Server`, and the same errors."""
+
+    def __init__(self, here: Workplace, database: Database) -> None:
+        self._here = here
+        self._database = database
+        self._intake = Intake(here.home, here.settings, database, Waker(here.home.redis_socket))
+
+    def apps(self) -> list[Row]:
+        """The apps."""
+        return [self._app(app) for app in Apps(self._database).all()]
+
+    def create_app(self, name: str, settings: Row) -> Row:
+        """Make an app."""
+        self._intake.new_app(name)
+        return self.configure(name, settings)
+
+    def configure(self, name: str, settings: Row) -> Row:
+        """Change an app's settings."""
+        return self._app(self._intake.configure(name, settings))
+
+    def environment(self, app: str) -> Mapping[str, str]:
+        """An app's variables."""
+        self._intake.app(app)
+        return Environment(self._database).of(app)
+
+    def set_environment(self, app: str, values: Mapping[str, str | None]) -> int | None:
+        """Set variables; the build that makes a release of it, if one is live."""
+        found = self._intake.app(app)
+        Environment(self._database).change(app, values)
+        if Releases(self._database).live(app) is None:
+            return None
+        self._here.require_running()
+        origin = Origin(way="cli", actor=ACTOR)
+        return self._intake.rerelease(found, None, origin, note="environment changed").build_id
+
+    def webhook(self, app: str) -> Row:
+        """Address and secret for the forge."""
+        self._intake.app(app)
+        secret = webhook_secret(app, self._database, Vault(self._here.home.key_file), make=True)
+        return {"url": f"{self._here.settings.api_url}/v1/webhooks/{app}", "secret": secret}
+
+    def builds(self, app: str | None, limit: int) -> list[Row]:
+        """The newest builds."""
+        Builds(self._database).settle(lives)
+        return [BuildView.of(build).model_dump() for build in Builds(self._database).latest(app=app, limit=limit)]
+
+    def build(self, build: int) -> Row:
+        """One build."""
+        return BuildView.of(self._intake.build(build)).model_dump()
+
+    def cancel(self, build: int) -> Row:
+        """Cancel a build."""
+        self._intake.cancel(build)
+        return self.build(build)
+
+    def retry(self, build: int) -> int:
+        """Build the same once more."""
+        return self._intake.retry(build, ACTOR).build_id
+
+    def releases(self, app: str) -> list[Row]:
+        """An app's releases."""
+        self._intake.app(app)
+        return [ReleaseView.of(release).model_dump() for release in Releases(self._database).of(app)]
+
+    def tokens(self) -> list[Row]:
+        """Every token."""
+        return [TokenView.of(token).model_dump() for token in Tokens(self._database).all()]
+
+    def create_token(self, name: str, scope: str, app: str | None, days: int | None) -> Row:
+        """Make a token; its text is in the answer."""
+        expires = time.time() + days * 86400 if days else None
+        token, text = Tokens(self._database).create(name, Scope(scope), app=app, expires_at=expires)
+        return TokenView.of(token, text).model_dump()
+
+    def revoke_token(self, token: str) -> None:
+        """Revoke a token."""
+        if not Tokens(self._database).revoke(token):
+            raise UsageError("no-such-token", token, "there is no such token", hint="imageforge token ls")
+
+    def events(self, build: int, *, follow: bool = True) -> Iterator[Row]:
+        """A build's events as they come, then ``{"kind": "end", "build": …}``."""
+        self._intake.build(build)
+        builds, after = Builds(self._database), 0
+        while True:
+            found = builds.find(build)
+            for row in builds.events(build, after=after):
+                after = row["number"]
+                yield row
+            if found is None or found.status.ended:
+                if found is not None:
+                    yield {"kind": "end", "build": BuildView.of(found).model_dump()}
+                return
+            if not follow:
+                return
+            time.sleep(FOLLOW_SECONDS)
+
+    def _app(self, app: App) -> Row:
+        settings = self._here.settings
+        return AppView.of(app, settings.url(f"{app.name}.{settings.host_suffix}")).model_dump()

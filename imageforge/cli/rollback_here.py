@@ -1,0 +1,31 @@
+"""Going back to an earlier release on this machine."""
+
+from __future__ import annotations
+
+from imageforge.cli.follow import show_report
+from imageforge.cli.output import Format
+from imageforge.cli.progress import progress
+from imageforge.cli.report import require
+from imageforge.cli.state import Workplace, app_named
+from imageforge.pipeline.app_lock import deploying
+from imageforge.pipeline.deploy import Deployer, again, roll_out, settle
+from imageforge.pipeline.event import Recorder
+from imageforge.pipeline.interrupt import cancelled_by_interrupt
+from imageforge.store import Releases
+
+
+def rollback_here(app: str, number: int | None, form: Format) -> None:
+    """Run release `number` again, or the one before the live one, and report."""
+    here = Workplace.here()
+    controller = here.controller()
+    with here.database() as database, deploying(here.home, app, "a rollback"), cancelled_by_interrupt():
+        app_named(database, app)
+        deployer = Deployer(home=here.home, settings=here.settings, database=database, controller=controller)
+        settle(app, deployer)
+        releases = Releases(database)
+        found = next(iter(releases.superseded(app)), None) if number is None else releases.find(app, number)
+        earlier = require(found, app, number)
+        release = again(earlier, deployer, note=f"rollback to {earlier.number}")
+        with progress() as shown:
+            report = roll_out(release, deployer, Recorder(listeners=(shown,)), ())
+    show_report(report, form)

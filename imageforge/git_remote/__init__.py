@@ -1,0 +1,1 @@
+"""The git remote: bare repositories, git's own http-backend in front of them, and hooks that build."""

@@ -1,0 +1,70 @@
+"""An app's bare repository."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from imageforge.config import Home
+from imageforge.errors import StackError
+from imageforge.stack.catalog import python_environment
+
+HOOKS = ("pre-receive", "post-receive")
+BACKEND_NAMES = ("/usr/lib/git-core/git-http-backend", "/usr/libexec/git-core/git-http-backend")
+
+
+def repository(home: Home, app: str) -> Path:
+    """An app's repository, made if need be, its hooks as this version wants them. Raises StackError (`git-missing`)."""
+    folder = home.repositories / f"{app}.git"
+    if not (folder / "HEAD").exists():
+        home.repositories.mkdir(mode=0o700, exist_ok=True)
+        _git(home, "init", "--quiet", "--bare", str(folder))
+    for name in HOOKS:
+        _write_hook(folder / "hooks" / name, name)
+    return folder
+
+
+def environment(home: Home) -> dict[str, str]:
+    """What git is run with: nothing of the user's or the system's configuration."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home.repositories),
+        "IMAGEFORGE_HOME": str(home.path),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "LC_ALL": "C.UTF-8",
+        **python_environment(),
+    }
+
+
+def backend() -> str:
+    """The path of git-http-backend. Raises StackError (`git-missing`)."""
+    folder = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=False).stdout.strip()
+    for candidate in (f"{folder}/git-http-backend", *BACKEND_NAMES):
+        if os.access(candidate, os.X_OK):
+            return candidate
+    raise StackError("git-missing", "git-http-backend", "not installed", hint="apt-get install git")
+
+
+def _git(home: Home, *arguments: str) -> None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], env=environment(home), capture_output=True, text=True, check=False, timeout=60
+        )
+    except FileNotFoundError as error:
+        raise StackError("git-missing", "git", "not installed", hint="apt-get install git") from error
+    if done.returncode:
+        raise StackError("git-failed", shlex.join(["git", *arguments]), done.stderr.strip() or "it failed")
+
+
+def _write_hook(file: Path, name: str) -> None:
+    text = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m imageforge.git_remote {name}\n"
+    if file.exists() and file.read_text() == text:
+        return
+    draft = file.with_suffix(f".{os.getpid()}")
+    file.parent.mkdir(exist_ok=True)
+    draft.write_text(text)
+    draft.chmod(0o700)
+    draft.replace(file)

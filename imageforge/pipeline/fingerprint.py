@@ -1,0 +1,40 @@
+"""What decides an image, as one digest: equal fingerprints need one build.
+
+The context's tree, the Dockerfile, the options, and the very images it is built on. What a RUN step fetches from the
+network is not in it; `--no-cache` builds in any case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from builders import Endpoint, EngineError, inspect_image
+from imageforge.pipeline.plan import Plan
+from imageforge.sources import Ignore, tree_digest
+from linters import LintReport
+
+VERSION = 1
+"""Raised when the pipeline makes another image of the same input."""
+
+
+def fingerprint(plan: Plan, report: LintReport, endpoint: Endpoint) -> str | None:
+    """The fingerprint of a build; None where something that decides it is not known before the build."""
+    if plan.no_cache or not plan.push or report.images is None:
+        return None
+    try:
+        bases = {name: inspect_image(name, endpoint=endpoint).image_id for name in report.images}
+    except EngineError:
+        return None  # not in the engine yet: BuildKit is going to pull whatever the name means then
+    parts = {
+        "version": VERSION,
+        "app": plan.app,
+        "tree": tree_digest(plan.context, ignore=Ignore.read(plan.context, plan.dockerfile)),
+        "dockerfile": hashlib.sha256(plan.dockerfile.read_bytes()).hexdigest(),
+        "target": plan.target,
+        "args": dict(sorted(plan.build_args.items())),
+        "squash": plan.squash.value,
+        "tag": plan.tag,
+        "bases": bases,
+    }
+    return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

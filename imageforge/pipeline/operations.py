@@ -1,0 +1,46 @@
+"""What is done to a running app beside deploying it: the same for the command line and the API."""
+
+from __future__ import annotations
+
+import contextlib
+
+from imageforge.config import Home
+from imageforge.errors import UsageError
+from imageforge.pipeline.app_lock import deploying
+from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.store import Apps, Database, Releases
+from runtime import ControllerClient, NotFound
+
+
+def scale(app: str, replicas: int, home: Home, database: Database, controller: ControllerClient) -> None:
+    """Ask for so many replicas from now on; does not wait for them. Raises UsageError (`no-live-release`,
+    `replicas-set-by-file`), Busy."""
+    with deploying(home, app, "a scale"):
+        live = Releases(database).live(app)
+        if live is None:
+            raise UsageError("no-live-release", app, "no release of it is live", hint=f"imageforge releases {app}")
+        if (live.report or {}).get("replicas_from") == "imageforge.toml":
+            raise UsageError(
+                "replicas-set-by-file",
+                app,
+                "its imageforge.toml sets [app] replicas, and the next push would undo this",
+                hint="change it there and push, or remove it there to scale by hand",
+                kept="nothing was changed",
+            )
+        controller.scale(NAMESPACE, app, replicas)
+        Apps(database).set_replicas(app, replicas)
+
+
+def restart(app: str, home: Home, controller: ControllerClient) -> None:
+    """Ask for new replicas of the same release; does not wait for them. Raises Busy."""
+    with deploying(home, app, "a restart"):
+        controller.restart(NAMESPACE, app)
+
+
+def delete_app(app: str, home: Home, database: Database, controller: ControllerClient) -> None:
+    """Stop an app and forget its releases. Raises Busy."""
+    with deploying(home, app, "a deletion"):
+        for kind in ("Service", "Deployment"):
+            with contextlib.suppress(NotFound):
+                controller.delete(NAMESPACE, kind, app)
+        Apps(database).delete(app)

@@ -1,0 +1,71 @@
+"""From a stored source to a folder that can be built."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from pathlib import Path
+
+from imageforge.config import Home, Settings
+from imageforge.errors import Cancelled
+from imageforge.pipeline.event import StageLog
+from imageforge.queue.contexts import Contexts
+from imageforge.queue.spec import ArchiveSource, GitSource
+from imageforge.report.units import megabytes
+from imageforge.sources import GitCredentials, GitPolicy, Limits, checkout, ls_remote, parse_git_url, unpack
+from imageforge.store import Build, Database, Purpose, SealedSecrets
+from imageforge.vault import Vault
+
+
+def fetch(
+    source: ArchiveSource | GitSource,
+    build: Build,
+    scratch: Path,
+    home: Home,
+    settings: Settings,
+    credentials: GitCredentials,
+    log: StageLog,
+    cancelled: threading.Event,
+) -> Path:
+    """The source's folder, below `scratch`, which is made. Raises what `sources` raises; Cancelled
+    (`build-superseded`) where the commit is no longer its branch's newest."""
+    folder = scratch / "context"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    if isinstance(source, ArchiveSource):
+        archive = Contexts(home.contexts).path(source.digest)
+        unpacked = unpack(archive, folder, Limits(bytes=settings.context_limit * 1024 * 1024))
+        log.summary = f"{unpacked.files} files, {megabytes(unpacked.bytes)}, uploaded"
+        return folder
+    url, policy = parse_git_url(source.url, git_policy(settings)), git_policy(settings)
+    if source.tip_only and source.commit is not None:
+        tip = ls_remote(url, source.ref, policy=policy, credentials=credentials, cancelled=cancelled)
+        if tip != source.commit:
+            raise Cancelled("build-superseded", f"build {build.id}", f"{source.ref} has gone on to {tip[:12]}")
+    found = checkout(
+        url,
+        source.ref,
+        source.commit,
+        folder,
+        policy=policy,
+        credentials=credentials,
+        timeout=settings.build_timeout,
+        cancelled=cancelled,
+    )
+    log.summary = f"{source.ref} at {found.commit[:12]}"
+    log.data.update(revision=found.commit, message=found.message.partition("\n")[0][:200])
+    return folder
+
+
+def git_policy(settings: Settings) -> GitPolicy:
+    """Where sources may be fetched from."""
+    networks = tuple(ipaddress.ip_network(word) for word in settings.git_networks)
+    return GitPolicy(allow_http=settings.git_http, allow_networks=networks)
+
+
+def git_credentials(app: str, database: Database, vault: Vault) -> GitCredentials:
+    """What was set for an app to fetch its private source with."""
+    sealed = SealedSecrets(database).of(app, Purpose.SOURCE)
+    found = {name: vault.open(value) for (_, name), value in sealed.items()}
+    return GitCredentials(
+        token=found.get("token"), deploy_key=found.get("deploy-key"), known_hosts=found.get("known-hosts")
+    )

@@ -1,0 +1,77 @@
+"""What puts right what a crash left behind: builds whose worker was killed, builds that nobody was woken for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from imageforge.config import Home, Settings
+from imageforge.errors import ForgeError
+from imageforge.queue.contexts import Contexts
+from imageforge.queue.wake import Waker
+from imageforge.stack.process import lives
+from imageforge.store import Audit, BuildQueue, Builds, Database
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 2.0
+CLEAN_SECONDS = 3600.0
+DELIVERIES_SECONDS = 30 * 86400.0
+"""How long ids of deliveries are kept: most providers sign no time, so an id is the only defence against a replay."""
+AUDIT_SECONDS = 400 * 86400.0
+CONTEXT_SECONDS = 7 * 86400.0
+"""How long an uploaded context can be built again after its build has ended."""
+
+
+class Sweeper:
+    """Looks every two seconds. One an instance is enough; two do no harm."""
+
+    def __init__(self, home: Home, settings: Settings, database: Database, waker: Waker) -> None:
+        self._home = home
+        self._settings = settings
+        self._database = database
+        self._waker = waker
+        self._queue = BuildQueue(database)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._cleaned_at = 0.0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        self._stopping.set()
+        self._thread.join()
+
+    def sweep(self) -> tuple[int, ...]:
+        """One look: recover, then wake workers for what waits; gives the builds that were recovered."""
+        recovered = self._queue.recover(lives)
+        for build_id in recovered:
+            log.warning("the worker of build %d was killed", build_id)
+            self._waker.tell(build_id)
+        Builds(self._database).settle(lives)
+        waiting = self._queue.waiting()
+        if waiting and self._waker.pending() == 0:
+            for build_id in waiting[: self._settings.workers]:
+                self._waker.wake(build_id)
+        return recovered
+
+    def clean(self) -> None:
+        """Drop what nobody will ask for again."""
+        now = time.time()
+        self._queue.forget_deliveries(now - DELIVERIES_SECONDS)
+        Audit(self._database).forget(now - AUDIT_SECONDS)
+        Contexts(self._home.contexts).sweep(Builds(self._database).open_archives(), older_than=CONTEXT_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(SWEEP_SECONDS):
+            try:
+                self.sweep()
+                if time.monotonic() - self._cleaned_at > CLEAN_SECONDS:
+                    self._cleaned_at = time.monotonic()
+                    self.clean()
+            except ForgeError as error:
+                log.warning("sweeping: %s", error)

@@ -1,0 +1,87 @@
+"""What an app is given beside its image: environment variables, and secrets as they are encrypted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from imageforge.store.database import Database
+from imageforge.store.schema import environment, secrets
+
+
+class Purpose(StrEnum):
+    """Whom a secret is for."""
+
+    RUN = "run"
+    """The containers, as an environment variable."""
+    BUILD = "build"
+    """RUN steps that mount it."""
+    WEBHOOK = "webhook"
+    """The signatures of webhooks; one an app, named `webhook`."""
+    SOURCE = "source"
+    """Fetching a private source: `token` or `deploy-key`."""
+
+
+class Environment:
+    """The environment variables of an app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, app: str) -> Mapping[str, str]:
+        """The variables, by name."""
+        query = sa.select(environment).where(environment.c.app == app).order_by(environment.c.name)
+        with self._database.reading() as connection:
+            return {row["name"]: row["value"] for row in connection.execute(query).mappings()}
+
+    def change(self, app: str, values: Mapping[str, str | None]) -> None:
+        """Set variables; None takes one away."""
+        with self._database.writing() as connection:
+            for name, value in values.items():
+                mine = sa.and_(environment.c.app == app, environment.c.name == name)
+                connection.execute(environment.delete().where(mine))
+                if value is not None:
+                    connection.execute(environment.insert().values(app=app, name=name, value=value))
+
+
+class SealedSecrets:
+    """The secrets of the apps, sealed: what opens them is not in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, app: str, name: str, purpose: Purpose, sealed: bytes) -> None:
+        """Set a secret."""
+        with self._database.writing() as connection:
+            connection.execute(secrets.delete().where(_one(app, name, purpose)))
+            connection.execute(
+                secrets.insert().values(app=app, name=name, purpose=purpose.value, value=sealed, updated_at=time.time())
+            )
+
+    def remove(self, app: str, name: str, purpose: Purpose) -> bool:
+        """Forget a secret; False where there was none."""
+        with self._database.writing() as connection:
+            return connection.execute(secrets.delete().where(_one(app, name, purpose))).rowcount > 0
+
+    def of(self, app: str, purpose: Purpose | None = None) -> Mapping[tuple[Purpose, str], bytes]:
+        """An app's secrets, sealed."""
+        query = sa.select(secrets).where(secrets.c.app == app).order_by(secrets.c.purpose, secrets.c.name)
+        if purpose is not None:
+            query = query.where(secrets.c.purpose == purpose.value)
+        with self._database.reading() as connection:
+            return {
+                (Purpose(row["purpose"]), row["name"]): row["value"] for row in connection.execute(query).mappings()
+            }
+
+    def updated(self, app: str) -> Mapping[tuple[Purpose, str], float]:
+        """When each secret of an app was set."""
+        query = sa.select(secrets.c.purpose, secrets.c.name, secrets.c.updated_at).where(secrets.c.app == app)
+        with self._database.reading() as connection:
+            return {(Purpose(row[0]), row[1]): row[2] for row in connection.execute(query)}
+
+
+def _one(app: str, name: str, purpose: Purpose) -> sa.ColumnElement[bool]:
+    return sa.and_(secrets.c.app == app, secrets.c.name == name, secrets.c.purpose == purpose.value)
