@@ -178,11 +178,10 @@ class _Scan:
         for key, value in member.pax_headers.items():
             if key not in ("path", "linkpath"):
                 yield self.search.in_chunks([_raw(value)]), f"attribute {self._shown(key)} of {path}"
-        content = archive.extractfile(member) if _has_content(member) else None
-        if content is not None:
-            for start, size in _pieces(member):
-                content.seek(start)
-                yield self.search.in_chunks(_chunks(content, size)), path
+        if archive.fileobj is not None and _has_content(member):
+            # extractfile gives the holes of a sparse file too, which can be of any length, and needs to seek for it.
+            archive.fileobj.seek(member.offset_data)
+            yield self.search.in_chunks(_chunks(archive.fileobj, _stored(member))), path
 
     def _first_time(self, blob: Descriptor) -> bool:
         if blob.digest in self.done:
@@ -227,7 +226,7 @@ def _unpacked(packed: IO[bytes], layer: Descriptor) -> Iterator[IO[bytes]]:
     elif magic == _ZSTD or layer.media_type.endswith("zstd"):
         if sys.version_info >= (3, 14):
             with zstd.open(packed, "rb") as stream:
-                yield stream
+                yield cast(IO[bytes], stream)
         else:
             raise LayoutError(
                 "unsupported-compression",
@@ -261,14 +260,17 @@ def _has_content(member: tarfile.TarInfo) -> bool:
     return member.isreg() or member.type not in tarfile.SUPPORTED_TYPES
 
 
-def _pieces(member: tarfile.TarInfo) -> list[tuple[int, int]]:
-    """What is stored of a file: the holes of a sparse one can be of any length."""
-    sparse: Any = member.sparse
-    return [(0, member.size)] if sparse is None else list(sparse)
+def _stored(member: tarfile.TarInfo) -> int:
+    """How many bytes of a file are in the archive: all, or the pieces of a sparse one."""
+    pieces: Any = member.sparse
+    return member.size if pieces is None else sum(size for _, size in pieces)
 
 
-def _chunks(content: IO[bytes], size: int) -> Iterator[bytes]:
-    while size > 0 and (chunk := content.read(min(size, _CHUNK))):
+def _chunks(stream: Any, size: int) -> Iterator[bytes]:
+    while size > 0:
+        chunk = stream.read(min(size, _CHUNK))
+        if not chunk:
+            raise tarfile.ReadError("it is cut short in the content of an entry")
         size -= len(chunk)
         yield chunk
 
