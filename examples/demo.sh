@@ -4,7 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 imageforge="${IMAGEFORGE:-.venv/bin/imageforge}"
 
+echo "setup: starting engine (where none answers), registry, Redis, balancer, controller, API, workers"
 "$imageforge" --quiet up
+echo "setup: making the base image imageforge/python:3.11 from the host's package mirror, where it is not there yet"
 "$imageforge" --quiet base create python:3.11 >/dev/null
 "$imageforge" deploy examples/01-hello-http
 
@@ -24,6 +26,6 @@ PY
 cat <<TXT
 
 next: curl $url        .venv/bin/imageforge status        .venv/bin/imageforge logs -f hello
-      .venv/bin/imageforge scale hello 5    (refused: the example's imageforge.toml sets replicas)
+      .venv/bin/imageforge remote add hello, then git push forge main    .venv/bin/imageforge rollback hello
 undo: make down            stops it all; make down PURGE=1 removes every trace
 TXT

@@ -52,8 +52,9 @@ class LintReport:
     """What was found in one Dockerfile.
 
     `base_image` is the reference at the root of the target's chain after ARG expansion, ``scratch`` for none, and None
-    where it cannot be told. `images` are all references that the target's build takes from, COPY --from among them, None
-    where one of them cannot be told. `notes` say what could not be checked and why (hadolint missing or beaten by the syntax).
+    where it cannot be told. `images` are all references that the target's build takes from, COPY --from among them,
+    None where one of them cannot be told. `notes` say what could not be checked and why (hadolint missing or beaten by
+    the syntax).
     """
 
     file: str

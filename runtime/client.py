@@ -65,7 +65,7 @@ class ControllerClient:
         self._none("delete", namespace=namespace, kind=kind, name=name)
 
     def logs(self, namespace: str, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
-        """The output of a Deployment's replicas, merged by time; the last `tail` lines of all together, then with
+        """The output of a Deployment's replicas, merged by time; the last `tail` lines of each, then with
         `follow` what comes, from replicas that start later too."""
         return self._stream("logs", namespace=namespace, name=name, follow=follow, tail=tail)
 

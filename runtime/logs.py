@@ -6,6 +6,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,15 +31,18 @@ class LogReader:
     replicas: Callable[[], Sequence[Replica] | None]
 
     def past(self, tail: int | None) -> list[LogLine]:
-        """What was written so far, by time; of all lines together the last `tail`."""
-        return _merged(self._read(tail).values(), tail)
+        """What was written so far, by time; of each replica the last `tail` lines."""
+        return [] if tail == 0 else _merged(self._read(tail).values())
 
     def follow(self, tail: int | None) -> Iterator[LogLine | None]:
         """What was written and what will be, None at least every `LOOK_SECONDS`; ends with the Deployment."""
-        # A line of each stream is read in any case, to know where to go on.
+        # A line is read in any case, to know where to go on. The engine counts the lines of both streams together, so
+        # one of them may have none: it goes on from now.
+        began = time.time()
         read = self._read(None if tail is None else max(tail, 1))
-        yield from _merged(read.values(), tail)
-        seen = {source: lines[-1].at for source, lines in read.items() if lines}
+        if tail != 0:
+            yield from _merged(read.values())
+        seen = {source: lines[-1].at if lines else began for source, lines in read.items()}
         with _Followers(self.engine, seen) as followers:
             while (replicas := self.replicas()) is not None:
                 for replica in replicas:
@@ -58,9 +62,8 @@ class LogReader:
         return out
 
 
-def _merged(parts: Iterable[list[LogLine]], tail: int | None) -> list[LogLine]:
-    lines = sorted((line for part in parts for line in part), key=lambda line: line.at)
-    return lines if tail is None else lines[max(0, len(lines) - tail) :]
+def _merged(parts: Iterable[list[LogLine]]) -> list[LogLine]:
+    return sorted((line for part in parts for line in part), key=lambda line: line.at)
 
 
 class _Followers:

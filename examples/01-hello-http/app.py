@@ -42,6 +42,11 @@ class Server(ThreadingHTTPServer):
 
     request_queue_size = 128
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        # A balancer ends its idle connections with a reset, which is no error of anybody's.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 def main() -> None:
     """Serve on 0.0.0.0:$PORT until SIGTERM."""

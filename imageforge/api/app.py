@@ -72,6 +72,7 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         description="A push becomes a running, load-balanced application on a machine you own.",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.site = site
     problems.install(app)

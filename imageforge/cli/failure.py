@@ -39,7 +39,9 @@ class ParserComplaint(Protocol):
 
 
 def render_usage(error: ParserComplaint) -> str:
-    """The argument parser's own complaint in our form."""
+    """The argument parser's own complaint in our form; a command that was given nothing gets its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return error.format_message()
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "imageforge"
     return f"error[usage]: {command}: {error.format_message()}\n  hint: {command} --help"

@@ -49,6 +49,8 @@ def dockerfiles(path: Path) -> list[Path]:
     if path.is_dir():
         patterns = ("Dockerfile", "*.Dockerfile", "Dockerfile.*", "Containerfile")
         found = sorted({file for pattern in patterns for file in path.rglob(pattern) if file.is_file()})
+        # Not what others keep in the folder: .git, .venv, node_modules.
+        found = [file for file in found if not _is_foreign(file.relative_to(path))]
         # Dockerfile.dockerignore is BuildKit's name for an ignore file.
         found = [file for file in found if file.suffix != ".dockerignore"]
         if not found:
@@ -57,6 +59,10 @@ def dockerfiles(path: Path) -> list[Path]:
             )
         return found
     return [path]
+
+
+def _is_foreign(file: Path) -> bool:
+    return any(part.startswith(".") or part == "node_modules" for part in file.parts[:-1])
 
 
 def parse_build_args(values: list[str] | None) -> dict[str, str]:

@@ -23,9 +23,15 @@ def releases(app: Annotated[str, typer.Argument(help="The app.")], form: FormatO
                 "age": age(now - release["created_at"]),
                 "build": release["build"],
                 "note": release["note"],
-                "image": release["image"],
+                "image": shortened(release["image"]) if form is Format.TABLE else release["image"],
                 "created_at": release["created_at"],
             }
             for release in there.releases(app)
         ]
     show(rows, columns=("release", "status", "age", "build", "note", "image"), form=form, empty="no releases yet")
+
+
+def shortened(reference: str) -> str:
+    """A reference whose digest has the first twelve of its digits; -o wide and JSON have them all."""
+    name, separator, digest = reference.partition("@")
+    return f"{name}{separator}{digest[:19]}…" if separator else reference

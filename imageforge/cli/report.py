@@ -34,6 +34,6 @@ def report(
 def require(release: Release | None, app: str, number: int | None) -> Release:
     """The release, or UsageError (`no-such-release`)."""
     if release is None:
-        what = f"release {number}" if number else "a live release"
-        raise UsageError("no-such-release", app, f"there is no {what} of it", hint=f"imageforge releases {app}")
+        what = f"there is no release {number} of it" if number else "no release of it is live, or was before this one"
+        raise UsageError("no-such-release", app, what, hint=f"imageforge releases {app}")
     return release

@@ -8,6 +8,7 @@ import typer
 
 from imageforge.cli.output import say
 from imageforge.cli.state import Workplace
+from imageforge.cli.verbosity import VERBOSITY
 from imageforge.stack.up import ensure_up, run_foreground
 from imageforge.store import Database, Scope, Tokens
 
@@ -22,6 +23,8 @@ def up(
     report = ensure_up(here.home, here.settings, on_line=lambda name: say(f"up  {name}"))
     address = here.settings.url(f"APP.{here.settings.host_suffix}")
     say(f"ready  {address}  engine {report.engine} ({report.engine_origin})")
+    if VERBOSITY.quiet:
+        return  # a token that nobody sees would be made for nobody
     with here.database() as database:
         first = first_token(database)
     if first:

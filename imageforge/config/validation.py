@@ -31,4 +31,6 @@ def first_problem(error: ValidationError, *, known: Sequence[str]) -> Problem:
     shown = repr(detail.get("input"))
     if len(shown) <= 60 and detail["type"] != "missing":
         message = f"{message[0].lower()}{message[1:]}, got {shown}"
+    if detail["type"] == "missing":
+        return Problem(path=path, message="it is missing", hint=f"add `{path.rpartition('.')[2]}`")
     return Problem(path=path, message=message, hint="mend the value, or remove the key for its default")

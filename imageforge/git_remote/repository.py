@@ -16,12 +16,18 @@ HOOKS = ("pre-receive", "post-receive")
 BACKEND_NAMES = ("/usr/lib/git-core/git-http-backend", "/usr/libexec/git-core/git-http-backend")
 
 
-def repository(home: Home, app: str) -> Path:
-    """An app's repository, made if need be, its hooks as this version wants them. Raises StackError (`git-missing`)."""
+def repository(home: Home, app: str, branch: str) -> Path:
+    """An app's repository, made if need be, its hooks as this version wants them, `branch` what a clone gets.
+
+    Raises StackError (`git-missing`).
+    """
     folder = home.repositories / f"{app}.git"
     if not (folder / "HEAD").exists():
         home.repositories.mkdir(mode=0o700, exist_ok=True)
         _git(home, "init", "--quiet", "--bare", str(folder))
+    head = f"ref: refs/heads/{branch}\n"
+    if (folder / "HEAD").read_text() != head:
+        _git(home, "--git-dir", str(folder), "symbolic-ref", "HEAD", f"refs/heads/{branch}")
     for name in HOOKS:
         _write_hook(folder / "hooks" / name, name)
     return folder

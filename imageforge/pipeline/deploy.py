@@ -182,19 +182,31 @@ def _roll(
         path=str(options.get("path", "/")),
     )
     counted = _counters(deployer, release.app)
-    if before:
+    if before and _available(release.app, deployer):
         watch.start()
     try:
         deployer.controller.apply(release.manifests, source=f"{release.app} release {release.number}")
-        status = _wait(release, deployer, watch, log, int(options.get("port", DEFAULT_PORT)))
+        status, first = _wait(release, deployer, watch, log, int(options.get("port", DEFAULT_PORT)))
     finally:
         count = watch.stop()
-    after = _counters(deployer, release.app)
-    return status, count, _difference(counted, after)
+    if not status.desired:
+        # Nobody is to answer any more: what came meanwhile was not lost by a change-over.
+        return status, CutoverCount(sent=0, failed=0, slowest=0.0), NO_REQUESTS
+    return status, count, _difference(first or counted, _counters(deployer, release.app))
 
 
-def _wait(release: Release, deployer: Deployer, watch: CutoverWatch, log: StageLog, port: int) -> DeploymentStatus:
-    said = ""
+def _available(app: str, deployer: Deployer) -> int:
+    try:
+        return deployer.controller.deployment(NAMESPACE, app).available
+    except NotFound:
+        return 0
+
+
+def _wait(
+    release: Release, deployer: Deployer, watch: CutoverWatch, log: StageLog, port: int
+) -> tuple[DeploymentStatus, ServiceCounters | None]:
+    """The status once it is done; and where nothing answered before, what was counted when the first replica did."""
+    said, first = "", None
     for status in deployer.controller.watch(NAMESPACE, release.app, timeout=None):
         line = f"{status.updated} of {status.desired} updated, {status.available} available, {status.current} in all"
         if line != said:
@@ -203,10 +215,11 @@ def _wait(release: Release, deployer: Deployer, watch: CutoverWatch, log: StageL
                 EventKind.PROGRESS, line, updated=status.updated, desired=status.desired, available=status.available
             )
         if status.available and not watch.started:
+            first = _counters(deployer, release.app)
             watch.start()
         verdict = judge(status, port=port, now=time.time())
         if verdict.done:
-            return status
+            return status, first
         if verdict.failed:
             _fail(release, verdict, log)
     raise DeployFailed(

@@ -35,8 +35,8 @@ def generate(workload: Workload) -> str:
     The probe's period of one second replaces Kubernetes' ten: a rollout waits for it once a replica. The Service's port
     is named http, which is how the balancer knows to balance requests rather than connections.
     """
-    labels = {"app.kubernetes.io/name": workload.app, "app.kubernetes.io/managed-by": "imageforge"}
     selector = {"app.kubernetes.io/name": workload.app}
+    labels = {**selector, "app.kubernetes.io/managed-by": "imageforge"}
     check: dict[str, Any] = (
         {"httpGet": {"path": workload.health, "port": "http"}} if workload.health else {"tcpSocket": {"port": "http"}}
     )
@@ -63,7 +63,7 @@ def generate(workload: Workload) -> str:
             "progressDeadlineSeconds": workload.deadline,
             "selector": {"matchLabels": selector},
             "template": {
-                "metadata": {"labels": labels, "annotations": {RELEASE: str(workload.release)}},
+                "metadata": {"labels": dict(labels), "annotations": {RELEASE: str(workload.release)}},
                 "spec": {"terminationGracePeriodSeconds": 30, "containers": [container]},
             },
         },
@@ -71,8 +71,8 @@ def generate(workload: Workload) -> str:
     service = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": workload.app, "labels": labels, "annotations": {HOST: workload.host}},
-        "spec": {"selector": selector, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+        "metadata": {"name": workload.app, "labels": dict(labels), "annotations": {HOST: workload.host}},
+        "spec": {"selector": dict(selector), "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
     }
     return yaml.safe_dump_all([deployment, service], sort_keys=False)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from builders import Endpoint, EngineFacts, resolvable
 from imageforge.errors import StackError, UsageError
+from imageforge.stack.bases import DEBIAN, DERIVED
 from linters import frontend_features, syntax_directive
 
 REACH_SECONDS = 5.0
@@ -48,16 +49,25 @@ def check_base(base_image: str | None, shown: str, endpoint: Endpoint) -> None:
     found = resolvable(endpoint, base_image, REACH_SECONDS)
     if found:
         return
-    own = base_image.startswith("imageforge/")
-    hint = (
-        f"imageforge base create {base_image.removeprefix('imageforge/')}"
-        if own
-        else "pull it by hand to see why, or build on a base of your own: `imageforge base create`, then "
-        "--build-arg BASE_IMAGE=imageforge/debian:bookworm where the Dockerfile takes its base so"
-    )
     raise StackError(
-        "base-unreachable", shown, f"the base image {base_image} is not in the engine, and {found.reason}", hint=hint
+        "base-unreachable",
+        shown,
+        f"the base image {base_image} is not in the engine, and {found.reason}",
+        hint=_base_hint(base_image),
     )
+
+
+def _base_hint(base_image: str) -> str:
+    own = base_image.removeprefix("imageforge/")
+    if own != base_image:
+        if own in (DEBIAN, *DERIVED):
+            return f"imageforge base create {own}"
+        return (
+            f"imageforge makes {', '.join(f'imageforge/{name}' for name in (DEBIAN, *DERIVED))}: build on one of them"
+        )
+    language = base_image.rpartition("/")[2].partition(":")[0]
+    near = next((name for name in DERIVED if name.startswith(f"{language}:")), DEBIAN)
+    return f"where no hub can be reached: `imageforge base create {near}`, then FROM imageforge/{near}"
 
 
 def _version(version: tuple[int, int]) -> str:

@@ -241,8 +241,8 @@ def destination(tag: str | None, *, default: str, registry: str) -> ImageRef:
 
 
 def short(reference: ImageRef) -> str:
-    """A pinned reference with the first twelve digits of its digest, as Docker shows IDs."""
-    return str(reference.with_digest(None)) + f"@{(reference.digest or '')[:19]}…"
+    """Name and first twelve digits of the digest, as Docker shows IDs; which registry is in the report."""
+    return f"{reference.repository}@{(reference.digest or '')[:19]}…"
 
 
 def _build_tag(workshop: Workshop, build_id: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from runtime import DeploymentStatus, ReplicaStatus, RolloutPhase
 PATIENCE_WITH_PORT = 10.0
 """Seconds a replica may run, listening somewhere else, before the port is called wrong: a server that is still
 starting listens nowhere, one that listens elsewhere has made its mind up."""
+PATIENCE_WITH_PROBE = 20.0
+"""Seconds a replica may answer 404 to its health check: an app that still starts answers nothing, or 503."""
+NOT_FOUND = re.compile(r"answered (404|405|410)\b")
 CRASHES = 2
 """Restarts of a replica that was never ready after which it is not waited for: the first one is at once, the second
 comes ten seconds later, the third twenty."""
@@ -53,6 +57,13 @@ def _judge_replica(replica: ReplicaStatus, *, port: int, now: float) -> Verdict:
     if replica.restarts >= CRASHES or (replica.restarts and replica.phase == "CrashLoopBackOff"):
         return _crashed(replica)
     running_for = now - replica.started_at if replica.started_at else 0.0
+    if running_for > PATIENCE_WITH_PROBE and NOT_FOUND.search(replica.message):
+        return _failure(
+            "health-check-fails",
+            replica,
+            f"listens, but {replica.message}",
+            hint="serve that path, or name another one: [app] health in imageforge.toml",
+        )
     if running_for > PATIENCE_WITH_PORT:
         return _wrong_port(replica, port)
     return Verdict()
@@ -66,7 +77,9 @@ def _crashed(replica: ReplicaStatus) -> Verdict:
         "replica-exits",
         replica,
         f"exited with {code}, {replica.restarts + 1} times; expected it to go on running",
-        hint="its last lines are above; run the image by hand to see more",
+        hint="its last lines are above"
+        if replica.last_log
+        else "it wrote nothing: does its CMD name a program that stays in the foreground?",
     )
 
 
@@ -75,12 +88,13 @@ def _wrong_port(replica: ReplicaStatus, port: int) -> Verdict:
         return Verdict()
     others = ", ".join(replica.listening)
     where = next(iter(replica.listening)).rpartition(":")[2]
-    return _failure(
-        "port-not-listening",
-        replica,
-        f"listens on {others}, expected 0.0.0.0:{port}",
-        hint=f"listen on 0.0.0.0:$PORT, or set [app] port = {where} in imageforge.toml",
+    right = where == str(port)
+    hint = (
+        f"bind to 0.0.0.0 instead of {next(iter(replica.listening)).rpartition(':')[0]}: the balancer is another host"
+        if right
+        else f"listen on 0.0.0.0:$PORT, or set [app] port = {where} in imageforge.toml"
     )
+    return _failure("port-not-listening", replica, f"listens on {others}, expected 0.0.0.0:{port}", hint=hint)
 
 
 def _stalled(status: DeploymentStatus, fresh: Sequence[ReplicaStatus], *, port: int) -> Verdict:

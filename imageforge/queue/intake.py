@@ -121,10 +121,8 @@ class Intake:
         else:
             found = releases.find(app.name, number)
         if found is None:
-            what = f"release {number}" if number else "a release to go back to" if note is None else "a live release"
-            raise UsageError(
-                "no-such-release", app.name, f"there is no {what} of it", hint=f"imageforge releases {app.name}"
-            )
+            what = f"there is no release {number} of it" if number else "there is no release of it to go back to"
+            raise UsageError("no-such-release", app.name, what, hint=f"imageforge releases {app.name}")
         source = ReleaseSource(
             number=found.number,
             note=note or f"rollback to {found.number}",

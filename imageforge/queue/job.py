@@ -85,6 +85,7 @@ class Job:
 
     def run(self) -> None:
         """Carry it out; every end is in the store, and nothing is raised but by a bug."""
+        shutil.rmtree(self._folder, ignore_errors=True)  # of an attempt that was killed
         recorder = recorder_for(self._build.id, self._database, (self._tell,))
         try:
             with self._interruptible():

@@ -38,8 +38,10 @@ def restore(file: Path, bridge: str) -> None:
         before = json.loads(file.read_text())
     except (OSError, ValueError):
         return
+    if _another_engine():
+        return  # it uses the chains; what was written down stays, for when it has ended
     file.unlink(missing_ok=True)
-    if any(_is_docker_chain(rule) for rules in before["rules"].values() for rule in rules) or _another_engine():
+    if any(_is_docker_chain(rule) for rules in before["rules"].values() for rule in rules):
         return
     for table in TABLES:
         for command in undo(before["rules"][table], _rules(table), bridge):
@@ -82,7 +84,20 @@ def _is_docker_chain(rule: str) -> bool:
 
 
 def _another_engine() -> bool:
-    return any(name_of(int(entry.name)) == "dockerd" for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    """Whether a dockerd runs that has this packet filter: one in another network namespace has its own."""
+    mine = _network_of("self")
+    return any(
+        name_of(int(entry.name)) == "dockerd" and _network_of(entry.name) == mine
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit()
+    )
+
+
+def _network_of(process: str) -> int | None:
+    try:
+        return Path(f"/proc/{process}/ns/net").stat().st_ino
+    except OSError:
+        return None  # it has just ended
 
 
 def _rules(table: str) -> list[str]:

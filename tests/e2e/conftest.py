@@ -62,23 +62,27 @@ class Forge:
             "IMAGEFORGE_REGISTRY_PORT": str(self.registry_port),
             "IMAGEFORGE_API_PORT": str(self.api_port),
             "IMAGEFORGE_DEPLOY_DEADLINE": "40",
+            # The forge that webhooks fetch from is our own git remote.
+            "IMAGEFORGE_GIT_HTTP": "true",
+            "IMAGEFORGE_GIT_NETWORKS": "127.0.0.0/8",
             "DOCKER_HOST": self.engine,
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "default",
             "NO_COLOR": "1",
+            "XDG_CONFIG_HOME": str(self.home / "config"),
         }
 
     @property
     def instance(self) -> str:
         return (self.home / "instance").read_text().strip()
 
-    def start(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, stdin: int = subprocess.DEVNULL, **environ: str) -> subprocess.Popen[str]:
         """A command that goes on running."""
         return subprocess.Popen(
             [*self.prefix, sys.executable, "-m", "imageforge", *map(str, arguments)],
             env={**self.environ, **environ},
             cwd=ROOT,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

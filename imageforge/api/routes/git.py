@@ -34,8 +34,8 @@ async def serve(app: Annotated[Name, Path()], path: str, request: Request, site:
         raise UsageError("no-such-git-service", path[:80], "only git's smart protocol is served", hint="use git 2.x")
     pushes = service == "git-receive-pack"
     who.need(Scope.DEPLOY if pushes else Scope.BUILD, app)
-    await asyncio.to_thread(site.intake.new_app if pushes else site.intake.app, app)
-    await asyncio.to_thread(repository, site.home, app)
+    known = await asyncio.to_thread(site.intake.new_app if pushes else site.intake.app, app)
+    await asyncio.to_thread(repository, site.home, app, known.settings.branch)
     headers = request.headers
     environ = {
         **environment(site.home),

@@ -1,0 +1,144 @@
+"""kill -9 in the middle: no accepted build is lost, and none has its effects twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import httpx
+import pytest
+
+from tests.e2e.conftest import Forge, _forge
+from tests.e2e.service import DOCKERFILE, Service, write_app
+
+pytestmark = pytest.mark.engine
+
+VICTIMS = ("worker-1", "build", "redis", "api", "controller", "supervisor")
+SLOW = DOCKERFILE.replace("USER", "RUN sleep 2\nUSER")
+
+
+@pytest.fixture(scope="module")
+def service(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Service]:
+    for forge in _forge(engine_host, docker_client):
+        forge.ok("up")
+        yield Service(forge)
+
+
+def pid_of(forge: Forge, victim: str) -> int | None:
+    """The process to kill; that of a build is the one that holds its app's lock."""
+    if victim == "build":
+        for line in _children(_pid(forge, "worker-1")) + _children(_pid(forge, "worker-2")):
+            return line
+        return None
+    return _pid(forge, victim)
+
+
+def _pid(forge: Forge, name: str) -> int | None:
+    try:
+        return int(json.loads((forge.home / "run" / f"{name}.pid").read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _children(pid: int | None) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def patient(service: Service, build: int, seconds: float = 120) -> dict[str, object]:
+    """How a build ends, asked by somebody whose connection may break at any moment."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            found = service.build(build)
+            if found["status"] not in ("queued", "running"):
+                return found
+        except (httpx.TransportError, ValueError, KeyError):
+            pass
+        assert time.monotonic() < deadline, f"build {build} has not ended"
+        time.sleep(0.2)
+
+
+def kill(forge: Forge, victim: str) -> bool:
+    pid = pid_of(forge, victim)
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def check_once(service: Service, app: str, build: int) -> None:
+    """One release of one build, running; nothing half made."""
+    releases = [row for row in service.ask("GET", f"/v1/apps/{app}/releases").json() if row["build"] == build]
+    assert [row["status"] for row in releases] == ["live"], releases
+    numbers = [row["number"] for row in service.events(build) if "number" in row]
+    assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_build_survives_the_death_of(service: Service, project: Path, victim: str) -> None:
+    forge, app = service.forge, f"survives-{victim}"
+    write_app(project, victim, SLOW)
+    build = service.upload(app, project, no_cache=True).json()["build"]
+    service.until(build, "step", "build")
+    assert kill(forge, victim)
+    ended = patient(service, build)
+    assert ended["status"] == "succeeded", (ended["error"], ended["attempt"])
+    if victim == "supervisor":
+        forge.ok("up")
+    check_once(service, app, build)
+    assert forge.get(app)[1].strip() == victim
+
+
+def test_pushes_are_taken_while_redis_is_away_and_built_when_it_is_back(service: Service, project: Path) -> None:
+    write_app(project, "waited")
+    assert kill(service.forge, "redis")
+    accepted = service.upload("waited", project)
+    assert accepted.status_code == 202, accepted.text
+    build = accepted.json()["build"]
+    assert patient(service, build)["status"] == "succeeded"
+    check_once(service, "waited", build)
+
+
+def test_down_in_the_middle_hands_the_build_back_and_up_goes_on(service: Service, project: Path) -> None:
+    write_app(project, "resumed", DOCKERFILE.replace("USER", "RUN sleep 5\nUSER"))
+    build = service.upload("resumed", project, no_cache=True).json()["build"]
+    service.until(build, "step", "build")
+    service.forge.ok("down")
+    service.forge.ok("up")
+    ended = patient(service, build)
+    assert (ended["status"], ended["attempt"]) == ("succeeded", 1)
+    check_once(service, "resumed", build)
+
+
+@pytest.mark.soak
+def test_fifty_random_deaths_lose_no_build(service: Service, project: Path) -> None:
+    """The long form, for `make soak`: whoever dies whenever, what was accepted is accounted for."""
+    seed = int(os.environ.get("SOAK_SEED", "1"))
+    chance = random.Random(seed)
+    counts: dict[str, int] = {}
+    for number in range(50):
+        app, victim = f"soak-{number % 5}", chance.choice(VICTIMS)
+        write_app(project, f"{number}", SLOW)
+        build = service.upload(app, project, no_cache=True).json()["build"]
+        time.sleep(chance.uniform(0, 8))
+        if kill(service.forge, victim):
+            counts[victim] = counts.get(victim, 0) + 1
+        if victim == "supervisor":
+            service.forge.ok("up")
+        ended = patient(service, build, seconds=240)
+        assert ended["status"] == "succeeded", (number, victim, ended)
+        check_once(service, app, build)
+        assert service.forge.get(app)[1].strip() == str(number)
+    print(f"seed {seed}: 50 accepted, 50 succeeded; killed {counts}")
