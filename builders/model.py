@@ -11,7 +11,8 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildRequest:
-    """What to build. `tag` names the result in the engine; `labels` are put on the image and nowhere else."""
+    """What to build. `tag` names the result in the engine; `labels` are put on the image and nowhere else;
+    `secrets` are files by the ids under which RUN steps may mount them, which leave no trace in the image."""
 
     context: Path
     dockerfile: Path
@@ -20,6 +21,7 @@ class BuildRequest:
     build_args: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
+    secrets: Mapping[str, Path] = field(default_factory=dict)
 
 
 class BuildEventKind(StrEnum):

@@ -23,8 +23,9 @@ from pathlib import Path
 from imageforge.config import Home, Settings
 from imageforge.stack import private_engine, probes
 
-SUBNET = "10.212.77"
-"""The two addresses between the namespace and the host; the private engines inside take theirs from elsewhere."""
+SUBNETS = tuple(f"10.212.{number}" for number in range(77, 256))
+"""One of them has the two addresses between the namespace and the host: the first that no other run beside this one
+has. The private engines inside take theirs from elsewhere."""
 INSIDE = "IMAGEFORGE_TEST_INSIDE"
 START_SECONDS = 60
 NO_TESTS_COLLECTED = 5
@@ -91,8 +92,10 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
 
 
 @contextlib.contextmanager
-def namespace(subnet: str = SUBNET) -> Iterator[str]:
+def namespace() -> Iterator[str]:
     """A network namespace that reaches the outside through this host, and nothing reaches it."""
+    taken = subprocess.run(["ip", "-4", "address"], capture_output=True, text=True, check=True).stdout
+    subnet = next(subnet for subnet in SUBNETS if f"{subnet}." not in taken)
     name = f"ifg{secrets.token_hex(3)}"
     outer, inner = f"{name}o", f"{name}i"
     forward = Path("/proc/sys/net/ipv4/ip_forward")

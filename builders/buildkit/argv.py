@@ -29,4 +29,6 @@ def build_argv(
         command += ["--build-arg", name]
     for name, value in sorted(request.labels.items()):
         command += ["--label", f"{name}={value}"]
+    for name, file in sorted(request.secrets.items()):
+        command += ["--secret", f"id={name},src={file}"]
     return [*command, str(context)]

@@ -102,6 +102,20 @@ class SourceSecret(Body):
     value: Annotated[str, Field(min_length=1, max_length=65536)]
 
 
+class SecretBody(Body):
+    """A secret. It can be set and removed, not read."""
+
+    value: Annotated[str, Field(min_length=1, max_length=65536)]
+
+
+class SecretView(BaseModel):
+    """A secret's name, and when it was set."""
+
+    name: str
+    purpose: str
+    updated_at: float
+
+
 class Accepted(BaseModel):
     """A build that was accepted, which means stored."""
 

@@ -19,8 +19,10 @@ from imageforge.store import (
     Builds,
     Database,
     Environment,
+    Purpose,
     Releases,
     Scope,
+    SealedSecrets,
     Tokens,
 )
 from imageforge.vault import Vault
@@ -66,6 +68,23 @@ class Local:
         self._here.require_running()
         origin = Origin(way="cli", actor=ACTOR)
         return self._intake.rerelease(found, None, origin, note="environment changed").build_id
+
+    def secrets(self, app: str) -> list[Row]:
+        """The names of an app's secrets."""
+        self._intake.app(app)
+        found = SealedSecrets(self._database).updated(app)
+        return [{"name": name, "purpose": purpose.value, "updated_at": at} for (purpose, name), at in found.items()]
+
+    def set_secret(self, app: str, name: str, value: str) -> None:
+        """Set a secret for builds."""
+        self._intake.app(app)
+        SealedSecrets(self._database).put(app, name, Purpose.BUILD, Vault(self._here.home.key_file).seal(value))
+
+    def remove_secret(self, app: str, name: str) -> None:
+        """Forget a secret."""
+        self._intake.app(app)
+        if not SealedSecrets(self._database).remove(app, name, Purpose.BUILD):
+            raise UsageError("no-such-secret", name, f"{app} has no secret of this name", hint="imageforge secret ls")
 
     def webhook(self, app: str) -> Row:
         """Address and secret for the forge."""

@@ -18,10 +18,12 @@ from imageforge.pipeline.deploy import Deployer
 from imageforge.pipeline.interrupt import cancelled_by_interrupt
 from imageforge.pipeline.plan import Plan, Request, plan
 from imageforge.pipeline.run import Product, Workshop
+from imageforge.pipeline.secrets import AppSecrets
 from imageforge.stack import engine_choice
 from imageforge.stack.process import lives, myself
 from imageforge.stack.up import ensure_up
 from imageforge.store import Builds, Database
+from imageforge.vault import Vault
 from runtime import ControllerClient
 
 
@@ -52,18 +54,20 @@ def _run(planned: Plan, here: Workplace, endpoint: Endpoint, database: Database,
     builds = Builds(database)
     builds.settle(lives)
     build_id = builds.start(app=planned.app, source=planned.source, owner=myself())
+    secrets = AppSecrets.of(planned.app, database, Vault(here.home.key_file))
     with progress() as shown, cancelled_by_interrupt() as cancelled:
         workshop = Workshop(
             home=here.home,
             endpoint=endpoint,
             registry=here.settings.registry,
             cancelled=cancelled,
+            secrets=secrets,
         )
         deployer = None
         if planned.deploy:
             controller = ControllerClient(here.home.controller_socket)
             deployer = Deployer(home=here.home, settings=here.settings, database=database, controller=controller)
-        recorder = recorder_for(build_id, database, (shown,))
+        recorder = recorder_for(build_id, database, (shown,), secrets.mask)
         with ending(build_id, database, recorder, keep_builds=here.settings.keep_builds) as last:
             outcome = conduct(planned, build_id, workshop, recorder, database, deployer)
             last["report"] = outcome.report.as_json() if outcome.report else None

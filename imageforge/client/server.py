@@ -71,6 +71,18 @@ class Server:
         answer = self._ask("PATCH", f"/v1/apps/{app}/env", {"values": values})
         return None if answer is None else int(answer["build"])
 
+    def secrets(self, app: str) -> list[Row]:
+        """The names of an app's secrets."""
+        return list(self._ask("GET", f"/v1/apps/{app}/secrets"))
+
+    def set_secret(self, app: str, name: str, value: str) -> None:
+        """Set a secret for builds."""
+        self._ask("PUT", f"/v1/apps/{app}/secrets/{name}", {"value": value})
+
+    def remove_secret(self, app: str, name: str) -> None:
+        """Forget a secret."""
+        self._ask("DELETE", f"/v1/apps/{app}/secrets/{name}")
+
     def webhook(self, app: str) -> Row:
         """Address and secret for the forge."""
         return dict(self._ask("GET", f"/v1/apps/{app}/webhook"))

@@ -15,6 +15,7 @@ from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.run import Earlier, Product, Workshop, reuse, run
 from imageforge.report.deploy import DeployReport, StageRow
 from imageforge.store import Build, Builds, BuildStatus, Database, Releases
+from imageforge.vault import Mask
 
 LOG_BYTES = 256 * 1024 * 1024
 """Bytes of compressed events above which the oldest builds lose theirs."""
@@ -28,14 +29,16 @@ class Outcome:
     report: DeployReport | None
 
 
-def recorder_for(build_id: int, database: Database, listeners: tuple[Callable[[Event], None], ...]) -> Recorder:
+def recorder_for(
+    build_id: int, database: Database, listeners: tuple[Callable[[Event], None], ...], mask: Mask
+) -> Recorder:
     """A recorder that stores a build's events, and goes on after those that an interrupted attempt left."""
     builds = Builds(database)
 
     def store(rows: list[dict[str, Any]]) -> None:
         builds.append(build_id, rows)
 
-    return Recorder(listeners=listeners, sink=store, number=builds.last_event(build_id))
+    return Recorder(listeners=listeners, sink=store, number=builds.last_event(build_id), mask=mask)
 
 
 StopReason = Callable[[], ForgeError | None]
@@ -61,7 +64,7 @@ def ending(
     except BaseException as error:
         reason = stop_reason() or error
         if getattr(reason, "code", "") != "build-lost":  # then its row is another worker's
-            status, data = status_of(reason), error_data(reason)
+            status, data = status_of(reason), recorder.mask.data(error_data(reason))
             recorder.emit("", EventKind.FINISHED, status.value, error=data)
             recorder.close()
             builds.finish(build_id, status, error=data)

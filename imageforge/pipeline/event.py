@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from imageforge.errors import ForgeError
+from imageforge.vault import Mask
 
 
 class EventKind(StrEnum):
@@ -66,14 +67,19 @@ FLUSH_SECONDS = 0.2
 
 class Recorder:
     """Numbers the events, tells the listeners at once and the sink in chunks. `number` is that of the last event that
-    is already stored. Close it when the run is over.
+    is already stored; `mask` hides secrets from all of them. Close it when the run is over.
 
     A progress event is told and not stored: it is replaced by the next one, and says nothing afterwards.
     """
 
     def __init__(
-        self, listeners: tuple[Callable[[Event], None], ...] = (), sink: EventSink | None = None, number: int = 0
+        self,
+        listeners: tuple[Callable[[Event], None], ...] = (),
+        sink: EventSink | None = None,
+        number: int = 0,
+        mask: Mask | None = None,
     ) -> None:
+        self.mask = mask or Mask(())
         self._listeners = list(listeners)
         self._sink = sink
         self._number = number
@@ -92,6 +98,7 @@ class Recorder:
 
     def emit(self, stage: str, kind: EventKind, text: str = "", **data: Any) -> None:
         """Record one event."""
+        text, data = self.mask.text(text), self.mask.data(data)
         with self._lock:
             self._number += 1
             event = Event(number=self._number, at=time.time(), stage=stage, kind=kind, text=text, data=data)

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builders import (
@@ -32,7 +32,9 @@ from imageforge.pipeline.fingerprint import fingerprint
 from imageforge.pipeline.gate import lint, shown_dockerfile
 from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.preflight import check_base, check_frontend
+from imageforge.pipeline.secrets import AppSecrets
 from imageforge.report.units import megabytes
+from imageforge.vault import LineMask
 from registry import ImageRef, PushResult, RegistryClient, RegistryError, push
 from runtime import Label
 
@@ -63,6 +65,7 @@ class Workshop:
     endpoint: Endpoint
     registry: str
     cancelled: threading.Event
+    secrets: AppSecrets = field(default_factory=AppSecrets)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +99,7 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
             if not plan.push:
                 reference = image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag)
         if plan.push:
+            workshop.secrets.refuse_leaks(squashed.layout, plan.app)
             with recorder.stage("push") as log:
                 reference = str(_push(plan, build_id, squashed, workshop, log).reference)
                 # The engine gets the very bytes that were pushed, and so knows the image by the same ID.
@@ -150,26 +154,36 @@ def _build(plan: Plan, build_id: int, base_image: str | None, workshop: Workshop
     check_frontend(plan.dockerfile, shown, facts, workshop.endpoint)
     check_base(base_image, shown, workshop.endpoint)
     steps = {"run": 0, "cached": 0}
+    # A step may print a secret in pieces, a line each; which step a line is of is known by its number.
+    masked: dict[int, LineMask] = {}
 
     def on_event(event: BuildEvent) -> None:
         if event.kind is BuildEventKind.STEP_OUTPUT:
-            log.emit(EventKind.LINE, event.text, step=event.step)
+            for line in masked.setdefault(event.step, LineMask(workshop.secrets.mask)).feed(event.text):
+                log.emit(EventKind.LINE, line, step=event.step)
             return
+        if event.kind is not BuildEventKind.STEP_STARTED and event.step in masked:
+            for line in masked.pop(event.step).close():
+                log.emit(EventKind.LINE, line, step=event.step)
         if event.name.startswith("[") and not event.name.startswith("[internal]"):
             steps["cached"] += event.kind is BuildEventKind.STEP_CACHED
             steps["run"] += event.kind is BuildEventKind.STEP_FINISHED
             log.emit(EventKind.STEP, event.name, step=event.step, state=event.kind.value, seconds=event.seconds)
 
-    request = BuildRequest(
-        context=plan.context,
-        dockerfile=plan.dockerfile,
-        tag=_build_tag(workshop, build_id),
-        target=plan.target,
-        build_args=plan.build_args,
-        labels={Label.INSTANCE.value: workshop.home.instance, Label.APP.value: plan.app},
-        no_cache=plan.no_cache,
-    )
-    built = build(request, endpoint=workshop.endpoint, client=client, on_event=on_event, cancelled=workshop.cancelled)
+    with workshop.secrets.files(workshop.home.scratch / f"secrets-{build_id}") as secrets:
+        request = BuildRequest(
+            context=plan.context,
+            dockerfile=plan.dockerfile,
+            tag=_build_tag(workshop, build_id),
+            target=plan.target,
+            build_args=plan.build_args,
+            labels={Label.INSTANCE.value: workshop.home.instance, Label.APP.value: plan.app},
+            no_cache=plan.no_cache,
+            secrets=secrets,
+        )
+        built = build(
+            request, endpoint=workshop.endpoint, client=client, on_event=on_event, cancelled=workshop.cancelled
+        )
     total = steps["run"] + steps["cached"]
     log.summary = f"{total} steps, {steps['cached']} from cache, {megabytes(built.size)}"
     log.data.update(image_id=built.image_id, size=built.size)

@@ -25,6 +25,7 @@ from imageforge.pipeline.event import Event, EventKind, Recorder
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.plan import Request, plan
 from imageforge.pipeline.run import Workshop
+from imageforge.pipeline.secrets import AppSecrets
 from imageforge.queue.admission import MIB, Needs, Room, obstacle
 from imageforge.queue.checkout import fetch, git_credentials
 from imageforge.queue.spec import BuildSpec, ReleaseSource
@@ -86,10 +87,11 @@ class Job:
     def run(self) -> None:
         """Carry it out; every end is in the store, and nothing is raised but by a bug."""
         shutil.rmtree(self._folder, ignore_errors=True)  # of an attempt that was killed
-        recorder = recorder_for(self._build.id, self._database, (self._tell,))
+        secrets = AppSecrets.of(self._build.app, self._database, Vault(self._home.key_file))
+        recorder = recorder_for(self._build.id, self._database, (self._tell,), secrets.mask)
         try:
             with self._interruptible():
-                self._carry_out(recorder)
+                self._carry_out(recorder, secrets)
         except HandedBack:
             recorder.emit("", EventKind.NOTE, "the service is stopping; this build goes on when it is back")
             recorder.close()
@@ -104,7 +106,7 @@ class Job:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._waker.tell(self._build.id)
 
-    def _carry_out(self, recorder: Recorder) -> None:
+    def _carry_out(self, recorder: Recorder, secrets: AppSecrets) -> None:
         assert self._build.spec is not None
         spec = BuildSpec.from_json(self._build.spec)
         end = ending(
@@ -117,7 +119,7 @@ class Job:
         with end as last:
             if self._build.attempt > 1:
                 recorder.emit("", EventKind.NOTE, f"it was interrupted; this is attempt {self._build.attempt}")
-            workshop = self._workshop()
+            workshop = self._workshop(secrets)
             deployer = Deployer(
                 home=self._home,
                 settings=self._settings,
@@ -149,7 +151,7 @@ class Job:
         planned = plan(_request(spec, folder, self._build.app), load_repository(folder))
         return conduct(planned, self._build.id, workshop, recorder, self._database, deployer).report
 
-    def _workshop(self) -> Workshop:
+    def _workshop(self, secrets: AppSecrets) -> Workshop:
         report = read_report(self._home)
         if report is None:
             raise StackError(
@@ -160,6 +162,7 @@ class Job:
             endpoint=Endpoint(host=report.engine, origin=report.engine_origin),
             registry=self._settings.registry,
             cancelled=self._cancelled,
+            secrets=secrets,
         )
 
     @contextlib.contextmanager

@@ -46,7 +46,7 @@ class InsideForge(Forge):
 @pytest.fixture
 def inside() -> Iterator[InsideForge]:
     home = Path(tempfile.mkdtemp(prefix="ifg-", dir="/var/tmp"))
-    with namespace("10.212.78") as name:
+    with namespace() as name:
         forge = InsideForge(home, "", prefix=("nsenter", f"--net=/run/netns/{name}"))
         try:
             yield forge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import signal
@@ -359,3 +360,34 @@ def test_fifty_readers_see_the_same_build(service: Service, project: Path) -> No
 def test_the_openapi_document_names_every_way_in(service: Service) -> None:
     document = json.loads(service.ask("GET", "/openapi.json").text)
     assert {"/v1/builds", "/v1/webhooks/{app}", "/v1/apps/{app}/rollback"} <= set(document["paths"])
+
+
+def test_a_build_secret_reaches_the_step_and_nothing_else(service: Service, project: Path) -> None:
+    value = "s3cr3t-" + secrets.token_hex(12)
+    forge, app = service.forge, "secretive"
+    forge.ok("apps", "create", app)
+    with forge.start("secret", "set", app, "TOKEN", stdin=subprocess.PIPE) as child:
+        assert child.communicate(value, timeout=60)
+    assert child.returncode == 0
+    half = len(value) // 2
+    script = (
+        "RUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN; echo; "
+        f"cut -c1-{half} /run/secrets/TOKEN; cut -c{half + 1}- /run/secrets/TOKEN; "
+        "base64 -w0 /run/secrets/TOKEN; echo; sha256sum /run/secrets/TOKEN > /srv/sum\n"
+    )
+    write_app(project, dockerfile=DOCKERFILE.replace("USER", script + "USER"))
+    build = service.upload(app, project, no_cache=True).json()["build"]
+    assert service.ended(build)["status"] == "succeeded"
+    text = service.ask("GET", f"/v1/builds/{build}/events", params={"format": "ndjson"}).text
+    assert "***" in text
+    for spelling in (value, value[:half], value[half:], base64.b64encode(value.encode()).decode()):
+        assert spelling not in text
+    assert value.encode() not in (forge.home / "state" / "store.sqlite").read_bytes()
+    assert forge.ok("secret", "ls", app, "-o", "json").json[0]["name"] == "TOKEN"
+
+    leaking = DOCKERFILE.replace("USER", "RUN --mount=type=secret,id=TOKEN cp /run/secrets/TOKEN /srv/kept\nUSER")
+    write_app(project, dockerfile=leaking)
+    ended = service.ended(service.upload(app, project, no_cache=True).json()["build"])
+    assert (ended["status"], ended["error"]["code"]) == ("refused", "secret-in-image")
+    assert "/srv/kept" in ended["error"]["message"]
+    assert ended["image"] is None

@@ -23,6 +23,8 @@ from imageforge.api.schemas import (
     ReleaseView,
     Rollback,
     Scale,
+    SecretBody,
+    SecretView,
     SourceSecret,
 )
 from imageforge.api.site import Site
@@ -34,6 +36,7 @@ from imageforge.store import App, Apps, Environment, Purpose, Releases, Scope, S
 
 router = APIRouter(prefix="/v1/apps", tags=["apps"])
 AppName = Annotated[Name, Path()]
+SecretName = Annotated[str, Path(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Number = Annotated[int, Path(ge=1, le=2**31)]
 
 
@@ -115,6 +118,36 @@ def set_source_secret(app: AppName, name: str, body: SourceSecret, site: Here, w
         raise UsageError("no-such-source-secret", name, "expected token, deploy-key or known-hosts")
     SealedSecrets(site.database).put(app, name, Purpose.SOURCE, site.vault.seal(body.value))
     site.audit.record(who.name, "source-secret-set", app, name=name)
+    return Response(status_code=204)
+
+
+@router.get("/{app}/secrets")
+def list_secrets(app: AppName, site: Here, who: Who) -> list[SecretView]:
+    """The names of its secrets."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    found = SealedSecrets(site.database).updated(app)
+    return [SecretView(name=name, purpose=purpose.value, updated_at=at) for (purpose, name), at in found.items()]
+
+
+@router.put("/{app}/secrets/{name}", status_code=204)
+def set_secret(app: AppName, name: SecretName, body: SecretBody, site: Here, who: Who) -> Response:
+    """Set a secret for builds: `RUN --mount=type=secret,id=NAME` has it as a file, and nothing else ever does."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    SealedSecrets(site.database).put(app, name, Purpose.BUILD, site.vault.seal(body.value))
+    site.audit.record(who.name, "secret-set", app, name=name)
+    return Response(status_code=204)
+
+
+@router.delete("/{app}/secrets/{name}", status_code=204)
+def remove_secret(app: AppName, name: SecretName, site: Here, who: Who) -> Response:
+    """Forget a secret."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    if not SealedSecrets(site.database).remove(app, name, Purpose.BUILD):
+        raise UsageError("no-such-secret", name, f"{app} has no secret of this name")
+    site.audit.record(who.name, "secret-removed", app, name=name)
     return Response(status_code=204)
 
 
