@@ -5,6 +5,7 @@ The face of the package; callers import from here only.
 
 from builders.base import BaseImage, create_base
 from builders.buildkit import BuildClient, ClientKind, build, find_build_client
+from builders.ceiling import Ceiling, find_ceiling
 from builders.engine import (
     Endpoint,
     EngineFacts,
@@ -41,6 +42,7 @@ __all__ = [
     "BuilderError",
     "BuiltImage",
     "Cancelled",
+    "Ceiling",
     "ClientError",
     "ClientKind",
     "ContextError",
@@ -57,6 +59,7 @@ __all__ = [
     "create_base",
     "engine_facts",
     "find_build_client",
+    "find_ceiling",
     "find_engine",
     "has_image",
     "inspect_image",

@@ -6,6 +6,7 @@ ForgeError
 ├── StackError         a part of the stack is missing, taken or broken
 ├── GateRefused        the lint gate or a required check said no
 ├── DeployFailed       a rollout did not come to its end
+├── BuildOutOfMemory   a step hit the ceiling of builds
 ├── Busy               another run holds the app
 └── Cancelled          the user, or a newer push, stopped it
 """
@@ -72,6 +73,10 @@ class GateRefused(ForgeError):
 
 class DeployFailed(ForgeError):
     """A rollout did not come to its end."""
+
+
+class BuildOutOfMemory(ForgeError):
+    """A build's step was ended by the kernel for want of memory."""
 
 
 class Busy(ForgeError):

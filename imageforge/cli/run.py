@@ -59,7 +59,7 @@ def _run(planned: Plan, here: Workplace, endpoint: Endpoint, database: Database,
         workshop = Workshop(
             home=here.home,
             endpoint=endpoint,
-            registry=here.settings.registry,
+            settings=here.settings,
             cancelled=cancelled,
             secrets=secrets,
         )

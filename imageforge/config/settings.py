@@ -38,6 +38,8 @@ class Settings(BaseModel):
     build_timeout: Annotated[int, Field(ge=1, le=86400)] = 3600
     build_free_memory: Annotated[int, Field(ge=0)] = 512
     build_free_disk: Annotated[int, Field(ge=0)] = 1024
+    build_memory: Annotated[int, Field(ge=0)] = 0
+    build_cpus: Annotated[float, Field(ge=0)] = 0.0
     context_limit: Annotated[int, Field(ge=1)] = 2048
     git_http: bool = False
     git_networks: tuple[str, ...] = ()

@@ -26,7 +26,8 @@ from builders import (
     remove_tag,
     squash,
 )
-from imageforge.config import Home
+from imageforge.config import Home, Settings
+from imageforge.pipeline.ceiling import memory_limit, named_when_hit, raise_ceiling
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.fingerprint import fingerprint
 from imageforge.pipeline.gate import lint, shown_dockerfile
@@ -63,7 +64,7 @@ class Workshop:
 
     home: Home
     endpoint: Endpoint
-    registry: str
+    settings: Settings
     cancelled: threading.Event
     secrets: AppSecrets = field(default_factory=AppSecrets)
 
@@ -181,9 +182,11 @@ def _build(plan: Plan, build_id: int, base_image: str | None, workshop: Workshop
             no_cache=plan.no_cache,
             secrets=secrets,
         )
-        built = build(
-            request, endpoint=workshop.endpoint, client=client, on_event=on_event, cancelled=workshop.cancelled
-        )
+        ceiling = raise_ceiling(workshop.endpoint.host, workshop.settings)
+        with named_when_hit(ceiling, memory_limit(workshop.settings)):
+            built = build(
+                request, endpoint=workshop.endpoint, client=client, on_event=on_event, cancelled=workshop.cancelled
+            )
     total = steps["run"] + steps["cached"]
     log.summary = f"{total} steps, {steps['cached']} from cache, {megabytes(built.size)}"
     log.data.update(image_id=built.image_id, size=built.size)
@@ -225,7 +228,9 @@ def _squash(
 
 
 def _push(plan: Plan, build_id: int, squashed: SquashedImage, workshop: Workshop, log: StageLog) -> PushResult:
-    reference = destination(plan.tag, default=f"{workshop.registry}/{plan.app}:b{build_id}", registry=workshop.registry)
+    reference = destination(
+        plan.tag, default=f"{workshop.settings.registry}/{plan.app}:b{build_id}", registry=workshop.settings.registry
+    )
 
     def on_progress(digest: str, sent: int, total: int) -> None:
         log.emit(EventKind.PROGRESS, digest, sent=sent, total=total)

@@ -160,7 +160,7 @@ class Job:
         return Workshop(
             home=self._home,
             endpoint=Endpoint(host=report.engine, origin=report.engine_origin),
-            registry=self._settings.registry,
+            settings=self._settings,
             cancelled=self._cancelled,
             secrets=secrets,
         )

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from builders import BuilderError, engine_facts, find_build_client
+from builders import BuilderError, engine_facts, find_build_client, find_ceiling
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
 from imageforge.stack import engine_choice, private_engine
@@ -118,6 +118,19 @@ def _engine(home: Home, settings: Settings) -> Iterator[Check]:
     aside = f"; {first}, first on PATH, cannot drive BuildKit" if first and Path(first) != client.path else ""
     found = f"{client.path}, {client.kind} {client.version}{aside}"
     yield Check(name="build client", level=Level.OK, found=found)
+    yield _ceiling(endpoint.host)
+
+
+def _ceiling(host: str) -> Check:
+    found = find_ceiling(host)
+    if isinstance(found, str):
+        return Check(
+            name="build ceiling",
+            level=Level.NOTE,
+            found=f"no ceiling over the memory of builds: {found}",
+            fix="where builds may be large, keep workers = 1 in settings.toml",
+        )
+    return Check(name="build ceiling", level=Level.OK, found=str(found.memory))
 
 
 def _hadolint() -> Check:

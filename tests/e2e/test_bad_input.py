@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import find_ceiling
 from tests.e2e.conftest import EXAMPLES, Forge
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -260,3 +261,20 @@ def test_secrets_given_as_build_arguments_are_not_in_argv_or_events(forge: Forge
     assert seen == set()
     build = forge.ok("builds", "ls", "-n", 1, "-o", "json").json[0]
     assert "s3cr3t-v4lue" not in forge.ok("builds", "log", build["build"], "-o", "json").out + out + err
+
+
+def test_a_build_that_hits_the_ceiling_says_so(forge: Forge, project: Path) -> None:
+    ceiling = find_ceiling(forge.engine)
+    if isinstance(ceiling, str):
+        assert ceiling in forge.ok("doctor", "-o", "json").out  # there is none here, and doctor says so
+        return
+    name = "memory.max" if ceiling.unified else "memory.limit_in_bytes"
+    before = (ceiling.memory / name).read_text().strip()
+    write(project, f'{PYTHON}RUN python3 -c "print(len(bytearray(900 << 20)))"\nUSER 10001\nCMD ["true"]\n')
+    try:
+        outcome = forge.run("build", project, "--name", "greedy", "--no-cache", IMAGEFORGE_BUILD_MEMORY="300")
+    finally:
+        (ceiling.memory / name).write_text(before if before.isdigit() or ceiling.unified else "-1")
+    assert outcome.code == 1, outcome.err
+    assert "error[build-out-of-memory]: Dockerfile:" in outcome.err
+    assert "300 MiB" in outcome.err

@@ -64,7 +64,8 @@ def test_every_replica_gets_its_turn(hello: Forge) -> None:
 
 def test_the_replicas_run_the_pushed_image_and_no_other(hello: Forge, docker_client: docker.DockerClient) -> None:
     release = hello.ok("releases", "hello", "-o", "json").json[0]
-    containers = docker_client.containers.list(filters={"label": f"io.imageforge.instance={hello.instance}"})
+    labels = [f"io.imageforge.instance={hello.instance}", "io.imageforge.app=hello"]
+    containers = docker_client.containers.list(filters={"label": labels})
     assert len(containers) == 3
     for container in containers:
         assert container.image is not None

@@ -278,7 +278,9 @@ def test_logs_are_merged_and_followed_into_new_replicas(stack: Stack, app_image:
         (item.name, "listening 1", "stdout") for item in status.replica_list
     )
     follower = stack.client.logs("default", "hello", follow=True, tail=1)
-    assert next(follower).text == "listening 1"
+    assert {(line.replica, line.text) for line in (next(follower), next(follower))} == {
+        (item.name, "listening 1") for item in status.replica_list
+    }
     with Session(stack.settings.http_port) as session:
         session.get("/first")
         assert next(follower).text == "served /first"
