@@ -16,8 +16,11 @@ from imageforge.store import Database, Scope, Tokens
 def up(
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay in the foreground, for systemd.")] = False,
 ) -> None:
-    """Start the stack, and bring back every app: registry, Redis, balancer, controller, API, workers, and an engine where
-    none answers. The first time it prints a token for the API."""
+    """Start the stack and bring back every app.
+
+    That is registry, Redis, balancer, controller, API and workers, and an engine where none answers. The first time it
+    prints a token for the API.
+    """
     here = Workplace.here()
     if foreground:
         run_foreground(here.home, here.settings)
