@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -13,6 +14,14 @@ from imageforge.config import Home, load_settings
 
 GRACE_SECONDS = 5
 """How long requests may go on after SIGTERM; a reader of events would otherwise hold up `down` for a whole build."""
+OPTIONS: dict[str, Any] = {
+    "access_log": False,
+    "log_level": "warning",
+    "server_header": False,
+    # Everybody who gets here comes from this machine, and could name another address for each guess of a token.
+    "proxy_headers": False,
+    "timeout_graceful_shutdown": GRACE_SECONDS,
+}
 
 
 def main() -> None:
@@ -23,15 +32,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     home = Home(arguments.home)
     settings = load_settings(home.settings_file)
-    uvicorn.run(
-        create_app(home, settings),
-        host="127.0.0.1",
-        port=settings.api_port,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    uvicorn.run(create_app(home, settings), host="127.0.0.1", port=settings.api_port, **OPTIONS)
 
 
 if __name__ == "__main__":

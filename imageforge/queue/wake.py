@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
@@ -28,7 +30,9 @@ class Waker:
     """Tells workers that there is something to claim, and readers that there is something to read."""
 
     def __init__(self, socket: Path) -> None:
-        self._redis = _connect(socket)
+        # Once more at once, for a connection that a restart of Redis has cut. The library's own ten tries would hold up
+        # each answer for seconds while Redis is away, and forges give a webhook five.
+        self._redis = _connect(socket, Retry(NoBackoff(), 1))
         self._queue = Queue(QUEUE, connection=self._redis, serializer=JSONSerializer)
 
     def wake(self, build_id: int) -> bool:
@@ -98,6 +102,7 @@ def serve(socket: Path, sign: Path) -> None:
     worker.work(logging_level="WARNING")
 
 
-def _connect(socket: Path) -> Redis:
+def _connect(socket: Path, retry: Retry | None = None) -> Redis:
     # No time limit on reading: a worker waits for work in a read.
-    return Redis(unix_socket_path=str(socket), socket_connect_timeout=2.0)
+    more: dict[str, Any] = {} if retry is None else {"retry": retry}
+    return Redis(unix_socket_path=str(socket), socket_connect_timeout=2.0, **more)
