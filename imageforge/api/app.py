@@ -16,6 +16,7 @@ from imageforge.api.limiter import Limiter
 from imageforge.api.routes import apps, builds, git, health, tokens, webhooks
 from imageforge.api.site import Site
 from imageforge.config import Home, Settings
+from imageforge.queue.catch_up import CatchUp
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
 from imageforge.queue.wake import Waker
@@ -53,15 +54,18 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         calls=Limiter(rate=100.0, burst=500),
     )
     sweeper = Sweeper(home, settings, database, waker)
+    catch_up = CatchUp(home, settings, database, site.intake)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         site.feeds.start()
         sweeper.start()
+        catch_up.start()
         try:
             yield
         finally:
             await site.feeds.close()
+            catch_up.close()
             sweeper.close()
             waker.close()
             database.close()

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Forge, _forge
-from tests.e2e.service import DOCKERFILE, Service, write_app
+from tests.e2e.service import DOCKERFILE, Repository, Service, write_app
 
 pytestmark = pytest.mark.engine
 
@@ -120,6 +120,32 @@ def test_down_in_the_middle_hands_the_build_back_and_up_goes_on(service: Service
     ended = patient(service, build)
     assert (ended["status"], ended["attempt"]) == ("succeeded", 1)
     check_once(service, "resumed", build)
+
+
+def test_a_push_made_while_the_service_was_down_is_built_at_its_start(service: Service, tmp_path: Path) -> None:
+    forge = service.forge
+    repository = Repository(tmp_path / "repository")
+    write_app(repository.folder, "before")
+    repository.commit("before")
+    forge.ok("apps", "create", "source", "--branch", "never")
+    url = f"{service.url}/git/source.git"
+    pushed = f"http://x:{service.token}@127.0.0.1:{forge.api_port}/git/source.git"
+    repository.git("push", pushed, "main")
+    forge.ok("apps", "create", "late", "--git-url", url)
+    service.ask("PUT", "/v1/apps/late/source/token", json={"value": service.token}).raise_for_status()
+    forge.ok("down")
+    (repository.folder / "version.txt").write_text("meanwhile")
+    commit = repository.commit("meanwhile")
+    bare = forge.home / "state" / "git" / "source.git"
+    repository.git("--git-dir", str(bare), "fetch", "--quiet", str(repository.folder), "+main:main")
+    forge.ok("up")
+    deadline = time.monotonic() + 60
+    while not (found := service.ask("GET", "/v1/builds", params={"app": "late"}).json()["builds"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    ended = patient(service, found[0]["id"])
+    assert (ended["status"], ended["origin"], ended["revision"]) == ("succeeded", "catch-up", commit)
+    assert forge.get("late")[1].strip() == "meanwhile"
 
 
 @pytest.mark.soak
