@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imageforge import __version__
@@ -16,6 +16,7 @@ from imageforge.api.limiter import Limiter
 from imageforge.api.routes import apps, builds, git, health, tokens, webhooks
 from imageforge.api.site import Site
 from imageforge.config import Home, Settings
+from imageforge.errors import UsageError
 from imageforge.queue.catch_up import CatchUp
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
@@ -29,6 +30,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+LARGEST_BODY = 1024 * 1024
+STREAMS = ("/v1/builds", "/v1/webhooks/", "/git/")
 # The page at /docs loads Swagger from its usual place; everything else needs nothing from anywhere.
 POLICY = "default-src 'none'; frame-ancestors 'none'"
 DOCS_POLICY = (
@@ -83,8 +86,39 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
     for routes in (health, apps, builds, webhooks, tokens, git):
         app.include_router(routes.router)
 
+    app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+class BodyLimit:
+    """Refuses bodies that are too large before anybody reads them: a body is parsed before its sender's token is looked
+    at. What takes archives, packs and deliveries counts by itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http" or scope["path"].startswith(STREAMS):
+            await self._app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "0")
+        seen = 0
+        refused = UsageError("body-too-big", "the body", f"more than {LARGEST_BODY} bytes", hint="send less")
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > LARGEST_BODY:
+                raise refused
+            return message
+
+        if not length.isdecimal() or int(length) > LARGEST_BODY:
+            await problems.answer(refused)(scope, receive, send)
+            return
+        await self._app(scope, counted, send)
 
 
 class SecurityHeaders:

@@ -44,13 +44,15 @@ class Caller:
 
 def caller(request: Request, site: Annotated[Site, Depends(site_of)]) -> Caller:
     """The bearer of a valid token. Raises Unauthorized (`unauthorized`), and TooOften for who guesses or hurries."""
-    address = request.client.host if request.client else "?"
-    seconds = site.failures.wait(address, take=False)
-    if seconds:
-        raise TooOften(address, seconds)
-    token = Tokens(site.database).check(presented(request.headers.get("authorization", "")))
+    header = request.headers.get("authorization", "")
+    token = Tokens(site.database).check(presented(header))
     if token is None:
-        site.failures.wait(address)
+        # Only guesses are slowed down: everybody comes from this machine's own address, the bearers of valid tokens
+        # too, and git asks without one first.
+        address = request.client.host if request.client else "?"
+        seconds = site.failures.wait(address) if header else 0.0
+        if seconds:
+            raise TooOften(address, seconds)
         raise Unauthorized(
             "unauthorized",
             "the request",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from imageforge.errors import ForgeError
 from imageforge.queue.wake import Waker
 from imageforge.store import Build, Builds, Database
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 """How long a reader waits at most where nobody wakes it: Redis may be away."""
@@ -87,7 +91,12 @@ class Feeds:
         while True:
             feed.told.clear()
             after = feed.rows[-1]["number"] if feed.rows else 0
-            build, rows = await asyncio.to_thread(self._look, build_id, after)
+            try:
+                build, rows = await asyncio.to_thread(self._look, build_id, after)
+            except ForgeError as error:
+                log.warning("build %d cannot be read: %s", build_id, error)
+                await asyncio.sleep(POLL_SECONDS)
+                continue
             async with feed.changed:
                 feed.rows.extend(rows)
                 feed.build = build

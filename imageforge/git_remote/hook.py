@@ -50,6 +50,7 @@ class Hook:
     ) -> None:
         self._actor = actor
         self._settings = settings
+        self._scratch = home.scratch
         self._database = database
         self._intake = Intake(home, settings, database, waker)
         self._app: App = self._intake.new_app(app)
@@ -99,12 +100,17 @@ class Hook:
             say(f"{push.after[:12]} says not to build it")
             return
         limit = self._settings.context_limit * PIECE
-        with self._intake.contexts.draft(limit=limit) as draft, tempfile.TemporaryDirectory() as scratch:
+        with (
+            self._intake.contexts.draft(limit=limit) as draft,
+            tempfile.TemporaryDirectory(dir=self._scratch) as scratch,
+        ):
             _archive(push.after, draft.write)
             draft.flush()
             folder = Path(scratch) / "tree"
             unpack(draft.path, folder, Limits(bytes=limit))
-            planned = plan(Request(path=folder, deploy=True, name=self._app.name), load_repository(folder))
+            planned = plan(
+                Request(path=folder, deploy=True, name=self._app.name, confined=True), load_repository(folder)
+            )
             with Progress(stream=sys.stdout) as progress, Recorder(listeners=(progress,)).stage("lint") as log:
                 lint(planned, log)
             digest = draft.keep()

@@ -13,8 +13,9 @@ from imageforge.pipeline.event import Event, EventKind, Recorder
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.run import Earlier, Product, Workshop, reuse, run
+from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.report.deploy import DeployReport, StageRow
-from imageforge.store import Build, Builds, BuildStatus, Database, Releases
+from imageforge.store import Build, Builds, BuildStatus, Database, Releases, ReleaseStatus
 from imageforge.vault import Mask
 
 LOG_BYTES = 256 * 1024 * 1024
@@ -65,13 +66,15 @@ def ending(
         reason = stop_reason() or error
         if getattr(reason, "code", "") != "build-lost":  # then its row is another worker's
             status, data = status_of(reason), recorder.mask.data(error_data(reason))
-            recorder.emit("", EventKind.FINISHED, status.value, error=data)
-            recorder.close()
-            builds.finish(build_id, status, error=data)
+            with uninterrupted():
+                recorder.emit("", EventKind.FINISHED, status.value, error=data)
+                recorder.close()
+                builds.finish(build_id, status, error=data)
         raise
-    recorder.emit("", EventKind.FINISHED, BuildStatus.SUCCEEDED.value, **last)
-    recorder.close()
-    builds.finish(build_id, BuildStatus.SUCCEEDED)
+    with uninterrupted():
+        recorder.emit("", EventKind.FINISHED, BuildStatus.SUCCEEDED.value, **last)
+        recorder.close()
+        builds.finish(build_id, BuildStatus.SUCCEEDED)
     builds.forget_beyond(keep_builds, log_bytes=LOG_BYTES)
 
 
@@ -112,6 +115,9 @@ def conduct(
             return Outcome(product=product, report=DeployReport.from_json(same.report or {}))
         release = release_product(plan, product, deployer)
         builds.update(build_id, release=release.number)
+        if release.status in (ReleaseStatus.LIVE, ReleaseStatus.SUPERSEDED) and "requests" in (release.report or {}):
+            # An attempt that was killed had got so far; what came since must not be undone.
+            return Outcome(product=product, report=DeployReport.from_json(release.report or {}))
         report = roll_out(release, deployer, recorder, tuple(stages))
     return Outcome(product=product, report=report)
 
@@ -125,7 +131,8 @@ def conduct_release(
     build = builds.find(build_id)
     release = releases.find(app, build.release) if build and build.release else None
     if release is None:
-        earlier = releases.find(app, number)
+        # What is live may have changed since this was asked for, and its image must stay.
+        earlier = releases.live(app) if refresh else releases.find(app, number)
         if earlier is None:
             raise UsageError("no-such-release", app, f"release {number} is no longer kept")
         release = again(earlier, deployer, note=note, refresh=refresh)

@@ -157,7 +157,9 @@ def roll_out(release: Release, deployer: Deployer, recorder: Recorder, stages: t
             kept = _restore(release, before, deployer, recorder) if settled else "nothing was changed"
             if isinstance(error, DeployFailed):
                 error.kept = kept
-            releases.finish(release.app, release.number, ReleaseStatus.FAILED, {**options, "error": str(error)})
+            releases.finish(
+                release.app, release.number, ReleaseStatus.FAILED, {**options, "error": recorder.mask.text(str(error))}
+            )
         raise
     releases.forget_beyond(release.app, deployer.settings.keep_releases)
     if report.failed:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from imageforge.errors import ForgeError
+from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.vault import Mask
 
 
@@ -112,7 +113,8 @@ class Recorder:
 
     def flush(self) -> None:
         """Hand what is pending to the sink. Raises what the sink raises, and keeps what it did not take."""
-        with self._storing:
+        # Stored and still pending would be stored twice, which the store refuses.
+        with uninterrupted(), self._storing:
             with self._lock:
                 rows = list(self._pending)
             if self._sink and rows:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 
 from imageforge.config import Home
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.deploy import NAMESPACE
-from imageforge.store import Apps, Database, Releases
+from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
 from runtime import ControllerClient, NotFound
 
 
@@ -38,9 +39,13 @@ def restart(app: str, home: Home, controller: ControllerClient) -> None:
 
 
 def delete_app(app: str, home: Home, database: Database, controller: ControllerClient) -> None:
-    """Stop an app and forget its releases. Raises Busy."""
+    """Stop an app and forget its releases, its waiting builds and its repository. Raises Busy."""
+    queue = BuildQueue(database)
+    for build in Builds(database).latest(app=app, status=BuildStatus.QUEUED, limit=1000):
+        queue.cancel(build.id)
     with deploying(home, app, "a deletion"):
         for kind in ("Service", "Deployment"):
             with contextlib.suppress(NotFound):
                 controller.delete(NAMESPACE, kind, app)
+        shutil.rmtree(home.repositories / f"{app}.git", ignore_errors=True)
         Apps(database).delete(app)

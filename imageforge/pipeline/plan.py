@@ -21,7 +21,8 @@ DEFAULT_PORT = 8080
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What was asked for. None: not said, so the repository's file or the default decides."""
+    """What was asked for. None: not said, so the repository's file or the default decides. `confined`: nothing outside
+    of `path` may be read, because somebody else sent it."""
 
     path: Path
     dockerfile: Path | None = None
@@ -35,6 +36,7 @@ class Request:
     name: str | None = None
     port: int | None = None
     replicas: int | None = None
+    confined: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +75,9 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
     context = folder / config.build.context if config.build.context else folder
     named = Path(config.build.dockerfile) if config.build.dockerfile else None
     dockerfile = request.dockerfile or (folder / named if named else context / "Dockerfile")
+    if request.confined:
+        for named_path in (context, dockerfile):
+            _refuse_outside(named_path, folder)
     if request.deploy and not request.push:
         raise UsageError(
             "deploy-needs-push",
@@ -103,6 +108,17 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
         replicas_from=origin,
         environment=config.app.env,
     )
+
+
+def _refuse_outside(path: Path, folder: Path) -> None:
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            "outside-source",
+            str(path.name),
+            "it is not in the source that was sent",
+            hint="[build] context and dockerfile name what lies in the repository",
+            kept="nothing was read of it, and nothing was built",
+        )
 
 
 def _replicas(request: Request, config: RepositoryConfig) -> tuple[int | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +34,8 @@ class AppSecrets:
         if not self.build:
             yield {}
             return
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was killed
+        folder.mkdir(mode=0o700, parents=True)
         made = {}
         try:
             for number, (name, value) in enumerate(sorted(self.build.items())):
@@ -43,9 +45,7 @@ class AppSecrets:
                     handle.write(value)
             yield made
         finally:
-            for file in made.values():
-                file.unlink(missing_ok=True)
-            folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
 
     def refuse_leaks(self, layout: Path, app: str) -> None:
         """Look for the build secrets in an image that is about to be pushed. Raises GateRefused (`secret-in-image`)."""

@@ -54,7 +54,7 @@ class CatchUp:
             credentials=git_credentials(app.name, self._database, Vault(self._home.key_file)),
             cancelled=self._stopping,
         )
-        if Builds(self._database).latest(app=app.name, revision=tip, limit=1):
+        if Builds(self._database).covers(app.name, tip):
             return None
         source = GitSource(url=settings.git_url, ref=ref, commit=tip, tip_only=True)
         origin = Origin(way="catch-up", actor="start of the service", branch=settings.branch, revision=tip)
@@ -78,6 +78,9 @@ class CatchUp:
         except ForgeError as error:
             log.info("%s: %s", name, error)
             return False
+        except Exception:
+            log.exception("catching up with %s", name)
+            return True
         if build is not None:
             log.warning("build %d of %s catches up with a push made while we were down", build, name)
         return True

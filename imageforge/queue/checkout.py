@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from imageforge.config import Home, Settings
@@ -26,9 +28,12 @@ def fetch(
     credentials: GitCredentials,
     log: StageLog,
     cancelled: threading.Event,
+    *,
+    built: Callable[[str], bool],
 ) -> Path:
-    """The source's folder, below `scratch`, which is made. Raises what `sources` raises; Cancelled
-    (`build-superseded`) where the commit is no longer its branch's newest."""
+    """The source's folder, below `scratch`, which is made. Deliveries come out of order: where the branch has gone on,
+    its tip is what is built, unless there is a build of it, which `built` knows. Raises what `sources` raises;
+    Cancelled (`build-superseded`) where there is one."""
     folder = scratch / "context"
     scratch.mkdir(mode=0o700, exist_ok=True)
     if isinstance(source, ArchiveSource):
@@ -40,7 +45,9 @@ def fetch(
     if source.tip_only and source.commit is not None:
         tip = ls_remote(url, source.ref, policy=policy, credentials=credentials, cancelled=cancelled)
         if tip != source.commit:
-            raise Cancelled("build-superseded", f"build {build.id}", f"{source.ref} has gone on to {tip[:12]}")
+            if built(tip):
+                raise Cancelled("build-superseded", f"build {build.id}", f"{source.ref} has gone on to {tip[:12]}")
+            source = replace(source, commit=tip)
     found = checkout(
         url,
         source.ref,

@@ -45,7 +45,10 @@ class Contexts:
         kept = {digest.removeprefix("sha256:") for digest in wanted}
         now = time.time()
         for file in self._folder.glob("*"):
-            age = now - file.stat().st_mtime
+            try:
+                age = now - file.stat().st_mtime
+            except FileNotFoundError:
+                continue  # an upload that has just ended
             if file.name.startswith(".draft"):
                 if age > DRAFT_SECONDS:
                     file.unlink(missing_ok=True)

@@ -103,6 +103,8 @@ class Intake:
                 message=origin.message,
                 priority=app.settings.priority,
                 delivery=origin.delivery,
+                # What deploys nothing, or is an older commit by wish, replaces no push.
+                supersedes=options.deploy and origin.way in ("git", "webhook", "catch-up", "upload"),
             ),
             cancel_running=app.settings.on_newer == "cancel",
         )

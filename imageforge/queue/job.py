@@ -24,7 +24,7 @@ from imageforge.pipeline.deploy import Deployer
 from imageforge.pipeline.event import Event, EventKind, Recorder
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.plan import Request, plan
-from imageforge.pipeline.run import Workshop
+from imageforge.pipeline.run import Workshop, destination
 from imageforge.pipeline.secrets import AppSecrets
 from imageforge.queue.admission import MIB, Needs, Room, obstacle
 from imageforge.queue.checkout import fetch, git_credentials
@@ -87,11 +87,15 @@ class Job:
     def run(self) -> None:
         """Carry it out; every end is in the store, and nothing is raised but by a bug."""
         shutil.rmtree(self._folder, ignore_errors=True)  # of an attempt that was killed
-        secrets = AppSecrets.of(self._build.app, self._database, Vault(self._home.key_file))
+        secrets, wrong_key = AppSecrets(), None
+        try:
+            secrets = AppSecrets.of(self._build.app, self._database, Vault(self._home.key_file))
+        except ForgeError as error:
+            wrong_key = error
         recorder = recorder_for(self._build.id, self._database, (self._tell,), secrets.mask)
         try:
             with self._interruptible():
-                self._carry_out(recorder, secrets)
+                self._carry_out(recorder, secrets, wrong_key)
         except HandedBack:
             recorder.emit("", EventKind.NOTE, "the service is stopping; this build goes on when it is back")
             recorder.close()
@@ -106,7 +110,7 @@ class Job:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._waker.tell(self._build.id)
 
-    def _carry_out(self, recorder: Recorder, secrets: AppSecrets) -> None:
+    def _carry_out(self, recorder: Recorder, secrets: AppSecrets, wrong_key: ForgeError | None) -> None:
         assert self._build.spec is not None
         spec = BuildSpec.from_json(self._build.spec)
         end = ending(
@@ -117,6 +121,8 @@ class Job:
             stop_reason=lambda: self._reason,
         )
         with end as last:
+            if wrong_key is not None:
+                raise wrong_key
             if self._build.attempt > 1:
                 recorder.emit("", EventKind.NOTE, f"it was interrupted; this is attempt {self._build.attempt}")
             workshop = self._workshop(secrets)
@@ -145,10 +151,18 @@ class Job:
         with recorder.stage("source") as log_:
             credentials = git_credentials(self._build.app, self._database, Vault(self._home.key_file))
             folder = fetch(
-                source, self._build, self._folder, self._home, self._settings, credentials, log_, self._cancelled
+                source,
+                self._build,
+                self._folder,
+                self._home,
+                self._settings,
+                credentials,
+                log_,
+                self._cancelled,
+                built=lambda tip: Builds(self._database).covers(self._build.app, tip, besides=self._build.id),
             )
             Builds(self._database).update(self._build.id, **log_.data)
-        planned = plan(_request(spec, folder, self._build.app), load_repository(folder))
+        planned = plan(_request(spec, folder, self._build.app, self._settings.registry), load_repository(folder))
         return conduct(planned, self._build.id, workshop, recorder, self._database, deployer).report
 
     def _workshop(self, secrets: AppSecrets) -> Workshop:
@@ -239,18 +253,21 @@ class Job:
         self._waker.tell(self._build.id)
 
 
-def _request(spec: BuildSpec, folder: Path, app: str) -> Request:
+def _request(spec: BuildSpec, folder: Path, app: str, registry: str) -> Request:
     options = spec.options
-    dockerfile = None
-    if options.dockerfile is not None:
-        dockerfile = folder / options.dockerfile
-        if not dockerfile.resolve().is_relative_to(folder.resolve()):
+    if options.tag is not None:
+        # Whoever may build an app may not thereby push to another one's name, or with our credentials to elsewhere.
+        named = destination(options.tag, default=options.tag, registry=registry)
+        if (named.registry, named.repository) != (registry, app):
             raise UsageError(
-                "dockerfile-outside", options.dockerfile, "it is not in the source", hint="name a file of the source"
+                "tag-elsewhere",
+                options.tag,
+                f"a build at a server is pushed to {registry}/{app}",
+                hint="leave --tag out",
             )
     return Request(
         path=folder,
-        dockerfile=dockerfile,
+        dockerfile=folder / options.dockerfile if options.dockerfile is not None else None,
         tag=options.tag,
         target=options.target,
         build_args=options.args,
@@ -260,4 +277,5 @@ def _request(spec: BuildSpec, folder: Path, app: str) -> Request:
         name=app,
         port=options.port,
         replicas=options.replicas,
+        confined=True,
     )

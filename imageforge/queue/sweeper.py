@@ -75,3 +75,5 @@ class Sweeper:
                     self.clean()
             except ForgeError as error:
                 log.warning("sweeping: %s", error)
+            except Exception:
+                log.exception("sweeping")  # and on: nobody else recovers builds

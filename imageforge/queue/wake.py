@@ -104,5 +104,6 @@ def serve(socket: Path, sign: Path) -> None:
 
 def _connect(socket: Path, retry: Retry | None = None) -> Redis:
     # No time limit on reading: a worker waits for work in a read.
-    more: dict[str, Any] = {} if retry is None else {"retry": retry}
+    # A Redis that hangs must not hold up an answer, though.
+    more: dict[str, Any] = {} if retry is None else {"retry": retry, "socket_timeout": 1.0}
     return Redis(unix_socket_path=str(socket), socket_connect_timeout=2.0, **more)

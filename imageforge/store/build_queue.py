@@ -35,7 +35,8 @@ class DeliveryKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """A build to accept. `spec` is JSON: the source and the options."""
+    """A build to accept. `spec` is JSON: the source and the options. `supersedes`: it is its branch's newest, and older
+    ones of it need not be built any more."""
 
     app: str
     source: str
@@ -47,6 +48,7 @@ class Submission:
     message: str = ""
     priority: int = 0
     delivery: DeliveryKey | None = None
+    supersedes: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +91,10 @@ class BuildQueue:
             key = connection.execute(builds.insert().values(values)).inserted_primary_key
             assert key is not None
             build_id = int(key[0])
-            superseded = _supersede(connection, submission, build_id, now) if submission.branch else ()
-            if cancel_running and submission.branch:
+            superseded = (
+                _supersede(connection, submission, build_id, now) if submission.branch and submission.supersedes else ()
+            )
+            if cancel_running and submission.branch and submission.supersedes:
                 running = sa.and_(_same_branch(submission), builds.c.status == BuildStatus.RUNNING.value)
                 connection.execute(
                     builds.update()
@@ -144,7 +148,9 @@ class BuildQueue:
 
     def give_back(self, build_id: int, attempt: int) -> None:
         """Let a claimed build wait again, as if it had not been claimed."""
-        mine = sa.and_(builds.c.id == build_id, builds.c.attempt == attempt)
+        mine = sa.and_(
+            builds.c.id == build_id, builds.c.attempt == attempt, builds.c.status == BuildStatus.RUNNING.value
+        )
         with self._database.writing() as connection:
             connection.execute(
                 builds.update()

@@ -113,7 +113,9 @@ class Builds:
         if reference is not None:
             values |= {"reference": reference, "image_id": image_id}
         with self._database.writing() as connection:
-            connection.execute(builds.update().where(builds.c.id == build_id).values(**values))
+            # What has ended stays as it ended, whoever comes late.
+            open_one = sa.and_(builds.c.id == build_id, builds.c.status.in_(OPEN))
+            connection.execute(builds.update().where(open_one).values(**values))
             _archive(connection, build_id)
 
     def settle(self, alive: Callable[[Mapping[str, Any]], bool]) -> None:
@@ -192,6 +194,19 @@ class Builds:
         with self._database.reading() as connection:
             specs = list(connection.execute(query).scalars())
         return frozenset(spec["source"]["digest"] for spec in specs if "digest" in spec.get("source", {}))
+
+    def covers(self, app: str, revision: str, *, besides: int = 0) -> bool:
+        """Whether a build of an app, `besides` apart, has that revision or is going to: one that was superseded or
+        cancelled has not."""
+        dropped = (BuildStatus.SUPERSEDED.value, BuildStatus.CANCELLED.value)
+        query = sa.select(builds.c.id).where(
+            builds.c.app == app,
+            builds.c.revision == revision,
+            builds.c.id != besides,
+            builds.c.status.not_in(dropped),
+        )
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
 
     def counts(self) -> Mapping[str, int]:
         """How many builds have each status."""

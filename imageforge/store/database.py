@@ -57,9 +57,12 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection for reading."""
-        with self._engine.connect() as connection:
-            yield connection
+        """A connection for reading. Raises StackError (`store-failed`)."""
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except (OperationalError, DatabaseError) as error:
+            raise _unusable(self._shown, error) from error
 
     @property
     def _shown(self) -> str:

@@ -205,6 +205,62 @@ def test_a_signed_push_of_each_forge_is_fetched_built_and_deployed_once(
     assert service.forge.get(app)[1].strip() == version
 
 
+def test_deliveries_out_of_order_build_the_tip(service: Service, repository: Repository) -> None:
+    """The older push's delivery comes last, and replaces the newer one that waits: the tip is built all the same."""
+    service.ask("POST", "/v1/apps", json={"name": "ordered-origin", "branch": "never"}).raise_for_status()
+    older = repository.commit("older")
+    (repository.folder / "version.txt").write_text("newer")
+    newer = repository.commit("newer")
+    repository.git("push", remote(service, "ordered-origin"), "main")
+    url = f"{service.url}/git/ordered-origin.git"
+    service.ask("POST", "/v1/apps", json={"name": "ordered", "git_url": url}).raise_for_status()
+    service.ask("PUT", "/v1/apps/ordered/source/token", json={"value": service.token}).raise_for_status()
+    secret = service.ask("GET", "/v1/apps/ordered/webhook").json()["secret"]
+    builds = []
+    for commit in (newer, older):
+        request = sample(
+            Provider.GITHUB,
+            secret=secret,
+            repository="team/app",
+            clone_url=url,
+            branch="main",
+            before="0" * 40,
+            after=commit,
+            delivery_id=secrets.token_hex(16),
+            now=time.time(),
+        )
+        with service.client(token="") as client:
+            answer = client.post("/v1/webhooks/ordered", content=request.body, headers=request.headers)
+        builds.append(answer.json()["build"])
+    ended = [service.ended(build) for build in builds]
+    assert "succeeded" in [build["status"] for build in ended]
+    assert service.forge.get("ordered")[1].strip() == "newer"
+
+
+def test_a_repository_reads_nothing_of_the_host(service: Service, repository: Repository) -> None:
+    for number, line in enumerate(('dockerfile = "/etc/passwd"', 'context = "/etc"', 'context = "../.."')):
+        (repository.folder / "imageforge.toml").write_text(f"[build]\n{line}\n")
+        repository.commit(f"reads {number}")
+        refused = repository.git("push", remote(service, "reader"), "main", check=False)
+        assert "error[outside-source]" in refused.stderr
+        assert "root:x:0" not in refused.stderr
+        uploaded = service.ended(service.upload("reader", repository.folder).json()["build"])
+        assert uploaded["error"]["code"] == "outside-source"
+
+
+def test_guessing_locks_nobody_out_who_has_a_token(service: Service) -> None:
+    with service.client(token="ifg_00000000_" + "A" * 43) as client:
+        answers = {client.get("/v1/apps").status_code for _ in range(60)}
+    assert answers == {401, 429}
+    assert service.ask("GET", "/v1/apps").status_code == 200
+
+
+def test_a_large_body_is_refused_before_it_is_read(service: Service) -> None:
+    with service.client(token="") as client:
+        answer = client.post("/v1/tokens", content=b"x" * (2 << 20), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-big")
+
+
 def test_an_unknown_app_and_a_wrong_signature_get_the_same_answer(service: Service) -> None:
     service.ask("POST", "/v1/apps", json={"name": "quiet"}).raise_for_status()
     request = sample(

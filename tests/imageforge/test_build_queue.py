@@ -206,6 +206,37 @@ def test_handing_back_does_not_count_as_an_attempt(database: Database) -> None:
         queue.give_back(build.id, build.attempt)
 
 
+def test_what_has_ended_is_neither_handed_back_nor_ended_again(database: Database) -> None:
+    queue, builds = BuildQueue(database), Builds(database)
+    build_id = queue.submit(push()).build_id
+    queue.claim(myself(), most_running=1)
+    builds.finish(build_id, BuildStatus.SUCCEEDED)
+    queue.give_back(build_id, 1)
+    builds.finish(build_id, BuildStatus.FAILED)
+    found = builds.find(build_id)
+    assert found
+    assert found.status is BuildStatus.SUCCEEDED
+    assert queue.waiting() == ()
+
+
+def test_what_is_no_newer_push_replaces_none(database: Database) -> None:
+    queue = BuildQueue(database)
+    waiting = queue.submit(push()).build_id
+    retried = queue.submit(push(supersedes=False), cancel_running=True)
+    assert retried.superseded == ()
+    assert queue.waiting() == (waiting, retried.build_id)
+
+
+def test_a_revision_is_covered_by_a_build_that_stands(database: Database) -> None:
+    queue, builds = BuildQueue(database), Builds(database)
+    first = queue.submit(push(revision="a" * 40)).build_id
+    assert builds.covers("shop", "a" * 40)
+    assert not builds.covers("shop", "a" * 40, besides=first)
+    queue.submit(push(revision="b" * 40))
+    assert not builds.covers("shop", "a" * 40), "the first is superseded"
+    assert builds.covers("shop", "b" * 40)
+
+
 class Histories(RuleBasedStateMachine):
     """Whatever happens in whatever order: every accepted build is somewhere, ends once, and no app runs two."""
 

@@ -108,3 +108,24 @@ def test_a_name_without_a_registry_stays_here(tag: str | None, where: str) -> No
 def test_rescaling_changes_the_number_only() -> None:
     again = rescale(generate(workload()), 5)
     assert again.replace("replicas: 5", "replicas: 3") == generate(workload())
+
+
+@pytest.mark.parametrize(
+    "build",
+    [{"dockerfile": "/etc/passwd"}, {"dockerfile": "../other/Dockerfile"}, {"context": "/etc"}, {"context": ".."}],
+)
+def test_what_somebody_sent_names_nothing_outside_of_itself(tmp_path: Path, build: dict[str, str]) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    with pytest.raises(UsageError) as caught:
+        plan(Request(path=folder, confined=True, name="x"), config(build=build))
+    assert caught.value.code == "outside-source"
+    plan(Request(path=folder, name="x"), config(build=build))  # one's own folder may lie beside one's Dockerfile
+
+
+def test_a_link_out_of_what_somebody_sent_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    (folder / "Dockerfile").symlink_to("/etc/passwd")
+    with pytest.raises(UsageError):
+        plan(Request(path=folder, confined=True, name="x"), config())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from imageforge.api.auth import Here, Who
 from imageforge.api.idempotency import once
+from imageforge.api.problems import TooOften
 from imageforge.api.routes.builds import accepted_body
 from imageforge.api.schemas import (
     Accepted,
@@ -34,6 +36,8 @@ from imageforge.pipeline.deploy import NAMESPACE
 from imageforge.queue.intake import Origin
 from imageforge.store import App, Apps, Environment, Purpose, Releases, Scope, SealedSecrets
 
+READERS = threading.BoundedSemaphore(20)
+"""Who may read logs at once: half of the threads that the server has."""
 router = APIRouter(prefix="/v1/apps", tags=["apps"])
 AppName = Annotated[Name, Path()]
 SecretName = Annotated[str, Path(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
@@ -224,14 +228,25 @@ def logs(
     """What its replicas wrote, one JSON object a line."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
-    lines = site.controller.logs(NAMESPACE, app, follow=follow, tail=tail)
-    first = next(lines, None)  # an error is answered as one, not in the middle of a stream
+    # Each reader has a thread while it waits for the next line, and the other routes need theirs.
+    if not READERS.acquire(blocking=False):
+        raise TooOften("logs", 10.0)
+    try:
+        lines = site.controller.logs(NAMESPACE, app, follow=follow, tail=tail)
+        # An error is answered as one, not in the middle of a stream; a follower may wait long for the first line.
+        first = None if follow else next(lines, None)
+    except BaseException:
+        READERS.release()
+        raise
 
     def stream() -> Iterator[str]:
-        if first is not None:
-            yield json.dumps(dataclasses.asdict(first)) + "\n"
-        for line in lines:
-            yield json.dumps(dataclasses.asdict(line)) + "\n"
+        try:
+            if first is not None:
+                yield json.dumps(dataclasses.asdict(first)) + "\n"
+            for line in lines:
+                yield json.dumps(dataclasses.asdict(line)) + "\n"
+        finally:
+            READERS.release()
 
     return StreamingResponse(stream(), media_type="application/x-ndjson")
 

@@ -91,7 +91,8 @@ async def create(
         if not draft.size:
             raise UsageError("archive-empty", "the body", "it is empty", hint="send a tar archive of the build context")
         digest = await asyncio.to_thread(draft.keep)
-    origin = Origin(way="api", actor=who.name, branch=branch or "", revision=revision or "")
+    way = "upload" if branch else "api"
+    origin = Origin(way=way, actor=who.name, branch=branch or "", revision=revision or "")
 
     def make() -> dict[str, Any]:
         source = ArchiveSource(digest=digest)
