@@ -1,0 +1,32 @@
+"""How large a JSON body may be."""
+
+from __future__ import annotations
+
+from fastapi import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LARGEST_JSON = 1024 * 1024
+COUNT_THEMSELVES = ("/v1/builds", "/v1/webhooks/", "/git/")
+"""Routes that read their body piece by piece, with limits of their own."""
+
+
+class BodyLimit:
+    """Ends a body that is too large while it arrives: FastAPI reads one whole before it asks who sent it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        size = 0
+
+        async def count() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > LARGEST_JSON:
+                raise HTTPException(413, "body too big")
+            return message
+
+        counted = scope["type"] == "http" and not scope["path"].startswith(COUNT_THEMSELVES)
+        await self._app(scope, count if counted else receive, send)
