@@ -6,38 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imageforge import __version__
-from imageforge.api import problems
+from imageforge.api import document, problems
+from imageforge.api.body_limit import BodyLimit
 from imageforge.api.feed import Feeds
+from imageforge.api.headers import SecurityHeaders
 from imageforge.api.limiter import Limiter
 from imageforge.api.routes import apps, builds, git, health, tokens, webhooks
 from imageforge.api.site import Site
 from imageforge.config import Home, Settings
-from imageforge.errors import UsageError
 from imageforge.queue.catch_up import CatchUp
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
 from imageforge.queue.wake import Waker
 from imageforge.store import Database
 from imageforge.vault import Vault
-
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-LARGEST_BODY = 1024 * 1024
-STREAMS = ("/v1/builds", "/v1/webhooks/", "/git/")
-# The page at /docs loads Swagger from its usual place; everything else needs nothing from anywhere.
-POLICY = "default-src 'none'; frame-ancestors 'none'"
-DOCS_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src https://cdn.jsdelivr.net; "
-    "img-src data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'"
-)
 
 
 def create_app(home: Home, settings: Settings) -> FastAPI:
@@ -83,59 +67,11 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
     )
     app.state.site = site
     problems.install(app)
-    for routes in (health, apps, builds, webhooks, tokens, git):
-        app.include_router(routes.router)
+    document.install(app)
+    app.include_router(health.router)
+    for routes in (apps, builds, webhooks, tokens, git):
+        app.include_router(routes.router, responses=problems.RESPONSES)
 
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     return app
-
-
-class BodyLimit:
-    """Refuses bodies that are too large before anybody reads them: a body is parsed before its sender's token is looked
-    at. What takes archives, packs and deliveries counts by itself."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http" or scope["path"].startswith(STREAMS):
-            await self._app(scope, receive, send)
-            return
-        length = Headers(scope=scope).get("content-length", "0")
-        seen = 0
-        refused = UsageError("body-too-big", "the body", f"more than {LARGEST_BODY} bytes", hint="send less")
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > LARGEST_BODY:
-                raise refused
-            return message
-
-        if not length.isdecimal() or int(length) > LARGEST_BODY:
-            await problems.answer(refused)(scope, receive, send)
-            return
-        await self._app(scope, counted, send)
-
-
-class SecurityHeaders:
-    """Adds headers to every answer. Plain ASGI: what wraps a response in tasks of its own would hold up streams."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-
-        async def add(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                policy = DOCS_POLICY if scope["path"] == "/docs" else POLICY
-                for name, value in {**HEADERS, "Content-Security-Policy": policy}.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, add if scope["type"] == "http" else send)

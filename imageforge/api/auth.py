@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
 
 from imageforge.api.problems import TooOften, Unauthorized
 from imageforge.api.site import Site, site_of
@@ -42,7 +43,13 @@ class Caller:
             )
 
 
-def caller(request: Request, site: Annotated[Site, Depends(site_of)]) -> Caller:
+BEARER = HTTPBearer(auto_error=False, description="A token; `imageforge token create` makes one.")
+"""Tells the OpenAPI document, and by it the page at /docs, how to say who calls; it checks nothing."""
+
+
+def caller(
+    request: Request, site: Annotated[Site, Depends(site_of)], _: Annotated[object, Depends(BEARER)] = None
+) -> Caller:
     """The bearer of a valid token. Raises Unauthorized (`unauthorized`), and TooOften for who guesses or hurries."""
     header = request.headers.get("authorization", "")
     token = Tokens(site.database).check(presented(header))

@@ -3,6 +3,7 @@ one."""
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from typing import Any
@@ -11,8 +12,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from builders import BuilderError
+from imageforge.api.headers import HEADERS
 from imageforge.errors import Failure, ForgeError
 from linters import LintError
 from registry import RegistryError
@@ -35,10 +38,44 @@ STATUS = {
     "context-gone": 410,
     "context-too-big": 413,
     "body-too-big": 413,
+    "unknown-media-type": 415,
     "too-many-requests": 429,
     "disk-full": 507,
 }
 BY_KIND = {"usage": 400, "refused": 422, "environment": 503, "failed": 500}
+MEANING = {
+    400: "The request makes no sense as it stands.",
+    401: "No valid token, or no valid signature.",
+    403: "The token does not reach so far.",
+    404: "There is nothing of this name or number.",
+    409: "It is in no state for this, or the Idempotency-Key came with another request.",
+    410: "The source is no longer kept.",
+    413: "The body is too big.",
+    415: "The body is of a type that is not taken here.",
+    422: "A parameter or a field is refused; the first of them is named.",
+    429: "Too many calls; `Retry-After` says when the next one is allowed.",
+    503: "A part of the stack is missing.",
+    507: "The disk is full.",
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": meaning,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        **({"headers": {"Retry-After": {"schema": {"type": "integer"}}}} if status == 429 else {}),
+    }
+    for status, meaning in MEANING.items()
+}
+"""The problems that a route may answer with, for the OpenAPI document."""
+
+
+class ProblemResponse(JSONResponse):
+    """A problem. Beyond ASCII it is escaped: half a surrogate pair, which JSON can hold, has no UTF-8."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 class Unauthorized(ForgeError):
@@ -88,6 +125,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(known, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -99,7 +137,7 @@ def answer(failure: Exception) -> Response:
     if isinstance(failure, TooOften):
         headers["Retry-After"] = str(max(1, round(failure.seconds)))
     assert isinstance(failure, Failure)
-    return JSONResponse(problem(failure), status_of(failure), headers=headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(problem(failure), status_of(failure), headers=headers)
 
 
 def _failed(request: Request, error: Exception) -> Response:
@@ -111,7 +149,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part)[:80] for part in first["loc"])
     body = {
         "type": "tag:imageforge.io,2026:invalid-request",
         "title": "invalid request",
@@ -122,7 +160,7 @@ def _invalid(request: Request, error: Exception) -> Response:
         "message": first["msg"],
         "hint": "the fields are described at /docs",
     }
-    return JSONResponse(body, 422, media_type=MEDIA_TYPE)
+    return ProblemResponse(body, 422)
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -135,7 +173,13 @@ def _http(request: Request, error: Exception) -> Response:
         "detail": f"{request.method} {request.url.path}",
         "code": code,
     }
-    return JSONResponse(body, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(body, error.status_code, headers=error.headers)
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    # Who broke off reads no answer; the number is what nginx notes for it.
+    log.info("%s %s: %s", request.method, request.url.path, type(error).__name__)
+    return Response(status_code=499)
 
 
 def _bug(request: Request, error: Exception) -> Response:
@@ -148,4 +192,5 @@ def _bug(request: Request, error: Exception) -> Response:
         "code": "internal",
         "hint": "this is a bug of imageforge; the log of the service `api` says more",
     }
-    return JSONResponse(body, 500, media_type=MEDIA_TYPE)
+    # This one is sent from outside of all that adds to answers.
+    return ProblemResponse(body, 500, headers=HEADERS)

@@ -16,6 +16,20 @@ BuildId = Annotated[int, Field(ge=1, le=2**53)]
 Word = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it; `code` is the one that the command line shows, and stays."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    subject: str | None = None
+    message: str | None = None
+    hint: str | None = None
+    kept: str | None = None
+
+
 class Body(BaseModel):
     """A request's body: no unknown fields."""
 
@@ -265,6 +279,25 @@ class TokenView(BaseModel):
             revoked_at=token.revoked_at,
             token=text,
         )
+
+
+class Received(BaseModel):
+    """What became of a delivery; without a build, `reason` says why."""
+
+    reason: str
+    build: int | None
+    status: str | None = None
+    url: str | None = None
+    events: str | None = None
+    superseded: list[int] = Field(default_factory=list)
+    duplicate: bool = False
+
+
+class Readiness(BaseModel):
+    """Whether a push would be taken and carried out, and which parts are there."""
+
+    ready: bool
+    parts: dict[str, bool]
 
 
 class WebhookView(BaseModel):

@@ -217,7 +217,11 @@ def restart(app: AppName, site: Here, who: Who) -> dict[str, str]:
     return {"status": "restarting"}
 
 
-@router.get("/{app}/logs")
+@router.get(
+    "/{app}/logs",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {}}}},
+)
 def logs(
     app: AppName,
     site: Here,

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
 from imageforge.api.auth import Here, Who
+from imageforge.api.body_limit import LARGEST_JSON
 from imageforge.api.idempotency import once
 from imageforge.api.schemas import Accepted, BuildId, BuildPage, BuildView, Name, NewBuild, OptionsBody, Word
 from imageforge.api.site import Site
@@ -36,7 +37,6 @@ ARCHIVES = (
     "application/x-gtar",
     "application/octet-stream",
 )
-LARGEST_JSON = 1024 * 1024
 MIB = 1024 * 1024
 BODY = {
     "requestBody": {
@@ -48,6 +48,8 @@ BODY = {
         },
     }
 }
+
+STREAMS: dict[str, Any] = {kind: {} for kind in ("text/event-stream", "application/x-ndjson", "text/plain")}
 
 
 @router.post("", status_code=202, response_model=Accepted, openapi_extra=BODY)
@@ -176,7 +178,7 @@ def retry(build: Id, request: Request, site: Here, who: Who) -> JSONResponse:
     return once(request, site, who, str(build), make, 202)
 
 
-@router.get("/{build}/events", response_class=EventSourceResponse)
+@router.get("/{build}/events", response_class=EventSourceResponse, responses={200: {"content": STREAMS}})
 async def events(
     build: Id,
     request: Request,

@@ -9,6 +9,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from imageforge import __version__
 from imageforge.api.auth import Here, Who
+from imageforge.api.problems import RESPONSES
+from imageforge.api.schemas import Readiness
 from imageforge.errors import ForgeError
 from imageforge.store import Builds, Scope
 from runtime import RuntimeFailure
@@ -22,7 +24,11 @@ def health() -> dict[str, str]:
     return {"status": "ok", "version": __version__}
 
 
-@router.get("/v1/ready", responses={503: {"description": "A part is missing."}})
+@router.get(
+    "/v1/ready",
+    response_model=Readiness,
+    responses={503: {"description": "A part is missing.", "model": Readiness}},
+)
 def ready(site: Here) -> JSONResponse:
     """Whether a push would be taken and carried out. Needs no token, and tells no more than which part is missing."""
     parts: dict[str, bool] = {}
@@ -41,7 +47,7 @@ def ready(site: Here) -> JSONResponse:
     return JSONResponse({"ready": whole, "parts": parts}, 200 if whole else 503)
 
 
-@router.get("/v1/metrics", response_class=PlainTextResponse)
+@router.get("/v1/metrics", response_class=PlainTextResponse, responses=RESPONSES)
 def metrics(site: Here, who: Who) -> Response:
     """Figures for Prometheus."""
     who.need(Scope.BUILD)

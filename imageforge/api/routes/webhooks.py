@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 from imageforge.api.auth import Here, Who
 from imageforge.api.routes.builds import accepted_body
-from imageforge.api.schemas import Name, WebhookView
+from imageforge.api.schemas import Name, Received, WebhookView
 from imageforge.api.site import Site
 from imageforge.errors import ForgeError, UsageError
 from imageforge.pipeline.webhook_secret import webhook_secret
@@ -29,7 +29,12 @@ LARGEST_BODY = 25 * 1024 * 1024
 """GitHub's own limit, the largest of them."""
 
 
-@router.post("/webhooks/{app}", status_code=202)
+@router.post(
+    "/webhooks/{app}",
+    status_code=202,
+    response_model=Received,
+    responses={200: {"description": "There is nothing to build, or it was delivered before.", "model": Received}},
+)
 async def receive(app: Annotated[str, Path(max_length=200)], request: Request, site: Here) -> JSONResponse:
     """A delivery of GitHub, GitLab, Gitea, Forgejo or Gogs, by its headers; proven by its signature, not by a token.
 

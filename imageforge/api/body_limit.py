@@ -1,0 +1,43 @@
+"""How large a JSON body may be."""
+
+from __future__ import annotations
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imageforge.api.problems import answer
+from imageforge.errors import UsageError
+
+LARGEST_JSON = 1024 * 1024
+COUNT_THEMSELVES = ("/v1/builds", "/v1/webhooks/", "/git/")
+"""Routes that read their body piece by piece, with limits of their own."""
+
+
+class BodyLimit:
+    """Ends a body that is too large while it arrives: FastAPI reads one whole before it asks who sent it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http" or scope["path"].startswith(COUNT_THEMSELVES):
+            await self._app(scope, receive, send)
+            return
+        said = Headers(scope=scope).get("content-length", "0")
+        if not said.isdecimal() or int(said[:20]) > LARGEST_JSON:
+            refused = UsageError("body-too-big", "the body", f"more than {LARGEST_JSON} bytes", hint="send less")
+            await answer(refused)(scope, receive, send)
+            return
+        size = 0
+
+        async def count() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > LARGEST_JSON:
+                raise HTTPException(413, "body too big")
+            return message
+
+        await self._app(scope, count, send)
