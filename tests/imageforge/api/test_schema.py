@@ -28,7 +28,7 @@ ABSENT = (503, 507)
 CONFORMS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 KNOWN = {"app": "shop", "build": 1, "number": 1, "name": "token"}
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-EXAMPLES = 25
+EXAMPLES = 40
 
 
 @pytest.fixture(scope="module")
