@@ -95,6 +95,9 @@ class Hook:
         return push.ref == HEADS + self._app.settings.branch
 
     def _accept(self, push: Push) -> None:
+        if _git("cat-file", "-t", push.after).strip() != "commit":
+            # git itself refuses this only after the hook, when a build of it would be on its way.
+            raise UsageError("not-a-commit", push.ref, "a branch is to point to something that is no commit")
         message = _git("log", "-1", "--format=%B", push.after).strip()
         if skips_ci(message):
             say(f"{push.after[:12]} says not to build it")

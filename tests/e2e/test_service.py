@@ -113,6 +113,16 @@ def test_a_pusher_that_goes_away_leaves_the_build_running(service: Service, repo
     assert repository.git("ls-remote", remote(service, "leaving"), "main").stdout
 
 
+def test_a_branch_that_points_to_no_commit_is_refused_before_anything_is_built(
+    service: Service, repository: Repository
+) -> None:
+    repository.commit("first")
+    repository.git("tag", "--annotate", "v1", "--message", "one")
+    refused = repository.git("push", remote(service, "tagged"), "v1:refs/heads/main", check=False)
+    assert refused.returncode != 0
+    assert service.ask("GET", "/v1/builds", params={"app": "tagged"}).json()["builds"] == []
+
+
 def test_a_wrong_password_is_refused(service: Service, repository: Repository) -> None:
     url = remote(service, "pushed").replace(service.token, "ifg_00000000_" + "A" * 43)
     refused = repository.git("ls-remote", url, check=False)

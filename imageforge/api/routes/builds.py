@@ -157,7 +157,7 @@ def bill(build: Id, site: Here, who: Who) -> list[dict[str, Any]]:
 def cancel(build: Id, site: Here, who: Who) -> BuildView:
     """Cancel a build: one that waits at once, one that runs within two seconds."""
     found = _readable(build, site, who)
-    who.need(Scope.BUILD, found.app)
+    who.need(_scope_of(found), found.app)
     site.intake.cancel(build)
     site.audit.record(who.name, "build-cancelled", found.app, build=build)
     return BuildView.of(site.intake.build(build))
@@ -167,8 +167,7 @@ def cancel(build: Id, site: Here, who: Who) -> BuildView:
 def retry(build: Id, request: Request, site: Here, who: Who) -> JSONResponse:
     """Build the same source with the same options once more."""
     found = _readable(build, site, who)
-    deploys = bool(((found.spec or {}).get("options") or {}).get("deploy", True))
-    who.need(Scope.DEPLOY if deploys else Scope.BUILD, found.app)
+    who.need(_scope_of(found), found.app)
 
     def make() -> dict[str, Any]:
         stored = site.intake.retry(build, who.name)
@@ -223,6 +222,12 @@ def _readable(build: int, site: Site, who: Who) -> Build:
     found = site.intake.build(build)
     who.need(Scope.BUILD, found.app)
     return found
+
+
+def _scope_of(build: Build) -> Scope:
+    """What a token needs to cancel a build or to have it again: what starting it needs."""
+    deploys = bool(((build.spec or {}).get("options") or {}).get("deploy", True))
+    return Scope.DEPLOY if deploys else Scope.BUILD
 
 
 def _from_git(body: NewBuild, request: Request, site: Site, who: Who) -> JSONResponse:
