@@ -39,6 +39,7 @@ STATUS = {
     "context-too-big": 413,
     "body-too-big": 413,
     "unknown-media-type": 415,
+    "invalid-request": 422,
     "too-many-requests": 429,
     "disk-full": 507,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,10 +14,12 @@ import pytest
 from imageforge.queue.sweeper import Sweeper
 from imageforge.store import BuildStatus
 from imageforge.webhooks import Provider, SampleRequest, sample
-from tests.imageforge.api.service import Api
+from imageforge.webhooks.signature import hex_digest
+from tests.imageforge.api.service import Api, running_api
 
 APPS = ("shop", "blog", "wiki")
 THREADS = 8
+GITHUB = list(Provider).index(Provider.GITHUB)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,3 +158,32 @@ def test_deliveries_are_taken_while_redis_is_away(api: Api, capsys: pytest.Captu
     assert {a.sent.key: a.build for a in again} == {a.sent.key: a.build for a in answers}
     with capsys.disabled():
         print(f"\n160 deliveries, Redis killed: {dict(Counter(a.status for a in answers))}, {len(api.builds())} rows")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\\ud800", "\\u0000", "\\udcff\\ud800", "\\u202e", "x" * 100_000],
+    ids=["half", "nul", "halves", "bidi", "long"],
+)
+@pytest.mark.parametrize(
+    "old", ["Try the webhook", "acme/shop", "https://git.example.org", "refs/heads/main", f"{GITHUB + 1:040x}"]
+)
+def test_what_is_signed_may_still_be_odd(old: str, text: str, odd: tuple[Api, str]) -> None:
+    api, secret = odd
+    request = delivery(GITHUB, "shop", secret).request
+    assert old.encode() in request.body
+    body = request.body.replace(old.encode(), text.encode())
+    signature = f"sha256={hex_digest(secret, body)}"
+    headers = {**request.headers, "X-Hub-Signature-256": signature, "X-GitHub-Delivery": f"odd-{hash((old, text))}"}
+    with api.client("") as client:
+        answer = client.post("/v1/webhooks/shop", content=body, headers=headers)
+    assert answer.status_code in (200, 202, 400, 422), answer.text
+    if answer.status_code == 202:
+        assert api.ask("GET", f"/v1/builds/{answer.json()['build']}").status_code == 200
+        assert api.ask("GET", "/v1/builds").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def odd() -> Iterator[tuple[Api, str]]:
+    with running_api() as running:
+        yield running, secrets(running)["shop"]
