@@ -108,12 +108,12 @@ def test_who_guesses_tokens_is_slowed_down(api: Api) -> None:
     assert last.json()["code"] == "too-many-requests"
 
 
-def test_a_valid_token_waits_too_where_somebody_guesses_from_its_address(api: Api) -> None:
-    """Known, and on purpose: an answer to the right token among too many wrong ones would be what a guesser wants.
-    What needs no token goes on, and so does every other address."""
+def test_guesses_are_slowed_down_and_a_valid_token_from_the_same_address_is_not(api: Api) -> None:
+    """Everybody comes from this machine's own address, so a guesser could lock out whom he likes; 256 random bits are not
+    found by guessing at any speed."""
     with api.client("wrong") as client:
         until(lambda: client.get("/v1/apps").status_code == 429)
-    assert api.ask("GET", "/v1/apps").status_code == 429
+    assert api.ask("GET", "/v1/apps").status_code == 200
     assert api.ask("GET", "/v1/health").status_code == 200
     assert api.ask("POST", "/v1/webhooks/shop").status_code == 401
     with api.client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as elsewhere:
@@ -154,7 +154,8 @@ def test_the_same_calls_without_a_key_make_a_build_each(api: Api) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: api.ask("POST", "/v1/builds", json=BUILD), range(16)))
     assert len({answer.json()["build"] for answer in answers}) == 16
-    assert [build.status for build in api.builds()] == [BuildStatus.QUEUED] + [BuildStatus.SUPERSEDED] * 15
+    # Whoever asks for builds one by one wants each; only a push replaces the one before it.
+    assert [build.status for build in api.builds()] == [BuildStatus.QUEUED] * 16
 
 
 def test_every_answer_carries_the_headers(api: Api) -> None:
