@@ -109,8 +109,8 @@ def test_who_guesses_tokens_is_slowed_down(api: Api) -> None:
 
 
 def test_guesses_are_slowed_down_and_a_valid_token_from_the_same_address_is_not(api: Api) -> None:
-    """Everybody comes from this machine's own address, so a guesser could lock out whom he likes; 256 random bits are not
-    found by guessing at any speed."""
+    """Everybody comes from this machine's own address, so a guesser could lock out whom he likes; 256 random bits are
+    not found by guessing at any speed."""
     with api.client("wrong") as client:
         until(lambda: client.get("/v1/apps").status_code == 429)
     assert api.ask("GET", "/v1/apps").status_code == 200
