@@ -16,21 +16,22 @@ from imageforge.store.migrate import known_revisions
 OF_0_1 = """
 CREATE TABLE schema_version (version INTEGER PRIMARY KEY);
 INSERT INTO schema_version VALUES (1);
-CREATE TABLE apps (name VARCHAR(40) PRIMARY KEY, created_at FLOAT NOT NULL, replicas INTEGER);
+CREATE TABLE apps (name VARCHAR(40) NOT NULL PRIMARY KEY, created_at FLOAT NOT NULL, replicas INTEGER);
 CREATE TABLE builds (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, app VARCHAR(40) NOT NULL, source TEXT NOT NULL, status VARCHAR(16) NOT NULL,
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, app VARCHAR(40) NOT NULL, source TEXT NOT NULL, status VARCHAR(16) NOT NULL,
     started_at FLOAT NOT NULL, finished_at FLOAT, reference TEXT, image_id TEXT, error JSON, owner JSON
 );
 CREATE INDEX ix_builds_app ON builds (app);
 CREATE TABLE events (
-    build_id INTEGER NOT NULL REFERENCES builds (id) ON DELETE CASCADE, number INTEGER NOT NULL, at FLOAT NOT NULL,
+    build_id INTEGER NOT NULL, number INTEGER NOT NULL, at FLOAT NOT NULL,
     stage VARCHAR(16) NOT NULL, kind VARCHAR(24) NOT NULL, text TEXT NOT NULL, data JSON NOT NULL,
-    PRIMARY KEY (build_id, number)
+    PRIMARY KEY (build_id, number), FOREIGN KEY(build_id) REFERENCES builds (id) ON DELETE CASCADE
 );
 CREATE TABLE releases (
-    app VARCHAR(40) NOT NULL REFERENCES apps (name) ON DELETE CASCADE, number INTEGER NOT NULL, build_id INTEGER,
+    app VARCHAR(40) NOT NULL, number INTEGER NOT NULL, build_id INTEGER,
     reference TEXT NOT NULL, image_id TEXT NOT NULL, manifests TEXT NOT NULL, status VARCHAR(16) NOT NULL,
-    created_at FLOAT NOT NULL, note TEXT NOT NULL, report JSON, PRIMARY KEY (app, number)
+    created_at FLOAT NOT NULL, note TEXT NOT NULL, report JSON, PRIMARY KEY (app, number),
+    FOREIGN KEY(app) REFERENCES apps (name) ON DELETE CASCADE
 );
 CREATE INDEX releases_by_time ON releases (app, created_at);
 INSERT INTO apps VALUES ('shop', 1.0, 2);
