@@ -18,7 +18,8 @@ CREATE TABLE schema_version (version INTEGER PRIMARY KEY);
 INSERT INTO schema_version VALUES (1);
 CREATE TABLE apps (name VARCHAR(40) NOT NULL PRIMARY KEY, created_at FLOAT NOT NULL, replicas INTEGER);
 CREATE TABLE builds (
-    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, app VARCHAR(40) NOT NULL, source TEXT NOT NULL, status VARCHAR(16) NOT NULL,
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, app VARCHAR(40) NOT NULL, source TEXT NOT NULL,
+    status VARCHAR(16) NOT NULL,
     started_at FLOAT NOT NULL, finished_at FLOAT, reference TEXT, image_id TEXT, error JSON, owner JSON
 );
 CREATE INDEX ix_builds_app ON builds (app);
