@@ -20,6 +20,10 @@ OPTIONS: dict[str, Any] = {
     "server_header": False,
     # Everybody who gets here comes from this machine, and could name another address for each guess of a token.
     "proxy_headers": False,
+    # The options of an upload come in its query: 65,536 characters, of up to twelve bytes each as they are sent. With
+    # uvicorn's 64 KiB a longer one would be refused before it gets here, and not as a problem.
+    "http": "h11",
+    "h11_max_incomplete_event_size": 1024 * 1024,
     "timeout_graceful_shutdown": GRACE_SECONDS,
 }
 

@@ -9,6 +9,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -62,6 +63,13 @@ def test_the_largest_archive_is_taken(api: Api) -> None:
     archive = {"params": {"app": "shop"}, "headers": {"Content-Type": "application/x-tar"}}
     assert api.ask("POST", "/v1/builds", content=b"x" * MIB, **archive).status_code == 202
     assert len(api.files()) == 1
+
+
+@pytest.mark.parametrize("value", ["x" * 65_000, "þ" * 65_000, "😀" * 65_000], ids=["ascii", "latin", "beyond"])
+def test_the_longest_options_of_an_archive_are_taken(value: str, api: Api) -> None:
+    query = urlencode({"app": "shop", "options": json.dumps({"args": {"A": value}}, ensure_ascii=False)})
+    status, _, _ = api.raw("POST", f"/v1/builds?{query}", b"x", Content_Type="application/x-tar")
+    assert status == 202
 
 
 @pytest.mark.parametrize("head", ["Content-Length: 500000", "Transfer-Encoding: chunked"])
