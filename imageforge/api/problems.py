@@ -28,6 +28,7 @@ STATUS = {
     "unauthorized": 401,
     "signature-refused": 401,
     "forbidden": 403,
+    "not-found": 404,
     "app-busy": 409,
     "build-ended": 409,
     "build-not-ended": 409,

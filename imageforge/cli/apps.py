@@ -9,7 +9,7 @@ import typer
 
 from imageforge.cli.backend import backend
 from imageforge.cli.output import Format, FormatOption, document, say, show
-from imageforge.cli.state import Workplace, app_named, confirm
+from imageforge.cli.state import Workplace, confirm
 from imageforge.cli.status import app_row
 from imageforge.pipeline import operations
 from imageforge.stack.state import running_supervisor
@@ -59,7 +59,7 @@ def show_app(name: Annotated[str, typer.Argument(help="The app.")], form: Format
     """Show one app."""
     here = Workplace.here()
     with here.database() as database:
-        known = app_named(database, name)
+        known = Apps(database).require(name)
         live = Releases(database).live(name)
     value = {
         "app": known.name,
@@ -115,7 +115,7 @@ def delete_app(
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database:
-        app_named(database, name)
+        Apps(database).require(name)
         count = len(Releases(database).of(name))
         confirm(f"delete {name} with its {count} releases?", yes=yes)
         operations.delete_app(name, here.home, database, controller)

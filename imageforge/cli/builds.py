@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from imageforge.cli.backend import backend
-from imageforge.cli.follow import event_from, follow
+from imageforge.cli.follow import follow
 from imageforge.cli.output import Format, FormatOption, document, say, show
 from imageforge.cli.progress import progress
+from imageforge.pipeline.event import event_from
 from imageforge.report.units import age, seconds
 
 app = typer.Typer(no_args_is_help=True, help="The builds, here or at the server of the active context.")

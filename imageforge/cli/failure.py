@@ -12,16 +12,6 @@ EXIT_USAGE = 3
 EXIT_INTERRUPTED = 130
 
 
-def render(failure: Failure) -> str:
-    """First line: code, object, what happened; then what is still true; then the next step."""
-    lines = [f"error[{failure.code}]: {failure.subject}: {failure.message}"]
-    if failure.kept:
-        lines.append(f"  kept: {failure.kept}")
-    if failure.hint:
-        lines.append(f"  hint: {failure.hint}")
-    return "\n".join(lines)
-
-
 def exit_code(failure: Failure) -> int:
     """The exit code of an error's kind."""
     return EXIT_CODES.get(failure.kind, EXIT_FAILED)

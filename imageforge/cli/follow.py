@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from imageforge.cli.output import Format, document, say, write
 from imageforge.cli.progress import progress
 from imageforge.client.server import ServerError
-from imageforge.pipeline.event import Event, EventKind
+from imageforge.pipeline.event import EventKind, event_from
 from imageforge.report.deploy import DeployReport, as_markdown, as_text
 
 
@@ -28,12 +28,6 @@ def follow(build: int, rows: Iterable[Mapping[str, Any]], form: Format) -> None:
     except KeyboardInterrupt:
         say(f"build {build} goes on; imageforge builds log -f {build} shows it, builds cancel {build} ends it")
         raise
-
-
-def event_from(row: Mapping[str, Any]) -> Event:
-    """An event as it is stored or sent."""
-    values = {key: row[key] for key in ("number", "at", "stage", "text", "data")}
-    return Event(kind=EventKind(row["kind"]), **values)
 
 
 def show_report(report: DeployReport, form: Format) -> None:

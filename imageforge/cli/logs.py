@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from imageforge.cli.output import Format, FormatOption, write
-from imageforge.cli.state import Workplace, app_named
+from imageforge.cli.state import Workplace
 from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.store import Apps
 
 
 def logs(
@@ -23,7 +24,7 @@ def logs(
     """Print what the replicas wrote, each line with its replica's name. With -o json, one object a line."""
     here = Workplace.here()
     with here.database() as database:
-        app_named(database, app)
+        Apps(database).require(app)
     for line in here.controller().logs(NAMESPACE, app, follow=follow, tail=tail):
         if form is Format.JSON:
             write(json.dumps(asdict(line)))

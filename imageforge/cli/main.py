@@ -19,11 +19,11 @@ from imageforge.cli.failure import (
     EXIT_USAGE,
     ParserComplaint,
     exit_code,
-    render,
     render_usage,
 )
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import Failure, UsageError
+from imageforge.report.failure import render
 
 app = typer.Typer(
     name="imageforge",

@@ -8,8 +8,8 @@ import typer
 
 from imageforge.cli.output import write
 from imageforge.cli.report import require
-from imageforge.cli.state import Workplace, app_named
-from imageforge.store import Releases
+from imageforge.cli.state import Workplace
+from imageforge.store import Apps, Releases
 
 
 def manifest(
@@ -19,6 +19,6 @@ def manifest(
     """Print the manifests that run a release, as YAML: what a cluster would take."""
     here = Workplace.here()
     with here.database() as database:
-        app_named(database, app)
+        Apps(database).require(app)
         found = Releases(database).find(app, number) if number else Releases(database).live(app)
     write(require(found, app, number).manifests.rstrip("\n"))

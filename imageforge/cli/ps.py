@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from imageforge.cli.output import Format, FormatOption, show
-from imageforge.cli.state import Workplace, app_named
+from imageforge.cli.state import Workplace
 from imageforge.report.units import age
+from imageforge.store import Apps
 
 
 def ps(
@@ -21,7 +22,7 @@ def ps(
     controller = here.controller()
     if app is not None:
         with here.database() as database:
-            app_named(database, app)
+            Apps(database).require(app)
     now = time.time()
     rows = [
         {

@@ -8,10 +8,10 @@ import typer
 
 from imageforge.cli.follow import show_report
 from imageforge.cli.output import Format, FormatOption
-from imageforge.cli.state import Workplace, app_named
+from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from imageforge.report.deploy import DeployReport
-from imageforge.store import Release, Releases
+from imageforge.store import Apps, Release, Releases
 
 
 def report(
@@ -22,7 +22,7 @@ def report(
     """Show the deploy report of a release."""
     here = Workplace.here()
     with here.database() as database:
-        app_named(database, app)
+        Apps(database).require(app)
         found = Releases(database).find(app, number) if number else Releases(database).live(app)
     release = require(found, app, number)
     if not release.report or "requests" not in release.report:

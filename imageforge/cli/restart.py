@@ -8,8 +8,9 @@ import typer
 
 from imageforge.cli.output import say
 from imageforge.cli.rollout import settle
-from imageforge.cli.state import Workplace, app_named
+from imageforge.cli.state import Workplace
 from imageforge.pipeline import operations
+from imageforge.store import Apps
 
 
 def restart(app: Annotated[str, typer.Argument(help="The app.")]) -> None:
@@ -17,7 +18,7 @@ def restart(app: Annotated[str, typer.Argument(help="The app.")]) -> None:
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database:
-        app_named(database, app)
+        Apps(database).require(app)
     operations.restart(app, here.home, controller)
     settle(controller, app, here.settings.deploy_deadline)
     say(f"{app} restarted")

@@ -6,12 +6,12 @@ from imageforge.cli.follow import show_report
 from imageforge.cli.output import Format
 from imageforge.cli.progress import progress
 from imageforge.cli.report import require
-from imageforge.cli.state import Workplace, app_named
+from imageforge.cli.state import Workplace
 from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.deploy import Deployer, again, roll_out, settle
 from imageforge.pipeline.event import Recorder
 from imageforge.pipeline.interrupt import cancelled_by_interrupt
-from imageforge.store import Releases
+from imageforge.store import Apps, Releases
 
 
 def rollback_here(app: str, number: int | None, form: Format) -> None:
@@ -19,7 +19,7 @@ def rollback_here(app: str, number: int | None, form: Format) -> None:
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database, deploying(here.home, app, "a rollback"), cancelled_by_interrupt():
-        app_named(database, app)
+        Apps(database).require(app)
         deployer = Deployer(home=here.home, settings=here.settings, database=database, controller=controller)
         settle(app, deployer)
         releases = Releases(database)

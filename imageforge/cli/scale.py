@@ -8,8 +8,9 @@ import typer
 
 from imageforge.cli.output import say
 from imageforge.cli.rollout import settle
-from imageforge.cli.state import Workplace, app_named
+from imageforge.cli.state import Workplace
 from imageforge.pipeline import operations
+from imageforge.store import Apps
 
 
 def scale(
@@ -20,7 +21,7 @@ def scale(
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database:
-        app_named(database, app)
+        Apps(database).require(app)
         operations.scale(app, replicas, here.home, database, controller)
     settle(controller, app, here.settings.deploy_deadline)
     say(f"{app} runs {replicas} replicas")

@@ -13,7 +13,7 @@ from imageforge.config import Home, Settings, load_settings
 from imageforge.config.home import ROOT_HOME
 from imageforge.errors import StackError, UsageError
 from imageforge.stack.state import read_report, running_supervisor
-from imageforge.store import App, Apps, Database
+from imageforge.store import Database
 from runtime import ControllerClient
 
 
@@ -60,16 +60,6 @@ class Workplace:
 def other_stack(home: Home) -> bool:
     """Whether root's home, which is not this one, has a stack; its presence can be seen without looking into it."""
     return home.path != ROOT_HOME and os.geteuid() != 0 and ROOT_HOME.exists()
-
-
-def app_named(database: Database, name: str) -> App:
-    """The app. Raises UsageError (`no-such-app`) naming those that exist."""
-    apps = Apps(database)
-    found = apps.find(name)
-    if found is None:
-        known = ", ".join(app.name for app in apps.all()) or "none yet: `imageforge deploy PATH` makes one"
-        raise UsageError("no-such-app", name, "there is no app of this name", hint=f"apps: {known}")
-    return found
 
 
 def confirm(question: str, *, yes: bool) -> None:

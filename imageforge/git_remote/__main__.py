@@ -7,8 +7,9 @@ import sys
 
 from imageforge.config import Home, load_settings
 from imageforge.errors import Failure
-from imageforge.git_remote.hook import Hook, Push
+from imageforge.git_remote.hook import Hook, Push, say
 from imageforge.queue.wake import Waker
+from imageforge.report.failure import render
 from imageforge.store import Database
 
 
@@ -33,7 +34,7 @@ def main() -> int:
         except Exception as error:
             if not isinstance(error, Failure):
                 raise
-            hook.say_failure(error)
+            say(render(error))
             return 1
     return 0
 

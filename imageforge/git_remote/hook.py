@@ -10,14 +10,15 @@ import time
 from pathlib import Path
 
 from imageforge.config import Home, Settings, load_repository
-from imageforge.errors import Failure, UsageError
-from imageforge.pipeline.event import Event, EventKind, Recorder
+from imageforge.errors import UsageError
+from imageforge.pipeline.event import EventKind, Recorder, event_from
 from imageforge.pipeline.gate import lint
 from imageforge.pipeline.plan import Request, plan
 from imageforge.queue.intake import Intake, Origin
 from imageforge.queue.spec import ArchiveSource, Options
 from imageforge.queue.wake import Waker
 from imageforge.report.deploy import DeployReport, as_text
+from imageforge.report.failure import render_stored
 from imageforge.report.progress import Progress
 from imageforge.sources import Limits, unpack
 from imageforge.store import App, Build, Builds, BuildStatus, Database
@@ -83,14 +84,6 @@ class Hook:
             if found and found[0].origin == "git":
                 self._show(found[0])
 
-    def say_failure(self, failure: Failure) -> None:
-        """An error as the command line shows it."""
-        say(f"error[{failure.code}]: {failure.subject}: {failure.message}")
-        if failure.kept:
-            say(f"  kept: {failure.kept}")
-        if failure.hint:
-            say(f"  hint: {failure.hint}")
-
     def _builds(self, push: Push) -> bool:
         return push.ref == HEADS + self._app.settings.branch
 
@@ -133,21 +126,13 @@ class Hook:
 
     def _show(self, build: Build) -> None:
         builds = Builds(self._database)
-        number, linted = 0, False
+        number = 0
         with Progress(stream=sys.stdout) as progress:
             while True:
                 found = builds.find(build.id)
                 for row in builds.events(build.id, after=number):
                     number = row["number"]
-                    event = Event(
-                        number=number,
-                        at=row["at"],
-                        stage=row["stage"],
-                        kind=EventKind(row["kind"]),
-                        text=row["text"],
-                        data=row["data"],
-                    )
-                    linted = linted or event.stage == "lint"
+                    event = event_from(row)
                     if event.stage != "lint":  # it was shown before the ref moved
                         progress(event)
                     if event.kind is EventKind.FINISHED and event.data.get("report"):
@@ -160,11 +145,8 @@ class Hook:
         if found.status is BuildStatus.SUPERSEDED:
             say(f"superseded by build {found.superseded_by}")
             return
-        error = found.error or {"code": found.status.value, "message": "it was cancelled"}
-        say(f"error[{error.get('code')}]: {error.get('subject', f'build {found.id}')}: {error.get('message')}")
-        for key in ("kept", "hint"):
-            if error.get(key):
-                say(f"  {key}: {error[key]}")
+        error = found.error or {"code": f"build-{found.status.value}", "message": "it was cancelled"}
+        say(render_stored(error, f"build {found.id}"))
         say(f"  the push is stored; once it is mended: imageforge builds retry {found.id}")
 
 

@@ -42,6 +42,12 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+def event_from(row: Mapping[str, Any]) -> Event:
+    """An event as it was stored or sent."""
+    values = {key: row[key] for key in ("number", "at", "stage", "text", "data")}
+    return Event(kind=EventKind(row["kind"]), **values)
+
+
 class EventSink(Protocol):
     """Where events are kept; rows are the events as plain dictionaries."""
 

@@ -54,12 +54,7 @@ class Intake:
 
     def app(self, name: str) -> App:
         """The app. Raises UsageError (`no-such-app`)."""
-        found = Apps(self._database).find(name)
-        if found is None:
-            known = ", ".join(app.name for app in Apps(self._database).all())
-            hint = f"apps: {known or 'none yet: `imageforge deploy PATH` makes one'}"
-            raise UsageError("no-such-app", name, "there is no app of this name", hint=hint)
-        return found
+        return Apps(self._database).require(name)
 
     def new_app(self, name: str) -> App:
         """The app, made if need be. Raises UsageError (`invalid-app-name`)."""

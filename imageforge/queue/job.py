@@ -65,8 +65,9 @@ def work(build_id: int) -> None:
             return
         waker.tell(build.id)
         Job(home, settings, database, waker, build).run()
-        for waiting in queue.waiting()[:1]:
-            waker.wake(waiting)
+        waiting = queue.waiting()
+        if waiting:
+            waker.wake(waiting[0])
 
 
 class Job:

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from imageforge.errors import UsageError
 from imageforge.store.database import Database
 from imageforge.store.schema import apps
 
@@ -64,6 +65,14 @@ class Apps:
         with self._database.reading() as connection:
             row = connection.execute(sa.select(apps).where(apps.c.name == name)).mappings().first()
         return _app(row) if row else None
+
+    def require(self, name: str) -> App:
+        """The app of that name. Raises UsageError (`no-such-app`) naming those that exist."""
+        found = self.find(name)
+        if found is None:
+            known = ", ".join(app.name for app in self.all()) or "none yet: `imageforge deploy PATH` makes one"
+            raise UsageError("no-such-app", name, "there is no app of this name", hint=f"apps: {known}")
+        return found
 
     def all(self) -> tuple[App, ...]:
         """Every app, by name."""

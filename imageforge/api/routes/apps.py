@@ -235,15 +235,15 @@ def logs(
     # Each reader has a thread while it waits for the next line, and the other routes need theirs.
     if not READERS.acquire(blocking=False):
         raise TooOften("logs", 10.0)
-    try:
-        lines = site.controller.logs(NAMESPACE, app, follow=follow, tail=tail)
-        # An error is answered as one, not in the middle of a stream; a follower may wait long for the first line.
-        first = None if follow else next(lines, None)
-    except BaseException:
-        READERS.release()
-        raise
+    READERS.release()
+    lines = site.controller.logs(NAMESPACE, app, follow=follow, tail=tail)
+    # An error is answered as one, not in the middle of a stream; a follower may wait long for the first line.
+    first = None if follow else next(lines, None)
 
     def stream() -> Iterator[str]:
+        # Taken here: of a client that is gone before it was answered, the generator never starts, nor ends.
+        if not READERS.acquire(blocking=False):
+            return
         try:
             if first is not None:
                 yield json.dumps(dataclasses.asdict(first)) + "\n"

@@ -19,10 +19,11 @@ from imageforge.api.idempotency import once
 from imageforge.api.schemas import Accepted, BuildId, BuildPage, BuildView, Name, NewBuild, OptionsBody, Word
 from imageforge.api.site import Site
 from imageforge.errors import UsageError
-from imageforge.pipeline.event import Event, EventKind
+from imageforge.pipeline.event import EventKind, event_from
 from imageforge.queue.checkout import git_policy
 from imageforge.queue.intake import Origin
 from imageforge.queue.spec import ArchiveSource, GitSource, Options
+from imageforge.report.failure import render_stored
 from imageforge.report.progress import Progress
 from imageforge.sources import parse_git_url
 from imageforge.store import Accepted as Stored
@@ -318,19 +319,10 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in ("number", "at", "stage", "kind", "text", "data")}
 
 
-def event_from(row: Mapping[str, Any]) -> Event:
-    """A stored event as the pipeline's own value."""
-    values = {key: row[key] for key in ("number", "at", "stage", "text", "data")}
-    return Event(kind=EventKind(row["kind"]), **values)
-
-
 def ending_text(build: Build) -> str:
     """The last lines of a build for a terminal."""
     if build.error:
-        error = build.error
-        lines = [f"error[{error.get('code')}]: {error.get('subject', 'build')}: {error.get('message', '')}"]
-        lines += [f"  {key}: {error[key]}" for key in ("kept", "hint") if error.get(key)]
-        return "\n".join(lines) + "\n"
+        return f"{render_stored(build.error, f'build {build.id}')}\n"
     if build.status is BuildStatus.SUPERSEDED:
         return f"superseded by build {build.superseded_by}\n"
     return f"build {build.id} {build.status.value}" + (f": {build.reference}\n" if build.reference else "\n")
