@@ -5,6 +5,7 @@ The face of the package; callers import from here only. The controller runs as a
 """
 
 from runtime.balancer.certificates import CertificateState
+from runtime.balancer.certificates import covers as covers_host
 from runtime.balancer.config import CHALLENGES, ENTRY_HEADER
 from runtime.balancer.config import initial_config as initial_balancer_config
 from runtime.balancer.keyring import certificate_states
@@ -57,6 +58,7 @@ __all__ = [
     "RuntimeSettings",
     "ServiceCounters",
     "certificate_states",
+    "covers_host",
     "initial_balancer_config",
     "load_manifests",
     "purge",

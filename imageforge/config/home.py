@@ -156,6 +156,26 @@ class Home:
         return self.path / "state" / "key"
 
     @property
+    def entry_key_file(self) -> Path:
+        """What the balancer says to the API, so that it is believed where a request came from."""
+        return self.state / "entry.key"
+
+    @property
+    def acme(self) -> Path:
+        """The ACME account, the orders under way and the certificates that were got."""
+        return self.state / "acme"
+
+    @property
+    def acme_certificates(self) -> Path:
+        """The certificates alone, one a name."""
+        return self.acme / "certificates"
+
+    @property
+    def registry_signer(self) -> Path:
+        """Key and certificate by which the registry believes the API's tokens."""
+        return self.state / "registry-signer"
+
+    @property
     def locks(self) -> Path:
         """One lock file an app."""
         return self.state / "locks"

@@ -8,15 +8,19 @@ import time
 
 from imageforge.config import Home, Settings
 from imageforge.errors import ForgeError
+from imageforge.pipeline.domains import settle_hosts
 from imageforge.queue.contexts import Contexts
 from imageforge.queue.wake import Waker
 from imageforge.stack.process import lives
-from imageforge.store import Audit, BuildQueue, Builds, Database
+from imageforge.store import Apps, Audit, BuildQueue, Builds, Database
+from runtime import ControllerClient, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 2.0
 CLEAN_SECONDS = 3600.0
+HOSTS_SECONDS = 30.0
+"""How often every app's hosts are compared with what leads to it: a crash may have parted them."""
 DELIVERIES_SECONDS = 30 * 86400.0
 """How long ids of deliveries are kept: most providers sign no time, so an id is the only defence against a replay."""
 AUDIT_SECONDS = 400 * 86400.0
@@ -36,6 +40,7 @@ class Sweeper:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
         self._cleaned_at = 0.0
+        self._settled_at = -HOSTS_SECONDS
 
     def start(self) -> None:
         """Begin."""
@@ -66,14 +71,25 @@ class Sweeper:
         Audit(self._database).forget(now - AUDIT_SECONDS)
         Contexts(self._home.contexts).sweep(Builds(self._database).open_archives(), older_than=CONTEXT_SECONDS)
 
+    def settle_hosts(self) -> None:
+        """Have every app's hosts lead to it."""
+        controller = ControllerClient(self._home.controller_socket)
+        for app in Apps(self._database).all():
+            settle_hosts(
+                app.name, home=self._home, settings=self._settings, database=self._database, controller=controller
+            )
+
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):
             try:
                 self.sweep()
+                if time.monotonic() - self._settled_at > HOSTS_SECONDS:
+                    self.settle_hosts()
+                    self._settled_at = time.monotonic()
                 if time.monotonic() - self._cleaned_at > CLEAN_SECONDS:
                     self._cleaned_at = time.monotonic()
                     self.clean()
-            except ForgeError as error:
+            except (ForgeError, RuntimeFailure) as error:
                 log.warning("sweeping: %s", error)
             except Exception:
                 log.exception("sweeping")  # and on: nobody else recovers builds

@@ -87,12 +87,18 @@ def _one_at_a_time(home: Home) -> Iterator[None]:
 
 def _check_ports(settings: Settings, chosen: tuple[Service, ...]) -> None:
     adopted = {service.name for service in chosen if read_pid_file(service.pid_file)}
-    wanted = {
-        "registry": ("127.0.0.1", settings.registry_port, "registry_port"),
-        "api": ("127.0.0.1", settings.api_port, "api_port"),
-        "balancer": (settings.http_address, settings.http_port, "http_port"),
-    }
-    for name, (address, port, key) in wanted.items():
+    wanted = [
+        ("registry", "127.0.0.1", settings.registry_port, "registry_port"),
+        ("api", "127.0.0.1", settings.api_port, "api_port"),
+        ("balancer", settings.http_address, settings.http_port, "http_port"),
+    ]
+    if settings.public:
+        wanted += [
+            ("registry-public", "127.0.0.1", settings.public_registry_port, "public_registry_port"),
+            ("balancer", settings.public_address, settings.public_http_port, "public_http_port"),
+            ("balancer", settings.public_address, settings.https_port, "https_port"),
+        ]
+    for name, address, port, key in wanted:
         if name in adopted:
             continue
         found = holder(address, port)

@@ -56,6 +56,7 @@ class CertificateState:
 
     file: str
     names: tuple[str, ...] = ()
+    not_before: float | None = None
     not_after: float | None = None
     problem: str = ""
 
