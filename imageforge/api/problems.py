@@ -43,7 +43,6 @@ STATUS = {
     "context-too-big": 413,
     "body-too-big": 413,
     "unknown-media-type": 415,
-    "domain-invalid": 422,
     "invalid-request": 422,
     "too-many-requests": 429,
     "disk-full": 507,

@@ -10,7 +10,16 @@ from pathlib import Path
 from imageforge.config import Home, Settings
 from imageforge.entry.authority import Account, Authority, Challenges, NotIssued
 from imageforge.entry.secret_file import replace
-from imageforge.entry.standing import due, forget_attempts, read_attempts, serving, write_attempts
+from imageforge.entry.standing import (
+    due,
+    forget_attempts,
+    forget_names,
+    issued_by,
+    read_attempts,
+    remember_issuer,
+    serving,
+    write_attempts,
+)
 from imageforge.errors import ForgeError
 from imageforge.store import Database, Domains
 from runtime import CertificateState, certificate_states
@@ -62,7 +71,7 @@ class CertificateKeeper:
     def look(self) -> tuple[str, ...]:
         """One look: the names that got a certificate."""
         names = [self._settings.public_host, *(domain.name for domain in Domains(self._database).all())]
-        self._drop(set(names))
+        forget_names(self._home, set(names))
         by_file = (
             certificate_states((Path(self._settings.certificates),), tried=False) if self._settings.certificates else ()
         )
@@ -74,7 +83,8 @@ class CertificateKeeper:
 
     def _keep(self, name: str, there: CertificateState | None) -> bool:
         attempts = read_attempts(self._home, name)
-        if not due(there, attempts, time.time()):
+        mine = issued_by(self._home, name) == self._settings.acme_directory
+        if not due(there if mine else None, attempts, time.time()):
             return False
         try:
             pem = self._authority.issue(name)
@@ -83,17 +93,11 @@ class CertificateKeeper:
             write_attempts(self._home, name, attempts.failed(str(reason), time.time()))
             return False
         replace(self._home.acme_certificates / f"{name}.pem", pem)
+        remember_issuer(self._home, name, self._settings.acme_directory)
         self._authority.finished(name)
         forget_attempts(self._home, name)
         log.info("a certificate for %s", name)
         return True
-
-    def _drop(self, names: set[str]) -> None:
-        """What was got for names that nobody has any more."""
-        for folder, suffix in ((self._home.acme_certificates, ".pem"), (self._home.acme / "attempts", ".json")):
-            for file in folder.glob(f"*{suffix}"):
-                if file.name.removesuffix(suffix) not in names:
-                    file.unlink(missing_ok=True)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

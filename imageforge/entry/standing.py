@@ -119,5 +119,31 @@ def forget_attempts(home: Home, name: str) -> None:
     _attempts_file(home, name).unlink(missing_ok=True)
 
 
+def issued_by(home: Home, name: str) -> str:
+    """The directory that its certificate was got from; empty where nobody knows. A certificate of a trial directory is
+    replaced once another one is set."""
+    try:
+        return _issuer_file(home, name).read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def remember_issuer(home: Home, name: str, directory: str) -> None:
+    """Its certificate is this directory's. Raises OSError."""
+    replace(_issuer_file(home, name), directory.encode())
+
+
+def forget_names(home: Home, names: set[str]) -> None:
+    """Drop all that is kept for names other than these. Raises OSError."""
+    for folder in (home.acme_certificates, *(home.acme / part for part in ("attempts", "issuers", "orders"))):
+        for file in folder.glob("*"):
+            if file.stem not in names and not file.name.startswith("."):
+                file.unlink(missing_ok=True)
+
+
+def _issuer_file(home: Home, name: str) -> Path:
+    return home.acme / "issuers" / f"{name}.txt"
+
+
 def _attempts_file(home: Home, name: str) -> Path:
     return home.acme / "attempts" / f"{name}.json"

@@ -27,8 +27,6 @@ NAMESPACE = "default"
 class DomainInvalid(UsageError):
     """A domain that there cannot be, or that is not an app's to have."""
 
-    kind = "refused"
-
 
 def checked_domain(text: str, settings: Settings) -> str:
     """The domain as DNS has it. Raises DomainInvalid (`domain-invalid`)."""

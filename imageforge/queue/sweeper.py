@@ -13,7 +13,7 @@ from imageforge.queue.contexts import Contexts
 from imageforge.queue.wake import Waker
 from imageforge.stack.process import lives
 from imageforge.store import Apps, Audit, BuildQueue, Builds, Database
-from runtime import ControllerClient, RuntimeFailure
+from runtime import ControllerClient, ControllerUnreachable, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +72,17 @@ class Sweeper:
         Contexts(self._home.contexts).sweep(Builds(self._database).open_archives(), older_than=CONTEXT_SECONDS)
 
     def settle_hosts(self) -> None:
-        """Have every app's hosts lead to it."""
+        """Have every app's hosts lead to it. One whose name something else has holds up no other."""
         controller = ControllerClient(self._home.controller_socket)
         for app in Apps(self._database).all():
-            settle_hosts(
-                app.name, home=self._home, settings=self._settings, database=self._database, controller=controller
-            )
+            try:
+                settle_hosts(
+                    app.name, home=self._home, settings=self._settings, database=self._database, controller=controller
+                )
+            except ControllerUnreachable:
+                return  # nothing leads anywhere now; it is asked again soon
+            except RuntimeFailure as failure:
+                log.warning("the hosts of %s: %s", app.name, failure)
 
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):
@@ -89,7 +94,7 @@ class Sweeper:
                 if time.monotonic() - self._cleaned_at > CLEAN_SECONDS:
                     self._cleaned_at = time.monotonic()
                     self.clean()
-            except (ForgeError, RuntimeFailure) as error:
+            except ForgeError as error:
                 log.warning("sweeping: %s", error)
             except Exception:
                 log.exception("sweeping")  # and on: nobody else recovers builds

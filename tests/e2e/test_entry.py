@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 import socket
 import ssl
 import threading
@@ -16,8 +18,12 @@ import httpx
 import pytest
 from cryptography import x509
 
+from imageforge.config import Home, load_settings
+from imageforge.pipeline.domains import settle_hosts
+from imageforge.store import Database, Domains
 from registry import RefusedError, RegistryClient
 from registry.auth import Credentials, Secret
+from runtime import ControllerClient
 from tests.authority import TestAuthority
 from tests.e2e.conftest import Forge, temporary_forge, unused_port
 from tests.e2e.service import Repository, Service, write_app
@@ -259,7 +265,22 @@ def test_a_domain_comes_and_goes_without_a_rollout_and_stays_over_releases(world
     forge.ok("domains", "rm", "shop", "www.example.org", "--yes")
     until(lambda: world.ask("GET", domain).status_code == 404, 10)
     taken = forge.run("domains", "add", "shop", HOST)
-    assert (taken.code, "error[domain-invalid]" in taken.err) == (2, True)
+    assert (taken.code, "error[domain-invalid]" in taken.err) == (3, True)
+
+
+def test_a_crash_between_storing_a_domain_and_leading_it_there_is_mended(world: World) -> None:
+    forge = world.forge
+    home, settings = Home(forge.home), load_settings(forge.home / "none", forge.environ)
+    controller = ControllerClient(home.controller_socket)
+    with Database.at(home.store) as database:
+        more = {"home": home, "settings": settings, "database": database, "controller": controller}
+        Domains(database).add("shop", "second.example.org")
+        assert settle_hosts("shop", **more)
+        assert not settle_hosts("shop", **more)
+        assert "second.example.org" in controller.manifests("default", "shop")
+        Domains(database).remove("shop", "second.example.org")
+        assert settle_hosts("shop", **more)
+        assert "second.example.org" not in controller.manifests("default", "shop")
 
 
 def test_a_certificate_is_got_by_acme_and_one_is_not(world: World, service: Service) -> None:
@@ -309,7 +330,7 @@ def test_a_certificate_is_replaced_under_load_and_a_broken_one_harms_no_other(wo
         (world.certificates / name).unlink()
 
 
-def test_the_registry_needs_a_token_that_reaches(world: World, service: Service) -> None:
+def test_the_registry_needs_a_token_that_reaches(world: World, service: Service, tmp_path: Path) -> None:
     registry = f"{HOST}:{world.https_port}"
     live = world.forge.ok("releases", "shop", "-o", "json").json[0]["image"]
     digest = live.partition("@")[2]
@@ -326,6 +347,15 @@ def test_the_registry_needs_a_token_that_reaches(world: World, service: Service)
 
     assert pull(mine)
     assert pull(service.token)
+    with RegistryClient(registry, credentials=Credentials(user="x", password=Secret(mine))) as client:
+        (tmp_path / "blob").write_bytes(blob := secrets.token_bytes(3_000_000))
+        name = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+        client.upload_blob("shop", name, tmp_path / "blob")
+        assert client.has_blob("shop", name)
+        with pytest.raises(RefusedError):
+            client.upload_blob("another", name, tmp_path / "blob")
+    with RegistryClient(f"127.0.0.1:{world.forge.registry_port}") as local:
+        assert local.has_blob("shop", name), "both registries have the same images"
     for password in (other, "wrong", None):
         with pytest.raises(RefusedError) as caught:
             pull(password)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import jwt
 import pytest
 
+from imageforge.client import Server
+from imageforge.client.server import ServerError
 from imageforge.entry.key import entry_key
 from imageforge.store import Apps, Domains, Scope, Tokens
 from tests.imageforge.api.service import Api, running_api
@@ -111,6 +113,18 @@ def test_a_domain_is_one_apps_and_comes_and_goes(public: Api) -> None:
     ]
 
 
+def test_the_command_lines_client_has_the_same_domains(public: Api) -> None:
+    with Server(public.url, public.token) as server:
+        assert server.add_domain("shop", "bücher.example")["domain"] == "xn--bcher-kva.example"
+        assert [row["domain"] for row in server.domains("shop")] == ["xn--bcher-kva.example"]
+        server.remove_domain("shop", "Bücher.example")
+        assert server.domains("shop") == []
+        for wrong in ("a/b.org", "*.example.org"):
+            with pytest.raises(ServerError) as caught:
+                server.add_domain("shop", wrong)
+            assert caught.value.kind == "usage"
+
+
 @pytest.mark.parametrize(
     ("domain", "words"),
     [
@@ -123,7 +137,7 @@ def test_a_domain_is_one_apps_and_comes_and_goes(public: Api) -> None:
 )
 def test_a_domain_that_is_not_an_apps_to_have(public: Api, domain: str, words: str) -> None:
     refused = public.ask("PUT", f"/v1/apps/shop/domains/{domain}")
-    assert (refused.status_code, refused.json()["code"]) == (422, "domain-invalid")
+    assert (refused.status_code, refused.json()["code"]) == (400, "domain-invalid")
     assert words in refused.json()["message"]
     assert Domains(public.site.database).all() == ()
 

@@ -14,7 +14,7 @@ from acme import client
 from imageforge.config import Home, Settings
 from imageforge.entry.authority import Challenges
 from imageforge.entry.keeper import CertificateKeeper
-from imageforge.entry.standing import read_attempts
+from imageforge.entry.standing import read_attempts, remember_issuer
 from imageforge.store import Apps, Database, Domains
 from runtime import certificate_states
 from tests.authority import TestAuthority
@@ -130,6 +130,9 @@ def test_a_name_with_a_file_of_its_own_is_left_alone(scene: Scene, authority: Te
 def test_an_old_one_is_renewed_and_serves_until_then(scene: Scene, authority: TestAuthority) -> None:
     scene.home.acme_certificates.mkdir(parents=True)
     mine = scene.home.acme_certificates / "forge.example.org.pem"
+    mine.write_bytes(authority.bundle("forge.example.org", start=-60, end=31))
+    remember_issuer(scene.home, "forge.example.org", scene.settings.acme_directory)
+    assert scene.keeper().look() == (), "a third of its life is left"
     mine.write_bytes(authority.bundle("forge.example.org", start=-60, end=29))
     scene.answers.served = False
     old = mine.read_bytes()
@@ -142,6 +145,14 @@ def test_an_old_one_is_renewed_and_serves_until_then(scene: Scene, authority: Te
     assert scene.keeper().look() == ("forge.example.org",)
     assert mine.read_bytes() != old
     assert scene.names() == {"forge.example.org"}
+
+
+def test_one_of_another_directory_is_replaced(scene: Scene, authority: TestAuthority) -> None:
+    scene.home.acme_certificates.mkdir(parents=True)
+    (scene.home.acme_certificates / "forge.example.org.pem").write_bytes(authority.bundle("forge.example.org"))
+    remember_issuer(scene.home, "forge.example.org", "https://trial.example.org/directory")
+    assert scene.keeper().look() == ("forge.example.org",)
+    assert scene.keeper().look() == ()
 
 
 def test_an_authority_that_is_away_is_named(scene: Scene) -> None:
