@@ -19,7 +19,7 @@ from imageforge.entry.standing import certificate_folders, standings
 from imageforge.errors import StackError
 from imageforge.stack import engine_choice, private_engine
 from imageforge.stack.catalog import program
-from imageforge.stack.ports import holder
+from imageforge.stack.ports import holder, unbindable
 from imageforge.stack.process import read_pid_file
 from linters import hadolint_version
 from runtime import certificate_states
@@ -188,6 +188,11 @@ def _ports(home: Home, settings: Settings) -> Iterator[Check]:
         wanted["https port"] = (address, settings.https_port, "https_port", balancer)
         wanted["public port"] = (address, settings.public_http_port, "public_http_port", balancer)
     for name, (address, port, key, ours) in wanted.items():
+        reason = unbindable(address, port) if address == settings.public_address else None
+        if reason:
+            fix = f"choose another public_address, or another {key}, in settings.toml"
+            yield Check(name=name, level=Level.MISSING, found=f"{address}:{port}: {reason}", fix=fix)
+            continue
         found = holder(address, port)
         if found is None or ours():
             state = "free" if found is None else "ours"

@@ -14,7 +14,7 @@ from imageforge.config import Home, Settings
 from imageforge.errors import StackError
 from imageforge.stack import engine_choice
 from imageforge.stack.catalog import python_environment, services
-from imageforge.stack.ports import holder
+from imageforge.stack.ports import holder, unbindable
 from imageforge.stack.process import read_pid_file, stop
 from imageforge.stack.service import Service, stop_service
 from imageforge.stack.state import StackReport, read_report, report_file, running_supervisor
@@ -101,6 +101,14 @@ def _check_ports(settings: Settings, chosen: tuple[Service, ...]) -> None:
     for name, address, port, key in wanted:
         if name in adopted:
             continue
+        reason = unbindable(address, port) if address == settings.public_address else None
+        if reason:
+            raise StackError(
+                "address-unusable",
+                f"{address}:{port}",
+                reason,
+                hint=f"choose another: public_address and {key} in settings.toml; `ip address` shows what there is",
+            )
         found = holder(address, port)
         if found:
             raise StackError(

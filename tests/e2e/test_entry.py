@@ -60,6 +60,11 @@ class World:
         with httpx.Client(verify=self.authority.context(), timeout=30) as client:
             return client.request(method, url, headers={**headers, **more.pop("headers", {})}, **more)
 
+    def doctor(self) -> list[dict[str, Any]]:
+        """What `doctor` says."""
+        checks: list[dict[str, Any]] = self.forge.run("doctor", "-o", "json").json
+        return checks
+
     def plain(self, host: str, path: str = "/") -> str:
         """The address of a host over plain HTTP."""
         return f"http://{host}:{self.http_port}{path}"
@@ -241,8 +246,10 @@ def test_a_domain_comes_and_goes_without_a_rollout_and_stays_over_releases(world
     before = {row["replica"] for row in forge.replicas("shop")}
     domain = f"https://www.example.org:{world.https_port}/"
     assert world.ask("GET", domain).status_code == 404
-    forge.ok("domains", "add", "shop", "WWW.example.org.")
-    until(lambda: world.ask("GET", domain).text == "one ", 10)
+    with Load(world) as load:
+        forge.ok("domains", "add", "shop", "WWW.example.org.")
+        until(lambda: world.ask("GET", domain).text == "one ", 10)
+    assert load.failures == []
     redirected = world.ask("POST", world.plain("www.example.org", "/a?b=c"))
     assert (redirected.status_code, redirected.headers["location"]) == (308, f"{domain}a?b=c")
     assert {row["replica"] for row in forge.replicas("shop")} == before
@@ -262,8 +269,10 @@ def test_a_domain_comes_and_goes_without_a_rollout_and_stays_over_releases(world
     (world.folder / "shop" / "version.txt").write_text("one")
 
     assert forge.run("domains", "rm", "shop", "www.example.org").code == 3
-    forge.ok("domains", "rm", "shop", "www.example.org", "--yes")
-    until(lambda: world.ask("GET", domain).status_code == 404, 10)
+    with Load(world) as load:
+        forge.ok("domains", "rm", "shop", "www.example.org", "--yes")
+        until(lambda: world.ask("GET", domain).status_code == 404, 10)
+    assert load.failures == []
     taken = forge.run("domains", "add", "shop", HOST)
     assert (taken.code, "error[domain-invalid]" in taken.err) == (3, True)
 
@@ -319,15 +328,16 @@ def test_a_certificate_is_replaced_under_load_and_a_broken_one_harms_no_other(wo
         assert world.serial(HOST)[0] == good
     assert load.failures == []
     assert load.count > 100
-    said = {
-        row["found"] for row in json.loads(world.forge.run("doctor", "-o", "json").out) if row["name"] == "certificate"
-    }
+    said = [check["found"] for check in world.doctor() if check["name"] == "certificate"]
     assert {Path(found.split()[0]).name for found in said} == {"other.pem", "old.pem", "forge.pem"}
     left_out = world.forge.ok("status", "-o", "json").json["left_out_certificates"]
     assert len(left_out) == 3
     (world.certificates / "forge.pem").write_bytes(world.authority.bundle(HOST))
     for name in ("other.pem", "old.pem", "second.pem"):
         (world.certificates / name).unlink()
+    (check,) = [check for check in world.doctor() if check["name"] in ("public entry", "certificate")]
+    assert check["level"] == "ok"
+    assert f"{world.url} on {world.address}, certificate by file until" in check["found"]
 
 
 def test_the_registry_needs_a_token_that_reaches(world: World, service: Service, tmp_path: Path) -> None:
