@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -16,6 +17,7 @@ from imageforge.api.limiter import Limiter
 from imageforge.api.routes import apps, builds, git, health, tokens, webhooks
 from imageforge.api.site import Site
 from imageforge.config import Home, Settings
+from imageforge.git_remote.repository import tip
 from imageforge.queue.catch_up import CatchUp
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
@@ -40,7 +42,7 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         failures=Limiter(rate=1.0, burst=30),
         calls=Limiter(rate=100.0, burst=500),
     )
-    sweeper = Sweeper(home, settings, database, waker)
+    sweeper = Sweeper(home, settings, database, site.intake, waker, partial(tip, home))
     catch_up = CatchUp(home, settings, database, site.intake)
 
     @asynccontextmanager
@@ -66,6 +68,7 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.site = site
+    app.state.sweeper = sweeper
     problems.install(app)
     document.install(app)
     app.include_router(health.router)

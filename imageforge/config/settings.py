@@ -46,6 +46,7 @@ class Settings(BaseModel):
     deploy_deadline: Annotated[int, Field(ge=1, le=86400)] = 120
     keep_builds: Annotated[int, Field(ge=1)] = 200
     keep_releases: Annotated[int, Field(ge=1)] = 50
+    keep_contexts: Annotated[int, Field(ge=0)] = 4096
 
     @field_validator("http_address")
     @classmethod

@@ -34,7 +34,7 @@ from imageforge.errors import UsageError
 from imageforge.pipeline import operations
 from imageforge.pipeline.deploy import NAMESPACE
 from imageforge.queue.intake import Origin
-from imageforge.store import App, Apps, Environment, Purpose, Releases, Scope, SealedSecrets
+from imageforge.store import App, Apps, DeliveryKey, Environment, Purpose, Releases, Scope, SealedSecrets
 
 READERS = threading.BoundedSemaphore(20)
 """Who may read logs at once: half of the threads that the server has."""
@@ -56,7 +56,7 @@ def create_app(body: NewApp, request: Request, site: Here, who: Who) -> JSONResp
     """Make an app, so that it can be pushed to. One that exists keeps what it has, and gets the settings."""
     who.need(Scope.DEPLOY, body.name)
 
-    def make() -> dict[str, Any]:
+    def make(_: DeliveryKey | None) -> dict[str, Any]:
         site.intake.new_app(body.name)
         app = site.intake.configure(body.name, body.model_dump(exclude_unset=True, exclude={"name"}))
         site.audit.record(who.name, "app-created", app.name)
@@ -178,9 +178,10 @@ def rollback(app: AppName, body: Rollback, request: Request, site: Here, who: Wh
     """Run an earlier release again, as a new one; it is queued like a build, and followed like one."""
     who.need(Scope.DEPLOY, app)
 
-    def make() -> dict[str, Any]:
+    def make(call: DeliveryKey | None) -> dict[str, Any]:
         known = site.intake.app(app)
-        accepted = site.intake.rerelease(known, body.release, Origin(way="rollback", actor=who.name))
+        origin = Origin(way="rollback", actor=who.name, delivery=call)
+        accepted = site.intake.rerelease(known, body.release, origin)
         site.audit.record(who.name, "rollback", app, release=body.release)
         return accepted_body(site, accepted)
 
