@@ -14,10 +14,11 @@ from imageforge.api.body_limit import BodyLimit
 from imageforge.api.feed import Feeds
 from imageforge.api.headers import SecurityHeaders
 from imageforge.api.limiter import Limiter
-from imageforge.api.routes import apps, builds, git, health, tokens, webhooks
+from imageforge.api.routes import apps, builds, git, health, hooks, tokens, webhooks
 from imageforge.api.site import Site
 from imageforge.config import Home, Settings
 from imageforge.git_remote.repository import tip
+from imageforge.notify.courier import Courier
 from imageforge.queue.catch_up import CatchUp
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
@@ -45,16 +46,20 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
     sweeper = Sweeper(home, settings, database, site.intake, waker, partial(tip, home))
     catch_up = CatchUp(home, settings, database, site.intake)
 
+    courier = Courier(settings, database, site.vault)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         site.feeds.start()
         sweeper.start()
         catch_up.start()
+        courier.start()
         try:
             yield
         finally:
             await site.feeds.close()
             catch_up.close()
+            courier.close()
             sweeper.close()
             waker.close()
             database.close()
@@ -69,10 +74,11 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
     )
     app.state.site = site
     app.state.sweeper = sweeper
+    app.state.courier = courier
     problems.install(app)
     document.install(app)
     app.include_router(health.router)
-    for routes in (apps, builds, webhooks, tokens, git):
+    for routes in (apps, builds, webhooks, hooks, tokens, git):
         app.include_router(routes.router, responses=problems.RESPONSES)
 
     app.add_middleware(BodyLimit)

@@ -22,7 +22,9 @@ class Purpose(StrEnum):
     WEBHOOK = "webhook"
     """The signatures of webhooks; one an app, named `webhook`."""
     SOURCE = "source"
-    """Fetching a private source: `token` or `deploy-key`."""
+    """At the host of the source: `token` or `deploy-key` to fetch it with, `status-token` to tell it how builds go."""
+    HOOK = "hook"
+    """Signing what is told to others; named after the hook."""
 
 
 class Environment:
