@@ -78,6 +78,11 @@ class SealedSecrets:
                 (Purpose(row["purpose"]), row["name"]): row["value"] for row in connection.execute(query).mappings()
             }
 
+    def count(self) -> int:
+        """How many there are of all apps."""
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(secrets)).scalar_one())
+
     def updated(self, app: str) -> Mapping[tuple[Purpose, str], float]:
         """When each secret of an app was set."""
         query = sa.select(secrets.c.purpose, secrets.c.name, secrets.c.updated_at).where(secrets.c.app == app)

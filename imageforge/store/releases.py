@@ -118,6 +118,17 @@ class Releases:
         with self._database.reading() as connection:
             return tuple(_release(row) for row in connection.execute(query).mappings())
 
+    def references(self) -> tuple[str, ...]:
+        """The images of all releases that serve, served or are to serve, of every app."""
+        query = (
+            sa.select(releases.c.reference)
+            .where(releases.c.status != ReleaseStatus.FAILED.value)
+            .distinct()
+            .order_by(releases.c.reference)
+        )
+        with self._database.reading() as connection:
+            return tuple(connection.execute(query).scalars())
+
     def forget_beyond(self, app: str, keep: int) -> None:
         """Drop an app's oldest releases: all but the newest `keep` of those that served, and failures older than these.
         What a rollback could go back to is never pushed out by failures."""
