@@ -40,8 +40,8 @@ def pebble(folder: Path, authority: TestAuthority, *, address: str, http_port: i
     names = ["pebble-challtestsrv", "-defaultIPv4", address, "-defaultIPv6", "", "-dns01", f"127.0.0.1:{dns}"]
     names += ["-http01", "", "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{_port()}"]
     server = ["pebble", "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{dns}"]
-    # Real servers wait a while before they look; it refuses some nonces on purpose, and that stays.
-    environ = {**os.environ, "PEBBLE_VA_NOSLEEP": "1"}
+    # Real servers wait a while before they look. Every fifth nonce is refused, as one may be at any time.
+    environ = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "20"}
     with (folder / "pebble.log").open("wb") as log:
         started = [subprocess.Popen(command, env=environ, stdout=log, stderr=log) for command in (names, server)]
     try:

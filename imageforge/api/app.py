@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -14,12 +15,14 @@ from imageforge.api.entry import Entry
 from imageforge.api.feed import Feeds
 from imageforge.api.headers import SecurityHeaders
 from imageforge.api.limiter import Limiter
-from imageforge.api.routes import apps, builds, domains, git, health, registry, tokens, webhooks
+from imageforge.api.routes import apps, builds, domains, git, health, hooks, registry, tokens, webhooks
 from imageforge.api.site import Site
 from imageforge.config import Home, Settings
 from imageforge.entry.keeper import CertificateKeeper
 from imageforge.entry.key import entry_key
 from imageforge.entry.registry_token import Signer
+from imageforge.git_remote.repository import tip
+from imageforge.notify.courier import Courier
 from imageforge.queue.catch_up import CatchUp
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
@@ -46,8 +49,10 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         signer=Signer(home.registry_signer) if settings.public else None,
         certificates=CertificateKeeper(home, settings, database),
     )
-    sweeper = Sweeper(home, settings, database, waker)
+    sweeper = Sweeper(home, settings, database, site.intake, waker, partial(tip, home))
     catch_up = CatchUp(home, settings, database, site.intake)
+
+    courier = Courier(settings, database, site.vault)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -55,12 +60,14 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         sweeper.start()
         catch_up.start()
         site.certificates.start()
+        courier.start()
         try:
             yield
         finally:
             await site.feeds.close()
             site.certificates.close()
             catch_up.close()
+            courier.close()
             sweeper.close()
             waker.close()
             database.close()
@@ -74,10 +81,12 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.site = site
+    app.state.sweeper = sweeper
+    app.state.courier = courier
     problems.install(app)
     document.install(app)
     app.include_router(health.router)
-    for routes in (apps, domains, builds, webhooks, tokens, registry, git):
+    for routes in (apps, domains, builds, webhooks, hooks, tokens, registry, git):
         app.include_router(routes.router, responses=problems.RESPONSES)
 
     app.add_middleware(BodyLimit)

@@ -12,6 +12,7 @@ import json
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 from acme import challenges, client, crypto_util, errors, messages
@@ -27,6 +28,9 @@ from imageforge.entry.secret_file import make_once, replace
 ANSWER_SECONDS = 30
 ORDER_SECONDS = 90
 """How long an order may take; an authority asks from several places, and for its own reasons several times."""
+
+NONCES = 5
+"""How often a request is sent again for its nonce alone, twice each time."""
 
 
 class NotIssued(Exception):
@@ -102,7 +106,7 @@ class Authority:
     def _connected(self) -> client.ClientV2:
         if self._client is None:
             key = JWKEC(key=load_pem_private_key(make_once(self._account.folder / "account.key", _new_key), None))
-            network = client.ClientNetwork(
+            network = _Network(
                 key,
                 alg=ES256,
                 user_agent=f"imageforge/{__version__}",
@@ -164,6 +168,20 @@ class Authority:
             return None
         replace(order_file, json.dumps({"order": uri, "key": key.decode()}).encode())
         return pem
+
+
+class _Network(client.ClientNetwork):
+    """The library's, which tries once more with another nonce; an authority may refuse that one too (RFC 8555, 6.5)."""
+
+    def post(self, *arguments: Any, **options: Any) -> requests.Response:
+        """One request."""
+        for _ in range(NONCES - 1):
+            try:
+                return super().post(*arguments, **options)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*arguments, **options)
 
 
 def _until(seconds: float) -> datetime.datetime:

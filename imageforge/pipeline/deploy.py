@@ -107,9 +107,11 @@ def _workload(plan: Plan, product: Product, deployer: Deployer, number: int) -> 
     )
 
 
-def again(earlier: Release, deployer: Deployer, *, note: str, refresh: bool = False) -> Release:
+def again(
+    earlier: Release, deployer: Deployer, *, note: str, refresh: bool = False, made_by: int | None = None
+) -> Release:
     """A new release with an earlier one's image and manifests; only the release's number in them differs, and with
-    `refresh` the environment, which becomes what is set for the app now."""
+    `refresh` the environment, which becomes what is set for the app now. `made_by` is the build that asks for it."""
     releases = Releases(deployer.database)
     number = releases.next_number(earlier.app)
     manifests = renumber(_as_scaled(earlier, deployer), number)
@@ -129,7 +131,7 @@ def again(earlier: Release, deployer: Deployer, *, note: str, refresh: bool = Fa
         note=note,
         report={key: value for key, value in (earlier.report or {}).items() if key in OPTIONS},
     )
-    releases.add(release)
+    releases.add(release, made_by=made_by)
     return release
 
 

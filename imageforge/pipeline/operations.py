@@ -41,8 +41,9 @@ def restart(app: str, home: Home, controller: ControllerClient) -> None:
 def delete_app(app: str, home: Home, database: Database, controller: ControllerClient) -> None:
     """Stop an app and forget its releases, its waiting builds and its repository. Raises Busy."""
     queue = BuildQueue(database)
-    for build in Builds(database).latest(app=app, status=BuildStatus.QUEUED, limit=1000):
-        queue.cancel(build.id)
+    for status in (BuildStatus.HELD, BuildStatus.QUEUED):
+        for build in Builds(database).latest(app=app, status=status, limit=1000):
+            queue.cancel(build.id)
     with deploying(home, app, "a deletion"):
         with holding_hosts(home, app):
             for kind in ("Service", "Deployment"):

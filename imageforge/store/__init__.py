@@ -9,6 +9,7 @@ from imageforge.store.build_queue import Accepted, BuildQueue, DeliveryKey, Subm
 from imageforge.store.builds import Build, Builds, BuildStatus
 from imageforge.store.database import Database
 from imageforge.store.domains import Domain, Domains
+from imageforge.store.notices import Draft, Hook, Hooks, Notice, Notices
 from imageforge.store.releases import Release, Releases, ReleaseStatus
 from imageforge.store.tokens import Scope, Token, Tokens
 
@@ -29,7 +30,12 @@ __all__ = [
     "DeliveryKey",
     "Domain",
     "Domains",
+    "Draft",
     "Environment",
+    "Hook",
+    "Hooks",
+    "Notice",
+    "Notices",
     "Purpose",
     "Release",
     "ReleaseStatus",
