@@ -40,8 +40,8 @@ def status(form: FormatOption = Format.TABLE) -> None:
     apps = [app_row(deployment, here) for deployment in deployments]
     broken = [
         {"file": state.file, "problem": state.problem}
-        for state in certificate_states(certificate_folders(here.home, here.settings))
-        if here.settings.public and state.problem
+        for state in certificate_states(certificate_folders(here.home, here.settings) if here.settings.public else ())
+        if state.problem
     ]
     if form in (Format.JSON, Format.YAML):
         engine = {"endpoint": report.engine, "origin": report.engine_origin}

@@ -109,7 +109,9 @@ class Keyring:
         if signature == held.signature and not (held.problem and now - held.read_at > LOOK_AGAIN_SECONDS):
             return
         try:
-            held.good = checked(read(source), now)
+            pem = read(source)
+            known = held.good is not None and held.good.pem == pem  # HAProxy took it before
+            held.good = parse(pem, now) if known else checked(pem, now)
             held.problem = ""
         except Defect as defect:
             held.problem = str(defect)
