@@ -44,7 +44,7 @@ format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 
 bench: system ## The benchmarks (minutes)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m tests.sandbox --run benchmarks
 
 soak: system-tests ## Long runs: many rollouts and kills under load
 	@$(BIN)/python -m tests.sandbox -q -m soak

@@ -220,6 +220,11 @@ class Home:
         return self.run / "haproxy-master.sock"
 
     @property
+    def hooks_socket(self) -> Path:
+        """Who runs the hooks of the git remote, mode 0600."""
+        return self.run / "hooks.sock"
+
+    @property
     def redis_socket(self) -> Path:
         """The queue's Redis; a Unix socket, because a port on loopback is open to every user of the machine."""
         return self.run / "redis.sock"

@@ -78,6 +78,7 @@ def services(home: Home, settings: Settings, *, engine: str, private: bool) -> t
         _redis(home),
         _balancer(home, runtime),
         _controller(home, runtime, private=private),
+        _hooks(home),
         _api(home, settings),
         *(_worker(home, number) for number in range(1, settings.workers + 1)),
     )
@@ -248,6 +249,18 @@ def _api(home: Home, settings: Settings) -> Service:
         ready=lambda: probes.http_ok("127.0.0.1", settings.api_port, "/v1/health"),
         environ=python_environment(),
         needs=("redis",),
+    )
+
+
+def _hooks(home: Home) -> Service:
+    return Service(
+        name="hooks",
+        argv=(sys.executable, "-m", "imageforge.git_remote.runner", "--home", str(home.path)),
+        address=f"unix://{home.hooks_socket}",
+        log=home.log / "hooks.log",
+        pid_file=home.run / "hooks.pid",
+        ready=lambda: probes.listens(home.hooks_socket),
+        environ=python_environment(),
     )
 
 

@@ -55,6 +55,17 @@ def haproxy_ok(path: Path) -> str | None:
     return _ask(path, b"show info\n", expected="Name: HAProxy")
 
 
+def listens(path: Path) -> str | None:
+    """A Unix socket that somebody accepts connections on."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(str(path))
+    except OSError as error:
+        return f"no answer: {error}"
+    return None
+
+
 def _ask(path: Path, question: bytes, *, expected: str) -> str | None:
     try:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -101,6 +101,17 @@ def test_a_build_survives_the_death_of(service: Service, project: Path, victim: 
     assert forge.get(app)[1].strip() == victim
 
 
+def test_a_push_does_not_need_who_runs_its_hooks(service: Service, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    write_app(repository.folder, "unhooked")
+    repository.commit("first")
+    assert kill(service.forge, "hooks")
+    remote = f"http://x:{service.token}@127.0.0.1:{service.forge.api_port}/git/unhooked.git"
+    pushed = repository.git("push", remote, "main")
+    assert "accepted as build" in pushed.stderr
+    assert service.forge.get("unhooked")[1].strip() == "unhooked"
+
+
 def test_pushes_are_taken_while_redis_is_away_and_built_when_it_is_back(service: Service, project: Path) -> None:
     write_app(project, "waited")
     assert kill(service.forge, "redis")
