@@ -11,7 +11,7 @@ import typer
 
 from imageforge.cli.output import Format, FormatOption, write
 from imageforge.cli.state import Workplace
-from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.pipeline.domains import NAMESPACE
 from imageforge.store import Apps
 
 

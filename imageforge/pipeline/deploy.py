@@ -13,6 +13,7 @@ from typing import Any
 from imageforge.config import Home, Settings
 from imageforge.errors import DeployFailed, GateRefused
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
+from imageforge.pipeline.domains import NAMESPACE, apply_with_hosts, holding_hosts
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.manifests import Workload, generate, renumber, rescale, with_environment
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
@@ -23,7 +24,6 @@ from imageforge.report.deploy import DeployReport, ReplicaRow, StageRow
 from imageforge.store import Apps, Database, Environment, Release, Releases, ReleaseStatus
 from runtime import ControllerClient, DeploymentStatus, NotFound, RolloutPhase, ServiceCounters
 
-NAMESPACE = "default"
 LOG_LINES = 10
 """How many of a failed replica's last lines go into the events and the report."""
 OPTIONS = ("port", "path", "replicas_from", "environment")
@@ -189,7 +189,7 @@ def _roll(
     if before and _available(release.app, deployer):
         watch.start()
     try:
-        deployer.controller.apply(release.manifests, source=f"{release.app} release {release.number}")
+        _apply(release, release.manifests, deployer)
         status, first = _wait(release, deployer, watch, log, int(options.get("port", DEFAULT_PORT)))
     finally:
         count = watch.stop()
@@ -197,6 +197,18 @@ def _roll(
         # Nobody is to answer any more: what came meanwhile was not lost by a change-over.
         return status, CutoverCount(sent=0, failed=0, slowest=0.0), NO_REQUESTS
     return status, count, _difference(first or counted, _counters(deployer, release.app))
+
+
+def _apply(release: Release, manifests: str, deployer: Deployer) -> None:
+    apply_with_hosts(
+        release.app,
+        manifests,
+        f"{release.app} release {release.number}",
+        home=deployer.home,
+        settings=deployer.settings,
+        database=deployer.database,
+        controller=deployer.controller,
+    )
 
 
 def _available(app: str, deployer: Deployer) -> int:
@@ -247,11 +259,12 @@ def _restore(release: Release, before: Release | None, deployer: Deployer, recor
     tell."""
     try:
         if before is None:
-            for kind in ("Service", "Deployment"):
-                with contextlib.suppress(NotFound):
-                    deployer.controller.delete(NAMESPACE, kind, release.app)
+            with holding_hosts(deployer.home, release.app):
+                for kind in ("Service", "Deployment"):
+                    with contextlib.suppress(NotFound):
+                        deployer.controller.delete(NAMESPACE, kind, release.app)
             return "nothing of it is left running"
-        deployer.controller.apply(_as_scaled(before, deployer), source=f"{before.app} release {before.number}")
+        _apply(before, _as_scaled(before, deployer), deployer)
         for status in deployer.controller.watch(NAMESPACE, before.app, timeout=RESTORE_SECONDS):
             if status.observed_generation >= status.generation and status.phase is RolloutPhase.COMPLETE:
                 return f"release {before.number} is serving"

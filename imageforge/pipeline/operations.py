@@ -8,7 +8,7 @@ import shutil
 from imageforge.config import Home
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.pipeline.domains import NAMESPACE, holding_hosts
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
 from runtime import ControllerClient, NotFound
 
@@ -45,8 +45,9 @@ def delete_app(app: str, home: Home, database: Database, controller: ControllerC
         for build in Builds(database).latest(app=app, status=status, limit=1000):
             queue.cancel(build.id)
     with deploying(home, app, "a deletion"):
-        for kind in ("Service", "Deployment"):
-            with contextlib.suppress(NotFound):
-                controller.delete(NAMESPACE, kind, app)
+        with holding_hosts(home, app):
+            for kind in ("Service", "Deployment"):
+                with contextlib.suppress(NotFound):
+                    controller.delete(NAMESPACE, kind, app)
         shutil.rmtree(home.repositories / f"{app}.git", ignore_errors=True)
         Apps(database).delete(app)

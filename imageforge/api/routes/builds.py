@@ -209,7 +209,7 @@ async def events(
 
 def accepted_body(site: Site, stored: Stored) -> dict[str, Any]:
     """The answer to who asked for a build."""
-    path = f"{site.settings.api_url}/v1/builds/{stored.build_id}"
+    path = f"{site.settings.service_url}/v1/builds/{stored.build_id}"
     return {
         "build": stored.build_id,
         "status": BuildStatus.QUEUED.value,
