@@ -43,7 +43,8 @@ PUSH_REJECTED = {
 }
 
 Tip = Callable[[str, str], str | None]
-"""(app, branch) -> the commit that the branch has in the app's repository here."""
+"""(app, branch) -> the commit that the branch has in the app's repository here. Raises ForgeError where git does not
+say."""
 
 
 class Sweeper:
@@ -127,7 +128,12 @@ class Sweeper:
     def _settle_held(self) -> None:
         """Of pushes whose git has ended without telling: carry out those whose branch moved, end the others."""
         for build in self._queue.held(lives):
-            if self._tip(build.app, build.branch) == build.revision:
+            try:
+                moved = self._tip(build.app, build.branch) == build.revision
+            except ForgeError as error:  # it stays held, and is asked about again
+                log.warning("whether the branch of build %d moved cannot be told: %s", build.id, error)
+                continue
+            if moved:
                 self._intake.release(build)
                 continue
             self._queue.refuse(build.id, {"subject": f"build {build.id}", **PUSH_REJECTED})

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from imageforge.config import Home, Settings
+from imageforge.git_remote.repository import repository, tip
 from imageforge.queue.contexts import GRACE_SECONDS, Contexts
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
@@ -31,14 +32,16 @@ class Bench:
 
     def __init__(self, home: Home, database: Database) -> None:
         self.home, self.now, self.tips = home, 1000.0, dict[tuple[str, str], str]()
+        self.asks_git = False
         self.queue, self.builds = BuildQueue(database), Builds(database)
         Apps(database).ensure("shop")
         waker = Waker(home.redis_socket)
         settings = Settings(keep_contexts=1)
         intake = Intake(home, settings, database, waker)
-        self.sweeper = Sweeper(
-            home, settings, database, intake, waker, lambda *key: self.tips.get(key), clock=lambda: self.now
-        )
+        self.sweeper = Sweeper(home, settings, database, intake, waker, self.tip, clock=lambda: self.now)
+
+    def tip(self, app: str, branch: str) -> str | None:
+        return tip(self.home, app, branch) if self.asks_git else self.tips.get((app, branch))
 
     def submit(self, **more: object) -> int:
         values: dict[str, object] = {"app": "shop", "source": "x", "spec": {}, "origin": "git", "branch": "main"}
@@ -127,6 +130,21 @@ def test_a_push_whose_git_died_is_carried_out_only_where_the_branch_moved(bench:
     assert found
     assert found.error
     assert found.error["code"] == "push-rejected"
+
+
+def test_a_push_whose_git_cannot_be_asked_stays_as_it_is(bench: Bench) -> None:
+    """A git that the kernel killed says nothing of the branch."""
+    moved = bench.submit(revision=COMMIT, held_by=DEAD)
+    stopped = bench.submit(branch="side")
+    bench.queue.claim(DEAD, most_running=1)
+    bench.asks_git = True
+    folder = repository(bench.home, "shop", "main")
+    (folder / "objects").rename(folder / "objects.away")
+    assert bench.sweeper.sweep() == (stopped,), "and it holds up nothing else"
+    assert bench.status(moved) is BuildStatus.HELD
+    (folder / "objects.away").rename(folder / "objects")
+    bench.sweeper.sweep()
+    assert bench.status(moved) is BuildStatus.CANCELLED, "there is no such branch"
 
 
 def test_scratch_of_builds_that_ended_is_removed_and_that_of_others_kept(bench: Bench) -> None:
