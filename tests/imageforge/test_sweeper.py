@@ -17,7 +17,7 @@ from imageforge.config import Home, Settings
 from imageforge.git_remote.repository import repository, tip
 from imageforge.queue.contexts import GRACE_SECONDS, Contexts
 from imageforge.queue.intake import Intake
-from imageforge.queue.sweeper import Sweeper
+from imageforge.queue.sweeper import LEFT_SECONDS, Sweeper
 from imageforge.queue.wake import Waker
 from imageforge.stack.process import identify, lives, myself
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Submission
@@ -156,6 +156,18 @@ def test_scratch_of_builds_that_ended_is_removed_and_that_of_others_kept(bench: 
         (bench.home.scratch / name).mkdir()
     bench.sweeper.clean()
     assert {path.name for path in bench.home.scratch.iterdir()} == {f"build-{waiting}", "layer-1", "build-x"}
+
+
+def test_folders_of_processes_that_were_killed_long_ago_are_removed(bench: Bench) -> None:
+    long_ago = time.time() - LEFT_SECONDS - 1
+    for name in ("squash-old", "backup-old", "tmpold", "layer-old", "squash-new", "tmpnew"):
+        folder = bench.home.scratch / name
+        folder.mkdir()
+        (folder / "layer").write_text("x")
+        if name.endswith("old"):
+            os.utime(folder, (long_ago, long_ago))
+    bench.sweeper.clean()
+    assert {path.name for path in bench.home.scratch.iterdir()} == {"layer-old", "squash-new", "tmpnew"}
 
 
 def test_archives_beyond_the_budget_go_oldest_first_and_never_one_that_is_waited_for(bench: Bench) -> None:
