@@ -14,7 +14,7 @@ import docker
 import httpx
 import pytest
 
-from tests.e2e.conftest import Forge, _forge
+from tests.e2e.conftest import Forge, temporary_forge
 from tests.e2e.service import DOCKERFILE, Repository, Service, write_app
 
 pytestmark = pytest.mark.engine
@@ -25,7 +25,7 @@ SLOW = DOCKERFILE.replace("USER", "RUN sleep 2\nUSER")
 
 @pytest.fixture(scope="module")
 def service(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Service]:
-    for forge in _forge(engine_host, docker_client):
+    for forge in temporary_forge(engine_host, docker_client):
         forge.ok("up")
         yield Service(forge)
 
