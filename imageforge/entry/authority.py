@@ -164,13 +164,16 @@ class Authority:
             key, uri = str(raw["key"]).encode(), str(raw["order"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        order_file.unlink(missing_ok=True)  # and if this try is the one that fails, the next begins anew
         left = messages.OrderResource(uri=uri, body=messages.Order(), authorizations=[])
         try:
             pem = _bundle(key, acme.poll_finalization(left, _until(5)).fullchain_pem)
-        except (errors.Error, messages.Error, requests.RequestException):
-            return None
-        replace(order_file, json.dumps({"order": uri, "key": key.decode()}).encode())
+        except requests.RequestException:
+            raise  # the authority is away; what it issued is there when it is back
+        except Exception as error:
+            order_file.unlink(missing_ok=True)  # there is nothing to be had of it, and the next try begins anew
+            if isinstance(error, errors.Error | messages.Error):
+                return None
+            raise
         return pem
 
 

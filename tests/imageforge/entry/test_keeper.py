@@ -206,12 +206,13 @@ def test_a_certificate_that_was_issued_before_a_crash_is_fetched(scene: Scene, m
         raise KeyboardInterrupt
 
     monkeypatch.setattr(client.ClientV2, "poll_finalization", crash)
-    with pytest.raises(KeyboardInterrupt):
-        scene.keeper().look()
+    for _ in range(2):  # the second time in the middle of fetching it
+        with pytest.raises(KeyboardInterrupt):
+            scene.keeper().look()
+        monkeypatch.setattr(client.ClientV2, "new_order", lambda *_: pytest.fail("a second order was made"))
     monkeypatch.setattr(client.ClientV2, "poll_finalization", real)
     (left,) = (scene.home.acme / "orders").iterdir()
     assert json.loads(left.read_text())["order"]
-    monkeypatch.setattr(client.ClientV2, "new_order", lambda *_: pytest.fail("a second order was made"))
     assert scene.keeper().look() == ("forge.example.org",)
     assert scene.names() == {"forge.example.org"}
     assert not left.exists()
