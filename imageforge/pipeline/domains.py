@@ -22,6 +22,8 @@ from imageforge.store.database import Database
 from runtime import Conflict, ControllerClient, NotFound, RuntimeFailure
 
 NAMESPACE = "default"
+MOST = 100
+"""Domains of one app: each reloads the balancer of all apps, and is an order of the one account at the authority."""
 
 
 class DomainInvalid(UsageError):
@@ -51,11 +53,21 @@ def add_domain(
 ) -> tuple[Domain, bool]:
     """Have a domain lead to an app, from now on and without a rollout; and whether it is new.
 
-    Raises UsageError (`domain-invalid`, `domain-taken`), or runtime's Conflict (`host-taken`) where something that is
-    no app has the name. Where the controller does not answer it is stored, and led there once it does.
+    Raises UsageError (`domain-invalid`, `domain-taken`, `too-many-domains`), or runtime's Conflict (`host-taken`) where
+    something that is no app has the name. Where the controller does not answer it is stored, and led
+    there once it does.
     """
     name = checked_domain(text, settings)
     with holding_hosts(home, app):
+        there = [domain.name for domain in Domains(database).of(app)]
+        if name not in there and len(there) >= MOST:
+            raise UsageError(
+                "too-many-domains",
+                app,
+                f"it has {MOST} domains",
+                hint=f"remove one first: imageforge domains rm {app} DOMAIN",
+                kept="nothing was changed",
+            )
         domain, new = Domains(database).add(app, name)
         try:
             _apply_hosts(app, settings, database, controller)
