@@ -8,10 +8,12 @@ from runtime.balancer.config import initial_config as initial_balancer_config
 from runtime.client import ControllerClient
 from runtime.errors import (
     BalancerError,
+    ConfigError,
     Conflict,
     ControllerUnreachable,
     EngineError,
     ImageError,
+    KeyFailure,
     ManifestError,
     NotFound,
     RuntimeFailure,
@@ -26,6 +28,7 @@ from runtime.model import (
     LogLine,
     ReplicaStatus,
     RolloutPhase,
+    SecretStatus,
     ServiceCounters,
 )
 from runtime.settings import RuntimeSettings
@@ -33,6 +36,7 @@ from runtime.settings import RuntimeSettings
 __all__ = [
     "AppliedObject",
     "BalancerError",
+    "ConfigError",
     "Conflict",
     "ControllerClient",
     "ControllerInfo",
@@ -40,6 +44,7 @@ __all__ = [
     "DeploymentStatus",
     "EngineError",
     "ImageError",
+    "KeyFailure",
     "Label",
     "LogLine",
     "ManifestError",
@@ -48,6 +53,7 @@ __all__ = [
     "RolloutPhase",
     "RuntimeFailure",
     "RuntimeSettings",
+    "SecretStatus",
     "ServiceCounters",
     "initial_balancer_config",
     "load_manifests",

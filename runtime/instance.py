@@ -17,6 +17,7 @@ from runtime.balancer.counters import Counters
 from runtime.controller import COUNTERS_NOTE, Controller
 from runtime.engine import Engine
 from runtime.errors import Conflict
+from runtime.secret_files import SecretFiles
 from runtime.server import ControllerServer
 from runtime.settings import RuntimeSettings
 from runtime.store import Store
@@ -70,6 +71,7 @@ def purge(settings: RuntimeSettings) -> int:
                 engine.remove_network(name, settings.instance)
         finally:
             engine.close()
+        SecretFiles(settings.secret_files, settings.engine).clear()
         return len(containers)
 
 

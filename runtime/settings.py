@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ class RuntimeSettings:
 
     `engine` is a Docker endpoint (``unix:///run/docker.sock``). HAProxy is started by somebody else, in master-worker
     mode, with `balancer_config`; the controller owns that file's content and talks to `balancer_socket` (the runtime
-    API, level admin) and `balancer_master_socket` (reloads).
+    API, level admin) and `balancer_master_socket` (reloads). `key` is the file that opens the Secrets, made with mode
+    0600 where there is none; `secret_files` the folder, in memory, for those that containers see as files.
     """
 
     instance: str
@@ -25,6 +26,8 @@ class RuntimeSettings:
     balancer_config: Path
     balancer_socket: Path
     balancer_master_socket: Path
+    key: Path
+    secret_files: Path
     http_address: str = "127.0.0.1"
     http_port: int = 8700
     host_suffix: str = "localhost"
@@ -39,6 +42,6 @@ class RuntimeSettings:
     def from_json(cls, text: str) -> RuntimeSettings:
         """The inverse of `to_json`."""
         raw: dict[str, Any] = json.loads(text)
-        paths = {"store", "socket", "lock", "balancer_config", "balancer_socket", "balancer_master_socket"}
-        fields: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
-        return cls(**fields)
+        paths = {field.name for field in fields(cls) if field.type == "Path"}
+        values: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
+        return cls(**values)

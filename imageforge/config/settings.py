@@ -32,6 +32,7 @@ class Settings(BaseModel):
     host_suffix: str = "localhost"
     registry_port: Port = 8705
     engine: Literal["auto", "private"] = "auto"
+    secret_files: str = "/dev/shm"  # noqa: S105, S108 - files there are ours alone, which is made sure of before each use
     engine_pool: str = "10.211.0.0/16"
     api_port: Port = 8701
     workers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -64,6 +65,13 @@ class Settings(BaseModel):
         for word in words if isinstance(words, list | tuple) else ():
             ipaddress.ip_network(word)
         return words
+
+    @field_validator("secret_files")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if not value.startswith("/"):
+            raise ValueError("expected an absolute path, of a folder in memory")
+        return value
 
     @field_validator("engine_pool")
     @classmethod
