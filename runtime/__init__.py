@@ -18,7 +18,7 @@ from runtime.errors import (
     NotFound,
     RuntimeFailure,
 )
-from runtime.instance import purge
+from runtime.instance import clear_secret_files, purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
 from runtime.model import (
@@ -55,6 +55,7 @@ __all__ = [
     "RuntimeSettings",
     "SecretStatus",
     "ServiceCounters",
+    "clear_secret_files",
     "initial_balancer_config",
     "load_manifests",
     "purge",

@@ -71,8 +71,13 @@ def purge(settings: RuntimeSettings) -> int:
                 engine.remove_network(name, settings.instance)
         finally:
             engine.close()
-        SecretFiles(settings.secret_files, settings.engine).clear()
+        clear_secret_files(settings)
         return len(containers)
+
+
+def clear_secret_files(settings: RuntimeSettings) -> None:
+    """Remove the Secrets that containers saw as files; no container of the instance may be running."""
+    SecretFiles(settings.secret_files, settings.engine).clear()
 
 
 @contextlib.contextmanager

@@ -44,4 +44,7 @@ class RuntimeSettings:
         raw: dict[str, Any] = json.loads(text)
         paths = {field.name for field in fields(cls) if field.type == "Path"}
         values: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
+        # As a supervisor from before Secrets writes them, which may start a newer controller until the next `up`.
+        values.setdefault("key", values["store"].with_name("key"))
+        values.setdefault("secret_files", Path("/dev/shm") / f"imageforge-{values['instance']}")  # noqa: S108
         return cls(**values)

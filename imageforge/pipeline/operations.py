@@ -8,7 +8,7 @@ import shutil
 from imageforge.config import Home
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.pipeline.deploy import NAMESPACE, delete_secrets
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
 from runtime import ControllerClient, NotFound
 
@@ -48,5 +48,6 @@ def delete_app(app: str, home: Home, database: Database, controller: ControllerC
         for kind in ("Service", "Deployment"):
             with contextlib.suppress(NotFound):
                 controller.delete(NAMESPACE, kind, app)
+        delete_secrets(app, controller)
         shutil.rmtree(home.repositories / f"{app}.git", ignore_errors=True)
         Apps(database).delete(app)
