@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 LAST_LOG_LINES = 20
 SPREAD_LINES = 3
 """So many lines more are read of which a Secret may begin in one that is not kept."""
+NOT_SEEN = "bind source path does not exist"
+"""What the engine says of a mount whose folder it does not find."""
 LONGEST_RECONNECT = 10.0
 IDLE_SECONDS = 3600.0
 
@@ -207,7 +209,7 @@ class Keeper(threading.Thread):
         try:
             return self._engine.create(request)
         except EngineError as error:
-            if written and "bind source path does not exist" in error.message:
+            if written and NOT_SEEN in error.message:
                 raise ConfigError(
                     "secret-files-unseen",
                     self._engine.host,

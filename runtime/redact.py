@@ -48,7 +48,10 @@ def _spellings(value: bytes) -> Iterator[str]:
         if len(whole) >= _SHORTEST and not whole.isspace():
             yield whole
             yield repr(whole)[1:-1]
-            yield from _encoded(whole.encode(errors="replace"))
+    # Of the bytes and not of the text, which bytes that are not UTF-8 have no part in.
+    for raw in {value, value.strip()}:
+        if len(raw) >= _SHORTEST:
+            yield from _encoded(raw)
     if "\n" in text.strip():
         yield from (line.strip() for line in text.split("\n") if len(line.strip()) >= _SHORTEST_PART)
 

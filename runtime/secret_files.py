@@ -78,7 +78,7 @@ class SecretFiles:
             raise ConfigError(
                 "secret-files-on-disk",
                 str(self._folder.parent),
-                f"it is a {kind} and not in memory, where Secrets as files must stay",
+                f"it lies on {kind} and not in memory, where Secrets as files must stay",
                 hint="name a folder on a tmpfs: `secret_files` in settings.toml",
             )
         with contextlib.suppress(FileExistsError):

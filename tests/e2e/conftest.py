@@ -149,6 +149,7 @@ def _forge(engine_host: str, docker_client: docker.DockerClient) -> Iterator[For
         shutil.rmtree(home, ignore_errors=True)
     assert outcome.code == 0, outcome.err
     assert left == []
+    assert instance is None or not Path(f"/dev/shm/imageforge-{instance}").exists()
 
 
 def leftovers(client: docker.DockerClient, instance: str) -> list[str]:

@@ -412,5 +412,6 @@ def test_last_words_have_stars_for_secrets() -> None:
     assert inside not in shown[4]
     assert shown[4].startswith("Basic ")
     assert shown[5:] == ("***", "ok")
+    assert redact([f"x {base64.b64encode(bytes(range(200, 230))).decode()}"], [bytes(range(200, 230))]) == ("x ***",)
     assert redact([], [b"abcd"]) == ()
     assert redact(["line of a key", "MIIabcdefgh"], [b"-----\nMIIabcdefgh\n"]) == ("line of a key", "***")

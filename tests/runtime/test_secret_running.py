@@ -11,7 +11,10 @@ from dataclasses import replace
 import docker
 import pytest
 
-from runtime import ManifestError, purge
+from runtime import EngineError, Label, ManifestError, purge
+from runtime.container import ContainerRequest, Mount
+from runtime.engine import Engine
+from runtime.keeper import NOT_SEEN
 from tests.runtime.load import Session
 from tests.runtime.stack import Stack, manifest, wait_for
 
@@ -153,6 +156,19 @@ def test_an_engine_that_does_not_see_our_files_says_so(stack: Stack, app_image: 
     stack.client.apply(keys(a="abcd", f="efgh") + uses(app_image))
     told = stack.until("hello", lambda status: any(item.message for item in status.replica_list))
     assert "not in memory" in told.replica_list[0].message
+    # An engine elsewhere finds no such folder, and must not make one.
+    engine = Engine(right.engine)
+    request = ContainerRequest(
+        name="imageforge-unseen",
+        hostname="x",
+        image=app_image,
+        network="bridge",
+        labels={Label.INSTANCE: right.instance},
+        mounts=(Mount(source="/nowhere/at/all", target="/run/secrets"),),
+    )
+    with pytest.raises(EngineError, match=NOT_SEEN):
+        engine.create(request)
+    engine.close()
     stack.stop_controller()
     stack.settings = right
     stack.start_controller()

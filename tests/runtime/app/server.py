@@ -62,7 +62,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 if os.environ.get("CRASH"):
-    print("about to crash", os.environ.get("SECRET_A", ""), file=sys.stderr, flush=True)
+    print("about to crash", *filter(None, [os.environ.get("SECRET_A")]), file=sys.stderr, flush=True)
     sys.exit(int(os.environ["CRASH"]))
 
 server = Server((HOST, PORT), Handler)
