@@ -168,7 +168,7 @@ def roll_out(release: Release, deployer: Deployer, recorder: Recorder, stages: t
     began = time.monotonic()
     try:
         # Before anything is changed: the secrets may not open, and what is set may have changed since the run began.
-        recorder.mask = AppSecrets.of(release.app, deployer.database, deployer.vault).mask
+        recorder.mask = AppSecrets.mask_of(release.app, deployer.database, deployer.vault)
         manifests = _with_secrets(release, release.manifests, deployer)
         before, settled = settle(release.app, deployer, ours=release.number), True
         with recorder.stage("rollout") as log:

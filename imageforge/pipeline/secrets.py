@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from imageforge.errors import GateRefused, StackError
 from imageforge.pipeline.run_secrets import RunSecrets
-from imageforge.store import Database, Purpose, Release, Releases, SealedSecrets
+from imageforge.store import Database, Purpose, Releases, SealedSecrets
 from imageforge.vault import Mask, Vault, scan_layout
 
 
@@ -30,8 +30,17 @@ class AppSecrets:
         opened = {key: vault.open(sealed) for key, sealed in SealedSecrets(database).of(app).items()}
         build = {name: value for (purpose, name), value in opened.items() if purpose is Purpose.BUILD}
         run = {name: value for (purpose, name), value in opened.items() if purpose is Purpose.RUN}
-        earlier = {value for release in Releases(database).kept(app) for value in _values(release, vault)}
-        return cls(build=build, run=run, mask=Mask({*opened.values(), *earlier}))
+        return cls(build=build, run=run, mask=Mask({*opened.values(), *_of_releases(app, database, vault)}))
+
+    @staticmethod
+    def mask_of(app: str, database: Database, vault: Vault) -> Mask:
+        """The mask alone. What does not open is left out: a container that needs it cannot start, and one that does not
+        need it must not be held up."""
+        known = set(_of_releases(app, database, vault))
+        for sealed in SealedSecrets(database).of(app).values():
+            with suppress(StackError):
+                known.add(vault.open(sealed))
+        return Mask(known)
 
     @contextmanager
     def files(self, folder: Path) -> Iterator[Mapping[str, Path]]:
@@ -88,10 +97,10 @@ def tells_apart(value: str) -> bool:
     return len(value) >= SURELY_NO_WORD or not value.strip().isalpha()
 
 
-def _values(release: Release, vault: Vault) -> Iterator[str]:
-    try:
-        found = RunSecrets.of(release, vault)
-    except StackError:
-        # Sealed with a key that is gone, it cannot be run again; that must not hold up what comes after it.
-        return
-    yield from found.values.values() if found else ()
+def _of_releases(app: str, database: Database, vault: Vault) -> Iterator[str]:
+    """The values that an app's kept releases run with. One that was sealed with a key that is gone cannot be run again,
+    and must not hold up what comes after it."""
+    for release in Releases(database).kept(app):
+        with suppress(StackError):
+            found = RunSecrets.of(release, vault)
+            yield from found.values.values() if found else ()

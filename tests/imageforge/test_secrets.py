@@ -249,6 +249,12 @@ def test_secrets_of_every_purpose_and_of_earlier_releases_are_masked(deployer: D
     said = f"{VALUE} the-newer-value a-build-token {base64.b64encode(VALUE.encode()).decode()}"
     assert found.mask.text(said) == "*** *** *** ***"
     assert dict(found.run) == {"A": "the-newer-value"}
+    assert AppSecrets.mask_of("shop", deployer.database, deployer.vault).text(said) == "*** *** *** ***"
+    # Without the key a build does not begin; a rollout that needs none of them is not held up.
+    deployer.home.key_file.unlink()
+    with pytest.raises(StackError, match="is not there"):
+        AppSecrets.of("shop", deployer.database, deployer.vault)
+    assert AppSecrets.mask_of("shop", deployer.database, deployer.vault).empty
 
 
 def test_a_crash_is_told_with_stars_also_over_several_lines(deployer: Deployer) -> None:
