@@ -12,15 +12,17 @@ from runtime.balancer.keyring import certificate_states
 from runtime.client import ControllerClient
 from runtime.errors import (
     BalancerError,
+    ConfigError,
     Conflict,
     ControllerUnreachable,
     EngineError,
     ImageError,
+    KeyFailure,
     ManifestError,
     NotFound,
     RuntimeFailure,
 )
-from runtime.instance import purge
+from runtime.instance import clear_secret_files, purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
 from runtime.model import (
@@ -30,6 +32,7 @@ from runtime.model import (
     LogLine,
     ReplicaStatus,
     RolloutPhase,
+    SecretStatus,
     ServiceCounters,
 )
 from runtime.settings import PublicEntry, RuntimeSettings
@@ -40,6 +43,7 @@ __all__ = [
     "AppliedObject",
     "BalancerError",
     "CertificateState",
+    "ConfigError",
     "Conflict",
     "ControllerClient",
     "ControllerInfo",
@@ -47,6 +51,7 @@ __all__ = [
     "DeploymentStatus",
     "EngineError",
     "ImageError",
+    "KeyFailure",
     "Label",
     "LogLine",
     "ManifestError",
@@ -56,8 +61,10 @@ __all__ = [
     "RolloutPhase",
     "RuntimeFailure",
     "RuntimeSettings",
+    "SecretStatus",
     "ServiceCounters",
     "certificate_states",
+    "clear_secret_files",
     "covers_host",
     "initial_balancer_config",
     "load_manifests",

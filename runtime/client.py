@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from runtime.errors import ControllerUnreachable
-from runtime.model import AppliedObject, ControllerInfo, DeploymentStatus, LogLine, ServiceCounters
+from runtime.model import AppliedObject, ControllerInfo, DeploymentStatus, LogLine, SecretStatus, ServiceCounters
 from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
 
 TIMEOUT = 30.0
@@ -61,8 +61,13 @@ class ControllerClient:
         self._none("restart", namespace=namespace, name=name)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Delete a ``Deployment`` or ``Service``; a Deployment's replicas are drained and stopped meanwhile."""
+        """Delete a ``Deployment``, ``Service`` or ``Secret``; the replicas of a Deployment are drained and stopped
+        meanwhile."""
         self._none("delete", namespace=namespace, kind=kind, name=name)
+
+    def secrets(self, namespace: str | None = None) -> tuple[SecretStatus, ...]:
+        """The Secrets, of one namespace or of all, without their values."""
+        return tuple(self._stream("secrets", namespace=namespace))
 
     def logs(self, namespace: str, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
         """The output of a Deployment's replicas, merged by time; the last `tail` lines of each, then with
@@ -74,7 +79,7 @@ class ControllerClient:
         return cast(ServiceCounters, self._one("counters", namespace=namespace, service=service))
 
     def manifests(self, namespace: str, name: str) -> str:
-        """A Deployment as it stands, and the Services that lead to it, as YAML."""
+        """A Deployment as it stands, the Services that lead to it, and the Secrets it uses, masked, as YAML."""
         return cast(str, self._one("manifests", namespace=namespace, name=name))
 
     def _one(self, method: str, **params: Any) -> Any:

@@ -25,6 +25,8 @@ from runtime.model import DeploymentStatus, ServiceCounters
 from runtime.objects import Held, Objects
 from runtime.roster import Replica, Roster, from_stored
 from runtime.routes import leads_to, wanted_backends
+from runtime.seal import Seal
+from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
 from runtime.status import Counts, Progress, count, deployment_status, is_complete
 from runtime.store import Store
@@ -64,7 +66,8 @@ class Controller:
         self.balancer = balancer
         self._store = store
         self.roster = Roster(store)
-        self.objects = Objects(store, self.roster.poke)
+        self.objects = Objects(store, self.roster.poke, Seal(settings.key))
+        self._secret_files = SecretFiles(settings.secret_files, settings.engine)
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
         self._courses: dict[Key, _Course] = {}
@@ -77,6 +80,8 @@ class Controller:
             roster=self.roster,
             revision_of=self._revision_of,
             starts=threading.Semaphore(PARALLEL_STARTS),
+            secret=self.objects.secret,
+            secret_files=self._secret_files,
         )
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -270,6 +275,7 @@ class Controller:
         for state in states.values():
             log.warning("removing a container that no replica owns", extra={"container": state.id[:12]})
             self.engine.remove(state.id)
+        self._secret_files.sweep({replica.name for replica in self.roster.all()})
         for keeper in keepers:
             keeper.start()
 

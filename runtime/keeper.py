@@ -6,23 +6,31 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from runtime.balancer.balancer import Balancer
 from runtime.container import Identity, container_request, network_name, refuse_root
 from runtime.engine import Engine
-from runtime.errors import EngineError, ImageError, RuntimeFailure
+from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, RuntimeFailure
 from runtime.labels import Label
 from runtime.manifest.model import Probe
 from runtime.probes import EARLY_PERIOD, ProbeResult, Readiness, run_probe
+from runtime.redact import redact
 from runtime.restart import FIRST_DELAY, LONGEST_DELAY
 from runtime.roster import Replica, Roster
+from runtime.secret_files import SecretFiles
 from runtime.sockets import listening
+from runtime.volumes import folders
 
 log = logging.getLogger(__name__)
 
 LAST_LOG_LINES = 20
+SPREAD_LINES = 3
+"""So many lines more are read of which a Secret may begin in one that is not kept."""
+NOT_SEEN = "bind source path does not exist"
+"""What the engine says of a mount whose folder it does not find."""
 LONGEST_RECONNECT = 10.0
 IDLE_SECONDS = 3600.0
 
@@ -37,6 +45,8 @@ class Surroundings:
     roster: Roster
     revision_of: Callable[[Replica], int]
     starts: threading.Semaphore
+    secret: Callable[[str, str], Mapping[str, bytes] | None]
+    secret_files: SecretFiles
 
 
 class Keeper(threading.Thread):
@@ -49,6 +59,7 @@ class Keeper(threading.Thread):
         self._engine, self._roster = around.engine, around.roster
         self._mail = threading.Condition()
         self._dead_container = ""
+        self._given: frozenset[bytes] = frozenset()
         self._terminating = False
         self._leaving = threading.Event()
 
@@ -139,13 +150,16 @@ class Keeper(threading.Thread):
             except ImageError as error:
                 pause = min(FIRST_DELAY * 2**attempt, LONGEST_DELAY)
                 phase = "ImagePullBackOff" if error.code == "image-pull-failed" else "CreateContainerConfigError"
-                self._publish(phase=phase, message=error.message)
+                self._waiting(phase=phase, message=error.message)
+            except (ConfigError, KeyFailure) as error:
+                pause = min(2.0**attempt, LONGEST_RECONNECT)
+                self._waiting(phase="CreateContainerConfigError", message=_reason_not_created(error))
             except EngineError as error:
                 if not error.retryable:
                     self._record_refusal(error)
                     return False
                 pause = min(0.5 * 2**attempt, LONGEST_RECONNECT)
-                self._publish(phase="Pending", message=error.message)
+                self._waiting(phase="Pending", message=error.message)
             attempt += 1
             self._pause(pause)
         return False
@@ -178,11 +192,31 @@ class Keeper(threading.Thread):
         self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
         if replica.container_id:
             self._engine.remove(replica.container_id)
-        container_id = self._engine.create(container_request(replica.template, who))
+        container_id = self._create(replica, who)
         # Known before it starts, so that its end is recognised however soon it comes.
         self._roster.update(replica.name, container_id=container_id, running=True, address="", pid=0)
         self._engine.start(container_id)
         return container_id
+
+    def _create(self, replica: Replica, who: Identity) -> str:
+        # Asked once a Secret, so that variables and files are of one version of it.
+        lookup = cache(lambda name: self._around.secret(who.namespace, name))
+        files = folders(replica.template, who.namespace, lookup)
+        written = self._around.secret_files.write(replica.name, files)
+        request = container_request(replica.template, who, lookup, written)
+        values = (lookup(name) or {} for name in replica.template.secrets)
+        self._given = frozenset(value for found in values for value in found.values())
+        try:
+            return self._engine.create(request)
+        except EngineError as error:
+            if written and NOT_SEEN in error.message:
+                raise ConfigError(
+                    "secret-files-unseen",
+                    self._engine.host,
+                    "the engine does not see this host's files, among which the Secrets are",
+                    hint="use an engine of this host, or take the Secret as environment variables",
+                ) from error
+            raise
 
     def _probe_until_end(self) -> None:
         """Keep the verdict on readiness up to date until the container ends or is not wanted any more."""
@@ -234,12 +268,16 @@ class Keeper(threading.Thread):
             **changes,
         )
 
+    def _waiting(self, phase: str, message: str) -> None:
+        """Tell why no container runs; the one before may have ended."""
+        self._roster.update(self._replica_name, lambda now: not now.terminating, phase=phase, message=message)
+
     def _record_end(self) -> None:
         """Why the container ended, and when it may start again."""
         replica = self._replica
         try:
             state = self._engine.inspect(replica.container_id)
-            last_log = self._engine.tail(replica.container_id, LAST_LOG_LINES)
+            last_log = self._last_log(replica)
         except EngineError as error:
             log.warning("end not explained", extra={"replica": replica.name, "error": str(error)})
             state, last_log = None, ()
@@ -270,6 +308,17 @@ class Keeper(threading.Thread):
             message=_end_message(state.exit_code if state else None, backoff.delay, oom=reason == "OOMKilled"),
         )
 
+    def _last_log(self, replica: Replica) -> tuple[str, ...]:
+        """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""
+        lines = self._engine.tail(replica.container_id, LAST_LOG_LINES + SPREAD_LINES)
+        try:
+            # A controller that took the container over was not there when it was given them.
+            found = (self._around.secret(replica.namespace, name) or {} for name in replica.template.secrets)
+            values = self._given | {value for values in found for value in values.values()}
+        except KeyFailure as error:
+            return (f"withheld, since it may hold Secrets, which cannot be told: {error}",)
+        return redact(lines, values)[-LAST_LOG_LINES:]
+
     def _record_refusal(self, error: RuntimeFailure) -> None:
         """The engine would not create or start the container: counted like a container that ended at once."""
         backoff = self._replica.backoff.after_end(0.0)
@@ -284,7 +333,7 @@ class Keeper(threading.Thread):
             ended_at=time.time(),
             backoff=backoff,
             phase="CrashLoopBackOff" if backoff.delay else "Error",
-            message=error.message,
+            message=redact([error.message], self._given)[0],
         )
 
     def _end(self) -> None:
@@ -301,12 +350,18 @@ class Keeper(threading.Thread):
                 if replica.container_id:
                     self._engine.stop(replica.container_id, grace)
                     self._engine.remove(replica.container_id)
+                self._around.secret_files.remove(replica.name)
                 self._roster.remove(replica.name)
                 return
             except EngineError as error:
                 log.warning("replica not stopped", extra={"replica": replica.name, "error": str(error)})
                 self._leaving.wait(min(0.5 * 2**attempt, LONGEST_RECONNECT))
                 attempt += 1
+
+
+def _reason_not_created(error: RuntimeFailure) -> str:
+    """In the kubelet's words where they name the object; else with the file or folder that it is about."""
+    return error.message if error.subject.startswith("Secret ") else str(error)
 
 
 def _reason(exit_code: int | None, *, oom: bool) -> str:

@@ -34,9 +34,10 @@ class ReplicaStatus:
     """One running copy.
 
     `phase` is Kubernetes' word for a container's state or the reason for it: Pending, Running, Ready, Terminating,
-    CrashLoopBackOff, Error, OOMKilled, ImagePullBackOff. `listening` are the TCP addresses its processes accept on
+    CrashLoopBackOff, Error, OOMKilled, ImagePullBackOff,
+    CreateContainerConfigError. `listening` are the TCP addresses its processes accept on
     (``127.0.0.1:3000``), read from the kernel; empty where that cannot be read. `last_log` are the last lines of the
-    container that ended last.
+    container that ended last, with stars for its Secrets.
     """
 
     name: str
@@ -56,6 +57,16 @@ class ReplicaStatus:
     message: str = ""
     listening: tuple[str, ...] = ()
     last_log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecretStatus:
+    """A Secret as it may be shown: its keys with the bytes of their values, and no value."""
+
+    name: str
+    namespace: str
+    labels: dict[str, str]
+    sizes: dict[str, int]
 
 
 class RolloutPhase(StrEnum):

@@ -136,6 +136,9 @@ class Answers:
         self._objects.delete(namespace, kind, name)
         return ()
 
+    def secrets(self, namespace: str | None) -> Iterable[Value]:
+        return self._objects.secrets(namespace)
+
     def logs(self, namespace: str, name: str, follow: bool, tail: int | None) -> Iterable[Value]:
         self._objects.deployment(namespace, name)
         reader = LogReader(self._controller.engine, lambda: self._replicas(namespace, name))
@@ -167,6 +170,7 @@ METHODS = (
     "scale",
     "restart",
     "delete",
+    "secrets",
     "logs",
     "counters",
     "manifests",

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,13 @@ CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredObject:
-    """A manifest as it stands, scale and restarts included. `generation` grows with each change."""
+    """A manifest as it stands, scale and restarts included; a Secret's values are sealed.
+    `generation` grows with each change."""
 
     kind: str
     namespace: str
     name: str
-    data: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)
     generation: int
     deleting: bool = False
 

@@ -21,17 +21,20 @@ from runtime.model import (
     LogLine,
     ReplicaStatus,
     RolloutPhase,
+    SecretStatus,
     ServiceCounters,
 )
 
 PROTOCOL = 1
 
-Value = AppliedObject | ControllerInfo | DeploymentStatus | LogLine | ServiceCounters | str | None
+Value = AppliedObject | ControllerInfo | DeploymentStatus | LogLine | SecretStatus | ServiceCounters | str | None
 
 _FAILURES: dict[str, type[RuntimeFailure]] = {
     name: item for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, RuntimeFailure)
 }
-_VALUES: dict[str, Any] = {item.__name__: item for item in (AppliedObject, ControllerInfo, LogLine, ServiceCounters)}
+_VALUES: dict[str, Any] = {
+    item.__name__: item for item in (AppliedObject, ControllerInfo, LogLine, SecretStatus, ServiceCounters)
+}
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

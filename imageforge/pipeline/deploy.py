@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,17 @@ from imageforge.errors import DeployFailed, GateRefused
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
 from imageforge.pipeline.domains import NAMESPACE, apply_with_hosts, holding_hosts
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
-from imageforge.pipeline.manifests import Workload, generate, renumber, rescale, with_environment
+from imageforge.pipeline.manifests import Workload, generate, renumber, rescale, secrets_in, with_environment
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
 from imageforge.pipeline.run import Product
+from imageforge.pipeline.run_secrets import RunSecrets
+from imageforge.pipeline.secrets import AppSecrets
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.pipeline.verdict import Verdict, judge
 from imageforge.report.deploy import DeployReport, ReplicaRow, StageRow
 from imageforge.store import Apps, Database, Environment, Release, Releases, ReleaseStatus
-from runtime import ControllerClient, DeploymentStatus, NotFound, RolloutPhase, ServiceCounters
+from imageforge.vault import LineMask, Vault
+from runtime import ControllerClient, DeploymentStatus, NotFound, RolloutPhase, RuntimeFailure, ServiceCounters
 
 LOG_LINES = 10
 """How many of a failed replica's last lines go into the events and the report."""
@@ -43,6 +46,11 @@ class Deployer:
     database: Database
     controller: ControllerClient
 
+    @property
+    def vault(self) -> Vault:
+        """What opens the secrets."""
+        return Vault(self.home.key_file)
+
     def host(self, app: str) -> str:
         """The name under which the balancer serves an app."""
         return f"{app}.{self.settings.host_suffix}"
@@ -56,7 +64,8 @@ def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release
     if made is not None:
         return made
     number = releases.next_number(plan.app)
-    workload = _workload(plan, product, deployer, number)
+    secrets = RunSecrets.now(plan.app, deployer.database, deployer.vault)
+    workload = _workload(plan, product, deployer, number, secrets)
     release = Release(
         app=plan.app,
         number=number,
@@ -72,6 +81,7 @@ def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release
             "replicas_from": plan.replicas_from,
             "environment": dict(plan.environment),
         },
+        secrets=secrets.sealed(deployer.vault) if secrets else None,
     )
     releases.add(release)
     return release
@@ -80,7 +90,11 @@ def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release
 def serving(plan: Plan, product: Product, deployer: Deployer) -> Release | None:
     """The live release, where it is in every point what this product would be released as, and runs whole."""
     live = Releases(deployer.database).live(plan.app)
-    if live is None or live.manifests != generate(_workload(plan, product, deployer, live.number)):
+    if live is None:
+        return None
+    # Other secrets have another name, and so make other manifests.
+    secrets = RunSecrets.now(plan.app, deployer.database, deployer.vault)
+    if live.manifests != generate(_workload(plan, product, deployer, live.number, secrets)):
         return None
     try:
         status = deployer.controller.deployment(NAMESPACE, plan.app)
@@ -90,7 +104,7 @@ def serving(plan: Plan, product: Product, deployer: Deployer) -> Release | None:
     return live if whole and live.report and "requests" in live.report else None
 
 
-def _workload(plan: Plan, product: Product, deployer: Deployer, number: int) -> Workload:
+def _workload(plan: Plan, product: Product, deployer: Deployer, number: int, secrets: RunSecrets | None) -> Workload:
     numeric = _check_user(plan, product.config)
     app = Apps(deployer.database).ensure(plan.app)
     return Workload(
@@ -104,6 +118,7 @@ def _workload(plan: Plan, product: Product, deployer: Deployer, number: int) -> 
         health=plan.health,
         environment={**plan.environment, **Environment(deployer.database).of(plan.app)},
         numeric_user=numeric,
+        secret=secrets.use if secrets else None,
     )
 
 
@@ -111,14 +126,19 @@ def again(
     earlier: Release, deployer: Deployer, *, note: str, refresh: bool = False, made_by: int | None = None
 ) -> Release:
     """A new release with an earlier one's image and manifests; only the release's number in them differs, and with
-    `refresh` the environment, which becomes what is set for the app now. `made_by` is the build that asks for it."""
+    `refresh` the environment and the secrets, which become what is set for the app now. `made_by` is the build that
+    asks for it."""
     releases = Releases(deployer.database)
     number = releases.next_number(earlier.app)
     manifests = renumber(_as_scaled(earlier, deployer), number)
+    sealed = earlier.secrets
     if refresh:
         options = earlier.report or {}
         own = {"PORT": str(options.get("port", DEFAULT_PORT)), **(options.get("environment") or {})}
-        manifests = with_environment(manifests, {**own, **Environment(deployer.database).of(earlier.app)})
+        secrets = RunSecrets.now(earlier.app, deployer.database, deployer.vault)
+        environment = {**own, **Environment(deployer.database).of(earlier.app)}
+        manifests = with_environment(manifests, environment, secrets.use if secrets else None)
+        sealed = secrets.sealed(deployer.vault) if secrets else None
     release = Release(
         app=earlier.app,
         number=number,
@@ -130,6 +150,7 @@ def again(
         created_at=time.time(),
         note=note,
         report={key: value for key, value in (earlier.report or {}).items() if key in OPTIONS},
+        secrets=sealed,
     )
     releases.add(release, made_by=made_by)
     return release
@@ -146,9 +167,12 @@ def roll_out(release: Release, deployer: Deployer, recorder: Recorder, stages: t
     settled = False
     began = time.monotonic()
     try:
+        # Before anything is changed: the secrets may not open, and what is set may have changed since the run began.
+        recorder.mask = AppSecrets.mask_of(release.app, deployer.database, deployer.vault)
+        manifests = _with_secrets(release, release.manifests, deployer)
         before, settled = settle(release.app, deployer, ours=release.number), True
         with recorder.stage("rollout") as log:
-            status, count, counters = _roll(release, before, deployer, log, options)
+            status, count, counters = _roll(release, manifests, before, deployer, log, options)
             report = _report(release, status, deployer, counters, count, time.monotonic() - began, stages)
             log.summary = report.rollout_summary
             log.data.update(requests=report.requests, failed=report.failed)
@@ -164,6 +188,7 @@ def roll_out(release: Release, deployer: Deployer, recorder: Recorder, stages: t
             )
         raise
     releases.forget_beyond(release.app, deployer.settings.keep_releases)
+    _forget_secrets(release.app, deployer)
     if report.failed:
         raise DeployFailed(
             "cutover-lost-requests",
@@ -177,7 +202,12 @@ def roll_out(release: Release, deployer: Deployer, recorder: Recorder, stages: t
 
 
 def _roll(
-    release: Release, before: Release | None, deployer: Deployer, log: StageLog, options: Mapping[str, Any]
+    release: Release,
+    manifests: str,
+    before: Release | None,
+    deployer: Deployer,
+    log: StageLog,
+    options: Mapping[str, Any],
 ) -> tuple[DeploymentStatus, CutoverCount, ServiceCounters]:
     watch = CutoverWatch(
         address=deployer.settings.http_address,
@@ -189,7 +219,7 @@ def _roll(
     if before and _available(release.app, deployer):
         watch.start()
     try:
-        _apply(release, release.manifests, deployer)
+        _apply(release, manifests, deployer)
         status, first = _wait(release, deployer, watch, log, int(options.get("port", DEFAULT_PORT)))
     finally:
         count = watch.stop()
@@ -244,12 +274,15 @@ def _wait(
 
 
 def _fail(release: Release, verdict: Verdict, log: StageLog) -> None:
-    for line in verdict.log[-LOG_LINES:]:
+    # One secret may be spread over several lines.
+    masked = LineMask(log.mask)
+    lines = [shown for line in verdict.log for shown in masked.feed(line)] + masked.close()
+    for line in lines[-LOG_LINES:]:
         log.emit(EventKind.LINE, line, replica=verdict.subject, failed=True)
     raise DeployFailed(
         verdict.code,
         f"{release.app} release {release.number}",
-        f"{verdict.subject} {verdict.message}" if verdict.subject != release.app else verdict.message,
+        log.mask.text(f"{verdict.subject} {verdict.message}" if verdict.subject != release.app else verdict.message),
         hint=verdict.hint,
     )
 
@@ -264,7 +297,7 @@ def _restore(release: Release, before: Release | None, deployer: Deployer, recor
                     with contextlib.suppress(NotFound):
                         deployer.controller.delete(NAMESPACE, kind, release.app)
             return "nothing of it is left running"
-        _apply(before, _as_scaled(before, deployer), deployer)
+        _apply(before, _with_secrets(before, _as_scaled(before, deployer), deployer), deployer)
         for status in deployer.controller.watch(NAMESPACE, before.app, timeout=RESTORE_SECONDS):
             if status.observed_generation >= status.generation and status.phase is RolloutPhase.COMPLETE:
                 return f"release {before.number} is serving"
@@ -272,6 +305,29 @@ def _restore(release: Release, before: Release | None, deployer: Deployer, recor
     except Exception as error:
         recorder.emit("rollout", EventKind.NOTE, f"going back failed too: {error}")
         return "going back to the release before failed too: see `imageforge status`"
+
+
+def _with_secrets(release: Release, manifests: str, deployer: Deployer) -> str:
+    """A release's manifests with its Secret, which the runtime takes in one piece: no replica starts without it. Raises
+    StackError (`key-wrong`, `key-missing`)."""
+    secrets = RunSecrets.of(release, deployer.vault)
+    return f"{secrets.manifest()}---\n{manifests}" if secrets else manifests
+
+
+def _forget_secrets(app: str, deployer: Deployer) -> None:
+    """Take from the runtime the app's Secrets that no kept release uses; an interrupt's leftovers go next time."""
+    used = {name for release in Releases(deployer.database).kept(app) for name in secrets_in(release.manifests)}
+    with contextlib.suppress(RuntimeFailure):
+        delete_secrets(app, deployer.controller, keep=used)
+
+
+def delete_secrets(app: str, controller: ControllerClient, *, keep: Collection[str] = ()) -> None:
+    """Take an app's Secrets from the runtime, but for those named."""
+    mine = {"app.kubernetes.io/name": app, "app.kubernetes.io/managed-by": "imageforge"}
+    for secret in controller.secrets(NAMESPACE):
+        if mine.items() <= secret.labels.items() and secret.name not in keep:
+            with contextlib.suppress(NotFound):
+                controller.delete(NAMESPACE, "Secret", secret.name)
 
 
 def _as_scaled(release: Release, deployer: Deployer) -> str:

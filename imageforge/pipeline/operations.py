@@ -8,6 +8,7 @@ import shutil
 from imageforge.config import Home
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
+from imageforge.pipeline.deploy import delete_secrets
 from imageforge.pipeline.domains import NAMESPACE, holding_hosts
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
 from runtime import ControllerClient, NotFound
@@ -49,5 +50,6 @@ def delete_app(app: str, home: Home, database: Database, controller: ControllerC
             for kind in ("Service", "Deployment"):
                 with contextlib.suppress(NotFound):
                     controller.delete(NAMESPACE, kind, app)
+        delete_secrets(app, controller)
         shutil.rmtree(home.repositories / f"{app}.git", ignore_errors=True)
         Apps(database).delete(app)

@@ -53,7 +53,7 @@ def _judge_replica(replica: ReplicaStatus, *, port: int, now: float) -> Verdict:
     if replica.phase in ("ImagePullBackOff", "ErrImagePull"):
         return _failure("image-unavailable", replica, replica.message, hint="imageforge doctor checks the registry")
     if replica.phase in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
-        return _failure("replica-not-created", replica, replica.message, hint="mend the image, then deploy again")
+        return _failure("replica-not-created", replica, replica.message, hint="put that right, then deploy again")
     if replica.restarts >= CRASHES or (replica.restarts and replica.phase == "CrashLoopBackOff"):
         return _crashed(replica)
     running_for = now - replica.started_at if replica.started_at else 0.0

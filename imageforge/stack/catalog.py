@@ -47,6 +47,8 @@ def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSett
         balancer_config=home.state / "haproxy.cfg",
         balancer_socket=home.balancer_socket,
         balancer_master_socket=home.balancer_master_socket,
+        key=home.key_file,
+        secret_files=Path(settings.secret_files) / f"imageforge-{home.instance}",
         http_address=settings.http_address,
         http_port=settings.http_port,
         host_suffix=settings.host_suffix,

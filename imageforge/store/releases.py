@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -24,7 +24,7 @@ class ReleaseStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
-    """Image by digest, and the manifests that run it."""
+    """Image by digest, the manifests that run it, and the run secrets that they name, sealed."""
 
     app: str
     number: int
@@ -36,6 +36,7 @@ class Release:
     created_at: float
     note: str = ""
     report: Mapping[str, Any] | None = None
+    secrets: bytes | None = field(default=None, repr=False)
 
 
 class Releases:
@@ -128,6 +129,12 @@ class Releases:
         )
         with self._database.reading() as connection:
             return tuple(connection.execute(query).scalars())
+
+    def kept(self, app: str) -> tuple[Release, ...]:
+        """All of an app's releases, newest first."""
+        query = sa.select(releases).where(releases.c.app == app).order_by(releases.c.number.desc())
+        with self._database.reading() as connection:
+            return tuple(_release(row) for row in connection.execute(query).mappings())
 
     def forget_beyond(self, app: str, keep: int) -> None:
         """Drop an app's oldest releases: all but the newest `keep` of those that served, and failures older than these.

@@ -91,6 +91,8 @@ releases = Table(
     Column("created_at", Float, nullable=False),
     Column("note", Text, nullable=False, default=""),
     Column("report", JSON),
+    # The run secrets of then, sealed in one piece: a rollback runs with these.
+    Column("secrets", LargeBinary),
 )
 
 Index("releases_by_time", releases.c.app, releases.c.created_at)
@@ -156,6 +158,8 @@ secrets = Table(
     Column("purpose", String(16), primary_key=True),
     Column("value", LargeBinary, nullable=False),
     Column("updated_at", Float, nullable=False),
+    # Where containers have it as a file, below /run/secrets; None: it is a variable, or no container has it.
+    Column("path", Text),
 )
 
 environment = Table(
