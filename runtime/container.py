@@ -10,7 +10,7 @@ from typing import Any
 from runtime.environment import expand, resolve
 from runtime.errors import ImageError
 from runtime.labels import Label
-from runtime.manifest.model import APP_LABEL, RELEASE_ANNOTATION, PodTemplate
+from runtime.manifest.model import RELEASE_ANNOTATION, PodTemplate, app_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ class ContainerState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Whose container it is."""
+    """Whose container it is: a Deployment's, with its revision, or a Job's, which has none."""
 
     instance: str
     namespace: str
@@ -65,6 +65,7 @@ class Identity:
     replica: str
     template_hash: str
     revision: int
+    job: str = ""
 
 
 def network_name(instance: str, namespace: str) -> str:
@@ -97,13 +98,15 @@ def container_request(template: PodTemplate, who: Identity) -> ContainerRequest:
 def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
     """Everything by which the container is found again."""
     _, _, digest = template.container.image.partition("@")
+    owner: dict[str, str] = {Label.JOB: who.job}
+    if not who.job:
+        owner = {Label.DEPLOYMENT: who.deployment, Label.REVISION: str(who.revision)}
     return {
         Label.INSTANCE: who.instance,
         Label.NAMESPACE: who.namespace,
-        Label.APP: template.labels.get(APP_LABEL, who.deployment),
-        Label.DEPLOYMENT: who.deployment,
+        Label.APP: app_of(template.labels, who.job or who.deployment),
+        **owner,
         Label.REPLICA: who.replica,
-        Label.REVISION: str(who.revision),
         Label.TEMPLATE_HASH: who.template_hash,
         Label.RELEASE: template.annotations.get(RELEASE_ANNOTATION, ""),
         Label.DIGEST: digest,

@@ -10,7 +10,7 @@ from typing import Any
 
 from runtime.errors import Conflict, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
-from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Service
+from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Service
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject
 from runtime.store import Store, StoredObject, StoredRevision
@@ -42,17 +42,26 @@ class Held:
         return self.revisions[self.hash].number
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldJob:
+    """A Job; `deleting` until its containers are gone."""
+
+    job: Job
+    deleting: bool
+
+
 Key = tuple[str, str]
 
 
 class Objects:
-    """All Deployments and Services, parsed. `on_change` is called after each change."""
+    """All Deployments, Jobs and Services, parsed. `on_change` is called after each change."""
 
     def __init__(self, store: Store, on_change: Callable[[], None]) -> None:
         self._store = store
         self._on_change = on_change
         self._lock = threading.RLock()
         self._deployments = {_key(stored): self._held(stored) for stored in store.objects("Deployment")}
+        self._jobs = {_key(stored): _job(stored) for stored in store.objects("Job")}
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
 
     def deployments(self) -> tuple[Held, ...]:
@@ -66,6 +75,19 @@ class Objects:
             held = self._deployments.get((namespace, name))
         if held is None:
             raise not_found("Deployment", namespace, name)
+        return held
+
+    def jobs(self) -> tuple[HeldJob, ...]:
+        """Every Job, also those being deleted."""
+        with self._lock:
+            return tuple(self._jobs.values())
+
+    def job(self, namespace: str, name: str) -> HeldJob:
+        """One Job; raises NotFound."""
+        with self._lock:
+            held = self._jobs.get((namespace, name))
+        if held is None:
+            raise not_found("Job", namespace, name)
         return held
 
     def services(self) -> tuple[Service, ...]:
@@ -120,9 +142,9 @@ class Objects:
         self._edit(namespace, name, annotate)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Forget a Service at once; a Deployment is kept until its replicas are gone."""
-        if kind not in ("Deployment", "Service"):
-            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment or Service")
+        """Forget a Service at once; a Deployment or Job is kept until its containers are gone."""
+        if kind not in ("Deployment", "Job", "Service"):
+            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment, Job or Service")
         with self._lock:
             stored = self._stored(kind, namespace, name)
             if kind == "Service":
@@ -142,6 +164,13 @@ class Objects:
                 return
             self._store.drop_object("Deployment", *key)
             del self._deployments[key]
+        self._on_change()
+
+    def finish_delete_job(self, namespace: str, name: str) -> None:
+        """The last container of a Job is gone."""
+        with self._lock:
+            self._store.drop_object("Job", namespace, name)
+            self._jobs.pop((namespace, name), None)
         self._on_change()
 
     def drop_revision(self, held: Held, revision: Revision) -> None:
@@ -185,6 +214,8 @@ class Objects:
     def _merge(self, document: Document) -> tuple[Document, dict[str, Any]]:
         """The manifest with what was set by other means and the manifest leaves open: scale, restart."""
         data: dict[str, Any] = copy.deepcopy(document.data)
+        if isinstance(document.object, Job):
+            self._refuse_change(document, document.object)
         held = self._deployments.get((document.namespace, document.name))
         if document.kind != "Deployment" or held is None or held.deleting:
             return document, data
@@ -204,6 +235,21 @@ class Objects:
         if restarted and RESTARTED_ANNOTATION not in (meta.get("annotations") or {}):
             meta["annotations"] = {**(meta.get("annotations") or {}), RESTARTED_ANNOTATION: restarted}
         return document, data
+
+    def _refuse_change(self, document: Document, job: Job) -> None:
+        before = self._jobs.get((document.namespace, document.name))
+        if before is None:
+            return
+        subject = f"Job {document.namespace}/{document.name}"
+        if before.deleting:
+            raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
+        if before.job.template != job.template:
+            raise ManifestError(
+                "immutable-field",
+                document.where,
+                "spec.template of a Job cannot be changed",
+                hint=f"delete {subject} first, or give the new one another name",
+            )
 
     def _put(self, document: Document, data: dict[str, Any]) -> AppliedObject:
         change, before = self._change(document, data)
@@ -262,6 +308,8 @@ class Objects:
             stored = self._stored(kind, namespace, name)
             if kind == "Service":
                 self._services[namespace, name] = _service(stored)
+            elif kind == "Job":
+                self._jobs[namespace, name] = _job(stored)
             else:
                 self._deployments[namespace, name] = self._held(stored)
 
@@ -305,3 +353,9 @@ def _service(stored: StoredObject) -> Service:
     service = reload(stored.data)
     assert isinstance(service, Service)
     return service
+
+
+def _job(stored: StoredObject) -> HeldJob:
+    job = reload(stored.data)
+    assert isinstance(job, Job)
+    return HeldJob(job=job, deleting=stored.deleting)

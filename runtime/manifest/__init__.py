@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from runtime.errors import ManifestError
 from runtime.manifest.check import check
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
-from runtime.manifest.model import Deployment, Document, Service
-from runtime.manifest.parse import Cursor, deployment, service
+from runtime.manifest.model import Deployment, Document, Job, Service
+from runtime.manifest.parse import Cursor, deployment, job, service
 from runtime.manifest.schema import inner
 from runtime.manifest.tree import Node, Plain, read, write
 
-__all__ = ["Deployment", "Document", "Service", "dump", "load", "reload"]
+__all__ = ["Deployment", "Document", "Job", "Service", "dump", "load", "reload"]
 
 _LIST = "List"
+_PARSERS: dict[str, Callable[[Cursor], Deployment | Job | Service]] = {
+    "Deployment": deployment,
+    "Job": job,
+    "Service": service,
+}
 
 
 def load(text: str, source: str = "manifest.yaml") -> tuple[Document, ...]:
@@ -35,7 +40,7 @@ def dump(documents: Iterable[Mapping[str, Plain]]) -> str:
     return write(documents)
 
 
-def reload(data: Mapping[str, Plain]) -> Deployment | Service:
+def reload(data: Mapping[str, Plain]) -> Deployment | Job | Service:
     """The object of a document's data, which `load` has accepted before."""
     return load(write([data]), "store")[0].object
 
@@ -71,7 +76,7 @@ def _document(node: Node, source: str) -> Document:
     schema = inner(shape)
     assert schema is not None
     check(node, schema, source)
-    parsed = deployment(root) if kind == "Deployment" else service(root)
+    parsed = _PARSERS[kind](root)
     data = node.plain()
     assert isinstance(data, dict)
     return Document(
