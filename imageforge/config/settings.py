@@ -44,6 +44,7 @@ class Settings(BaseModel):
     git_http: bool = False
     git_networks: tuple[str, ...] = ()
     deploy_deadline: Annotated[int, Field(ge=1, le=86400)] = 120
+    release_deadline: Annotated[int, Field(ge=1, le=86400)] = 600
     keep_builds: Annotated[int, Field(ge=1)] = 200
     keep_releases: Annotated[int, Field(ge=1)] = 50
 
