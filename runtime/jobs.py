@@ -199,6 +199,7 @@ class Runner(threading.Thread):
         except ImageError as error:
             self._put_off(action, error.message, first=5.0)
             return False
+        self._failed = None
         return isinstance(action, Remove) or self._jobs.run(self._job) != run
 
     def _wait(self, news: int, until: float | None) -> None:

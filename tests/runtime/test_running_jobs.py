@@ -48,7 +48,7 @@ def until_gone(stack: Stack, name: str = "task") -> None:
 
 def containers(stack: Stack, docker_client: docker.DockerClient) -> list[docker.models.containers.Container]:
     wanted = {"label": [f"{Label.INSTANCE}={stack.settings.instance}", str(Label.JOB)]}
-    return list(docker_client.containers.list(all=True, filters=wanted))
+    return list(docker_client.containers.list(all=True, ignore_removed=True, filters=wanted))
 
 
 def test_one_pod_to_its_end_and_never_in_the_balancer(
