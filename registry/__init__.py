@@ -4,7 +4,7 @@ The face of the package; callers import from here only. `builders` may use the m
 `layout` alone.
 """
 
-from registry.client import RegistryClient
+from registry.client import FetchedManifest, RegistryClient
 from registry.errors import InvalidReference, LayoutError, RefusedError, RegistryError, TransportError
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, ImageManifest, MediaType
@@ -14,6 +14,7 @@ from registry.server import registry_config
 
 __all__ = [
     "Descriptor",
+    "FetchedManifest",
     "ImageManifest",
     "ImageRef",
     "InvalidReference",

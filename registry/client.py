@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urljoin
 
 from registry.auth import Credentials
@@ -127,6 +128,20 @@ class RegistryClient:
         except BaseException:
             self._cancel(repository, location)
             raise
+
+    def fetch_blob(self, repository: str, digest: str, into: BinaryIO) -> int:
+        """Write a blob's bytes; gives how many. Raises RefusedError (`registry-blob-unknown`) and, when they have
+        another digest, TransportError (`digest-mismatch`): what was written is then of no use."""
+        hasher, size = hashlib.sha256(), 0
+        with self._transport.download(f"/v2/{repository}/blobs/{digest}", scope=_pull_scope(repository)) as pieces:
+            for piece in pieces:
+                hasher.update(piece)
+                into.write(piece)
+                size += len(piece)
+        if f"sha256:{hasher.hexdigest()}" != digest:
+            found = f"the bytes that came are sha256:{hasher.hexdigest()}"
+            raise TransportError("digest-mismatch", f"{self.registry}/{repository}@{digest}", found)
+        return size
 
     def put_manifest(self, repository: str, reference: str, raw: bytes, media_type: str) -> str:
         """Store a manifest under a tag or its digest; gives the digest, which must be that of the bytes sent."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -15,7 +16,9 @@ from registry.errors import RefusedError, TransportError
 
 TIMEOUT = httpx.Timeout(connect=10, read=120, write=120, pool=60)
 """Seconds. A registry may take long to verify a large blob before it answers the closing PUT."""
-UNAUTHORIZED, NOT_ALLOWED, NO_SPACE = 401, 405, 507
+OK, UNAUTHORIZED, NOT_ALLOWED, NO_SPACE = 200, 401, 405, 507
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_REDIRECTS = 3
 
 Body = Callable[[], Iterable[bytes]]
 """Makes the body anew for each try: a login in between needs it a second time."""
@@ -64,6 +67,40 @@ class Transport:
             raise self._error(response, f"{method} {urlsplit(path).path}")
         return response
 
+    @contextmanager
+    def download(self, path: str, *, scope: str) -> Iterator[Iterator[bytes]]:
+        """A GET whose body is read piece by piece, as it is stored. Where the registry sends us on to an object store,
+        it is followed. Raises as `request` does."""
+        used = self._authorization.get(scope)
+        response = self._send("GET", path, None, None, None, scope, stream=True)
+        try:
+            if response.status_code == UNAUTHORIZED and self._log_in(response, scope, used):
+                response.close()
+                response = self._send("GET", path, None, None, None, scope, stream=True)
+            for _ in range(MOST_REDIRECTS):
+                if response.status_code not in REDIRECTS:
+                    break
+                target = urljoin(str(response.url), response.headers.get("Location", ""))
+                response.close()
+                response = self._send("GET", target, None, None, None, scope, stream=True)
+            if response.status_code != OK:
+                response.read()
+                raise self._error(response, f"GET {urlsplit(path).path}")
+            yield self._pieces(response)
+        finally:
+            response.close()
+
+    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        try:
+            yield from response.iter_raw()
+        except httpx.HTTPError as error:
+            raise TransportError(
+                "registry-unreachable",
+                self.registry,
+                f"the connection broke during GET: {error}",
+                hint="try again; then look at the registry's log",
+            ) from error
+
     def _send(
         self,
         method: str,
@@ -72,6 +109,8 @@ class Transport:
         headers: Mapping[str, str] | None,
         params: Mapping[str, str] | None,
         scope: str,
+        *,
+        stream: bool = False,
     ) -> httpx.Response:
         # Merged, because an upload's Location carries its state as parameters.
         url = str(httpx.URL(urljoin(self.base + "/", path)).copy_merge_params(dict(params or {})))
@@ -81,7 +120,8 @@ class Transport:
         if authorization and urlsplit(url).netloc == urlsplit(self.base).netloc:
             sent["Authorization"] = authorization
         try:
-            return self._http.request(method, url, content=body() if body else None, headers=sent)
+            request = self._http.build_request(method, url, content=body() if body else None, headers=sent)
+            return self._http.send(request, stream=stream)
         except httpx.TimeoutException as error:
             raise TransportError(
                 "registry-unreachable",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -13,9 +14,11 @@ from imageforge.api.body_limit import BodyLimit
 from imageforge.api.feed import Feeds
 from imageforge.api.headers import SecurityHeaders
 from imageforge.api.limiter import Limiter
-from imageforge.api.routes import apps, builds, git, health, tokens, webhooks
+from imageforge.api.routes import apps, builds, git, health, hooks, tokens, webhooks
 from imageforge.api.site import Site
 from imageforge.config import Home, Settings
+from imageforge.git_remote.repository import tip
+from imageforge.notify.courier import Courier
 from imageforge.queue.catch_up import CatchUp
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
@@ -40,19 +43,23 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         failures=Limiter(rate=1.0, burst=30),
         calls=Limiter(rate=100.0, burst=500),
     )
-    sweeper = Sweeper(home, settings, database, waker)
+    sweeper = Sweeper(home, settings, database, site.intake, waker, partial(tip, home))
     catch_up = CatchUp(home, settings, database, site.intake)
+
+    courier = Courier(settings, database, site.vault)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         site.feeds.start()
         sweeper.start()
         catch_up.start()
+        courier.start()
         try:
             yield
         finally:
             await site.feeds.close()
             catch_up.close()
+            courier.close()
             sweeper.close()
             waker.close()
             database.close()
@@ -66,10 +73,12 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.site = site
+    app.state.sweeper = sweeper
+    app.state.courier = courier
     problems.install(app)
     document.install(app)
     app.include_router(health.router)
-    for routes in (apps, builds, webhooks, tokens, git):
+    for routes in (apps, builds, webhooks, hooks, tokens, git):
         app.include_router(routes.router, responses=problems.RESPONSES)
 
     app.add_middleware(BodyLimit)

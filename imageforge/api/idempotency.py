@@ -12,7 +12,8 @@ from fastapi.responses import JSONResponse
 from imageforge.api.auth import Caller
 from imageforge.api.site import Site
 from imageforge.errors import UsageError
-from imageforge.store import Answer, Answers
+from imageforge.store import Answer, Answers, DeliveryKey
+from imageforge.store.answers import PROVIDER
 
 LONGEST_KEY = 255
 
@@ -21,11 +22,19 @@ class ReusedKey(UsageError):
     """A key that came with another content before."""
 
 
-def once(request: Request, site: Site, who: Caller, content: str, make: Callable[[], Any], status: int) -> JSONResponse:
-    """Answer with what `make` gives, or with what it gave before. `content` is all that decides what is made."""
+def once(
+    request: Request,
+    site: Site,
+    who: Caller,
+    content: str,
+    make: Callable[[DeliveryKey | None], Any],
+    status: int,
+) -> JSONResponse:
+    """Answer with what `make` gives, or with what it gave before. `content` is all that decides what is made; what
+    `make` is told is to be stored together with a build that it makes."""
     key = request.headers.get("idempotency-key", "")
     if not key:
-        return JSONResponse(make(), status)
+        return JSONResponse(make(None), status)
     if len(key) > LONGEST_KEY:
         raise UsageError(
             "idempotency-key-too-long",
@@ -45,7 +54,9 @@ def once(request: Request, site: Site, who: Caller, content: str, make: Callable
                 hint="use a new key for each request",
             )
         if kept is None:
-            kept = Answer(fingerprint=fingerprint, status=status, body=make())
+            call = hashlib.sha256(f"{who.token.id} {key} {fingerprint}".encode()).hexdigest()
+            made = make(DeliveryKey(provider=PROVIDER, delivery=call))
+            kept = Answer(fingerprint=fingerprint, status=status, body=made)
             answers.keep(who.token.id, key, kept)
             return JSONResponse(dict(kept.body), kept.status)
     return JSONResponse(dict(kept.body), kept.status, headers={"Idempotency-Replayed": "true"})

@@ -36,6 +36,7 @@ STATUS = {
     "idempotency-key-reused": 409,
     "replicas-set-by-file": 409,
     "no-live-release": 409,
+    "too-many-hooks": 409,
     "context-gone": 410,
     "context-too-big": 413,
     "body-too-big": 413,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from imageforge.config.repository import WEB
-from imageforge.store import App, Build, Release, Scope, Token
+from imageforge.store import App, Build, Hook, Notice, Release, Scope, Token
 
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
 VariableName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -116,6 +116,71 @@ class SourceSecret(Body):
     """What a private source is fetched with. It can be set and removed, not read."""
 
     value: Annotated[str, Field(min_length=1, max_length=65536)]
+
+
+class NewHook(Body):
+    """A hook to make; no events: all."""
+
+    url: Word
+    events: list[
+        Literal[
+            "build.queued",
+            "build.started",
+            "build.succeeded",
+            "build.refused",
+            "build.failed",
+            "build.cancelled",
+            "build.superseded",
+        ]
+    ] = Field(default_factory=list)
+
+
+class HookView(BaseModel):
+    """A hook; `key` (`whsec_…`) in the answer to its making only. `gone`: it answered 410 and is told nothing."""
+
+    id: str
+    url: str
+    events: list[str]
+    created_at: float
+    gone: bool
+    key: str | None = None
+
+    @classmethod
+    def of(cls, hook: Hook, key: str | None = None) -> HookView:
+        """The view."""
+        return cls(
+            id=hook.id,
+            url=hook.url,
+            events=list(hook.events),
+            created_at=hook.created_at,
+            gone=hook.gone_at is not None,
+            key=key,
+        )
+
+
+class NoticeView(BaseModel):
+    """One event for one hook: told at `done_at`, else to be tried at `next_at`, else given up."""
+
+    build: int
+    event: str
+    created_at: float
+    attempts: int
+    next_at: float | None
+    done_at: float | None
+    error: str | None
+
+    @classmethod
+    def of(cls, notice: Notice) -> NoticeView:
+        """The view."""
+        return cls(
+            build=notice.build_id,
+            event=notice.event,
+            created_at=notice.created_at,
+            attempts=notice.attempts,
+            next_at=notice.next_at,
+            done_at=notice.done_at,
+            error=notice.error,
+        )
 
 
 class SecretBody(Body):

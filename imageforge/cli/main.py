@@ -34,13 +34,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS = (
-    "up", "down", "status", "doctor", "login", "lint", "rules", "build", "deploy", "ps", "logs", "scale", "restart",
-    "releases", "report", "rollback", "manifest",
+    "up", "down", "status", "doctor", "backup", "restore", "login", "lint", "rules", "build", "deploy", "ps", "logs",
+    "scale", "restart", "releases", "report", "rollback", "manifest",
 )  # fmt: skip
 GROUPS = ("apps", "builds", "env", "secret", "webhook", "remote", "token", "context", "base")
 NEEDS_LINUX = frozenset(
-    {"up", "down", "status", "doctor", "ps", "logs", "scale", "restart", "report", "manifest", "apps", "base"}
-)
+    (
+        "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "scale", "restart", "report", "manifest",
+        "apps", "base",
+    )
+)  # fmt: skip
 """What works on this machine's own stack; a client on another system lacks the modules that it is made of."""
 
 

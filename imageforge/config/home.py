@@ -71,6 +71,15 @@ class Home:
                 hint="run as the user who owns it, or set IMAGEFORGE_HOME",
             ) from error
 
+    def adopt(self, instance: str) -> None:
+        """Be the home of an instance that there was before: its containers and images are known by that name."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StackError("home-not-writable", str(self.path), str(error.strerror), hint="run as root") from error
+        self._refuse_foreign_folder()
+        self._instance_file.write_text(instance + "\n")
+
     @property
     def instance(self) -> str:
         """The name on every container, network and image of this home; eight hexadecimal digits."""
@@ -154,6 +163,16 @@ class Home:
     def key_file(self) -> Path:
         """What opens the secrets in the store. Not in a backup unless asked for."""
         return self.path / "state" / "key"
+
+    @property
+    def runtime_store(self) -> Path:
+        """What should be running: the controller's own database."""
+        return self.state / "runtime.sqlite"
+
+    @property
+    def key_files(self) -> Mapping[str, Path]:
+        """What opens secrets, by the names under which a backup has them."""
+        return {"store": self.key_file}
 
     @property
     def locks(self) -> Path:

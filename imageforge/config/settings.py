@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -43,10 +44,14 @@ class Settings(BaseModel):
     context_limit: Annotated[int, Field(ge=1)] = 2048
     git_http: bool = False
     git_networks: tuple[str, ...] = ()
+    hook_http: bool = False
+    hook_networks: tuple[str, ...] = ()
+    github_api: str = "https://api.github.com"
     deploy_deadline: Annotated[int, Field(ge=1, le=86400)] = 120
     release_deadline: Annotated[int, Field(ge=1, le=86400)] = 600
     keep_builds: Annotated[int, Field(ge=1)] = 200
     keep_releases: Annotated[int, Field(ge=1)] = 50
+    keep_contexts: Annotated[int, Field(ge=0)] = 4096
 
     @field_validator("http_address")
     @classmethod
@@ -57,13 +62,22 @@ class Settings(BaseModel):
             )
         return value
 
-    @field_validator("git_networks", mode="before")
+    @field_validator("git_networks", "hook_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
         words = value.replace(",", " ").split() if isinstance(value, str) else value
         for word in words if isinstance(words, list | tuple) else ():
             ipaddress.ip_network(word)
         return words
+
+    @field_validator("github_api")
+    @classmethod
+    def _secure(cls, value: str) -> str:
+        parts = urlsplit(value)
+        loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        if not parts.hostname or parts.scheme not in ("http", "https") or (parts.scheme == "http" and not loopback):
+            raise ValueError("expected https://…: a token is sent there")
+        return value.rstrip("/")
 
     @field_validator("engine_pool")
     @classmethod

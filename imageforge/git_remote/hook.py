@@ -1,8 +1,10 @@
-"""What a push does: before the ref moves, the tree is linted and the build is stored; after it, the build is shown."""
+"""What a push does: before the ref moves, the tree is linted and the build is stored and held; after it, the build is
+let go and shown. A ref that git does not move after all leaves a held build, which the sweeper ends."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from imageforge.report.deploy import DeployReport, as_text
 from imageforge.report.failure import render_stored
 from imageforge.report.progress import Progress
 from imageforge.sources import Limits, unpack
+from imageforge.stack.process import identify
 from imageforge.store import App, Build, Builds, BuildStatus, Database
 from imageforge.webhooks import skips_ci
 
@@ -57,7 +60,7 @@ class Hook:
         self._app: App = self._intake.new_app(app)
 
     def accept(self, pushes: list[Push]) -> None:
-        """pre-receive: lint and store. Raises what refuses the push; nothing is stored then.
+        """pre-receive: lint and store, held. Raises what refuses the push; nothing is stored then.
 
         The archive is made here because the objects are in git's quarantine until this hook has ended: nobody else can
         see them.
@@ -82,6 +85,8 @@ class Hook:
                 continue
             found = Builds(self._database).latest(app=self._app.name, revision=push.after, limit=1)
             if found and found[0].origin == "git":
+                self._intake.release(found[0])
+                say(f"accepted as build {found[0].id}")
                 self._show(found[0])
 
     def _builds(self, push: Push) -> bool:
@@ -110,7 +115,9 @@ class Hook:
             with Progress(stream=sys.stdout) as progress, Recorder(listeners=(progress,)).stage("lint") as log:
                 lint(planned, log)
             digest = draft.keep()
-        accepted = self._intake.submit(
+        # Our parent is git's receive-pack, which lives until post-receive has ended.
+        holder = identify(os.getppid())
+        self._intake.submit(
             self._app,
             ArchiveSource(digest=digest),
             Options(),
@@ -120,9 +127,9 @@ class Hook:
                 branch=self._app.settings.branch,
                 revision=push.after,
                 message=message.partition("\n")[0][:200],
+                held_by=dataclasses.asdict(holder) if holder else {},
             ),
         )
-        say(f"accepted as build {accepted.build_id}")
 
     def _show(self, build: Build) -> None:
         builds = Builds(self._database)

@@ -13,6 +13,9 @@ from imageforge.errors import StackError
 from imageforge.stack.catalog import python_environment
 
 HOOKS = ("pre-receive", "post-receive")
+HOOK = "#!/bin/sh\nexec {python} -m imageforge.git_remote {name}\n"
+ATTRIBUTES = "* -export-ignore -export-subst\n"
+"""`git archive` makes our build contexts, which are to be what a checkout is; these win over a tree's own."""
 BACKEND_NAMES = ("/usr/lib/git-core/git-http-backend", "/usr/libexec/git-core/git-http-backend")
 
 
@@ -29,8 +32,17 @@ def repository(home: Home, app: str, branch: str) -> Path:
     if (folder / "HEAD").read_text() != head:
         _git(home, "--git-dir", str(folder), "symbolic-ref", "HEAD", f"refs/heads/{branch}")
     for name in HOOKS:
-        _write_hook(folder / "hooks" / name, name)
+        _write(folder / "hooks" / name, HOOK.format(python=shlex.quote(sys.executable), name=name), mode=0o700)
+    _write(folder / "info" / "attributes", ATTRIBUTES, mode=0o600)
     return folder
+
+
+def tip(home: Home, app: str, branch: str) -> str | None:
+    """The commit that a branch of an app's repository points to; None where there is none."""
+    folder = home.repositories / f"{app}.git"
+    command = ["git", "--git-dir", str(folder), "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}"]
+    done = subprocess.run(command, env=environment(home), capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout.strip() or None
 
 
 def environment(home: Home) -> dict[str, str]:
@@ -65,12 +77,11 @@ def _git(home: Home, *arguments: str) -> None:
         raise StackError("git-failed", shlex.join(["git", *arguments]), done.stderr.strip() or "it failed")
 
 
-def _write_hook(file: Path, name: str) -> None:
-    text = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m imageforge.git_remote {name}\n"
+def _write(file: Path, text: str, *, mode: int) -> None:
     if file.exists() and file.read_text() == text:
         return
     draft = file.with_suffix(f".{os.getpid()}")
     file.parent.mkdir(exist_ok=True)
     draft.write_text(text)
-    draft.chmod(0o700)
+    draft.chmod(mode)
     draft.replace(file)

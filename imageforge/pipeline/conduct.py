@@ -70,6 +70,7 @@ def ending(
                 recorder.emit("", EventKind.FINISHED, status.value, error=data)
                 recorder.close()
                 builds.finish(build_id, status, error=data)
+                builds.forget_beyond(keep_builds, log_bytes=LOG_BYTES)
         raise
     with uninterrupted():
         recorder.emit("", EventKind.FINISHED, BuildStatus.SUCCEEDED.value, **last)
@@ -136,8 +137,7 @@ def conduct_release(
         earlier = releases.live(app) if refresh else releases.find(app, number)
         if earlier is None:
             raise UsageError("no-such-release", app, f"release {number} is no longer kept")
-        release = again(earlier, deployer, note=note, refresh=refresh)
-        builds.update(build_id, release=release.number)
+        release = again(earlier, deployer, note=note, refresh=refresh, made_by=build_id)
     # The command of an earlier release knows nothing of what later ones did; another environment may need it.
     return roll_out(release, deployer, recorder, (), build_id=build_id if refresh else None)
 
@@ -146,6 +146,7 @@ ENDS = {
     "build-cancelled": BuildStatus.CANCELLED,
     "git-cancelled": BuildStatus.CANCELLED,
     "build-superseded": BuildStatus.SUPERSEDED,
+    "build-skipped": BuildStatus.CANCELLED,
 }
 
 

@@ -138,9 +138,12 @@ def _workload(plan: Plan, product: Product, deployer: Deployer, number: int) -> 
     )
 
 
-def again(earlier: Release, deployer: Deployer, *, note: str, refresh: bool = False) -> Release:
+def again(
+    earlier: Release, deployer: Deployer, *, note: str, refresh: bool = False, made_by: int | None = None
+) -> Release:
     """A new release with an earlier one's image and manifests; only the release's number in them differs, and with
-    `refresh` the environment, which becomes what is set for the app now. Raises UsageError (`process-name-taken`)."""
+    `refresh` the environment, which becomes what is set for the app now. `made_by` is the build that asks for it.
+    Raises UsageError (`process-name-taken`)."""
     releases = Releases(deployer.database)
     Apps(deployer.database).claim(earlier.app, _beside_web(earlier))
     number = releases.next_number(earlier.app)
@@ -165,7 +168,7 @@ def again(earlier: Release, deployer: Deployer, *, note: str, refresh: bool = Fa
         note=note,
         report={key: value for key, value in (earlier.report or {}).items() if key in OPTIONS},
     )
-    releases.add(release)
+    releases.add(release, made_by=made_by)
     return release
 
 

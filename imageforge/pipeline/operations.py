@@ -68,8 +68,9 @@ def running(app: str, controller: ControllerClient) -> tuple[str, ...]:
 def delete_app(app: str, home: Home, database: Database, controller: ControllerClient) -> None:
     """Stop an app and forget its releases, its waiting builds and its repository. Raises Busy."""
     queue = BuildQueue(database)
-    for build in Builds(database).latest(app=app, status=BuildStatus.QUEUED, limit=1000):
-        queue.cancel(build.id)
+    for status in (BuildStatus.HELD, BuildStatus.QUEUED):
+        for build in Builds(database).latest(app=app, status=status, limit=1000):
+            queue.cancel(build.id)
     with deploying(home, app, "a deletion"):
         delete_all(app, controller)
         forget_jobs(app, controller)

@@ -37,17 +37,15 @@ class Needs:
 
 
 def obstacle(room: Room, needs: Needs, *, running: int) -> str | None:
-    """Why no further build may start now; None where it may.
+    """Why no further build may start now, in words that stay the same while the reason does; None where it may.
 
     Memory holds back only what would run beside another build: one that is alone would wait for ever on a small
     machine.
     """
     if room.disk is not None and room.disk < needs.disk:
-        return f"only {room.disk // MIB} MiB of disk are free, expected {needs.disk // MIB}"
+        return f"less than {needs.disk // MIB} MiB of disk are free"
     if running and room.memory is not None and room.memory < needs.memory:
-        return (
-            f"only {room.memory // MIB} MiB of memory are free beside {running} running, expected {needs.memory // MIB}"
-        )
+        return f"less than {needs.memory // MIB} MiB of memory are free beside the builds that run"
     return None
 
 

@@ -17,6 +17,7 @@ from imageforge.report.units import megabytes
 from imageforge.sources import GitCredentials, GitPolicy, Limits, checkout, ls_remote, parse_git_url, unpack
 from imageforge.store import Build, Database, Purpose, SealedSecrets
 from imageforge.vault import Vault
+from imageforge.webhooks import skips_ci
 
 
 def fetch(
@@ -33,7 +34,7 @@ def fetch(
 ) -> Path:
     """The source's folder, below `scratch`, which is made. Deliveries come out of order: where the branch has gone on,
     its tip is what is built, unless there is a build of it, which `built` knows. Raises what `sources` raises;
-    Cancelled (`build-superseded`) where there is one."""
+    Cancelled (`build-superseded`) where there is one, (`build-skipped`) where the tip's message says ``[skip ci]``."""
     folder = scratch / "context"
     scratch.mkdir(mode=0o700, exist_ok=True)
     if isinstance(source, ArchiveSource):
@@ -58,6 +59,8 @@ def fetch(
         timeout=settings.build_timeout,
         cancelled=cancelled,
     )
+    if source.tip_only and skips_ci(found.message):
+        raise Cancelled("build-skipped", f"build {build.id}", f"{found.commit[:12]} says not to build it")
     log.summary = f"{source.ref} at {found.commit[:12]}"
     log.data.update(revision=found.commit, message=found.message.partition("\n")[0][:200])
     return folder

@@ -17,6 +17,8 @@ from imageforge.errors import StackError, UsageError
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 DRAFT_SECONDS = 24 * 3600.0
 """Age after which a draft belongs to an upload that was cut off."""
+GRACE_SECONDS = 600.0
+"""Age below which an archive may belong to a build that is about to be stored."""
 
 
 class Contexts:
@@ -40,19 +42,31 @@ class Contexts:
             )
         return file
 
-    def sweep(self, wanted: Iterable[str], *, older_than: float) -> None:
-        """Remove the archives that nobody wants and that are older than so many seconds; and forgotten drafts."""
+    def sweep(self, wanted: Iterable[str], *, older_than: float, most_bytes: int) -> None:
+        """Remove the archives that nobody wants and that are older than so many seconds, then the oldest of the others
+        that nobody wants until all together take at most `most_bytes`; and forgotten drafts."""
         kept = {digest.removeprefix("sha256:") for digest in wanted}
-        now = time.time()
+        now, total = time.time(), 0
+        spare: list[tuple[float, int, Path]] = []
         for file in self._folder.glob("*"):
             try:
-                age = now - file.stat().st_mtime
+                found = file.stat()
             except FileNotFoundError:
                 continue  # an upload that has just ended
+            age = now - found.st_mtime
             if file.name.startswith(".draft"):
                 if age > DRAFT_SECONDS:
                     file.unlink(missing_ok=True)
-            elif file.name not in kept and age > older_than:
+                continue
+            if file.name in kept:
+                total += found.st_size
+            elif age > older_than:
+                file.unlink(missing_ok=True)
+            elif age > GRACE_SECONDS:
+                spare.append((age, found.st_size, file))
+        for _, size, file in sorted(spare):  # the youngest first
+            total += size
+            if total > most_bytes:
                 file.unlink(missing_ok=True)
 
 

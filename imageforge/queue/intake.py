@@ -13,7 +13,7 @@ from imageforge.queue.checkout import git_policy
 from imageforge.queue.contexts import Contexts
 from imageforge.queue.spec import ArchiveSource, BuildSpec, GitSource, Options, ReleaseSource, Source
 from imageforge.queue.wake import Waker
-from imageforge.sources import parse_git_url
+from imageforge.sources import GitPolicy, parse_git_url
 from imageforge.store import (
     Accepted,
     App,
@@ -24,15 +24,18 @@ from imageforge.store import (
     BuildStatus,
     Database,
     DeliveryKey,
+    Purpose,
     Releases,
+    SealedSecrets,
     Submission,
 )
+from imageforge.store.build_queue import PUSHES
 from imageforge.webhooks import Rules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """Who asked for a build and by which way in, and the revision it is of."""
+    """Who asked for a build and by which way in, and the revision it is of; `held_by` as in `Submission`."""
 
     way: str
     actor: str
@@ -40,6 +43,7 @@ class Origin:
     revision: str = ""
     message: str = ""
     delivery: DeliveryKey | None = None
+    held_by: Mapping[str, Any] | None = None
 
 
 class Intake:
@@ -68,7 +72,9 @@ class Intake:
         return Apps(self._database).ensure(name)
 
     def configure(self, name: str, values: Mapping[str, Any]) -> App:
-        """Change an app's settings; what is not named stays. Raises UsageError (`no-such-app`, `setting-missing`,
+        """Change an app's settings; what is not named stays, but for what fetches a source that is now elsewhere.
+
+        Raises UsageError (`no-such-app`, `setting-missing`,
         `watch-invalid`), SourceRefused (`git-url-refused`)."""
         found = self.app(name)
         for key, value in values.items():
@@ -78,11 +84,21 @@ class Intake:
                 )
         if values.get("git_url"):
             parse_git_url(values["git_url"], git_policy(self._settings))
+        if "git_url" in values and found.settings.git_url is not None:
+            self._forget_credentials(name, found.settings.git_url, values["git_url"])
         watch = tuple(values.get("watch", found.settings.watch))
         Rules(branch="main", watch=watch)  # a pattern that means nothing is refused now, not at the next push
         settings = replace(found.settings, **{**values, "watch": watch})
         Apps(self._database).configure(name, settings)
         return replace(found, settings=settings)
+
+    def _forget_credentials(self, app: str, before: str, after: str | None) -> None:
+        """What proves who we are to one host is not told to another, whoever may say where the source is."""
+        if after is not None and _place(before) == _place(after):
+            return
+        sealed = SealedSecrets(self._database)
+        for purpose, name in sealed.of(app, Purpose.SOURCE):
+            sealed.remove(app, name, purpose)
 
     def submit(self, app: App, source: Source, options: Options, origin: Origin) -> Accepted:
         """Store a build and wake a worker."""
@@ -99,12 +115,22 @@ class Intake:
                 priority=app.settings.priority,
                 delivery=origin.delivery,
                 # What deploys nothing, or is an older commit by wish, replaces no push.
-                supersedes=options.deploy and origin.way in ("git", "webhook", "catch-up", "upload"),
+                supersedes=options.deploy and origin.way in PUSHES,
+                held_by=origin.held_by,
             ),
             cancel_running=app.settings.on_newer == "cancel",
         )
-        if not accepted.duplicate:
+        if not accepted.duplicate and origin.held_by is None:
             self._waker.wake(accepted.build_id)
+        return accepted
+
+    def release(self, build: Build) -> Accepted | None:
+        """Let a held build wait for a worker, and wake one; None where somebody else has done so."""
+        app = Apps(self._database).find(build.app)
+        cancel_running = app is not None and app.settings.on_newer == "cancel"
+        accepted = self._queue.release(build.id, cancel_running=cancel_running)
+        if accepted is not None:
+            self._waker.wake(build.id)
         return accepted
 
     def rerelease(self, app: App, number: int | None, origin: Origin, *, note: str | None = None) -> Accepted:
@@ -137,7 +163,7 @@ class Intake:
         self._waker.tell(build_id)
         return status
 
-    def retry(self, build_id: int, actor: str) -> Accepted:
+    def retry(self, build_id: int, actor: str, *, delivery: DeliveryKey | None = None) -> Accepted:
         """The same source and options once more, as a new build. Raises UsageError (`no-such-build`,
         `build-not-kept`, `build-not-ended`, `context-gone`)."""
         build = self.build(build_id)
@@ -153,7 +179,14 @@ class Intake:
         spec = BuildSpec.from_json(build.spec)
         if isinstance(spec.source, ArchiveSource):
             self.contexts.path(spec.source.digest)
-        origin = Origin(way="retry", actor=actor, branch=build.branch, revision=build.revision, message=build.message)
+        origin = Origin(
+            way="retry",
+            actor=actor,
+            branch=build.branch,
+            revision=build.revision,
+            message=build.message,
+            delivery=delivery,
+        )
         return self.submit(self.new_app(build.app), spec.source, spec.options, origin)
 
     def build(self, build_id: int) -> Build:
@@ -162,6 +195,12 @@ class Intake:
         if found is None:
             raise no_such_build(build_id)
         return found
+
+
+def _place(url: str) -> tuple[str, int | None]:
+    # What was allowed once need not be so now, and is compared all the same.
+    found = parse_git_url(url, GitPolicy(allow_http=True))
+    return found.host, found.port
 
 
 def no_such_build(build_id: int) -> ForgeError:

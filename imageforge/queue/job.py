@@ -59,6 +59,9 @@ def work(build_id: int) -> None:
         )
         if hindrance:
             log.warning("no build may start: %s", hindrance)
+            for held_back in queue.waiting():
+                if Builds(database).note(held_back, f"waiting: {hindrance}"):
+                    waker.tell(held_back)
             return
         build = queue.claim(myself(), most_running=settings.workers)
         if build is None:

@@ -1,17 +1,25 @@
-"""What puts right what a crash left behind: builds whose worker was killed, builds that nobody was woken for."""
+"""What puts right what a crash left behind: builds whose worker was killed or is stuck, builds that nobody was woken
+for, builds of pushes whose end nobody told."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import shutil
+import signal
 import threading
 import time
+from collections.abc import Callable
 
 from imageforge.config import Home, Settings
 from imageforge.errors import ForgeError
 from imageforge.queue.contexts import Contexts
+from imageforge.queue.intake import Intake
 from imageforge.queue.wake import Waker
 from imageforge.stack.process import lives
-from imageforge.store import Audit, BuildQueue, Builds, Database
+from imageforge.store import Answers, Audit, BuildQueue, Builds, Database
+from imageforge.store.build_queue import LEASE_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -21,18 +29,41 @@ DELIVERIES_SECONDS = 30 * 86400.0
 """How long ids of deliveries are kept: most providers sign no time, so an id is the only defence against a replay."""
 AUDIT_SECONDS = 400 * 86400.0
 CONTEXT_SECONDS = 7 * 86400.0
-"""How long an uploaded context can be built again after its build has ended."""
+"""How long an uploaded context can be built again after its build has ended, where there is room."""
+SCRATCH = ("build-", "secrets-")
+"""The names of what a build has in the scratch folder, before its number."""
+PUSH_REJECTED = {
+    "code": "push-rejected",
+    "message": "git did not move the branch to this commit",
+    "hint": "pull what the branch has by now, then push again",
+}
+
+Tip = Callable[[str, str], str | None]
+"""(app, branch) -> the commit that the branch has in the app's repository here."""
 
 
 class Sweeper:
     """Looks every two seconds. One an instance is enough; two do no harm."""
 
-    def __init__(self, home: Home, settings: Settings, database: Database, waker: Waker) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        database: Database,
+        intake: Intake,
+        waker: Waker,
+        tip: Tip,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._home = home
         self._settings = settings
         self._database = database
+        self._intake = intake
         self._waker = waker
+        self._tip = tip
+        self._clock = clock
         self._queue = BuildQueue(database)
+        self._leases: dict[int, tuple[float, float]] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
         self._cleaned_at = 0.0
@@ -48,6 +79,8 @@ class Sweeper:
 
     def sweep(self) -> tuple[int, ...]:
         """One look: recover, then wake workers for what waits; gives the builds that were recovered."""
+        self._end_stuck()
+        self._settle_held()
         recovered = self._queue.recover(lives)
         for build_id in recovered:
             log.warning("the worker of build %d was killed", build_id)
@@ -64,7 +97,46 @@ class Sweeper:
         now = time.time()
         self._queue.forget_deliveries(now - DELIVERIES_SECONDS)
         Audit(self._database).forget(now - AUDIT_SECONDS)
-        Contexts(self._home.contexts).sweep(Builds(self._database).open_archives(), older_than=CONTEXT_SECONDS)
+        Answers(self._database).forget()
+        Contexts(self._home.contexts).sweep(
+            Builds(self._database).open_archives(),
+            older_than=CONTEXT_SECONDS,
+            most_bytes=self._settings.keep_contexts * 1024 * 1024,
+        )
+        self._clear_scratch()
+
+    def _end_stuck(self) -> None:
+        """Kill the workers that live and give no sign of it; what they had is recovered. Measured by our own clock and
+        by what we saw change, so that a clock that jumps kills nobody."""
+        now, seen = self._clock(), {}
+        for build_id, (lease, owner) in self._queue.leases().items():
+            before = self._leases.get(build_id)
+            since = before[1] if before is not None and before[0] == lease else now
+            seen[build_id] = (lease, since)
+            if now - since > LEASE_SECONDS and lives(owner):
+                log.error("the worker of build %d is stuck: killed", build_id)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(owner["pid"]), signal.SIGKILL)
+        self._leases = seen
+
+    def _settle_held(self) -> None:
+        """Of pushes whose git has ended without telling: carry out those whose branch moved, end the others."""
+        for build in self._queue.held(lives):
+            if self._tip(build.app, build.branch) == build.revision:
+                self._intake.release(build)
+                continue
+            self._queue.refuse(build.id, {"subject": f"build {build.id}", **PUSH_REJECTED})
+            self._waker.tell(build.id)
+
+    def _clear_scratch(self) -> None:
+        """Remove the folders of builds that will not run again."""
+        builds = Builds(self._database)
+        for folder in self._home.scratch.iterdir():
+            number = next((folder.name.removeprefix(word) for word in SCRATCH if folder.name.startswith(word)), "")
+            if number.isdecimal():
+                build = builds.find(int(number))
+                if build is None or build.status.ended:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):

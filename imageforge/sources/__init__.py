@@ -5,7 +5,7 @@ from imageforge.sources.dockerignore import Ignore
 from imageforge.sources.errors import SourceFailed, SourceRefused
 from imageforge.sources.git import Checkout, checkout, ls_remote
 from imageforge.sources.git_environment import GitCredentials
-from imageforge.sources.git_url import GitPolicy, GitUrl, check_host, parse_git_url
+from imageforge.sources.git_url import GitPolicy, GitUrl, check_host, check_place, parse_git_url
 from imageforge.sources.tree import tree_digest
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SourceRefused",
     "Unpacked",
     "check_host",
+    "check_place",
     "checkout",
     "ls_remote",
     "pack",

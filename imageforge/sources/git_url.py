@@ -101,21 +101,28 @@ def check_host(url: GitUrl, policy: GitPolicy, resolve: Resolve = socket.getaddr
     One answer that is inside refuses the host: git would be free to take it. Raises SourceRefused
     (`git-host-refused`) and SourceFailed (`git-unreachable`).
     """
+    return check_place(url.host, url.effective_port, policy.allow_networks, resolve)
+
+
+def check_place(
+    host: str, port: int, allow_networks: tuple[Network, ...], resolve: Resolve = socket.getaddrinfo
+) -> tuple[str, ...]:
+    """The same for any host and port."""
     try:
-        answers = resolve(url.host, url.effective_port, type=socket.SOCK_STREAM)
+        answers = resolve(host, port, type=socket.SOCK_STREAM)
         addresses = tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
         parsed = [ipaddress.ip_address(address) for address in addresses]
     except (OSError, UnicodeError, ValueError) as error:
         raise SourceFailed(
-            "git-unreachable", url.host, f"the name does not resolve: {error}", hint="check the host's spelling"
+            "git-unreachable", host, f"the name does not resolve: {error}", hint="check the host's spelling"
         ) from error
     if not parsed:
-        raise SourceFailed("git-unreachable", url.host, "has no address", hint="check the host's spelling")
+        raise SourceFailed("git-unreachable", host, "has no address", hint="check the host's spelling")
     for address in parsed:
-        if not _allowed(address, policy.allow_networks):
+        if not _allowed(address, allow_networks):
             raise SourceRefused(
                 "git-host-refused",
-                url.host,
+                host,
                 f"resolves to {address}, which is not on the public internet",
                 hint="an administrator can allow the network",
             )

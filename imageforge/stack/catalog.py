@@ -38,7 +38,7 @@ def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSett
     return RuntimeSettings(
         instance=home.instance,
         engine=engine,
-        store=home.state / "runtime.sqlite",
+        store=home.runtime_store,
         socket=home.controller_socket,
         lock=home.run / "controller.lock",
         balancer_config=home.state / "haproxy.cfg",

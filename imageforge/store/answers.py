@@ -12,10 +12,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from imageforge.store.database import Database
-from imageforge.store.schema import answers
+from imageforge.store.schema import answers, deliveries
 
 KEPT_SECONDS = 24 * 3600.0
 """How long an answer is kept: as long as the best known APIs promise."""
+PROVIDER = "idempotency"
+"""Under which deliveries has the keys of calls that make builds: the build and its key are stored in one transaction,
+so that a crash before the answer was kept makes no second build of the same call."""
 
 
 _GUARD = threading.Lock()
@@ -64,10 +67,9 @@ class Answers:
         return Answer(fingerprint=row["fingerprint"], status=row["status"], body=row["body"]) if row else None
 
     def keep(self, token: str, key: str, answer: Answer) -> None:
-        """Keep an answer, and drop those that are too old."""
+        """Keep an answer."""
         now = time.time()
         with self._database.writing() as connection:
-            connection.execute(answers.delete().where(answers.c.created_at < now - KEPT_SECONDS))
             connection.execute(answers.delete().where(answers.c.token == token, answers.c.key == key))
             connection.execute(
                 answers.insert().values(
@@ -79,3 +81,11 @@ class Answers:
                     created_at=now,
                 )
             )
+
+    def forget(self) -> None:
+        """Drop answers that are too old, and with them which builds their calls made."""
+        before = time.time() - KEPT_SECONDS
+        made = sa.and_(deliveries.c.provider == PROVIDER, deliveries.c.received_at < before)
+        with self._database.writing() as connection:
+            connection.execute(answers.delete().where(answers.c.created_at < before))
+            connection.execute(deliveries.delete().where(made))

@@ -22,7 +22,9 @@ class Purpose(StrEnum):
     WEBHOOK = "webhook"
     """The signatures of webhooks; one an app, named `webhook`."""
     SOURCE = "source"
-    """Fetching a private source: `token` or `deploy-key`."""
+    """At the host of the source: `token` or `deploy-key` to fetch it with, `status-token` to tell it how builds go."""
+    HOOK = "hook"
+    """Signing what is told to others; named after the hook."""
 
 
 class Environment:
@@ -75,6 +77,11 @@ class SealedSecrets:
             return {
                 (Purpose(row["purpose"]), row["name"]): row["value"] for row in connection.execute(query).mappings()
             }
+
+    def count(self) -> int:
+        """How many there are of all apps."""
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(secrets)).scalar_one())
 
     def updated(self, app: str) -> Mapping[tuple[Purpose, str], float]:
         """When each secret of an app was set."""

@@ -17,8 +17,10 @@ from imageforge.store.builds import Build, BuildStatus, build_from
 from imageforge.store.database import Database
 from imageforge.store.schema import builds, deliveries
 
-LEASE_SECONDS = 30.0
-"""How long a worker that nobody can look at, on another machine, is believed after its last sign of life."""
+LEASE_SECONDS = 60.0
+"""How long a worker is believed after its last sign of life. One that lives and gives none is stuck or stopped."""
+PUSHES = ("git", "webhook", "catch-up", "upload")
+"""The origins of builds that are of the newest state of a branch."""
 MOST_ATTEMPTS = 3
 """Starts of one build: a build that kills its worker each time must end."""
 
@@ -36,7 +38,7 @@ class DeliveryKey:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     """A build to accept. `spec` is JSON: the source and the options. `supersedes`: it is its branch's newest, and older
-    ones of it need not be built any more."""
+    ones of it need not be built any more. `held_by`: the process that will tell whether it is to be carried out."""
 
     app: str
     source: str
@@ -49,6 +51,7 @@ class Submission:
     priority: int = 0
     delivery: DeliveryKey | None = None
     supersedes: bool = True
+    held_by: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,25 +88,55 @@ class BuildQueue:
                 "revision": submission.revision,
                 "message": submission.message,
                 "priority": submission.priority,
-                "status": BuildStatus.QUEUED.value,
+                "status": (BuildStatus.QUEUED if submission.held_by is None else BuildStatus.HELD).value,
+                "owner": None if submission.held_by is None else dict(submission.held_by),
                 "created_at": now,
             }
             key = connection.execute(builds.insert().values(values)).inserted_primary_key
             assert key is not None
             build_id = int(key[0])
-            superseded = (
-                _supersede(connection, submission, build_id, now) if submission.branch and submission.supersedes else ()
-            )
-            if cancel_running and submission.branch and submission.supersedes:
-                running = sa.and_(_same_branch(submission), builds.c.status == BuildStatus.RUNNING.value)
-                connection.execute(
-                    builds.update()
-                    .where(running, builds.c.cancel_at.is_(None))
-                    .values(cancel_at=now, superseded_by=build_id)
-                )
+            superseded: tuple[int, ...] = ()
+            if submission.supersedes and submission.held_by is None:
+                branch = (submission.app, submission.branch)
+                superseded = _supersede(connection, branch, build_id, now, cancel_running=cancel_running)
             if submission.delivery is not None:
                 _remember(connection, submission.app, submission.delivery, build_id, "push", now)
         return Accepted(build_id=build_id, superseded=superseded)
+
+    def release(self, build_id: int, *, cancel_running: bool = False) -> Accepted | None:
+        """Let a held build wait for a worker, as if it were submitted now; None where it was not held any more."""
+        now = time.time()
+        with self._database.writing() as connection:
+            query = sa.select(builds).where(builds.c.id == build_id, builds.c.status == BuildStatus.HELD.value)
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                return None
+            branch = (row["app"], row["branch"])
+            superseded = _supersede(connection, branch, build_id, now, cancel_running=cancel_running)
+            connection.execute(builds.update().where(builds.c.id == build_id).values(**_waiting(connection, row)))
+        return Accepted(build_id=build_id, superseded=superseded)
+
+    def refuse(self, build_id: int, error: Mapping[str, Any]) -> None:
+        """End a held build that is not to be carried out."""
+        mine = sa.and_(builds.c.id == build_id, builds.c.status == BuildStatus.HELD.value)
+        values = {"status": BuildStatus.CANCELLED.value, "owner": None, "finished_at": time.time(), "error": error}
+        with self._database.writing() as connection:
+            connection.execute(builds.update().where(mine).values(**values))
+
+    def held(self, alive: Alive) -> tuple[Build, ...]:
+        """The held builds whose holder has ended and told nothing, oldest first."""
+        query = sa.select(builds).where(builds.c.status == BuildStatus.HELD.value).order_by(builds.c.id)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).mappings().all()
+        return tuple(build_from(row) for row in rows if row["owner"] is None or not alive(row["owner"]))
+
+    def leases(self) -> Mapping[int, tuple[float, Mapping[str, Any]]]:
+        """Of each build that a worker carries out: the end of its lease, and the worker."""
+        query = sa.select(builds.c.id, builds.c.lease_until, builds.c.owner).where(
+            builds.c.status == BuildStatus.RUNNING.value, builds.c.spec.is_not(None)
+        )
+        with self._database.reading() as connection:
+            return {row[0]: (row[1] or 0.0, row[2] or {}) for row in connection.execute(query)}
 
     def claim(self, owner: Mapping[str, Any], *, most_running: int, now: float | None = None) -> Build | None:
         """The build to work on next, now running and owned by the caller; None where nothing may start.
@@ -152,11 +185,10 @@ class BuildQueue:
             builds.c.id == build_id, builds.c.attempt == attempt, builds.c.status == BuildStatus.RUNNING.value
         )
         with self._database.writing() as connection:
-            connection.execute(
-                builds.update()
-                .where(mine)
-                .values(status=BuildStatus.QUEUED.value, owner=None, lease_until=None, attempt=attempt - 1)
-            )
+            row = connection.execute(sa.select(builds).where(mine)).mappings().first()
+            if row is not None:
+                values = _waiting(connection, row) | {"attempt": attempt - 1}
+                connection.execute(builds.update().where(mine).values(**values))
 
     def renew(self, build_id: int, attempt: int) -> Build | None:
         """Tell that the build is being worked on, and learn how it stands; None when it was taken away."""
@@ -178,7 +210,9 @@ class BuildQueue:
                 if row["owner"] is not None and alive(row["owner"]):
                     continue
                 found.append(row["id"])
-                connection.execute(builds.update().where(builds.c.id == row["id"]).values(**_after_death(row)))
+                connection.execute(
+                    builds.update().where(builds.c.id == row["id"]).values(**_after_death(connection, row))
+                )
         return tuple(found)
 
     def waiting(self) -> tuple[int, ...]:
@@ -202,7 +236,7 @@ class BuildQueue:
                 return None
             status = BuildStatus(found)
             mine = builds.update().where(builds.c.id == build_id)
-            if status is BuildStatus.QUEUED:
+            if status in (BuildStatus.HELD, BuildStatus.QUEUED):
                 connection.execute(mine.values(status=BuildStatus.CANCELLED.value, cancel_at=now, finished_at=now))
                 return BuildStatus.CANCELLED
             if status is BuildStatus.RUNNING:
@@ -227,12 +261,22 @@ class BuildQueue:
             connection.execute(deliveries.delete().where(deliveries.c.received_at < before))
 
 
-def _same_branch(submission: Submission) -> sa.ColumnElement[bool]:
-    return sa.and_(builds.c.app == submission.app, builds.c.branch == submission.branch, builds.c.spec.is_not(None))
+def _same_branch(app: str, branch: str) -> sa.ColumnElement[bool]:
+    return sa.and_(builds.c.app == app, builds.c.branch == branch, builds.c.spec.is_not(None))
 
 
-def _supersede(connection: sa.Connection, submission: Submission, build_id: int, now: float) -> tuple[int, ...]:
-    older = sa.and_(_same_branch(submission), builds.c.status == BuildStatus.QUEUED.value, builds.c.id < build_id)
+def _supersede(
+    connection: sa.Connection, branch: tuple[str, str], build_id: int, now: float, *, cancel_running: bool
+) -> tuple[int, ...]:
+    """What a build of an app and a branch replaces; nothing where it is of no branch."""
+    if not branch[1]:
+        return ()
+    if cancel_running:
+        running = sa.and_(_same_branch(*branch), builds.c.status == BuildStatus.RUNNING.value, builds.c.id < build_id)
+        connection.execute(
+            builds.update().where(running, builds.c.cancel_at.is_(None)).values(cancel_at=now, superseded_by=build_id)
+        )
+    older = sa.and_(_same_branch(*branch), builds.c.status == BuildStatus.QUEUED.value, builds.c.id < build_id)
     found = tuple(connection.execute(sa.select(builds.c.id).where(older)).scalars())
     connection.execute(
         builds.update()
@@ -242,7 +286,29 @@ def _supersede(connection: sa.Connection, submission: Submission, build_id: int,
     return found
 
 
-def _after_death(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _waiting(connection: sa.Connection, row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A build that is to wait (again) as it then stands: superseded, where a newer push of its branch waits already."""
+    newer = None
+    if row["branch"] and row["origin"] in PUSHES:
+        query = sa.select(sa.func.max(builds.c.id)).where(
+            _same_branch(row["app"], row["branch"]),
+            builds.c.status == BuildStatus.QUEUED.value,
+            builds.c.origin.in_(PUSHES),
+            builds.c.id > row["id"],
+        )
+        newer = connection.execute(query).scalar()
+    if newer is None:
+        return {"status": BuildStatus.QUEUED.value, "owner": None, "lease_until": None}
+    return {
+        "status": BuildStatus.SUPERSEDED.value,
+        "superseded_by": newer,
+        "finished_at": time.time(),
+        "owner": None,
+        "lease_until": None,
+    }
+
+
+def _after_death(connection: sa.Connection, row: Mapping[Any, Any]) -> dict[str, Any]:
     if row["cancel_at"] is not None:
         return {"status": BuildStatus.CANCELLED.value, "finished_at": time.time(), "owner": None}
     if row["attempt"] >= MOST_ATTEMPTS:
@@ -254,7 +320,7 @@ def _after_death(row: Mapping[Any, Any]) -> dict[str, Any]:
             "hint": "the machine's log may tell why (memory?); then `imageforge builds retry`",
         }
         return {"status": BuildStatus.FAILED.value, "finished_at": time.time(), "owner": None, "error": error}
-    return {"status": BuildStatus.QUEUED.value, "owner": None, "lease_until": None}
+    return _waiting(connection, row)
 
 
 def _delivery(app: str, key: DeliveryKey) -> sa.Select[Any]:

@@ -19,6 +19,8 @@ from imageforge.store.schema import builds, event_archives, events
 class BuildStatus(StrEnum):
     """Where a build stands."""
 
+    HELD = "held"
+    """Stored, and not yet to be carried out: the push that it is of has not moved its branch."""
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -30,10 +32,10 @@ class BuildStatus(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self not in (BuildStatus.QUEUED, BuildStatus.RUNNING)
+        return self not in (BuildStatus.HELD, BuildStatus.QUEUED, BuildStatus.RUNNING)
 
 
-OPEN = (BuildStatus.QUEUED.value, BuildStatus.RUNNING.value)
+OPEN = tuple(status.value for status in BuildStatus if not status.ended)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +137,20 @@ class Builds:
             with self._database.writing() as connection:
                 connection.execute(events.insert(), [{"build_id": build_id, **row} for row in rows])
 
+    def note(self, build_id: int, text: str) -> bool:
+        """Tell the readers of a build that waits why it does; False where that was the last thing they were told."""
+        with self._database.writing() as connection:
+            waits = sa.select(builds.c.id).where(builds.c.id == build_id, builds.c.status == BuildStatus.QUEUED.value)
+            if connection.execute(waits).first() is None:
+                return False
+            query = sa.select(events).where(events.c.build_id == build_id).order_by(events.c.number.desc()).limit(1)
+            last = connection.execute(query).mappings().first()
+            if last is not None and last["text"] == text:
+                return False
+            row = {"number": last["number"] + 1 if last else 1, "at": time.time(), "stage": "", "kind": "note"}
+            connection.execute(events.insert().values(build_id=build_id, **row, text=text, data={}))
+        return True
+
     def events(self, build_id: int, *, after: int = 0) -> tuple[Mapping[str, Any], ...]:
         """The stored events with a number above `after`, in order."""
         query = (
@@ -196,17 +212,15 @@ class Builds:
         return frozenset(spec["source"]["digest"] for spec in specs if "digest" in spec.get("source", {}))
 
     def covers(self, app: str, revision: str, *, besides: int = 0) -> bool:
-        """Whether a build of an app, `besides` apart, has that revision or is going to: one that was superseded or
-        cancelled has not."""
+        """Whether a build of an app, `besides` apart, has that revision, is going to, or found that it is not to be
+        built: one that was superseded or cancelled has not."""
         dropped = (BuildStatus.SUPERSEDED.value, BuildStatus.CANCELLED.value)
-        query = sa.select(builds.c.id).where(
-            builds.c.app == app,
-            builds.c.revision == revision,
-            builds.c.id != besides,
-            builds.c.status.not_in(dropped),
+        query = sa.select(builds.c.status, builds.c.error).where(
+            builds.c.app == app, builds.c.revision == revision, builds.c.id != besides
         )
         with self._database.reading() as connection:
-            return connection.execute(query).first() is not None
+            found = connection.execute(query).all()
+        return any(row[0] not in dropped or (row[1] or {}).get("code") == "build-skipped" for row in found)
 
     def counts(self) -> Mapping[str, int]:
         """How many builds have each status."""

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imageforge.store.database import Database
-from imageforge.store.schema import releases
+from imageforge.store.schema import builds, releases
 
 
 class ReleaseStatus(StrEnum):
@@ -50,11 +50,14 @@ class Releases:
             newest = sa.select(sa.func.max(releases.c.number)).where(releases.c.app == app)
             return int(connection.execute(newest).scalar() or 0) + 1
 
-    def add(self, release: Release) -> None:
-        """Store a new release. The caller holds the app's lock, so its number is free."""
+    def add(self, release: Release, *, made_by: int | None = None) -> None:
+        """Store a new release; with it, in one transaction, that the build `made_by` has made it. The caller holds the
+        app's lock, so its number is free."""
         values = {field: getattr(release, field) for field in releases.c.keys()}  # noqa: SIM118 - a column collection
         with self._database.writing() as connection:
             connection.execute(releases.insert().values(values | {"status": release.status.value}))
+            if made_by is not None:
+                connection.execute(builds.update().where(builds.c.id == made_by).values(release=release.number))
 
     def finish(self, app: str, number: int, status: ReleaseStatus, report: Mapping[str, Any] | None) -> None:
         """Set what became of a release; the one that was live before it is superseded."""
@@ -120,6 +123,17 @@ class Releases:
         query = sa.select(releases).where(releases.c.app == app).order_by(releases.c.number.desc()).limit(limit)
         with self._database.reading() as connection:
             return tuple(_release(row) for row in connection.execute(query).mappings())
+
+    def references(self) -> tuple[str, ...]:
+        """The images of all releases that serve, served or are to serve, of every app."""
+        query = (
+            sa.select(releases.c.reference)
+            .where(releases.c.status != ReleaseStatus.FAILED.value)
+            .distinct()
+            .order_by(releases.c.reference)
+        )
+        with self._database.reading() as connection:
+            return tuple(connection.execute(query).scalars())
 
     def forget_beyond(self, app: str, keep: int) -> None:
         """Drop an app's oldest releases: all but the newest `keep` of those that served, and failures older than these.

@@ -56,6 +56,8 @@ builds = Table(
     Column("fingerprint", String(80), index=True),
     Column("reused_from", Integer),
     Column("release", Integer),
+    # The status that others were last told of.
+    Column("told", String(16)),
     sqlite_autoincrement=True,
 )
 
@@ -167,3 +169,38 @@ environment = Table(
     Column("name", String(128), primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+# Addresses that are told how an app's builds go. Their signing keys are among the secrets.
+hooks = Table(
+    "hooks",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("app", String(40), ForeignKey("apps.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    # The types of events; an empty list is all.
+    Column("events", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    # The address said that it wants no more.
+    Column("gone_at", Float),
+)
+
+# What is to be told to whom: an outbox, so that a crash or a deaf receiver loses nothing.
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("build_id", Integer, ForeignKey("builds.id", ondelete="CASCADE"), nullable=False),
+    Column("app", String(40), nullable=False),
+    Column("target", String(40), nullable=False),
+    Column("event", String(24), nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    # When to try (again); NULL once it is done or given up.
+    Column("next_at", Float, index=True),
+    Column("done_at", Float),
+    Column("error", Text),
+    sqlite_autoincrement=True,
+)
+
+Index("notices_once", notices.c.build_id, notices.c.target, notices.c.event, unique=True)

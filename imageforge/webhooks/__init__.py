@@ -6,7 +6,7 @@ from imageforge.webhooks.errors import MalformedDelivery, SignatureRefused
 from imageforge.webhooks.parse import parse
 from imageforge.webhooks.provider import Provider, identify
 from imageforge.webhooks.sample import SampleRequest, sample, sample_ping
-from imageforge.webhooks.signature import verify
+from imageforge.webhooks.signature import standard_signature, verify
 
 __all__ = [
     "Decision",
@@ -23,5 +23,6 @@ __all__ = [
     "sample",
     "sample_ping",
     "skips_ci",
+    "standard_signature",
     "verify",
 ]

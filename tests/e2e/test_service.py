@@ -49,6 +49,7 @@ def test_a_push_streams_its_build_and_serves(service: Service, repository: Repos
     assert (found["origin"], found["revision"], found["message"]) == ("git", commit, "first")
 
     (repository.folder / "version.txt").write_text("two")
+    (repository.folder / ".gitattributes").write_text("version.txt export-ignore\n")  # no matter: it is a checkout
     repository.commit("second")
     repository.git("push", remote(service, "pushed"), "main")
     assert service.forge.get("pushed") == (200, "two ")
@@ -70,6 +71,18 @@ def test_the_gate_refuses_a_push_with_file_and_line_and_the_ref_stays(service: S
     assert "pre-receive hook declined" in refused.stderr
     assert repository.git("ls-remote", remote(service, "gated")).stdout == ""
     assert service.ask("GET", "/v1/builds", params={"app": "gated"}).json()["builds"] == []
+
+
+def test_a_push_that_git_rejects_after_the_gate_is_not_built(service: Service, repository: Repository) -> None:
+    repository.commit("first")
+    repository.git("push", remote(service, "twisted"), "main:main/deeper")
+    refused = repository.git("push", remote(service, "twisted"), "main", check=False)
+    assert refused.returncode != 0
+    assert "accepted as build" not in refused.stderr
+    (build,) = service.ask("GET", "/v1/builds", params={"app": "twisted"}).json()["builds"]
+    ended = service.wait(build["id"], "cancelled")
+    assert ended["error"]["code"] == "push-rejected"
+    assert ended["started_at"] is None
 
 
 def test_a_failure_after_the_ref_moved_names_the_retry(service: Service, repository: Repository) -> None:

@@ -237,6 +237,83 @@ def test_a_revision_is_covered_by_a_build_that_stands(database: Database) -> Non
     assert builds.covers("shop", "b" * 40)
 
 
+def test_one_that_was_found_not_to_be_built_is_covered(database: Database) -> None:
+    queue, builds = BuildQueue(database), Builds(database)
+    skipped = queue.submit(push(revision="a" * 40)).build_id
+    queue.claim(myself(), most_running=1)
+    builds.finish(skipped, BuildStatus.CANCELLED, error={"code": "build-skipped"})
+    assert builds.covers("shop", "a" * 40)
+
+
+def test_a_held_build_is_not_carried_out_and_replaces_nothing_until_it_is_let_go(database: Database) -> None:
+    queue, builds = BuildQueue(database), Builds(database)
+    old = queue.submit(push()).build_id
+    held = queue.submit(push(held_by=myself()))
+    assert held.superseded == ()
+    assert queue.waiting() == (old,)
+    assert queue.held(lives) == (), "who holds it lives"
+    released = queue.release(held.build_id)
+    assert released
+    assert released.superseded == (old,)
+    assert queue.waiting() == (held.build_id,)
+    assert queue.release(held.build_id) is None
+    found = builds.find(old)
+    assert found
+    assert found.superseded_by == held.build_id
+
+
+def test_a_held_build_whose_holder_died_is_found_and_can_be_refused(database: Database) -> None:
+    queue, builds = BuildQueue(database), Builds(database)
+    held = queue.submit(push(held_by=DEAD)).build_id
+    assert [build.id for build in queue.held(lives)] == [held]
+    queue.refuse(held, {"code": "push-rejected"})
+    queue.refuse(held, {"code": "another"})
+    found = builds.find(held)
+    assert found
+    assert (found.status, found.error) == (BuildStatus.CANCELLED, {"code": "push-rejected"})
+    assert queue.release(held) is None
+
+
+def test_a_push_that_is_let_go_late_gives_way_to_the_newer_one(database: Database) -> None:
+    queue, builds = BuildQueue(database), Builds(database)
+    first = queue.submit(push(held_by=myself())).build_id
+    second = queue.submit(push(held_by=myself())).build_id
+    queue.release(second)
+    queue.release(first)
+    assert queue.waiting() == (second,)
+    found = builds.find(first)
+    assert found
+    assert (found.status, found.superseded_by) == (BuildStatus.SUPERSEDED, second)
+
+
+@pytest.mark.parametrize("way", ["killed", "handed back"])
+def test_what_would_wait_again_gives_way_to_a_newer_push(database: Database, way: str) -> None:
+    queue, builds = BuildQueue(database), Builds(database)
+    old = queue.submit(push()).build_id
+    claimed = queue.claim(DEAD, most_running=1)
+    assert claimed
+    new = queue.submit(push()).build_id
+    if way == "killed":
+        assert queue.recover(lives) == (old,)
+    else:
+        queue.give_back(old, claimed.attempt)
+    assert queue.waiting() == (new,)
+    found = builds.find(old)
+    assert found
+    assert (found.status, found.superseded_by) == (BuildStatus.SUPERSEDED, new)
+
+
+def test_why_a_build_waits_is_told_once(database: Database) -> None:
+    queue, builds = BuildQueue(database), Builds(database)
+    build = queue.submit(push()).build_id
+    assert builds.note(build, "waiting: no memory")
+    assert not builds.note(build, "waiting: no memory")
+    assert builds.note(build, "waiting: no disk")
+    assert [row["text"] for row in builds.events(build)] == ["waiting: no memory", "waiting: no disk"]
+    queue.claim(myself(), most_running=1)
+    assert not builds.note(build, "waiting: no memory"), "it waits no more"
+
+
 class Histories(RuleBasedStateMachine):
     """Whatever happens in whatever order: every accepted build is somewhere, ends once, and no app runs two."""
 
@@ -252,6 +329,19 @@ class Histories(RuleBasedStateMachine):
     @rule(app=st.sampled_from("abc"), branch=st.sampled_from(["main", "side"]), cancel=st.booleans())
     def submit(self, app: str, branch: str, cancel: bool) -> None:
         self.accepted.add(self.queue.submit(push(app, branch), cancel_running=cancel).build_id)
+
+    @rule(app=st.sampled_from("abc"), alive=st.booleans())
+    def hold(self, app: str, alive: bool) -> None:
+        self.accepted.add(self.queue.submit(push(app, held_by=myself() if alive else DEAD)).build_id)
+
+    @rule(data=st.data(), moved=st.booleans())
+    def let_go(self, data: st.DataObject, moved: bool) -> None:
+        if self.accepted:
+            build_id = data.draw(st.sampled_from(sorted(self.accepted)))
+            if moved:
+                self.queue.release(build_id)
+            else:
+                self.queue.refuse(build_id, {"code": "push-rejected"})
 
     @rule(alive=st.booleans())
     def claim(self, alive: bool) -> None:

@@ -35,11 +35,12 @@ from imageforge.errors import UsageError
 from imageforge.pipeline import operations
 from imageforge.pipeline.deploy import NAMESPACE
 from imageforge.queue.intake import Origin
-from imageforge.store import App, Apps, Environment, Purpose, Releases, Scope, SealedSecrets
+from imageforge.store import App, Apps, DeliveryKey, Environment, Purpose, Releases, Scope, SealedSecrets
 
 READERS = threading.BoundedSemaphore(20)
 """Who may read logs at once: half of the threads that the server has."""
 router = APIRouter(prefix="/v1/apps", tags=["apps"])
+SOURCE_SECRETS = ("token", "deploy-key", "known-hosts", "status-token")
 AppName = Annotated[Name, Path()]
 SecretName = Annotated[str, Path(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Number = Annotated[int, Path(ge=1, le=2**31)]
@@ -57,7 +58,7 @@ def create_app(body: NewApp, request: Request, site: Here, who: Who) -> JSONResp
     """Make an app, so that it can be pushed to. One that exists keeps what it has, and gets the settings."""
     who.need(Scope.DEPLOY, body.name)
 
-    def make() -> dict[str, Any]:
+    def make(_: DeliveryKey | None) -> dict[str, Any]:
         site.intake.new_app(body.name)
         app = site.intake.configure(body.name, body.model_dump(exclude_unset=True, exclude={"name"}))
         site.audit.record(who.name, "app-created", app.name)
@@ -116,13 +117,25 @@ def change_environment(app: AppName, body: EnvironmentChange, site: Here, who: W
 
 @router.put("/{app}/source/{name}", status_code=204)
 def set_source_secret(app: AppName, name: str, body: SourceSecret, site: Here, who: Who) -> Response:
-    """Set what its private source is fetched with: `token`, `deploy-key` or `known-hosts`."""
+    """Set what its private source is fetched with: `token`, `deploy-key` or `known-hosts`; or, of a source at GitHub,
+    the `status-token` by which its commits get statuses and deploy reports."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
-    if name not in ("token", "deploy-key", "known-hosts"):
-        raise UsageError("no-such-source-secret", name, "expected token, deploy-key or known-hosts")
+    if name not in SOURCE_SECRETS:
+        raise UsageError("no-such-source-secret", name, f"expected {', '.join(SOURCE_SECRETS)}")
     SealedSecrets(site.database).put(app, name, Purpose.SOURCE, site.vault.seal(body.value))
     site.audit.record(who.name, "source-secret-set", app, name=name)
+    return Response(status_code=204)
+
+
+@router.delete("/{app}/source/{name}", status_code=204)
+def remove_source_secret(app: AppName, name: str, site: Here, who: Who) -> Response:
+    """Forget one of them."""
+    who.need(Scope.DEPLOY, app)
+    site.intake.app(app)
+    if name not in SOURCE_SECRETS or not SealedSecrets(site.database).remove(app, name, Purpose.SOURCE):
+        raise UsageError("no-such-source-secret", name[:40], f"{app} has none of this name")
+    site.audit.record(who.name, "source-secret-removed", app, name=name)
     return Response(status_code=204)
 
 
@@ -179,9 +192,10 @@ def rollback(app: AppName, body: Rollback, request: Request, site: Here, who: Wh
     """Run an earlier release again, as a new one; it is queued like a build, and followed like one."""
     who.need(Scope.DEPLOY, app)
 
-    def make() -> dict[str, Any]:
+    def make(call: DeliveryKey | None) -> dict[str, Any]:
         known = site.intake.app(app)
-        accepted = site.intake.rerelease(known, body.release, Origin(way="rollback", actor=who.name))
+        origin = Origin(way="rollback", actor=who.name, delivery=call)
+        accepted = site.intake.rerelease(known, body.release, origin)
         site.audit.record(who.name, "rollback", app, release=body.release)
         return accepted_body(site, accepted)
 

@@ -27,7 +27,7 @@ from imageforge.report.failure import render_stored
 from imageforge.report.progress import Progress
 from imageforge.sources import parse_git_url
 from imageforge.store import Accepted as Stored
-from imageforge.store import Build, Builds, BuildStatus, Scope
+from imageforge.store import Build, Builds, BuildStatus, DeliveryKey, Scope
 
 router = APIRouter(prefix="/v1/builds", tags=["builds"])
 Id = Annotated[BuildId, Path()]
@@ -95,10 +95,10 @@ async def create(
             raise UsageError("archive-empty", "the body", "it is empty", hint="send a tar archive of the build context")
         digest = await asyncio.to_thread(draft.keep)
     way = "upload" if branch else "api"
-    origin = Origin(way=way, actor=who.name, branch=branch or "", revision=revision or "")
 
-    def make() -> dict[str, Any]:
+    def make(call: DeliveryKey | None) -> dict[str, Any]:
         source = ArchiveSource(digest=digest)
+        origin = Origin(way=way, actor=who.name, branch=branch or "", revision=revision or "", delivery=call)
         stored = site.intake.submit(site.intake.new_app(app), source, Options(**chosen.model_dump()), origin)
         site.audit.record(who.name, "build", app, build=stored.build_id, way="upload")
         return accepted_body(site, stored)
@@ -170,8 +170,8 @@ def retry(build: Id, request: Request, site: Here, who: Who) -> JSONResponse:
     found = _readable(build, site, who)
     who.need(_scope_of(found), found.app)
 
-    def make() -> dict[str, Any]:
-        stored = site.intake.retry(build, who.name)
+    def make(call: DeliveryKey | None) -> dict[str, Any]:
+        stored = site.intake.retry(build, who.name, delivery=call)
         site.audit.record(who.name, "build-retried", found.app, build=build, again=stored.build_id)
         return accepted_body(site, stored)
 
@@ -235,9 +235,10 @@ def _from_git(body: NewBuild, request: Request, site: Site, who: Who) -> JSONRes
     who.need(Scope.DEPLOY if body.options.deploy else Scope.BUILD, body.app)
     parse_git_url(body.git.url, git_policy(site.settings))
 
-    def make() -> dict[str, Any]:
+    def make(call: DeliveryKey | None) -> dict[str, Any]:
         source = GitSource(url=body.git.url, ref=body.git.ref, commit=body.git.commit)
-        origin = Origin(way="api", actor=who.name, branch=body.git.ref, revision=body.git.commit or "")
+        revision = body.git.commit or ""
+        origin = Origin(way="api", actor=who.name, branch=body.git.ref, revision=revision, delivery=call)
         options = Options(**body.options.model_dump())
         stored = site.intake.submit(site.intake.new_app(body.app), source, options, origin)
         site.audit.record(who.name, "build", body.app, build=stored.build_id, way="git", url=body.git.url)

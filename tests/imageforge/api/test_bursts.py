@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from imageforge.queue.sweeper import Sweeper
 from imageforge.store import BuildStatus
 from imageforge.webhooks import Provider, SampleRequest, sample
 from imageforge.webhooks.signature import hex_digest
@@ -150,7 +149,7 @@ def test_deliveries_are_taken_while_redis_is_away(api: Api, capsys: pytest.Captu
     check_rows(api, answers)
 
     api.redis.start()
-    Sweeper(api.home, api.settings, api.site.database, api.site.waker).sweep()
+    api.app.state.sweeper.sweep()
     assert api.site.waker.pending()
     assert len(api.builds()) == 160
     again = burst(api, pushes)

@@ -19,7 +19,7 @@ from imageforge.api.app import create_app
 from imageforge.api.body_limit import LARGEST_JSON
 from imageforge.api.headers import HEADERS
 from imageforge.config import Home, Settings
-from imageforge.store import Apps, BuildStatus
+from imageforge.store import Answers, Apps, BuildStatus, Purpose, SealedSecrets
 from tests.imageforge.api.service import Api, running_api, until
 
 MIB = 1024 * 1024
@@ -156,6 +156,36 @@ def test_sixteen_calls_with_one_key_make_one_build(way: str, api: Api) -> None:
     other = api.ask("POST", "/v1/builds", headers={"Idempotency-Key": "one"}, json={**BUILD, "app": "blog"})
     assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
     assert len(api.builds()) == 1
+
+
+def test_a_crash_before_the_answer_was_kept_makes_no_second_build(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise OSError("killed here")
+
+    headers = {"Idempotency-Key": "one"}
+    with monkeypatch.context() as dying:
+        dying.setattr(Answers, "keep", killed)
+        assert api.ask("POST", "/v1/builds", headers=headers, json=BUILD).status_code == 500
+    again = api.ask("POST", "/v1/builds", headers=headers, json=BUILD)
+    assert again.status_code == 202
+    assert [build.id for build in api.builds()] == [again.json()["build"]]
+
+
+def test_what_fetches_a_source_is_forgotten_where_the_source_moves_to_another_host(api: Api) -> None:
+    def token() -> bool:
+        return bool(SealedSecrets(api.site.database).of("shop", Purpose.SOURCE))
+
+    def set_url(url: str | None) -> None:
+        assert api.ask("PATCH", "/v1/apps/shop", json={"git_url": url}).status_code == 200
+
+    api.ask("POST", "/v1/apps", json={"name": "shop"})
+    for elsewhere in ("https://git.example.net/acme/shop.git", "https://git.example.org:444/acme/shop.git", None):
+        set_url(GIT["url"])
+        assert api.ask("PUT", "/v1/apps/shop/source/token", json={"value": "t0ken-of-the-forge"}).status_code < 300
+        set_url("https://git.example.org/acme/renamed.git")
+        assert token()
+        set_url(elsewhere)
+        assert not token()
 
 
 def test_the_same_calls_without_a_key_make_a_build_each(api: Api) -> None:

@@ -1,0 +1,35 @@
+"""imageforge restore: bring an empty home back from a backup."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imageforge.backup import restore as bring_back
+from imageforge.cli.output import say
+from imageforge.cli.state import Workplace
+from imageforge.config import load_settings
+from imageforge.stack.up import ensure_up
+from imageforge.store import Database, SealedSecrets
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `imageforge backup` wrote.")],
+    start: Annotated[bool, typer.Option("--up/--no-up", help="Start the stack afterwards.")] = True,
+) -> None:
+    """Bring apps, releases, images and settings back into a home that holds none, and start it."""
+    home = Workplace.here().home
+    restored = bring_back(home, file)
+    head = restored.head
+    made = datetime.fromtimestamp(head.created_at).astimezone().isoformat(" ", "seconds")
+    say(f"restore  {restored.images} images, {restored.repositories} repositories, of {made}, instance {head.instance}")
+    if not head.keys:
+        with Database.at(home.store) as database:
+            sealed = SealedSecrets(database).count()
+        if sealed:
+            say(f"keys     {sealed} secrets are sealed: put their key where it was, {home.key_file}, or set them again")
+    if start:
+        ensure_up(home, load_settings(home.settings_file), on_line=lambda name: say(f"up       {name}"))

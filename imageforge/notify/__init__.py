@@ -1,0 +1,1 @@
+"""Telling others how builds go: GitHub by commit statuses and comments, anybody by signed webhooks."""

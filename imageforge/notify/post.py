@@ -1,0 +1,125 @@
+"""One POST to somebody else. The only module here that imports httpx.
+
+A hook's address is resolved once, checked, and connected to as checked: a name that answers differently the second time
+leads nowhere. Redirects are not followed. Proxies of the environment are not used: they would resolve the name again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from imageforge.errors import ForgeError, UsageError
+from imageforge.notify.schedule import Outcome
+from imageforge.sources import SourceFailed, SourceRefused, check_place
+
+TIMEOUT = httpx.Timeout(10.0)
+LONGEST_URL = 2048
+LARGEST_ANSWER = 64 * 1024
+"""Bytes of an answer that are read: it is not looked at, but a connection whose answer was read can be closed well."""
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """Where hooks may be: plain HTTP and inner networks only where somebody said so. `trust` None: the authorities
+    that httpx brings."""
+
+    http: bool = False
+    networks: tuple[Network, ...] = ()
+    trust: ssl.SSLContext | None = None
+
+
+def check_url(url: str, reach: Reach) -> None:
+    """Raises UsageError (`hook-url-refused`) for an address that is none, or where this machine will not go."""
+    host, port = _place(url, reach)
+    try:
+        check_place(host, port, reach.networks)
+    except SourceRefused as error:
+        raise _refused(url, error.message, "an administrator can allow the network: hook_networks") from error
+    except SourceFailed as error:
+        raise _refused(url, error.message, "check the host's spelling") from error
+
+
+def post_to_hook(url: str, body: bytes, headers: Mapping[str, str], reach: Reach) -> Outcome:
+    """POST to a hook. Nothing is raised: what went wrong is the outcome."""
+    try:
+        host, port = _place(url, reach)
+        addresses = check_place(host, port, reach.networks)
+    except ForgeError as error:
+        return Outcome(error=error.message)
+    target = httpx.URL(url).copy_with(host=addresses[0])
+    named = {"Host": urlsplit(url).netloc, **headers}
+    # The certificate is to be that of the name.
+    return _post(target, body, named, extensions={"sni_hostname": host}, trust=reach.trust)
+
+
+def post_to_github(url: str, body: bytes, token: str) -> Outcome:
+    """POST to GitHub's API, whose address is the administrator's. Nothing is raised."""
+    headers = {
+        "Accept": "application/vnd.github+json",
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/json",
+        "X-GitHub-Api-Version": "2022-11-28",
+    }
+    return _post(httpx.URL(url), body, headers, extensions={})
+
+
+def _post(
+    url: httpx.URL,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    extensions: Mapping[str, str],
+    trust: ssl.SSLContext | None = None,
+) -> Outcome:
+    named = {"User-Agent": "imageforge", **headers}
+    try:
+        with (
+            httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False, verify=trust or True) as client,
+            client.stream("POST", url, content=body, headers=named, extensions=dict(extensions)) as answer,
+        ):
+            read = 0
+            for piece in answer.iter_raw():
+                read += len(piece)
+                if read > LARGEST_ANSWER:
+                    break
+            after = answer.headers.get("retry-after", "")
+            return Outcome(
+                status=answer.status_code,
+                error=None if answer.is_success else f"answered {answer.status_code}",
+                retry_after=float(after) if after.isascii() and after.isdigit() else None,
+            )
+    except httpx.TimeoutException:
+        return Outcome(error="no answer in time")
+    except httpx.HTTPError as error:
+        return Outcome(error=f"{type(error).__name__}: {error}"[:200])
+
+
+def _place(url: str, reach: Reach) -> tuple[str, int]:
+    if len(url) > LONGEST_URL or not url.isascii() or not url.isprintable() or " " in url:
+        raise _refused(url, "too long, or with spaces or characters that an address cannot have", "https://host/path")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise _refused(url, "the host or the port is malformed", "https://host/path") from error
+    if parts.scheme not in ("https", "http") or not host:
+        raise _refused(url, "no https address", "https://host/path")
+    if parts.scheme == "http" and not reach.http:
+        raise _refused(url, "plain http, which anybody on the way can read", "use https://")
+    if parts.username is not None or parts.password is not None:
+        raise _refused(url, "a user or a password is in the address", "what is sent is signed, and needs neither")
+    return host, port or (443 if parts.scheme == "https" else 80)
+
+
+def _refused(url: str, problem: str, hint: str) -> UsageError:
+    parts = urlsplit(url) if "[" not in url and "]" not in url else None
+    # The path and the query of an address like this are often a secret.
+    shown = parts.netloc.rpartition("@")[2] if parts else ""
+    return UsageError("hook-url-refused", ascii(shown[:100] or "the address"), problem, hint=hint)

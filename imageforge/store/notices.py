@@ -1,0 +1,182 @@
+"""What is to be told to others of builds, and to whom: hooks, and an outbox of notices."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from imageforge.store.builds import Build, build_from
+from imageforge.store.database import Database
+from imageforge.store.schema import builds, hooks, notices
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hook:
+    """An address that is told of an app's builds; `events` empty: of all. `gone_at`: since when it wants no more."""
+
+    id: str
+    app: str
+    url: str
+    events: tuple[str, ...]
+    created_at: float
+    gone_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A notice to be stored. `replaces`: older ones to this target that are still waiting say nothing that counts."""
+
+    target: str
+    event: str
+    payload: Mapping[str, Any]
+    replaces: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """One thing to tell one target. `next_at` None: it was told at `done_at`, or given up with `error`."""
+
+    id: int
+    build_id: int
+    app: str
+    target: str
+    event: str
+    payload: Mapping[str, Any]
+    created_at: float
+    attempts: int
+    next_at: float | None
+    done_at: float | None
+    error: str | None
+
+
+class Hooks:
+    """The hooks of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, app: str, url: str, events: Sequence[str]) -> Hook:
+        """A new hook."""
+        made = Hook(id=secrets.token_hex(6), app=app, url=url, events=tuple(events), created_at=time.time())
+        with self._database.writing() as connection:
+            connection.execute(
+                hooks.insert().values(id=made.id, app=app, url=url, events=list(events), created_at=made.created_at)
+            )
+        return made
+
+    def of(self, app: str) -> tuple[Hook, ...]:
+        """An app's hooks, oldest first."""
+        query = sa.select(hooks).where(hooks.c.app == app).order_by(hooks.c.created_at, hooks.c.id)
+        with self._database.reading() as connection:
+            return tuple(_hook(row) for row in connection.execute(query).mappings())
+
+    def find(self, app: str, hook: str) -> Hook | None:
+        """One hook of an app."""
+        return next((found for found in self.of(app) if found.id == hook), None)
+
+    def remove(self, app: str, hook: str) -> bool:
+        """Forget a hook, and what it is still to be told; False where there is none."""
+        with self._database.writing() as connection:
+            connection.execute(notices.delete().where(notices.c.app == app, notices.c.target == target_of(hook)))
+            return connection.execute(hooks.delete().where(hooks.c.app == app, hooks.c.id == hook)).rowcount > 0
+
+    def set_gone(self, app: str, hook: str) -> None:
+        """Tell it nothing any more."""
+        with self._database.writing() as connection:
+            connection.execute(hooks.update().where(hooks.c.app == app, hooks.c.id == hook).values(gone_at=time.time()))
+
+
+class Notices:
+    """The outbox of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def untold(self, *, limit: int = 100) -> tuple[Build, ...]:
+        """Builds whose status has changed since others were told of it, oldest first."""
+        changed = sa.or_(builds.c.told.is_(None), builds.c.told != builds.c.status)
+        query = sa.select(builds).where(changed).order_by(builds.c.id).limit(limit)
+        with self._database.reading() as connection:
+            return tuple(build_from(row) for row in connection.execute(query).mappings())
+
+    def tell(self, build: Build, drafts: Iterable[Draft]) -> None:
+        """Store what is to be told of a build as it stands; nothing where it stands differently by now, or where the
+        same was stored before."""
+        now = time.time()
+        as_seen = sa.and_(builds.c.id == build.id, builds.c.status == build.status.value)
+        with self._database.writing() as connection:
+            if not connection.execute(builds.update().where(as_seen).values(told=build.status.value)).rowcount:
+                return
+            for draft in drafts:
+                _add(connection, build, draft, now)
+
+    def due(self, *, lease: float, limit: int = 20) -> tuple[Notice, ...]:
+        """Notices whose time has come, oldest first. For `lease` seconds nobody else gets them."""
+        now = time.time()
+        query = sa.select(notices).where(notices.c.next_at <= now).order_by(notices.c.id).limit(limit)
+        with self._database.reading() as connection:
+            if connection.execute(query).first() is None:
+                return ()  # most looks find nothing, and need no lock for it
+        with self._database.writing() as connection:
+            rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
+            mine = notices.c.id.in_([row["id"] for row in rows])
+            connection.execute(notices.update().where(mine).values(next_at=now + lease))
+        return tuple(Notice(**row) for row in rows)
+
+    def settle(self, notice: int, *, error: str | None, next_at: float | None) -> None:
+        """Keep how an attempt went: told (no error), to be tried again at `next_at`, or given up."""
+        values = {
+            "attempts": notices.c.attempts + 1,
+            "error": error,
+            "next_at": next_at,
+            "done_at": None if error is not None else time.time(),
+        }
+        with self._database.writing() as connection:
+            connection.execute(notices.update().where(notices.c.id == notice).values(**values))
+
+    def of(self, app: str, target: str, *, limit: int = 50) -> tuple[Notice, ...]:
+        """What a target was or is to be told, newest first."""
+        mine = sa.and_(notices.c.app == app, notices.c.target == target)
+        query = sa.select(notices).where(mine).order_by(notices.c.id.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return tuple(Notice(**row) for row in connection.execute(query).mappings())
+
+
+def target_of(hook: str) -> str:
+    """The name of a hook among the targets."""
+    return f"hook-{hook}"
+
+
+def _add(connection: sa.Connection, build: Build, draft: Draft, now: float) -> None:
+    mine = sa.and_(notices.c.build_id == build.id, notices.c.target == draft.target)
+    if draft.replaces:
+        connection.execute(
+            notices.update()
+            .where(mine, notices.c.next_at.is_not(None))
+            .values(next_at=None, error="something newer was to be told")
+        )
+    values = {
+        "build_id": build.id,
+        "app": build.app,
+        "target": draft.target,
+        "event": draft.event,
+        "payload": dict(draft.payload),
+        "created_at": now,
+        "next_at": now,
+    }
+    known = connection.execute(sa.select(notices.c.id).where(mine, notices.c.event == draft.event)).scalar()
+    if known is None:
+        connection.execute(notices.insert().values(**values))
+    elif draft.replaces:
+        # The same again after something else: a build that waits, runs, and after a crash waits once more.
+        again = {**values, "attempts": 0, "done_at": None, "error": None}
+        connection.execute(notices.update().where(notices.c.id == known).values(**again))
+
+
+def _hook(row: Mapping[Any, Any]) -> Hook:
+    return Hook(**{**row, "events": tuple(row["events"])})

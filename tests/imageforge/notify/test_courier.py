@@ -1,0 +1,279 @@
+"""Telling for real: a store, a courier, receivers on loopback; and what an address may not be."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from standardwebhooks import Webhook
+
+from imageforge.config import Settings
+from imageforge.errors import UsageError
+from imageforge.notify.courier import Courier
+from imageforge.notify.post import Reach, check_url, post_to_hook
+from imageforge.store import (
+    Apps,
+    AppSettings,
+    BuildQueue,
+    Builds,
+    BuildStatus,
+    Database,
+    Hooks,
+    Notices,
+    Purpose,
+    SealedSecrets,
+    Submission,
+)
+from imageforge.store.notices import target_of
+from imageforge.store.schema import notices
+from imageforge.vault import Vault
+from tests.imageforge.notify.receiver import Receiver, github, receiving
+
+KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+TOKEN = "ghp_a-token-of-the-test"
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
+OWNER = {"pid": 1, "started": 1, "boot": "another"}
+
+
+class Bench:
+    """A store with an app, and a courier that is told when to look."""
+
+    def __init__(self, database: Database, vault: Vault, github_api: str) -> None:
+        self.database, self.vault = database, vault
+        self.queue, self.builds = BuildQueue(database), Builds(database)
+        self.hooks, self.notices = Hooks(database), Notices(database)
+        Apps(database).ensure("shop")
+        Apps(database).configure("shop", AppSettings(git_url="https://127.0.0.1/acme/shop.git"))
+        settings = Settings(hook_http=True, hook_networks=("127.0.0.0/8",), github_api=github_api)
+        self.courier = Courier(settings, database, vault)
+
+    def submit(self, revision: str = "d" * 40, **more: object) -> int:
+        values = {"app": "shop", "source": "x", "spec": {}, "origin": "git", "branch": "main", "revision": revision}
+        return self.queue.submit(Submission(**{**values, **more})).build_id  # type: ignore[arg-type]
+
+    def hook(self, url: str, *events: str) -> str:
+        hook = self.hooks.add("shop", url, events)
+        SealedSecrets(self.database).put("shop", hook.id, Purpose.HOOK, self.vault.seal(KEY))
+        return hook.id
+
+    def set_token(self, token: str = TOKEN) -> None:
+        SealedSecrets(self.database).put("shop", "status-token", Purpose.SOURCE, self.vault.seal(token))
+
+    def hurry(self) -> None:
+        """Whatever waits for another attempt is due now."""
+        with self.database.writing() as connection:
+            connection.execute(notices.update().where(notices.c.next_at.is_not(None)).values(next_at=0.0))
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def bench(tmp_path: Path, receiver: Receiver) -> Iterator[Bench]:
+    with Database.at(tmp_path / "s.sqlite") as database:
+        yield Bench(database, Vault(tmp_path / "key"), receiver.url)
+
+
+def test_a_hook_is_told_each_step_signed_and_once(bench: Bench, receiver: Receiver) -> None:
+    bench.hook(f"{receiver.url}/told?by=forge")
+    build = bench.submit()
+    bench.courier.look()
+    bench.queue.claim(OWNER, most_running=1)
+    bench.courier.look()
+    bench.builds.finish(build, BuildStatus.FAILED, error={"code": "build-step-failed", "message": "RUN false"})
+    bench.courier.look()
+    assert bench.courier.look() == 0
+    told = [Webhook(KEY).verify(got.body, got.headers) for got in receiver.got]
+    assert [event["type"] for event in told] == ["build.queued", "build.started", "build.failed"]
+    assert told[-1]["data"]["error"]["code"] == "build-step-failed"
+    assert len({got.headers["webhook-id"] for got in receiver.got}) == 3
+    assert {got.path for got in receiver.got} == {"/told?by=forge"}
+
+
+def test_only_what_was_asked_for_is_told(bench: Bench, receiver: Receiver) -> None:
+    bench.hook(receiver.url, "build.superseded")
+    first, second = bench.submit(), bench.submit()
+    bench.courier.look()
+    (got,) = receiver.got
+    assert got.json["data"]["build"] == first
+    assert got.json["data"]["superseded_by"] == second
+
+
+def test_a_deaf_receiver_is_told_later_the_same_thing_under_the_same_id(bench: Bench, receiver: Receiver) -> None:
+    hook = bench.hook(receiver.url)
+    bench.submit()
+    receiver.answer = lambda _: (503, {"Retry-After": "3000"})
+    bench.courier.look()
+    (waiting,) = bench.notices.of("shop", target_of(hook))
+    assert waiting.next_at
+    assert waiting.next_at > time.time() + 2900
+    assert (waiting.attempts, waiting.error) == (1, "answered 503")
+    assert bench.courier.look() == 0, "not before its time"
+    bench.hurry()
+    receiver.answer = lambda _: (204, {})
+    bench.courier.look()
+    (told,) = bench.notices.of("shop", target_of(hook))
+    assert (told.attempts, told.error, told.next_at) == (2, None, None)
+    first, second = receiver.got
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.body == second.body
+
+
+def test_a_receiver_that_is_gone_is_told_nothing_any_more(bench: Bench, receiver: Receiver) -> None:
+    hook = bench.hook(receiver.url)
+    receiver.answer = lambda _: (410, {})
+    bench.submit()
+    bench.courier.look()
+    bench.submit()
+    bench.courier.look()
+    assert len(receiver.got) == 1
+    found = bench.hooks.find("shop", hook)
+    assert found
+    assert found.gone_at is not None
+
+
+def test_a_redirect_is_not_followed(bench: Bench, receiver: Receiver) -> None:
+    with receiving() as elsewhere:
+        bench.hook(receiver.url)
+        receiver.answer = lambda _: (307, {"Location": elsewhere.url})
+        bench.submit()
+        bench.courier.look()
+        assert len(receiver.got) == 1
+        assert elsewhere.got == []
+
+
+def test_a_receiver_that_hangs_up_holds_up_nobody(bench: Bench, receiver: Receiver) -> None:
+    with receiving() as bad:
+        bad.answer = lambda _: (_ for _ in ()).throw(ConnectionError)  # type: ignore[assignment,return-value]
+        bad_hook = bench.hook(bad.url)
+        bench.hook(receiver.url)
+        bench.submit()
+        bench.courier.look()
+    assert len(receiver.got) == 1
+    (notice,) = bench.notices.of("shop", target_of(bad_hook))
+    assert notice.next_at
+    assert notice.error
+
+
+def test_a_crash_between_telling_and_noting_it_tells_again(bench: Bench, receiver: Receiver) -> None:
+    bench.hook(receiver.url)
+    bench.submit()
+    killed = Notices(bench.database)
+    for build in killed.untold():
+        killed.tell(build, bench.courier._drafts(build))
+    (leased,) = killed.due(lease=60.0)
+    assert bench.courier.look() == 0, "it is somebody else's for now"
+    bench.hurry()
+    bench.courier.look()
+    assert receiver.got[0].headers["webhook-id"].endswith(f"_{leased.id}")
+
+
+def test_github_is_told_the_statuses_of_a_commit(bench: Bench, receiver: Receiver) -> None:
+    receiver.answer = github(TOKEN)
+    bench.set_token()
+    build = bench.submit()
+    bench.courier.look()
+    bench.queue.claim(OWNER, most_running=1)
+    bench.courier.look()
+    bench.builds.finish(
+        build, BuildStatus.REFUSED, error={"code": "lint-refused", "subject": "Dockerfile:3", "message": "x"}
+    )
+    bench.courier.look()
+    assert [(got.path, got.json["state"]) for got in receiver.got] == [
+        (f"/repos/acme/shop/statuses/{'d' * 40}", state) for state in ("pending", "pending", "failure")
+    ]
+    assert receiver.got[-1].json["description"] == "lint-refused: Dockerfile:3: x"
+    assert all(notice.error is None for notice in bench.notices.of("shop", "github-status"))
+
+
+def test_of_statuses_that_wait_the_newest_counts(bench: Bench, receiver: Receiver) -> None:
+    bench.set_token()
+    receiver.answer = lambda _: (502, {})
+    build = bench.submit()
+    bench.courier.look()
+    bench.queue.claim(OWNER, most_running=1)
+    bench.builds.finish(build, BuildStatus.FAILED, error={"code": "x", "message": "y"})
+    receiver.answer = github(TOKEN)
+    bench.courier.look()
+    bench.hurry()
+    bench.courier.look()
+    assert [got.json["state"] for got in receiver.got] == ["pending", "failure"]
+
+
+def test_a_wrong_token_is_final_and_said(bench: Bench, receiver: Receiver) -> None:
+    receiver.answer = github(TOKEN)
+    bench.set_token("ghp_another")
+    bench.submit()
+    bench.courier.look()
+    (notice,) = bench.notices.of("shop", "github-status")
+    assert (notice.error, notice.next_at, notice.done_at) == ("answered 401", None, None)
+
+
+def test_without_a_token_and_without_hooks_nothing_is_stored(bench: Bench, receiver: Receiver) -> None:
+    bench.submit()
+    bench.courier.look()
+    assert receiver.got == []
+    assert bench.notices.untold() == ()
+    assert bench.notices.of("shop", "github-status") == ()
+
+
+def test_a_key_and_a_token_are_in_no_notice(bench: Bench, receiver: Receiver, tmp_path: Path) -> None:
+    bench.set_token()
+    bench.hook(receiver.url)
+    bench.submit()
+    bench.courier.look()
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("s.sqlite*"))
+    assert TOKEN.encode() not in stored
+    assert KEY.encode() not in stored
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://example.org/x", "plain http"),
+        ("ftp://example.org/x", "no https address"),
+        ("https:///x", "no https address"),
+        ("https://user:pass@example.org/", "a user or a password"),
+        ("https://127.0.0.1/x", "not on the public internet"),
+        ("https://[::1]/x", "not on the public internet"),
+        ("https://169.254.169.254/latest/meta-data", "not on the public internet"),
+        ("https://localhost/x", "not on the public internet"),
+        ("https://2130706433/x", "not on the public internet"),
+        ("https://example.org:99999/x", "malformed"),
+        ("https://exa mple.org/x", "spaces"),
+        ("https://nobody.invalid/secret-path", "does not resolve"),
+    ],
+)
+def test_an_address_that_must_not_be_gone_to_is_refused(url: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_url(url, Reach())
+    assert caught.value.code == "hook-url-refused"
+    assert says in caught.value.message
+    assert "secret-path" not in str(caught.value)
+    assert "pass" not in caught.value.subject
+
+
+def test_a_certificate_is_checked_against_the_name_though_the_address_is_pinned() -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    with receiving(context) as receiver:
+        name, address = f"https://localhost:{receiver.port}/x", f"https://127.0.0.1:{receiver.port}/x"
+        reach = Reach(networks=(*LOOPBACK, ipaddress.ip_network("::1/128")), trust=trust)
+        told = post_to_hook(name, json.dumps({}).encode(), {}, reach)
+        assert told.told
+        assert receiver.got[0].headers["host"] == f"localhost:{receiver.port}"
+        assert "certificate" in str(post_to_hook(address, b"{}", {}, reach).error).lower()
+        stranger = Reach(networks=reach.networks, trust=ssl.create_default_context())
+        assert "certificate" in str(post_to_hook(name, b"{}", {}, stranger).error).lower()
