@@ -35,8 +35,13 @@ class Attempt:
 
     @property
     def running(self) -> bool:
-        """Whether it has a container that was not seen to have ended."""
-        return bool(self.container_id) and self.ended_at is None
+        """Whether its container was seen to run, and not to have ended."""
+        return self.started_at is not None and self.ended_at is None
+
+    @property
+    def lost(self) -> bool:
+        """Whether its container was gone before it was seen to end."""
+        return bool(self.container_id) and self.ended_at is not None and self.exit_code is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +162,7 @@ def job_status(job: Job, run: JobRun, *, deleting: bool) -> JobStatus:
         reason=run.reason,
         message=last.message if last else "",
         deleting=deleting,
+        lost=last is not None and last.lost,
         exit_code=last.exit_code if last else None,
         started_at=run.started_at,
         finished_at=run.finished_at,

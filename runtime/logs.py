@@ -106,7 +106,7 @@ class _Followers:
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
-        for output in self._outputs.values():
+        for output in tuple(self._outputs.values()):
             output.close()
 
     def add(self, replica: Writer) -> None:
@@ -125,7 +125,8 @@ class _Followers:
                 log.debug("not followed yet", extra={"replica": replica.name, "error": str(error)})
                 continue
             self._outputs[source] = output
-            pump = threading.Thread(target=self._pump, args=(replica.name, source, output), daemon=True)
+            ended = replica.ended_at is not None
+            pump = threading.Thread(target=self._pump, args=(replica.name, source, output, ended), daemon=True)
             self._pumps.append(pump)
             pump.start()
 
@@ -146,9 +147,10 @@ class _Followers:
         while (line := self.next(0.1)) is not None:
             yield line
 
-    def _pump(self, replica: str, source: Source, output: Output) -> None:
-        after = self._seen.get(source, 0.0)
+    def _pump(self, replica: str, source: Source, output: Output, ended: bool) -> None:
+        after, silent = self._seen.get(source, 0.0), True
         for at, text in output:
+            silent = False
             line = LogLine(replica=replica, text=text, stream=source[1], at=at)
             while at > after and not self._closed.is_set():
                 try:
@@ -156,3 +158,6 @@ class _Followers:
                     break
                 except queue.Full:
                     continue
+        if silent and not ended:
+            # The engine follows nothing of a container that is not started yet: it is asked again.
+            self._outputs.pop(source, None)

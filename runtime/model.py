@@ -70,7 +70,8 @@ class RolloutPhase(StrEnum):
 class DeploymentStatus:
     """A Deployment as it stands. The counts are those of Kubernetes' DeploymentStatus; `generation` is that of the
     newest manifest and `observed_generation` of the one the counts speak of. `replica_list` holds old revisions too.
-    `app` and `component` are its labels' part-of, else name, and component."""
+    `app` is its label part-of, else name, `component` the label of this name; `deleting` until its last replica is
+    gone."""
 
     name: str
     namespace: str
@@ -86,6 +87,7 @@ class DeploymentStatus:
     message: str = ""
     app: str = ""
     component: str = ""
+    deleting: bool = False
     release: str = ""
     host: str = ""
     replica_list: tuple[ReplicaStatus, ...] = field(default=())
@@ -103,7 +105,8 @@ class JobPhase(StrEnum):
 class JobStatus:
     """A Job as it stands. `active`, `succeeded` and `failed` count pods as Kubernetes' JobStatus does; `reason` of a
     failure is ``BackoffLimitExceeded`` or ``DeadlineExceeded``. `exit_code` and `last_log` are the last pod's;
-    `message` says what keeps it from running, or how it ended."""
+    `message` says what keeps it from running, or how it ended. `lost`: the last pod's container was gone before it was
+    seen to end, and nobody knows what it did."""
 
     name: str
     namespace: str
@@ -114,6 +117,7 @@ class JobStatus:
     reason: str = ""
     message: str = ""
     deleting: bool = False
+    lost: bool = False
     exit_code: int | None = None
     started_at: float | None = None
     finished_at: float | None = None

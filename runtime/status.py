@@ -99,6 +99,7 @@ def deployment_status(
         available=counts.available,
         message=_message(held, counts, phase, replicas, _unroutable(held, services) or trouble),
         app=app_of(template.labels, deployment.name),
+        deleting=held.deleting,
         component=template.labels.get(COMPONENT_LABEL, ""),
         release=template.annotations.get(RELEASE_ANNOTATION, ""),
         host=hosts[0] if hosts else "",

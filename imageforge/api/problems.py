@@ -30,6 +30,7 @@ STATUS = {
     "forbidden": 403,
     "not-found": 404,
     "app-busy": 409,
+    "app-name-taken": 409,
     "build-ended": 409,
     "build-not-ended": 409,
     "build-not-kept": 409,

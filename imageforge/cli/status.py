@@ -62,6 +62,8 @@ def app_rows(deployments: Iterable[DeploymentStatus], here: Workplace) -> list[d
     """The apps that have something running, each as a row of a table."""
     found: dict[str, list[DeploymentStatus]] = {}
     for deployment in deployments:
+        if deployment.deleting and deployment.name != deployment.app:
+            continue  # a process that the app no longer has
         found.setdefault(deployment.app, []).append(deployment)
     return [_app_row(app, processes, here) for app, processes in sorted(found.items())]
 

@@ -60,8 +60,9 @@ def restart(app: str, home: Home, controller: ControllerClient) -> tuple[str, ..
 
 
 def running(app: str, controller: ControllerClient) -> tuple[str, ...]:
-    """The Deployments of an app, web's first, which is named where it is not there."""
-    names = {status.name for status in controller.deployments(NAMESPACE) if status.app == app}
+    """The Deployments of an app that are not being deleted, web's first, which is named where it is not there."""
+    standing = controller.deployments(NAMESPACE)
+    names = {status.name for status in standing if status.app == app and not status.deleting}
     return (app, *sorted(names - {app}))
 
 

@@ -46,11 +46,18 @@ class ReleaseCommand:
             _end_others(self.release.app, name, controller)
             try:
                 status = self._follow(name, controller, log, recorder.mask)
+                if status.lost:
+                    log.emit(EventKind.NOTE, "its container was lost, as by a stop of the service: it runs again")
+                    controller.delete(NAMESPACE, "Job", name)
+                    _end_others(self.release.app, name, controller)
+                    status = self._follow(name, controller, log, recorder.mask)
             except HandedBack:
                 raise
             except BaseException:
                 with uninterrupted(), contextlib.suppress(RuntimeFailure):
-                    controller.delete(NAMESPACE, "Job", name)
+                    # One that is done stays as the record, for an attempt that took the build over meanwhile.
+                    if controller.job(NAMESPACE, name).phase is JobPhase.ACTIVE:
+                        controller.delete(NAMESPACE, "Job", name)
                 raise
             log.data.update(command=self.command, exit_code=status.exit_code)
             log.summary = f"{self.command}, exit {status.exit_code}"

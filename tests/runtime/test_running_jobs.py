@@ -126,7 +126,7 @@ def test_a_pod_whose_container_was_lost_has_failed(
     containers(stack, docker_client)[0].remove(force=True)
     status = until_done(stack)
     assert (status.phase, status.exit_code) == (JobPhase.FAILED, None)
-    assert status.message == "its container was lost"
+    assert (status.lost, status.message) == (True, "its container was lost")
 
 
 def test_deleting_stops_the_pod(stack: Stack, app_image: str, docker_client: docker.DockerClient) -> None:

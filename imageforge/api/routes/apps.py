@@ -212,7 +212,7 @@ def status(app: AppName, site: Here, who: Who) -> dict[str, Any]:
     others = {
         status.component: dataclasses.asdict(status)
         for status in site.controller.deployments(NAMESPACE)
-        if status.app == app and status.name != app
+        if status.app == app and status.name != app and not status.deleting
     }
     return {**dataclasses.asdict(web), "counters": counters, "processes": others}
 
