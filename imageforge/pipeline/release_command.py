@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from imageforge.config.command import words
 from imageforge.errors import DeployFailed
@@ -24,6 +24,8 @@ NAMESPACE = "default"
 LOOK_SECONDS = 0.2
 PATIENCE = 60.0
 """How long a controller may be away: the Job goes on meanwhile, and it is started again."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,13 +45,12 @@ class ReleaseCommand:
         """
         with recorder.stage(STAGE) as log:
             name = release_job_name(self.release.app, self.release.number)
-            _end_others(self.release.app, name, controller)
+            self._patiently(lambda: _end_others(self.release.app, name, controller))
             try:
                 status = self._follow(name, controller, log, recorder.mask)
                 if status.lost:
                     log.emit(EventKind.NOTE, "its container was lost, as by a stop of the service: it runs again")
-                    controller.delete(NAMESPACE, "Job", name)
-                    _end_others(self.release.app, name, controller)
+                    self._patiently(lambda: _clear(self.release.app, name, controller))
                     status = self._follow(name, controller, log, recorder.mask)
             except HandedBack:
                 raise
@@ -65,23 +66,33 @@ class ReleaseCommand:
                 raise self._failed(status, recorder.mask)
 
     def _follow(self, name: str, controller: ControllerClient, log: StageLog, mask: Mask) -> JobStatus:
-        """The Job's end; it is made where it is not there yet. A controller that is killed meanwhile is waited for."""
+        """The Job's end; it is made where it is not there yet."""
         lines = _Lines(log, mask, {_mark(row) for row in self.told})
-        lost_at: float | None = None
+
+        def read() -> JobStatus:
+            self._ensure(name, controller)
+            for line in controller.job_logs(NAMESPACE, name, follow=True):
+                if line is not None:
+                    lines.tell(line)
+            return controller.job(NAMESPACE, name)
+
+        while (status := self._patiently(read)).phase is JobPhase.ACTIVE:
+            time.sleep(LOOK_SECONDS)
+        lines.close()
+        return status
+
+    def _patiently(self, do: Callable[[], T]) -> T:
+        """What it returns, tried again while the controller is away: one that was killed is started again, and the Job
+        goes on meanwhile."""
+        end = time.monotonic() + self.deadline + 2 * PATIENCE
+        away_since = end
         while True:
             try:
-                self._ensure(name, controller)
-                for line in controller.job_logs(NAMESPACE, name, follow=True):
-                    if line is not None:
-                        lines.tell(line)
-                status = controller.job(NAMESPACE, name)
-                if status.phase is not JobPhase.ACTIVE:
-                    lines.close()
-                    return status
-                lost_at = None
-            except ControllerUnreachable:
-                lost_at = time.monotonic() if lost_at is None else lost_at
-                if time.monotonic() - lost_at > PATIENCE:
+                return do()
+            except ControllerUnreachable as error:
+                now = time.monotonic()
+                away_since = now if error.code == "controller-lost" else min(away_since, now)
+                if now - away_since > PATIENCE or now > end:
                     raise
             time.sleep(LOOK_SECONDS)
 
@@ -110,6 +121,13 @@ class ReleaseCommand:
             f"`{mask.text(self.command)}` {what}, expected exit code 0",
             hint=hint,
         )
+
+
+def _clear(app: str, name: str, controller: ControllerClient) -> None:
+    """Delete a release's Job and wait until it is gone."""
+    with contextlib.suppress(NotFound):
+        controller.delete(NAMESPACE, "Job", name)
+    _end_others(app, name, controller)
 
 
 def _end_others(app: str, name: str, controller: ControllerClient) -> None:

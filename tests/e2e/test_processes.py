@@ -138,9 +138,14 @@ def test_a_release_command_is_not_run_again_and_is_ended_by_a_cancel(
     assert [row["text"] for row in events if row["kind"] == "line"] == ["begun", "done"]
     assert forge.get("once")[1].strip() == "one"
 
-    # Another environment makes a release, and its command runs in it.
-    answer = service.ask("PATCH", "/v1/apps/once/env", json={"values": {"GREETING": "hello"}})
-    assert service.ended(answer.json()["build"])["status"] == "succeeded"
+    # Another environment makes a release, and its command runs in it; a controller that is killed finds it again too.
+    build = service.ask("PATCH", "/v1/apps/once/env", json={"values": {"GREETING": "hello"}}).json()["build"]
+    service.until(build, "line", "release")
+    assert kill(forge, "controller")
+    ended = patient(service, build)
+    assert (ended["status"], ended["attempt"]) == ("succeeded", 1), ended
+    lines = [row for row in service.events(build) if row.get("stage") == "release" and row["kind"] == "line"]
+    assert [row["text"] for row in lines] == ["begun", "done"]
     assert forge.get("once") == (200, "one hello")
     [job] = jobs(docker_client, forge, "once")
     assert job.labels[Label.RELEASE] == "2"
