@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench soak down
+.PHONY: help setup system system-tests demo test unit lint format bench soak down
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,10 +25,13 @@ system: $(STAMP)
 demo: system ## Build, shrink, push and deploy the first example, and show the round robin
 	@examples/demo.sh
 
-test: system lint ## Every check and every test, with an engine of its own where none answers
+system-tests: $(STAMP)
+	@imageforge/stack/setup.sh --tests
+
+test: system-tests lint ## Every check and every test, with an engine of its own where none answers
 	@$(BIN)/python -m tests.sandbox -q
 
-unit: $(STAMP) ## The tests that need no engine
+unit: system-tests ## The tests that need no engine
 	@$(BIN)/python -m pytest -q -m "not engine"
 
 lint: $(STAMP) ## ruff, mypy and the arrows of the house
@@ -41,9 +44,9 @@ format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 
 bench: system ## The benchmarks (minutes)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m tests.sandbox --run benchmarks
 
-soak: system ## Long runs: many rollouts and kills under load
+soak: system-tests ## Long runs: many rollouts and kills under load
 	@$(BIN)/python -m tests.sandbox -q -m soak
 
 down: ## Stop the demo's stack; PURGE=1 removes all of it

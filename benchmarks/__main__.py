@@ -1,88 +1,40 @@
-"""Squashing an image that rewrites and deletes what lower layers hold, against the engine's own save of it.
+"""All benchmarks, or those that are named: ``python -m benchmarks [squash] [service]``.
 
-Needs a Docker Engine with imageforge/python:3.11 in it (`imageforge base create python:3.11`) and a `docker` on PATH.
+Run by `make bench`, which has an engine ready.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from benchmarks.pairs import Pair, measure
-from builders import (
-    BuildRequest,
-    BuiltImage,
-    Endpoint,
-    SquashMode,
-    build,
-    engine_facts,
-    find_build_client,
-    find_engine,
-    remove_tag,
-    squash,
-)
-
-BASE = "imageforge/python:3.11"
-TAG = "imageforge.invalid/benchmark:squash"
-DOCKERFILE = f"""FROM {BASE}
-RUN mkdir /srv/data && for i in $(seq 2000); do echo $i > /srv/data/$i; done
-RUN head -c 40000000 /dev/urandom > /srv/blob
-RUN for i in $(seq 1000); do rm /srv/data/$i; done
-RUN head -c 40000000 /dev/urandom > /srv/blob
-USER 10001
-CMD ["true"]
-"""
+from benchmarks.figure import Figure
+from benchmarks.pairs import Pair
+from benchmarks.service import service_figures
+from benchmarks.squash import squash_pairs
 
 
-def main() -> int:
-    """Print a table of medians and ratios."""
-    endpoint = find_engine(private_socket=None)
-    client = find_build_client(endpoint, engine_facts(endpoint))
-    with tempfile.TemporaryDirectory(prefix="ifg-bench-", dir="/var/tmp") as folder:
-        work = Path(folder)
-        (work / "context").mkdir()
-        (work / "context" / "Dockerfile").write_text(DOCKERFILE)
-        request = BuildRequest(context=work / "context", dockerfile=work / "context" / "Dockerfile", tag=TAG)
-        image = build(request, endpoint=endpoint, client=client, on_event=lambda _: None)
-        try:
-            pairs = [_against_save(image, endpoint, work)]
-        finally:
-            remove_tag(endpoint, TAG)
-    _show(pairs)
+def main(names: Sequence[str]) -> int:
+    """Print tables: pairs with their ratios, and figures of our own."""
+    wanted = set(names) or {"squash", "service"}
+    pairs: list[Pair] = []
+    figures: list[Figure] = []
+    if "squash" in wanted:
+        pairs += squash_pairs()
+    if "service" in wanted:
+        found, more = service_figures()
+        figures += found
+        pairs += more
+    if pairs:
+        rows = [(p.name, p.peer, f"{p.ours:.2f} s", f"{p.theirs:.2f} s", f"{p.ratio:.2f}", p.rounds) for p in pairs]
+        heads = ("ours", "theirs", "ours, median", "theirs, median", "ratio, median", "rounds")
+        sys.stdout.write(tabulate(rows, headers=heads) + "\n\n")
+    if figures:
+        sys.stdout.write(tabulate([(f.name, f.value, f.of) for f in figures], headers=("what", "figure", "of")) + "\n")
     return 0
 
 
-def _against_save(image: BuiltImage, endpoint: Endpoint, work: Path) -> Pair:
-    def ours() -> None:
-        squash(
-            image,
-            endpoint=endpoint,
-            base_image=BASE,
-            mode=SquashMode.FROM_BASE,
-            layout=work / "layout",
-            blobs=work / "blobs",
-            scratch=work / "scratch",
-        )
-        shutil.rmtree(work / "layout")
-
-    def theirs() -> None:
-        command = ["docker", "save", "-o", str(work / "saved.tar"), TAG]
-        subprocess.run(command, check=True, env={"DOCKER_HOST": endpoint.host, "PATH": "/usr/bin:/usr/local/bin"})
-        (work / "saved.tar").unlink()
-
-    return measure("read, squash, prove", "docker save alone", ours, theirs)
-
-
-def _show(pairs: list[Pair]) -> None:
-    rows = [(p.name, p.peer, f"{p.ours:.2f} s", f"{p.theirs:.2f} s", f"{p.ratio:.2f}", p.rounds) for p in pairs]
-    heads = ("ours", "theirs", "ours, median", "theirs, median", "ratio, median", "rounds")
-    sys.stdout.write(tabulate(rows, headers=heads) + "\n")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

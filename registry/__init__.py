@@ -10,7 +10,7 @@ from registry.layout import OciLayout
 from registry.manifest import Descriptor, ImageManifest, MediaType
 from registry.push import PushResult, push
 from registry.reference import ImageRef
-from registry.server import registry_config
+from registry.server import TokenLogin, registry_config
 
 __all__ = [
     "Descriptor",
@@ -25,6 +25,7 @@ __all__ = [
     "RefusedError",
     "RegistryClient",
     "RegistryError",
+    "TokenLogin",
     "TransportError",
     "push",
     "registry_config",

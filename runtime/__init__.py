@@ -4,7 +4,11 @@ The face of the package; callers import from here only. The controller runs as a
 (``python -m runtime``); everybody else talks to it through `ControllerClient`.
 """
 
+from runtime.balancer.certificates import CertificateState
+from runtime.balancer.certificates import covers as covers_host
+from runtime.balancer.config import CHALLENGES, ENTRY_HEADER
 from runtime.balancer.config import initial_config as initial_balancer_config
+from runtime.balancer.keyring import certificate_states
 from runtime.client import ControllerClient
 from runtime.errors import (
     BalancerError,
@@ -30,11 +34,14 @@ from runtime.model import (
     RolloutPhase,
     ServiceCounters,
 )
-from runtime.settings import RuntimeSettings
+from runtime.settings import PublicEntry, RuntimeSettings
 
 __all__ = [
+    "CHALLENGES",
+    "ENTRY_HEADER",
     "AppliedObject",
     "BalancerError",
+    "CertificateState",
     "Conflict",
     "ControllerClient",
     "ControllerInfo",
@@ -48,11 +55,14 @@ __all__ = [
     "LogLine",
     "ManifestError",
     "NotFound",
+    "PublicEntry",
     "ReplicaStatus",
     "RolloutPhase",
     "RuntimeFailure",
     "RuntimeSettings",
     "ServiceCounters",
+    "certificate_states",
+    "covers_host",
     "initial_balancer_config",
     "load_manifests",
     "purge",

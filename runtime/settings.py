@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublicEntry:
+    """What the balancer serves to others than this machine.
+
+    It binds `http_port` and `https_port` of `address`. `host` leads to the service behind it: ``/v2/`` to `registry`,
+    all else to `api`, each as ``address:port``; the API knows by `key` that the balancer speaks, and by which listener
+    a request came. `certificates` are folders, the earlier before the later. With `acme`, the challenges of every host
+    are answered by the API. Hosts below ``localhost`` are not for the world.
+    """
+
+    address: str
+    http_port: int
+    https_port: int
+    host: str
+    api: str
+    registry: str
+    key: str = field(repr=False)
+    certificates: tuple[Path, ...]
+    acme: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in the controller's settings."""
+        return {**asdict(self), "certificates": [str(folder) for folder in self.certificates]}
+
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> PublicEntry:
+        """The inverse of `as_json`."""
+        return cls(**{**raw, "certificates": tuple(Path(folder) for folder in raw["certificates"])})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +58,13 @@ class RuntimeSettings:
     http_address: str = "127.0.0.1"
     http_port: int = 8700
     host_suffix: str = "localhost"
+    public: PublicEntry | None = None
 
     def to_json(self) -> str:
         """The settings as the controller's command line reads them."""
-        return json.dumps(
-            {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
-        )
+        raw = {name: getattr(self, name) for name in self.__slots__}
+        raw |= {key: str(value) for key, value in raw.items() if isinstance(value, Path)}
+        return json.dumps({**raw, "public": self.public.as_json() if self.public else None})
 
     @classmethod
     def from_json(cls, text: str) -> RuntimeSettings:
@@ -41,4 +72,5 @@ class RuntimeSettings:
         raw: dict[str, Any] = json.loads(text)
         paths = {"store", "socket", "lock", "balancer_config", "balancer_socket", "balancer_master_socket"}
         fields: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
+        fields["public"] = PublicEntry.of(raw["public"]) if raw.get("public") else None
         return cls(**fields)

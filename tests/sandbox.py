@@ -1,4 +1,5 @@
-"""Run the tests with an engine: ``python -m tests.sandbox [PYTEST ARGUMENTS]``.
+"""Run the tests with an engine: ``python -m tests.sandbox [PYTEST ARGUMENTS]``; or another module of ours, such as
+``python -m tests.sandbox --run benchmarks [ARGUMENTS]``.
 
 Where DOCKER_HOST names an engine, or one answers on the system socket, pytest runs as it is. Elsewhere, as root (or
 with --private as first argument), a network namespace is made with a way out to the package mirrors, and in it a
@@ -77,7 +78,9 @@ def _wait_ready(home: Home, engine: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _pytest(arguments: Sequence[str], environ: dict[str, str]) -> int:
-    code = _wait(subprocess.Popen([sys.executable, "-m", "pytest", *arguments], env=environ))
+    other = list(arguments[:1]) == ["--run"]
+    module, rest = (arguments[1], arguments[2:]) if other else ("pytest", arguments)
+    code = _wait(subprocess.Popen([sys.executable, "-m", module, *rest], env=environ))
     return 1 if code == NO_TESTS_COLLECTED else code
 
 

@@ -9,6 +9,7 @@ import errno
 import json
 import re
 import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -40,8 +41,15 @@ class Unreachable(Exception):
         self.denied = denied
 
 
+VERSION_SECONDS = 60.0
+"""How long an engine's API version is not asked for again: a build asks a dozen times for something, and to upgrade an
+engine takes longer."""
+_versions: dict[str, tuple[str, float]] = {}
+
+
 def ping(host: str, tls: Path | None = None, *, timeout: float = PING_TIMEOUT) -> None:
     """Returns when an engine answers at `host`; raises Unreachable otherwise."""
+    _versions.pop(host, None)
     client = _open(host, tls, timeout)
     client.close()
 
@@ -179,7 +187,7 @@ def _open(host: str, tls: Path | None, timeout: float) -> docker.APIClient:
         raise Unreachable(f"not an address; expected {', '.join(_KNOWN_SCHEMES[:2])}…")
     try:
         _knock(host)
-        return _client(host, tls, timeout, _api_version(host, tls, timeout))
+        return _client(host, tls, timeout, _known_version(host) or _api_version(host, tls, timeout))
     except TLSParameterError as error:
         raise Unreachable(f"its certificates cannot be used: {error}") from error
     except (DockerException, ValueError, *_TRANSPORT_ERRORS) as error:
@@ -208,7 +216,14 @@ def _api_version(host: str, tls: Path | None, timeout: float) -> str:
     version = answer.get("ApiVersion") if isinstance(answer, Mapping) else None
     if not isinstance(version, str):
         raise Unreachable("what answers is no Docker Engine")
+    _versions[host] = (version, time.monotonic())
     return version
+
+
+def _known_version(host: str) -> str | None:
+    """What the engine behind a socket of this machine said a moment ago; that it is there at all, its socket tells."""
+    version, at = _versions.get(host, ("", -VERSION_SECONDS))
+    return version if host.startswith("unix://") and time.monotonic() - at < VERSION_SECONDS else None
 
 
 def _tls(folder: Path | None) -> TLSConfig | bool:

@@ -22,6 +22,8 @@ from typing import BinaryIO
 
 from isal import isal_zlib
 
+from builders.squash.source import Layer
+
 LEVEL = 2  # of ISA-L's 0 to 3
 FEED = 1 << 20  # bytes given to the compressor at a time; part of the output's identity
 _GZIP_WINDOW = 31  # 15 bits of window and a gzip frame
@@ -58,13 +60,13 @@ class BlobStore:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
-    def compress(self, layer: Path, diff_id: str, check: Callable[[], None]) -> Blob:
-        """The blob of the uncompressed `layer`, made now if there is none. `check` is called between blocks, and may
+    def compress(self, layer: Layer, check: Callable[[], None]) -> Blob:
+        """The blob of an uncompressed layer, made now if there is none. `check` is called between blocks, and may
         raise."""
-        known = self.find(diff_id)
+        known = self.find(layer.diff_id)
         if known is not None:
             return known
-        with self.writer() as writer, layer.open("rb") as file:
+        with self.writer() as writer, layer.file.open("rb") as file:
             while chunk := file.read(FEED):
                 check()
                 writer.write(chunk)

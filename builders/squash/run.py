@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,15 +62,19 @@ def squash(
         _ensure_room(image, scratch, blobs)
         plan = make_plan(mode, layers=image.diff_ids, base=_base_layers(base_image, endpoint), subject=image.image_id)
         with tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
-            source = _read(image, endpoint, Path(work), check)
-            return squash_source(
-                source, plan=plan, layout=layout, store=BlobStore(blobs), subject=image.image_id, check=check
-            )
+            store = BlobStore(blobs)
+            # A merge needs to see the layers below it; where there is none, the blobs of earlier builds will do.
+            there = [blob for diff_id in image.diff_ids if (blob := store.find(diff_id))] if plan.start is None else []
+            known = {blob.diff_id: blob.uncompressed for blob in there}
+            source = _read(image, endpoint, Path(work), check, known)
+            return squash_source(source, plan=plan, layout=layout, store=store, subject=image.image_id, check=check)
 
 
-def _read(image: BuiltImage, endpoint: Endpoint, folder: Path, check: Check) -> SourceImage:
-    """The image from where it lies if that can be read, else from the engine."""
-    found = read_store(image.image_id, endpoint=endpoint, facts=engine_facts(endpoint), folder=folder, check=check)
+def _read(image: BuiltImage, endpoint: Endpoint, folder: Path, check: Check, known: Mapping[str, int]) -> SourceImage:
+    """The image from where it lies if that can be read, else from the engine. What is `known` need not be read."""
+    found = read_store(
+        image.image_id, endpoint=endpoint, facts=engine_facts(endpoint), folder=folder, check=check, known=known
+    )
     if found is not None:
         return found
     with connect(endpoint, timeout=TRANSFER_TIMEOUT) as engine:
@@ -83,12 +87,12 @@ def squash_source(
     """Carries out `plan` on an image on disk. No engine is asked. Raises as `squash` does."""
     start = len(source.layers) if plan.start is None else plan.start
     base, above = source.layers[:start], source.layers[start:]
-    kept = [store.compress(layer.path, layer.diff_id, check) for layer in base]
+    kept = [store.compress(layer, check) for layer in base]
     merged = _merge(source, start, store, subject, check) if above else None
     if above:
         compared = prove(
-            base=[layer.path for layer in base],
-            merged=[layer.path for layer in above],
+            base=[layer.file for layer in base],
+            merged=[layer.file for layer in above],
             result=merged.path if merged else None,
             diff_id=merged.diff_id if merged else None,
             subject=subject,
@@ -117,7 +121,7 @@ def squash_source(
 
 def _merge(source: SourceImage, start: int, store: BlobStore, subject: str, check: Check) -> Blob | None:
     """The blob of the layers from `start` on as one; None where together they change nothing."""
-    paths = [layer.path for layer in source.layers]
+    paths = [layer.file for layer in source.layers]
     tree = build_tree((read_layer(path, subject=subject) for path in paths[:start]), subject)
     base = copy_tree(tree) if start else None
     for number, path in enumerate(paths[start:], start):

@@ -26,11 +26,18 @@ _CONFIG_LIMIT = 64 << 20  # bytes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """An uncompressed layer in `path`, `size` bytes; its content has been checked against `diff_id`."""
+    """An uncompressed layer in `path`, `size` bytes; its content has been checked against `diff_id`. `path` is None
+    where it was not read, because nobody needs more of it than what the blob store has."""
 
-    path: Path
+    path: Path | None
     diff_id: str
     size: int
+
+    @property
+    def file(self) -> Path:
+        """Where it lies, for those who need it read."""
+        assert self.path is not None, f"{self.diff_id} was not to be read"
+        return self.path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

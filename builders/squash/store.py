@@ -14,7 +14,7 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,17 @@ _RAW_BYTES = 2
 
 
 def read_store(
-    image_id: str, *, endpoint: Endpoint, facts: EngineFacts, folder: Path, check: Callable[[], None]
+    image_id: str,
+    *,
+    endpoint: Endpoint,
+    facts: EngineFacts,
+    folder: Path,
+    check: Callable[[], None],
+    known: Mapping[str, int],
 ) -> SourceImage | None:
     """The image with its layers as files in `folder`; None where the store is elsewhere, of another kind, unreadable,
-    or not what its digests say. `check` is called now and then, and may raise."""
+    or not what its digests say. The layers that are `known`, diff-ID to size in bytes, are not read. `check` is called
+    now and then, and may raise."""
     local = endpoint.host.startswith("unix://") and facts.storage_driver == "overlay2" and not facts.containerd_store
     if not local:
         return None
@@ -43,6 +50,9 @@ def read_store(
         diff_ids = config["rootfs"].get("diff_ids") or []
         layers = []
         for number, (diff_id, chain) in enumerate(zip(diff_ids, chain_ids(diff_ids), strict=True)):
+            if diff_id in known:
+                layers.append(Layer(path=None, diff_id=diff_id, size=known[diff_id]))
+                continue
             layer = _copy(_chunks(root, chain, check), folder / f"layer-{number}", diff_id)
             if layer is None:
                 return None

@@ -11,12 +11,16 @@ from fastapi import FastAPI
 from imageforge import __version__
 from imageforge.api import document, problems
 from imageforge.api.body_limit import BodyLimit
+from imageforge.api.entry import Entry
 from imageforge.api.feed import Feeds
 from imageforge.api.headers import SecurityHeaders
 from imageforge.api.limiter import Limiter
-from imageforge.api.routes import apps, builds, git, health, hooks, tokens, webhooks
+from imageforge.api.routes import apps, builds, domains, git, health, hooks, registry, tokens, webhooks
 from imageforge.api.site import Site
 from imageforge.config import Home, Settings
+from imageforge.entry.keeper import CertificateKeeper
+from imageforge.entry.key import entry_key
+from imageforge.entry.registry_token import Signer
 from imageforge.git_remote.repository import tip
 from imageforge.notify.courier import Courier
 from imageforge.queue.catch_up import CatchUp
@@ -42,6 +46,8 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         feeds=Feeds(database, waker),
         failures=Limiter(rate=1.0, burst=30),
         calls=Limiter(rate=100.0, burst=500),
+        signer=Signer(home.registry_signer) if settings.public else None,
+        certificates=CertificateKeeper(home, settings, database),
     )
     sweeper = Sweeper(home, settings, database, site.intake, waker, partial(tip, home))
     catch_up = CatchUp(home, settings, database, site.intake)
@@ -53,11 +59,13 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         site.feeds.start()
         sweeper.start()
         catch_up.start()
+        site.certificates.start()
         courier.start()
         try:
             yield
         finally:
             await site.feeds.close()
+            site.certificates.close()
             catch_up.close()
             courier.close()
             sweeper.close()
@@ -78,9 +86,10 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
     problems.install(app)
     document.install(app)
     app.include_router(health.router)
-    for routes in (apps, builds, webhooks, hooks, tokens, git):
+    for routes in (apps, domains, builds, webhooks, hooks, tokens, registry, git):
         app.include_router(routes.router, responses=problems.RESPONSES)
 
     app.add_middleware(BodyLimit)
+    app.add_middleware(Entry, key=entry_key(home.entry_key_file), url=settings.service_url)
     app.add_middleware(SecurityHeaders)
     return app

@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 
 from imageforge.api.problems import TooOften, Unauthorized
 from imageforge.api.site import Site, site_of
+from imageforge.entry.key import neighbourhood
 from imageforge.errors import ForgeError
 from imageforge.store import Scope, Token, Tokens
 
@@ -54,9 +55,9 @@ def caller(
     header = request.headers.get("authorization", "")
     token = Tokens(site.database).check(presented(header))
     if token is None:
-        # Only guesses are slowed down: everybody comes from this machine's own address, the bearers of valid tokens
+        # Only guesses are slowed down: those of this machine all come from one address, the bearers of valid tokens
         # too, and git asks without one first.
-        address = request.client.host if request.client else "?"
+        address = neighbourhood(request.client.host) if request.client else "?"
         seconds = site.failures.wait(address) if header else 0.0
         if seconds:
             raise TooOften(address, seconds)

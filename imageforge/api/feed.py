@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from imageforge.errors import ForgeError
@@ -22,11 +24,34 @@ GATHER_SECONDS = 0.1
 LISTEN_AGAIN_SECONDS = 1.0
 
 
+class Told:
+    """One event as it is told. Two hundred readers are told the same, so it is written out once."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self.row = row
+        self.number: int = row["number"]
+
+    @cached_property
+    def json(self) -> str:
+        """The event as one line."""
+        return json.dumps({key: self.row[key] for key in ("number", "at", "stage", "kind", "text", "data")})
+
+    @cached_property
+    def sse(self) -> bytes:
+        """The event as text/event-stream has it (WHATWG HTML, 9.2); JSON has no line breaks."""
+        return f"id: {self.number}\r\nevent: {self.row['kind']}\r\ndata: {self.json}\r\n\r\n".encode()
+
+    @cached_property
+    def ndjson(self) -> bytes:
+        """The event as a line of a stream."""
+        return f"{self.json}\n".encode()
+
+
 class Feed:
     """One build's events, as far as they were read, and who waits for more."""
 
     def __init__(self) -> None:
-        self.rows: list[Mapping[str, Any]] = []
+        self.rows: list[Told] = []
         self.build: Build | None = None
         self.changed = asyncio.Condition()
         self.told = asyncio.Event()
@@ -59,8 +84,8 @@ class Feeds:
             if feed.task:
                 feed.task.cancel()
 
-    async def follow(self, build_id: int, after: int = 0) -> AsyncIterator[Mapping[str, Any] | Build]:
-        """The events with a number above `after` as they come, then the build as it ended."""
+    async def follow(self, build_id: int, after: int = 0) -> AsyncIterator[Sequence[Told] | Build]:
+        """The events with a number above `after` as they come, several at a time, then the build as it ended."""
         feed = self._feeds.setdefault(build_id, Feed())
         feed.readers += 1
         position = 0
@@ -72,9 +97,9 @@ class Feeds:
                     while position >= len(feed.rows) and not feed.done:
                         await feed.changed.wait()
                     rows, done = feed.rows[position:], feed.done
-                for row in rows:
-                    if row["number"] > after:
-                        yield row
+                wanted = [told for told in rows if told.number > after]
+                if wanted:
+                    yield wanted
                 position += len(rows)
                 if done and position >= len(feed.rows):
                     if feed.build is not None:
@@ -90,7 +115,8 @@ class Feeds:
     async def _read(self, build_id: int, feed: Feed) -> None:
         while True:
             feed.told.clear()
-            after = feed.rows[-1]["number"] if feed.rows else 0
+            after = feed.rows[-1].number if feed.rows else 0
+            looked = asyncio.get_running_loop().time()
             try:
                 build, rows = await asyncio.to_thread(self._look, build_id, after)
             except ForgeError as error:
@@ -98,7 +124,7 @@ class Feeds:
                 await asyncio.sleep(POLL_SECONDS)
                 continue
             async with feed.changed:
-                feed.rows.extend(rows)
+                feed.rows.extend(map(Told, rows))
                 feed.build = build
                 feed.done = build is None or build.status.ended
                 feed.changed.notify_all()
@@ -106,7 +132,8 @@ class Feeds:
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(feed.told.wait(), POLL_SECONDS)
-                await asyncio.sleep(GATHER_SECONDS)
+                # At once after a silence, and not more often than that.
+                await asyncio.sleep(max(0.0, looked + GATHER_SECONDS - asyncio.get_running_loop().time()))
 
     def _look(self, build_id: int, after: int) -> tuple[Build | None, tuple[Mapping[str, Any], ...]]:
         # The build first: events that were stored before its end was are then surely among those read after it.

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from imageforge.config.repository import WEB
-from imageforge.store import App, Build, Hook, Notice, Release, Scope, Token
+from imageforge.entry.standing import Standing
+from imageforge.store import App, Build, Domain, Hook, Notice, Release, Scope, Token
 
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
 VariableName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -195,6 +196,39 @@ class SecretView(BaseModel):
     name: str
     purpose: str
     updated_at: float
+
+
+class DomainView(BaseModel):
+    """A domain, and its certificate: where that comes from (`file`, `acme`, or null for none), until when it is good in
+    Unix seconds, and why there is none, or no newer one."""
+
+    domain: str
+    url: str
+    created_at: float
+    certificate: str | None
+    until: float | None
+    problem: str | None
+
+    @classmethod
+    def of(cls, domain: Domain, standing: Standing, url: str) -> DomainView:
+        """A domain as it is shown."""
+        return cls(
+            domain=domain.name,
+            url=url,
+            created_at=domain.created_at,
+            certificate=standing.source.value if standing.source else None,
+            until=standing.until,
+            problem=standing.problem or None,
+        )
+
+
+class RegistryToken(BaseModel):
+    """A token for the registry, under both names that clients look for."""
+
+    token: str
+    access_token: str
+    expires_in: int
+    issued_at: str
 
 
 class Accepted(BaseModel):

@@ -9,6 +9,8 @@ from fastapi import Request
 from imageforge.api.feed import Feeds
 from imageforge.api.limiter import Limiter
 from imageforge.config import Home, Settings
+from imageforge.entry.keeper import CertificateKeeper
+from imageforge.entry.registry_token import Signer
 from imageforge.queue.intake import Intake
 from imageforge.queue.wake import Waker
 from imageforge.store import Audit, Database
@@ -29,6 +31,8 @@ class Site:
     feeds: Feeds
     failures: Limiter
     calls: Limiter
+    signer: Signer | None
+    certificates: CertificateKeeper
 
     @property
     def controller(self) -> ControllerClient:

@@ -38,8 +38,8 @@ def take(home: Home, settings: Settings, out: IO[bytes], *, keys: bool) -> Taken
     """Write a backup of a home to a stream.
 
     First the store, as it is at one moment; then what it names: images of its releases, sources of builds that wait,
-    the repositories that were pushed to. What is made meanwhile is in the next backup. Raises StackError (`backup-failed`),
-    and what the registry raises.
+    the repositories that were pushed to. What is made meanwhile is in the next backup. Raises StackError
+    (`backup-failed`), and what the registry raises.
     """
     with tempfile.TemporaryDirectory(prefix="backup-", dir=home.scratch) as scratch, _failures(home):
         folder = Path(scratch)

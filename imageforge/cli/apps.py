@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from imageforge.cli.backend import backend
+from imageforge.cli.confirm import confirm
 from imageforge.cli.output import Format, FormatOption, document, say, show
-from imageforge.cli.state import Workplace, confirm
+from imageforge.cli.state import Workplace
 from imageforge.cli.status import app_rows
 from imageforge.config.repository import WEB
 from imageforge.pipeline import operations

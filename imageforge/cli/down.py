@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from imageforge.cli.confirm import confirm
 from imageforge.cli.output import say
-from imageforge.cli.state import Workplace, confirm
+from imageforge.cli.state import Workplace
 from imageforge.stack import up
 from imageforge.stack.purge import inventory, purge
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imageforge.api.schemas import AppView, BuildView, ReleaseView, TokenView
+from imageforge.api.schemas import AppView, BuildView, DomainView, ReleaseView, TokenView
 from imageforge.cli.state import Workplace
+from imageforge.entry.standing import standings
 from imageforge.errors import UsageError
+from imageforge.pipeline.domains import add_domain, remove_domain
 from imageforge.pipeline.webhook_secret import webhook_secret
 from imageforge.queue.intake import Intake, Origin
 from imageforge.queue.wake import Waker
@@ -18,6 +20,8 @@ from imageforge.store import (
     Apps,
     Builds,
     Database,
+    Domain,
+    Domains,
     Environment,
     Purpose,
     Releases,
@@ -26,6 +30,7 @@ from imageforge.store import (
     Tokens,
 )
 from imageforge.vault import Vault
+from runtime import ControllerClient
 
 FOLLOW_SECONDS = 0.2
 ACTOR = "command line"
@@ -86,11 +91,43 @@ class Local:
         if not SealedSecrets(self._database).remove(app, name, Purpose.BUILD):
             raise UsageError("no-such-secret", name, f"{app} has no secret of this name", hint="imageforge secret ls")
 
+    def domains(self, app: str) -> list[Row]:
+        """An app's domains, and how their certificates stand."""
+        self._intake.app(app)
+        return self._domains(Domains(self._database).of(app))
+
+    def add_domain(self, app: str, domain: str) -> Row:
+        """Have a domain lead to an app."""
+        self._intake.app(app)
+        here = self._here
+        found, _ = add_domain(
+            app,
+            domain,
+            home=here.home,
+            settings=here.settings,
+            database=self._database,
+            controller=ControllerClient(here.home.controller_socket),
+        )
+        return self._domains((found,))[0]
+
+    def remove_domain(self, app: str, domain: str) -> None:
+        """Have it lead there no longer."""
+        self._intake.app(app)
+        here = self._here
+        remove_domain(
+            app,
+            domain,
+            home=here.home,
+            settings=here.settings,
+            database=self._database,
+            controller=ControllerClient(here.home.controller_socket),
+        )
+
     def webhook(self, app: str) -> Row:
         """Address and secret for the forge."""
         self._intake.app(app)
         secret = webhook_secret(app, self._database, Vault(self._here.home.key_file), make=True)
-        return {"url": f"{self._here.settings.api_url}/v1/webhooks/{app}", "secret": secret}
+        return {"url": f"{self._here.settings.service_url}/v1/webhooks/{app}", "secret": secret}
 
     def builds(self, app: str | None, limit: int) -> list[Row]:
         """The newest builds."""
@@ -146,6 +183,12 @@ class Local:
             if not follow:
                 return
             time.sleep(FOLLOW_SECONDS)
+
+    def _domains(self, domains: tuple[Domain, ...]) -> list[Row]:
+        settings = self._here.settings
+        found = standings((domain.name for domain in domains), self._here.home, settings)
+        pairs = zip(domains, found, strict=True)
+        return [DomainView.of(domain, stands, settings.url(domain.name)).model_dump() for domain, stands in pairs]
 
     def _app(self, app: App) -> Row:
         settings = self._here.settings

@@ -13,7 +13,7 @@ from imageforge.cli.output import Format, FormatOption, write
 from imageforge.cli.state import Workplace
 from imageforge.config.repository import deployment_name
 from imageforge.pipeline import operations
-from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.pipeline.domains import NAMESPACE
 from imageforge.store import Apps
 from runtime import ControllerClient
 

@@ -37,7 +37,7 @@ COMMANDS = (
     "up", "down", "status", "doctor", "backup", "restore", "login", "lint", "rules", "build", "deploy", "ps", "logs",
     "scale", "restart", "releases", "report", "rollback", "manifest",
 )  # fmt: skip
-GROUPS = ("apps", "builds", "env", "secret", "webhook", "remote", "token", "context", "base")
+GROUPS = ("apps", "builds", "env", "secret", "domains", "webhook", "remote", "token", "context", "base")
 NEEDS_LINUX = frozenset(
     (
         "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "scale", "restart", "report", "manifest",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from imageforge.cli.output import say
 from imageforge.errors import DeployFailed
-from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.pipeline.domains import NAMESPACE
 from runtime import ControllerClient, RolloutPhase
 
 

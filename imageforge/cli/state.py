@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from imageforge.cli.verbosity import VERBOSITY
 from imageforge.config import Home, Settings, load_settings
 from imageforge.config.home import ROOT_HOME
-from imageforge.errors import StackError, UsageError
+from imageforge.errors import StackError
 from imageforge.stack.state import read_report, running_supervisor
 from imageforge.store import Database
 from runtime import ControllerClient
@@ -60,20 +58,6 @@ class Workplace:
 def other_stack(home: Home) -> bool:
     """Whether root's home, which is not this one, has a stack; its presence can be seen without looking into it."""
     return home.path != ROOT_HOME and os.geteuid() != 0 and ROOT_HOME.exists()
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask on a terminal; elsewhere --yes must say it. Raises UsageError (`not-confirmed`)."""
-    if yes:
-        return
-    if VERBOSITY.no_input or not sys.stdin.isatty():
-        raise UsageError(
-            "not-confirmed", question, "it must be confirmed", hint="pass --yes", kept="nothing was changed"
-        )
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("not-confirmed", question, "you said no", kept="nothing was changed")
 
 
 def _user() -> str:

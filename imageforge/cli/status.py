@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from imageforge.cli.output import Format, FormatOption, document, say, show
 from imageforge.cli.state import Workplace
 from imageforge.config.repository import WEB
+from imageforge.entry.standing import certificate_folders
 from imageforge.report.units import age
 from imageforge.stack.state import read_report
-from runtime import ControllerClient, DeploymentStatus, RolloutPhase, RuntimeFailure
+from runtime import ControllerClient, DeploymentStatus, RolloutPhase, RuntimeFailure, certificate_states
 
 
 def status(form: FormatOption = Format.TABLE) -> None:
@@ -38,15 +39,23 @@ def status(form: FormatOption = Format.TABLE) -> None:
     except RuntimeFailure as failure:
         deployments, problem = (), f"{failure.message}"
     apps = app_rows(deployments, here)
+    broken = [
+        {"file": state.file, "problem": state.problem}
+        for state in certificate_states(certificate_folders(here.home, here.settings) if here.settings.public else ())
+        if state.problem
+    ]
     if form in (Format.JSON, Format.YAML):
         engine = {"endpoint": report.engine, "origin": report.engine_origin}
-        document({"home": str(here.home.path), "engine": engine, "services": services, "apps": apps}, form)
+        whole = {"home": str(here.home.path), "engine": engine, "services": services, "apps": apps}
+        document(whole | ({"left_out_certificates": broken} if here.settings.public else {}), form)
         return
     say(f"home    {here.home.path}\nengine  {report.engine} ({report.engine_origin})\n")
     show(services, columns=("service", "state", "pid", "since", "restarts", "address"), wide=("message",), form=form)
     for service in services:
         if service["message"]:
             say(f"{service['service']}: {service['message']}")
+    for left_out in broken:
+        say(f"certificate left out: {left_out['file']}: {left_out['problem']}")
     say("")
     if problem:
         say(f"the controller does not answer: {problem}")

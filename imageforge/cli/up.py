@@ -32,7 +32,7 @@ def up(
     with here.database() as database:
         first = first_token(database)
     if first:
-        say(f"api    {here.settings.api_url}  a token for it, which is shown this once: {first}")
+        say(f"api    {here.settings.service_url}  a token for it, which is shown this once: {first}")
 
 
 def first_token(database: Database) -> str | None:

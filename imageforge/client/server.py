@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -82,6 +83,18 @@ class Server:
     def remove_secret(self, app: str, name: str) -> None:
         """Forget a secret."""
         self._ask("DELETE", f"/v1/apps/{app}/secrets/{name}")
+
+    def domains(self, app: str) -> list[Row]:
+        """An app's domains, and how their certificates stand."""
+        return list(self._ask("GET", f"/v1/apps/{app}/domains"))
+
+    def add_domain(self, app: str, domain: str) -> Row:
+        """Have a domain lead to an app."""
+        return dict(self._ask("PUT", f"/v1/apps/{app}/domains/{quote(domain, safe='')}"))
+
+    def remove_domain(self, app: str, domain: str) -> None:
+        """Have it lead there no longer."""
+        self._ask("DELETE", f"/v1/apps/{app}/domains/{quote(domain, safe='')}")
 
     def webhook(self, app: str) -> Row:
         """Address and secret for the forge."""

@@ -165,6 +165,26 @@ class Home:
         return self.path / "state" / "key"
 
     @property
+    def entry_key_file(self) -> Path:
+        """What the balancer says to the API, so that it is believed where a request came from."""
+        return self.state / "entry.key"
+
+    @property
+    def acme(self) -> Path:
+        """The ACME account, the orders under way and the certificates that were got."""
+        return self.state / "acme"
+
+    @property
+    def acme_certificates(self) -> Path:
+        """The certificates alone, one a name."""
+        return self.acme / "certificates"
+
+    @property
+    def registry_signer(self) -> Path:
+        """Key and certificate by which the registry believes the API's tokens."""
+        return self.state / "registry-signer"
+
+    @property
     def runtime_store(self) -> Path:
         """What should be running: the controller's own database."""
         return self.state / "runtime.sqlite"
@@ -198,6 +218,11 @@ class Home:
     def balancer_master_socket(self) -> Path:
         """HAProxy's master process: reloads."""
         return self.run / "haproxy-master.sock"
+
+    @property
+    def hooks_socket(self) -> Path:
+        """Who runs the hooks of the git remote, mode 0600."""
+        return self.run / "hooks.sock"
 
     @property
     def redis_socket(self) -> Path:

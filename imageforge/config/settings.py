@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
+from imageforge.config.domain import is_local, parse_domain
 from imageforge.config.validation import first_problem
 from imageforge.errors import ConfigError
 
@@ -52,13 +55,80 @@ class Settings(BaseModel):
     keep_builds: Annotated[int, Field(ge=1)] = 200
     keep_releases: Annotated[int, Field(ge=1)] = 50
     keep_contexts: Annotated[int, Field(ge=0)] = 4096
+    public_host: str = ""
+    certificates: str = ""
+    acme: bool = False
+    acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_contact: str = ""
+    acme_ca_file: str = ""
+    https_port: Port = 443
+    public_http_port: Port = 80
+    public_registry_port: Port = 8706
+    # The last one: what it needs is looked for in those before it.
+    public_address: str = ""
 
     @field_validator("http_address")
     @classmethod
     def _loopback_only(cls, value: str) -> str:
         if not ipaddress.ip_address(value).is_loopback:
             raise ValueError(
-                "an address that others can reach needs TLS and a token, which this version does not serve"
+                "an address that others can reach needs TLS and a token: it is set as public_address, with certificates"
+            )
+        return value
+
+    @field_validator("public_host")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return parse_domain(value) if value else value
+
+    @field_validator("certificates", "acme_ca_file")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if value and not Path(value).is_absolute():
+            raise ValueError("expected an absolute path: the daemons work in other folders than you do")
+        return value
+
+    @field_validator("acme_directory")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        if not value.startswith("https://"):
+            raise ValueError("expected an https address (RFC 8555, 6.1)")
+        return value
+
+    @field_validator("acme_contact")
+    @classmethod
+    def _mail(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[^@\s,?:]+@[^@\s,?:]+", value):
+            raise ValueError("expected an e-mail address")
+        return value
+
+    @field_validator("public_address")
+    @classmethod
+    def _with_certificates(cls, value: str, info: ValidationInfo) -> str:
+        """An address that others can reach is served by TLS or not at all."""
+        if not value:
+            return value
+        ipaddress.ip_address(value)
+        data = info.data
+        if not data.get("certificates") and not data.get("acme"):
+            raise PydanticCustomError(
+                "public-without-certificates",
+                "an address that others can reach needs certificates",
+                {"hint": 'set certificates = "/FOLDER/OF/PEM/FILES", or acme = true'},
+            )
+        if not data.get("public_host"):
+            raise PydanticCustomError(
+                "public-without-host",
+                "an address that others can reach needs the service's host name",
+                {"hint": 'set public_host = "forge.example.org", a name that leads to this machine'},
+            )
+        ports = [data.get(name) for name in ("http_port", "https_port", "public_http_port")]
+        ports += [data.get(name) for name in ("api_port", "registry_port", "public_registry_port")]
+        if len(set(ports)) < len(ports):
+            raise PydanticCustomError(
+                "ports-clash",
+                "two of the ports are the same",
+                {"hint": "give http_port, https_port, public_http_port and those of API and registries one each"},
             )
         return value
 
@@ -96,9 +166,24 @@ class Settings(BaseModel):
         """Where the API answers."""
         return f"http://127.0.0.1:{self.api_port}"
 
+    @property
+    def public(self) -> bool:
+        """Whether others than this machine are served."""
+        return bool(self.public_address)
+
+    @property
+    def service_url(self) -> str:
+        """Where others reach the API; where they cannot, where this machine does."""
+        return self._https_url(self.public_host) if self.public else self.api_url
+
     def url(self, host: str) -> str:
         """Where an application with this host name is reached."""
+        if self.public and not is_local(host):
+            return self._https_url(host)
         return f"http://{host}" if self.http_port == 80 else f"http://{host}:{self.http_port}"
+
+    def _https_url(self, host: str) -> str:
+        return f"https://{host}" if self.https_port == 443 else f"https://{host}:{self.https_port}"
 
 
 def load_settings(file: Path, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -127,4 +212,5 @@ def load_settings(file: Path, environ: Mapping[str, str] = os.environ) -> Settin
     except ValidationError as error:
         problem = first_problem(error, known=tuple(known))
         where = origin.get(problem.path, str(file))
-        raise ConfigError("settings-invalid", f"{where}: {problem.path}", problem.message, hint=problem.hint) from error
+        code = problem.code or "settings-invalid"
+        raise ConfigError(code, f"{where}: {problem.path}", problem.message, hint=problem.hint) from error

@@ -4,7 +4,6 @@ let go and shown. A ref that git does not move after all leaves a held build, wh
 from __future__ import annotations
 
 import dataclasses
-import os
 import subprocess
 import sys
 import tempfile
@@ -50,9 +49,18 @@ class Hook:
     """The hooks of one app's repository, run by git in its folder."""
 
     def __init__(
-        self, *, app: str, actor: str, home: Home, settings: Settings, database: Database, waker: Waker
+        self,
+        *,
+        app: str,
+        actor: str,
+        home: Home,
+        settings: Settings,
+        database: Database,
+        waker: Waker,
+        holder: int,
     ) -> None:
         self._actor = actor
+        self._holder = holder
         self._settings = settings
         self._scratch = home.scratch
         self._database = database
@@ -115,8 +123,7 @@ class Hook:
             with Progress(stream=sys.stdout) as progress, Recorder(listeners=(progress,)).stage("lint") as log:
                 lint(planned, log)
             digest = draft.keep()
-        # Our parent is git's receive-pack, which lives until post-receive has ended.
-        holder = identify(os.getppid())
+        holder = identify(self._holder)
         self._intake.submit(
             self._app,
             ArchiveSource(digest=digest),

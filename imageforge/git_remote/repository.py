@@ -13,7 +13,8 @@ from imageforge.errors import StackError
 from imageforge.stack.catalog import python_environment
 
 HOOKS = ("pre-receive", "post-receive")
-HOOK = "#!/bin/sh\nexec {python} -m imageforge.git_remote {name}\n"
+HOOK = "#!/bin/sh\nexec {python} -I -S {relay} {name} {socket}\n"
+RELAY = Path(__file__).with_name("relay.py")
 ATTRIBUTES = "* -export-ignore -export-subst\n"
 """`git archive` makes our build contexts, which are to be what a checkout is; these win over a tree's own."""
 BACKEND_NAMES = ("/usr/lib/git-core/git-http-backend", "/usr/libexec/git-core/git-http-backend")
@@ -32,7 +33,9 @@ def repository(home: Home, app: str, branch: str) -> Path:
     if (folder / "HEAD").read_text() != head:
         _git(home, "--git-dir", str(folder), "symbolic-ref", "HEAD", f"refs/heads/{branch}")
     for name in HOOKS:
-        _write(folder / "hooks" / name, HOOK.format(python=shlex.quote(sys.executable), name=name), mode=0o700)
+        words = {"python": sys.executable, "relay": str(RELAY), "name": name, "socket": str(home.hooks_socket)}
+        text = HOOK.format(**{key: shlex.quote(word) for key, word in words.items()})
+        _write(folder / "hooks" / name, text, mode=0o700)
     _write(folder / "info" / "attributes", ATTRIBUTES, mode=0o600)
     return folder
 

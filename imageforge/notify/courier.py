@@ -82,7 +82,7 @@ class Courier:
         if app is None or event is None:
             return ()
         release = Releases(self._database).find(build.app, build.release) if build.release else None
-        url = f"{self._settings.api_url}/v1/builds/{build.id}"
+        url = f"{self._settings.service_url}/v1/builds/{build.id}"
         wanted = [
             Draft(
                 target=target_of(hook.id),

@@ -14,6 +14,7 @@ from imageforge.config import Home, Settings
 from imageforge.config.repository import FILE_NAME, WEB
 from imageforge.errors import DeployFailed, GateRefused
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
+from imageforge.pipeline.domains import NAMESPACE, apply_with_hosts, holding_hosts
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.manifests import Worker, Workload, generate, processes, renumber, rescale, with_environment
@@ -26,7 +27,6 @@ from imageforge.report.deploy import DeployReport, ProcessRow, ReplicaRow, Stage
 from imageforge.store import App, Apps, Builds, Database, Environment, Release, Releases, ReleaseStatus
 from runtime import ControllerClient, DeploymentStatus, NotFound, RolloutPhase, RuntimeFailure, ServiceCounters
 
-NAMESPACE = "default"
 LOG_LINES = 10
 """How many of a failed replica's last lines go into the events and the report."""
 OPTIONS = ("port", "path", "replicas_from", "fixed", "environment", "release_command")
@@ -292,7 +292,7 @@ def _roll(
     if before and _available(release.app, deployer):
         watch.start()
     try:
-        deployer.controller.apply(release.manifests, source=f"{release.app} release {release.number}")
+        _apply(release, release.manifests, deployer)
         standing, first = _wait(release, deployer, watch, log, int(options.get("port", DEFAULT_PORT)))
     finally:
         count = watch.stop()
@@ -300,6 +300,18 @@ def _roll(
         # Nobody is to answer any more: what came meanwhile was not lost by a change-over.
         return standing, CutoverCount(sent=0, failed=0, slowest=0.0), NO_REQUESTS
     return standing, count, _difference(first or counted, _counters(deployer, release.app))
+
+
+def _apply(release: Release, manifests: str, deployer: Deployer) -> None:
+    apply_with_hosts(
+        release.app,
+        manifests,
+        f"{release.app} release {release.number}",
+        home=deployer.home,
+        settings=deployer.settings,
+        database=deployer.database,
+        controller=deployer.controller,
+    )
 
 
 def _available(app: str, deployer: Deployer) -> int:
@@ -373,9 +385,10 @@ def _restore(release: Release, before: Release | None, deployer: Deployer, recor
     tell."""
     try:
         if before is None:
-            delete_all(release.app, deployer.controller)
+            with holding_hosts(deployer.home, release.app):
+                delete_all(release.app, deployer.controller)
             return "nothing of it is left running"
-        deployer.controller.apply(_as_scaled(before, deployer), source=f"{before.app} release {before.number}")
+        _apply(before, _as_scaled(before, deployer), deployer)
         _remove_others(before, deployer)
         for standing in _standings(before, deployer, RESTORE_SECONDS):
             if all(

@@ -94,7 +94,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._storing = threading.Lock()
         self._filled = threading.Event()
-        self._closed = False
+        self._ended = threading.Event()
         self._flusher = threading.Thread(target=self._flush_late, name="recorder", daemon=True)
         if sink:
             self._flusher.start()
@@ -130,7 +130,7 @@ class Recorder:
 
     def close(self) -> None:
         """Store the rest; nothing is recorded afterwards."""
-        self._closed = True
+        self._ended.set()
         self._filled.set()
         if self._flusher.is_alive():
             self._flusher.join()
@@ -139,10 +139,10 @@ class Recorder:
     def _flush_late(self) -> None:
         """Store what waits, though no further event comes: a step that is silent for a minute has said something
         before."""
-        while not self._closed:
+        while not self._ended.is_set():
             self._filled.wait()
             self._filled.clear()
-            time.sleep(FLUSH_SECONDS)
+            self._ended.wait(FLUSH_SECONDS)
             # The store is asked again with the next event, and by the stage that ends, where a failure is told.
             with contextlib.suppress(ForgeError):
                 self.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,6 +218,15 @@ def with_environment(manifests: str, environment: Mapping[str, str], *, port: in
             container["env"] = _env({**own, **environment})
 
     return _changed(manifests, change)
+
+
+def with_hosts(manifests: str, app: str, hosts: Sequence[str]) -> str:
+    """The same manifests with these names leading to the app's Service."""
+    documents = list(yaml.safe_load_all(manifests))
+    for document in documents:
+        if document["kind"] == "Service" and document["metadata"]["name"] == app:
+            document["metadata"].setdefault("annotations", {})[HOST] = ", ".join(hosts)
+    return yaml.safe_dump_all(documents, sort_keys=False)
 
 
 def _changed(manifests: str, change: Callable[[dict[str, Any]], None]) -> str:

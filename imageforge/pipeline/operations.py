@@ -9,7 +9,8 @@ from imageforge.config import Home
 from imageforge.config.repository import FILE_NAME, WEB
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import NAMESPACE, delete_all, fixed_processes
+from imageforge.pipeline.deploy import delete_all, fixed_processes
+from imageforge.pipeline.domains import NAMESPACE, holding_hosts
 from imageforge.pipeline.manifests import processes
 from imageforge.pipeline.release_command import forget_jobs
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
@@ -73,7 +74,8 @@ def delete_app(app: str, home: Home, database: Database, controller: ControllerC
         for build in Builds(database).latest(app=app, status=status, limit=1000):
             queue.cancel(build.id)
     with deploying(home, app, "a deletion"):
-        delete_all(app, controller)
+        with holding_hosts(home, app):
+            delete_all(app, controller)
         forget_jobs(app, controller)
         shutil.rmtree(home.repositories / f"{app}.git", ignore_errors=True)
         Apps(database).delete(app)

@@ -20,6 +20,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # A job names its function only; what it works on is this worker's home.
     os.environ["IMAGEFORGE_HOME"] = str(arguments.home)
+    job.warm()
     assert job.work.__name__ == wake.JOB.rpartition(".")[2]
     wake.serve(Home(arguments.home).redis_socket, arguments.sign)
 

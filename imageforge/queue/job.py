@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from builders import Endpoint, SquashMode
+from builders import BuilderError, Endpoint, SquashMode, engine_facts, find_build_client
 from imageforge.config import Home, Settings, load_repository, load_settings
 from imageforge.errors import Busy, Cancelled, Failure, ForgeError, StackError, UsageError
 from imageforge.pipeline.app_lock import deploying
@@ -67,10 +67,25 @@ def work(build_id: int) -> None:
         if build is None:
             return
         waker.tell(build.id)
+        _wake_next(queue, waker)  # another worker may have nothing to do
         Job(home, settings, database, waker, build).run()
-        waiting = queue.waiting()
-        if waiting:
-            waker.wake(waiting[0])
+        _wake_next(queue, waker)
+
+
+def warm() -> None:
+    """Find out beforehand what each build would ask for again: those that are forked from here know it."""
+    report = read_report(Home.locate())
+    if report is None:
+        return
+    endpoint = Endpoint(host=report.engine, origin=report.engine_origin)
+    with contextlib.suppress(BuilderError):
+        find_build_client(endpoint, engine_facts(endpoint))
+
+
+def _wake_next(queue: BuildQueue, waker: Waker) -> None:
+    waiting = queue.waiting()
+    if waiting:
+        waker.wake(waiting[0])
 
 
 class Job:

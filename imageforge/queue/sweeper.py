@@ -14,17 +14,21 @@ from collections.abc import Callable
 
 from imageforge.config import Home, Settings
 from imageforge.errors import ForgeError
+from imageforge.pipeline.domains import settle_hosts
 from imageforge.queue.contexts import Contexts
 from imageforge.queue.intake import Intake
 from imageforge.queue.wake import Waker
 from imageforge.stack.process import lives
-from imageforge.store import Answers, Audit, BuildQueue, Builds, Database
+from imageforge.store import Answers, Apps, Audit, BuildQueue, Builds, Database
 from imageforge.store.build_queue import LEASE_SECONDS
+from runtime import ControllerClient, ControllerUnreachable, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 2.0
 CLEAN_SECONDS = 3600.0
+HOSTS_SECONDS = 30.0
+"""How often every app's hosts are compared with what leads to it: a crash may have parted them."""
 DELIVERIES_SECONDS = 30 * 86400.0
 """How long ids of deliveries are kept: most providers sign no time, so an id is the only defence against a replay."""
 AUDIT_SECONDS = 400 * 86400.0
@@ -67,6 +71,7 @@ class Sweeper:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
         self._cleaned_at = 0.0
+        self._settled_at = -HOSTS_SECONDS
 
     def start(self) -> None:
         """Begin."""
@@ -138,10 +143,26 @@ class Sweeper:
                 if build is None or build.status.ended:
                     shutil.rmtree(folder, ignore_errors=True)
 
+    def settle_hosts(self) -> None:
+        """Have every app's hosts lead to it. One whose name something else has holds up no other."""
+        controller = ControllerClient(self._home.controller_socket)
+        for app in Apps(self._database).all():
+            try:
+                settle_hosts(
+                    app.name, home=self._home, settings=self._settings, database=self._database, controller=controller
+                )
+            except ControllerUnreachable:
+                return  # nothing leads anywhere now; it is asked again soon
+            except RuntimeFailure as failure:
+                log.warning("the hosts of %s: %s", app.name, failure)
+
     def _run(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):
             try:
                 self.sweep()
+                if time.monotonic() - self._settled_at > HOSTS_SECONDS:
+                    self.settle_hosts()
+                    self._settled_at = time.monotonic()
                 if time.monotonic() - self._cleaned_at > CLEAN_SECONDS:
                     self._cleaned_at = time.monotonic()
                     self.clean()

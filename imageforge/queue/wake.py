@@ -36,8 +36,11 @@ class Waker:
         self._queue = Queue(QUEUE, connection=self._redis, serializer=JSONSerializer)
 
     def wake(self, build_id: int) -> bool:
-        """Wake a worker; False where Redis is away, and the sweeper will do it."""
+        """Wake a worker; False where Redis is away, and the sweeper will do it. Nobody is woken where a wake-up waits
+        already: who takes it claims what is stored by then, and wakes the next if there is more."""
         try:
+            if self._queue.count:
+                return True
             self._queue.enqueue_call(
                 JOB, args=(build_id,), timeout=-1, result_ttl=0, failure_ttl=KEPT_SECONDS, ttl=KEPT_SECONDS
             )

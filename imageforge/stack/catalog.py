@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 from imageforge.config import Home, Settings
+from imageforge.entry.key import entry_key
+from imageforge.entry.registry_token import ISSUER, Signer
+from imageforge.entry.standing import certificate_folders
 from imageforge.errors import StackError
 from imageforge.stack import private_engine, probes
 from imageforge.stack.process import read_pid_file
 from imageforge.stack.service import Service
-from registry import registry_config
-from runtime import ControllerClient, RuntimeFailure, RuntimeSettings, initial_balancer_config
+from registry import TokenLogin, registry_config
+from runtime import ControllerClient, PublicEntry, RuntimeFailure, RuntimeSettings, initial_balancer_config
 from runtime import purge as purge_replicas
 
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -47,6 +50,21 @@ def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSett
         http_address=settings.http_address,
         http_port=settings.http_port,
         host_suffix=settings.host_suffix,
+        public=_public(home, settings) if settings.public else None,
+    )
+
+
+def _public(home: Home, settings: Settings) -> PublicEntry:
+    return PublicEntry(
+        address=settings.public_address,
+        http_port=settings.public_http_port,
+        https_port=settings.https_port,
+        host=settings.public_host,
+        api=f"127.0.0.1:{settings.api_port}",
+        registry=f"127.0.0.1:{settings.public_registry_port}",
+        key=entry_key(home.entry_key_file),
+        certificates=certificate_folders(home, settings),
+        acme=settings.acme,
     )
 
 
@@ -56,9 +74,11 @@ def services(home: Home, settings: Settings, *, engine: str, private: bool) -> t
     return (
         *((_engine(home, settings),) if private else ()),
         _registry(home, settings),
+        *((_public_registry(home, settings),) if settings.public else ()),
         _redis(home),
         _balancer(home, runtime),
         _controller(home, runtime, private=private),
+        _hooks(home),
         _api(home, settings),
         *(_worker(home, number) for number in range(1, settings.workers + 1)),
     )
@@ -101,6 +121,36 @@ def _registry(home: Home, settings: Settings) -> Service:
     )
 
 
+def _public_registry(home: Home, settings: Settings) -> Service:
+    """The registry that others reach, through the balancer: the same images, but with a token only."""
+    config = home.state / "registry-public.yml"
+    root = home.state / "registry"
+
+    def prepare() -> None:
+        root.mkdir(mode=0o700, exist_ok=True)
+        login = TokenLogin(
+            realm=f"{settings.service_url}/v1/registry/token",
+            service=settings.public_host,
+            issuer=ISSUER,
+            certificates=Signer(home.registry_signer).publish(),
+        )
+        config.write_text(
+            registry_config(root=root, address="127.0.0.1", port=settings.public_registry_port, login=login)
+        )
+
+    return Service(
+        name="registry-public",
+        argv=(program("docker-registry", "registry"), "serve", str(config)),
+        address=f"127.0.0.1:{settings.public_registry_port}",
+        log=home.log / "registry-public.log",
+        pid_file=home.run / "registry-public.pid",
+        # Where a token is needed, its absence is what proves that it serves.
+        ready=lambda: probes.http_ok("127.0.0.1", settings.public_registry_port, "/v2/", status=401),
+        prepare=prepare,
+        environ={"OTEL_TRACES_EXPORTER": "none"},
+    )
+
+
 def _redis(home: Home) -> Service:
     folder = home.state / "redis"
     options = {
@@ -133,7 +183,7 @@ def _balancer(home: Home, runtime: RuntimeSettings) -> Service:
         # With its first start there is nothing to serve: addresses of an earlier boot may be another app's by now. When
         # it died under us, the file holds the servers of this moment.
         if not started or not runtime.balancer_config.exists():
-            runtime.balancer_config.with_suffix(".hosts").write_text("")
+            runtime.balancer_config.touch(mode=0o600)
             runtime.balancer_config.write_text(initial_balancer_config(runtime))
         started.append(True)
         for socket in (home.balancer_socket, home.balancer_master_socket):
@@ -168,6 +218,8 @@ def _controller(home: Home, runtime: RuntimeSettings, *, private: bool) -> Servi
         return None if info.engine_ok and info.balancer_ok else "the engine or the balancer does not answer it yet"
 
     def prepare() -> None:
+        file.touch(mode=0o600)
+        file.chmod(0o600)  # it holds the key by which the API believes the balancer
         file.write_text(runtime.to_json())
 
     def clean() -> None:
@@ -197,6 +249,18 @@ def _api(home: Home, settings: Settings) -> Service:
         ready=lambda: probes.http_ok("127.0.0.1", settings.api_port, "/v1/health"),
         environ=python_environment(),
         needs=("redis",),
+    )
+
+
+def _hooks(home: Home) -> Service:
+    return Service(
+        name="hooks",
+        argv=(sys.executable, "-m", "imageforge.git_remote.runner", "--home", str(home.path)),
+        address=f"unix://{home.hooks_socket}",
+        log=home.log / "hooks.log",
+        pid_file=home.run / "hooks.pid",
+        ready=lambda: probes.listens(home.hooks_socket),
+        environ=python_environment(),
     )
 
 

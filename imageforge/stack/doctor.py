@@ -15,12 +15,14 @@ from typing import Any
 
 from builders import BuilderError, engine_facts, find_build_client, find_ceiling
 from imageforge.config import Home, Settings
+from imageforge.entry.standing import certificate_folders, standings
 from imageforge.errors import StackError
 from imageforge.stack import engine_choice, private_engine
 from imageforge.stack.catalog import program
-from imageforge.stack.ports import holder
+from imageforge.stack.ports import holder, unbindable
 from imageforge.stack.process import read_pid_file
 from linters import hadolint_version
+from runtime import certificate_states
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_ENGINE = (20, 10)
@@ -66,6 +68,7 @@ def examine(home: Home, settings: Settings) -> tuple[Check, ...]:
         _haproxy(),
         _bootstrap(),
         *_ports(home, settings),
+        *_entry(home, settings),
         _disk(home),
         _clock(),
     )
@@ -173,11 +176,23 @@ def _bootstrap() -> Check:
 
 
 def _ports(home: Home, settings: Settings) -> Iterator[Check]:
+    def balancer() -> bool:
+        return _ours(home, "balancer")
+
     wanted: dict[str, tuple[str, int, str, Callable[[], bool]]] = {
-        "entry port": (settings.http_address, settings.http_port, "http_port", lambda: _ours(home, "balancer")),
+        "entry port": (settings.http_address, settings.http_port, "http_port", balancer),
         "registry port": ("127.0.0.1", settings.registry_port, "registry_port", lambda: _ours(home, "registry")),
     }
+    if settings.public:
+        address = settings.public_address
+        wanted["https port"] = (address, settings.https_port, "https_port", balancer)
+        wanted["public port"] = (address, settings.public_http_port, "public_http_port", balancer)
     for name, (address, port, key, ours) in wanted.items():
+        reason = unbindable(address, port) if address == settings.public_address else None
+        if reason:
+            fix = f"choose another public_address, or another {key}, in settings.toml"
+            yield Check(name=name, level=Level.MISSING, found=f"{address}:{port}: {reason}", fix=fix)
+            continue
         found = holder(address, port)
         if found is None or ours():
             state = "free" if found is None else "ours"
@@ -188,6 +203,38 @@ def _ports(home: Home, settings: Settings) -> Iterator[Check]:
                 level=Level.MISSING,
                 found=f"{address}:{port} is taken by {found}",
                 fix=f"stop that, or set IMAGEFORGE_{key.upper()}, or {key} in settings.toml",
+            )
+
+
+def _entry(home: Home, settings: Settings) -> Iterator[Check]:
+    """What others reach: nothing, or the service's host with a certificate; and each certificate that is left out."""
+    if not settings.public:
+        yield Check(name="public entry", level=Level.OK, found="none: everything listens on loopback")
+        return
+    (stands,) = standings((settings.public_host,), home, settings)
+    where = f"{settings.service_url} on {settings.public_address}"
+    if stands.source is None:
+        yield Check(
+            name="public entry",
+            level=Level.WARNING,
+            found=f"{where}, without a certificate: {stands.problem}",
+            fix=f"put one for {settings.public_host} into the folder `certificates`, or set acme = true",
+        )
+    else:
+        until = time.strftime("%Y-%m-%d", time.localtime(stands.until))
+        yield Check(
+            name="public entry",
+            level=Level.WARNING if stands.problem else Level.OK,
+            found=f"{where}, certificate by {stands.source.value} until {until}"
+            + (f"; {stands.problem}" if stands.problem else ""),
+        )
+    for state in certificate_states(certificate_folders(home, settings)):
+        if state.problem:
+            yield Check(
+                name="certificate",
+                level=Level.WARNING,
+                found=f"{state.file} is left out: {state.problem}",
+                fix="replace it; the others are served without it",
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import socket
 from collections.abc import Iterator
@@ -40,6 +41,21 @@ def holder(address: str, port: int) -> Holder | None:
             return None
         except OSError:
             return _find(address, port) or Holder(pid=0, name="?")
+    return None
+
+
+def unbindable(address: str, port: int) -> str | None:
+    """Why nobody could listen there, whoever is there now; None where somebody could."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except PermissionError:
+        return "only root may listen on a port as low as this"
+    except OSError as error:
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            return "this machine has no such address"
     return None
 
 

@@ -24,9 +24,9 @@ class UnixHTTPConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def http_ok(host: str, port: int, path: str) -> str | None:
-    """A GET that must answer 200."""
-    return _get(http.client.HTTPConnection(host, port, timeout=TIMEOUT), path)
+def http_ok(host: str, port: int, path: str, *, status: int = 200) -> str | None:
+    """A GET that must answer so."""
+    return _get(http.client.HTTPConnection(host, port, timeout=TIMEOUT), path, status)
 
 
 def engine_ok(path: Path) -> str | None:
@@ -34,7 +34,7 @@ def engine_ok(path: Path) -> str | None:
     return _get(UnixHTTPConnection(path), "/_ping")
 
 
-def _get(connection: http.client.HTTPConnection, path: str) -> str | None:
+def _get(connection: http.client.HTTPConnection, path: str, expected: int = 200) -> str | None:
     try:
         connection.request("GET", path)
         status = connection.getresponse().status
@@ -42,7 +42,7 @@ def _get(connection: http.client.HTTPConnection, path: str) -> str | None:
         return f"no answer: {error}"
     finally:
         connection.close()
-    return None if status == 200 else f"answered {status} to GET {path}"
+    return None if status == expected else f"answered {status} to GET {path}"
 
 
 def redis_ok(path: Path) -> str | None:
@@ -53,6 +53,17 @@ def redis_ok(path: Path) -> str | None:
 def haproxy_ok(path: Path) -> str | None:
     """HAProxy's runtime API."""
     return _ask(path, b"show info\n", expected="Name: HAProxy")
+
+
+def listens(path: Path) -> str | None:
+    """A Unix socket that somebody accepts connections on."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(str(path))
+    except OSError as error:
+        return f"no answer: {error}"
+    return None
 
 
 def _ask(path: Path, question: bytes, *, expected: str) -> str | None:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install from Debian's packages what imageforge needs and this machine lacks; start nothing, touch no service.
-# --check only says what is missing, and exits 1 where something is.
+# --check only says what is missing, and exits 1 where something is. --tests adds what only the tests need.
 set -eu
 
 have() { PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
@@ -23,6 +23,7 @@ have mmdebstrap || missing="$missing mmdebstrap"
 have iptables || missing="$missing iptables"
 have ip || missing="$missing iproute2"
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
+[ "${1:-}" != "--tests" ] || have pebble || missing="$missing pebble"
 missing="${missing# }"
 
 [ -n "$missing" ] || exit 0

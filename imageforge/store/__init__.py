@@ -8,6 +8,7 @@ from imageforge.store.audit import Audit, AuditEntry
 from imageforge.store.build_queue import Accepted, BuildQueue, DeliveryKey, Submission
 from imageforge.store.builds import Build, Builds, BuildStatus
 from imageforge.store.database import Database
+from imageforge.store.domains import Domain, Domains
 from imageforge.store.notices import Draft, Hook, Hooks, Notice, Notices
 from imageforge.store.releases import Release, Releases, ReleaseStatus
 from imageforge.store.tokens import Scope, Token, Tokens
@@ -27,6 +28,8 @@ __all__ = [
     "Builds",
     "Database",
     "DeliveryKey",
+    "Domain",
+    "Domains",
     "Draft",
     "Environment",
     "Hook",

@@ -170,6 +170,14 @@ environment = Table(
     Column("value", Text, nullable=False),
 )
 
+# Names of the apps' own. The key is what keeps two apps from one name.
+domains = Table(
+    "domains",
+    metadata,
+    Column("name", String(253), primary_key=True),
+    Column("app", String(40), ForeignKey("apps.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", Float, nullable=False),
+)
 # Addresses that are told how an app's builds go. Their signing keys are among the secrets.
 hooks = Table(
     "hooks",

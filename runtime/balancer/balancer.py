@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from runtime.balancer.config import Backend, Server, endpoint, stamp
 from runtime.balancer.counters import Counters
 from runtime.balancer.files import BalancerFiles
+from runtime.balancer.keyring import Ring
 from runtime.balancer.leaving import LeavingProcesses
 from runtime.balancer.socket import CommandSocket
 from runtime.balancer.stats import BACKEND, Info, Row, parse_failed_reloads, parse_info, parse_stat
@@ -123,9 +124,10 @@ class Balancer:
             return self._counters.to_json()
 
     def _sync(self, backends: Sequence[Backend]) -> tuple[frozenset[Place], BalancerError | None]:
-        refused = self._write(backends)
+        ring = self._files.ring()
+        refused = self._write(backends, ring)
         info, _ = self._look()
-        refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends))
+        refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends, ring))
         info, rows = self._look()
         self._places = {}
         loaded = {row.backend for row in rows}
@@ -196,10 +198,10 @@ class Balancer:
         self._counters.forget_server(info.pid, row.backend, row.server)
         return True
 
-    def _write(self, backends: Sequence[Backend]) -> BalancerError | None:
+    def _write(self, backends: Sequence[Backend], ring: Ring) -> BalancerError | None:
         """Why the files are not as wanted, or None."""
         try:
-            self._files.write(backends)
+            self._files.write(backends, ring)
         except BalancerError as error:
             log.warning("configuration not written", extra={"error": str(error)})
             return error

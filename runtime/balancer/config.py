@@ -1,8 +1,9 @@
 """The text of HAProxy's configuration: a function of the settings, the wanted backends and the account it runs under.
 
-Two files: the configuration itself, and beside it `HOSTS_MAP`, which leads a host name to its backend. The names of
-the backends and hosts are the structure; it is stamped into the configuration (`description`), so that a running
-HAProxy can be asked what it was loaded with. The servers in the file are only what a restart begins with.
+The configuration itself, and beside it the lists it reads: `HOSTS_MAP`, which leads a host name to its backend, and
+where others than this machine are served, the same for them, the certificates, and the hosts that have one. The names
+of the backends, hosts and certificates are the structure; it is stamped into the configuration (`description`), so that
+a running HAProxy can be asked what it was loaded with. The servers in the file are only what a restart begins with.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ import hashlib
 import os
 import pwd
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runtime.settings import RuntimeSettings
+from runtime.balancer.keyring import Ring
+from runtime.settings import PublicEntry, RuntimeSettings
 
 HOSTS_MAP = "hosts.map"
+PUBLIC_MAP = "public.map"
+CERTIFICATES = "certificates.list"
+SECURED = "secured.list"
+ENTRY_HEADER = "X-Imageforge-Entry"
+"""By which the API is told that the balancer speaks, and for which listener: ``tls KEY`` or ``plain KEY``."""
+CHALLENGES = "/.well-known/acme-challenge/"
+HSTS_SECONDS = 31536000
+NOTHING = Ring()
 STAMP = "imageforge-"
 USER = "haproxy"
 """The account that the distributions' packages make."""
@@ -47,14 +57,20 @@ def backend_name(namespace: str, service: str) -> str:
 
 
 def initial_config(settings: RuntimeSettings) -> str:
-    """The configuration before the first Service: every host is unknown. To be written where no file is yet."""
-    return render(settings, ())
+    """The configuration before the first Service: every host is unknown, and nothing is served to others yet. To be
+    written where no file is yet; it needs none beside it."""
+    return render(replace(settings, public=None), ())
 
 
-def stamp(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
+def keys_folder(settings: RuntimeSettings) -> Path:
+    """Where the balancer's own copies of the certificates lie."""
+    return settings.balancer_config.with_name("keyring")
+
+
+def stamp(settings: RuntimeSettings, backends: Sequence[Backend], ring: Ring = NOTHING) -> str:
     """A digest of all that needs a reload to change: everything but the servers."""
     bare = [Backend(name=backend.name, hosts=backend.hosts) for backend in backends]
-    text = _render(settings, bare, "") + render_hosts(bare)
+    text = _render(settings, bare, "") + "".join(beside(settings, bare, ring).values())
     return STAMP + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -63,14 +79,36 @@ def render_hosts(backends: Sequence[Backend]) -> str:
     return "".join(f"{host} {backend.name}\n" for backend in sorted(backends) for host in backend.hosts)
 
 
-def render(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
+def beside(settings: RuntimeSettings, backends: Sequence[Backend], ring: Ring = NOTHING) -> dict[str, str]:
+    """The lists that the configuration reads, by file name."""
+    lists = {HOSTS_MAP: render_hosts(backends)}
+    if settings.public is None:
+        return lists
+    pairs = [(host, backend) for backend in sorted(backends) for host in backend.hosts if is_public(host)]
+    secured = [host for host, _ in pairs if ring.covers(host)]
+    return {
+        **lists,
+        PUBLIC_MAP: "".join(f"{host} {backend.name}\n" for host, backend in pairs),
+        SECURED: "".join(f"{host}\n" for host in secured),
+        CERTIFICATES: "".join(f"{entry.file} {' '.join(entry.names)}\n" for entry in ring.entries),
+    }
+
+
+def is_public(host: str) -> bool:
+    """Whether a host is for others than this machine: ``localhost`` and what is below it never is (RFC 6761, 6.3)."""
+    return host != "localhost" and not host.endswith(".localhost")
+
+
+def render(settings: RuntimeSettings, backends: Sequence[Backend], ring: Ring = NOTHING) -> str:
     """The whole configuration file."""
-    return _render(settings, backends, stamp(settings, backends))
+    return _render(settings, backends, stamp(settings, backends, ring))
 
 
 def _render(settings: RuntimeSettings, backends: Sequence[Backend], description: str) -> str:
     ordered = sorted(backends)
     parts = [_head(settings, description), _frontend(settings, routed=bool(ordered))]
+    if settings.public:
+        parts.append(_public(settings.public))
     parts += [_backend(backend) for backend in ordered]
     return "\n".join(parts)
 
@@ -83,7 +121,7 @@ global
     default-path config
     nbthread 1
     hard-stop-after 60s
-{_identity()}    stats socket {_quote(settings.balancer_socket)} mode 600 level admin
+{_identity()}{_keys(settings)}    stats socket {_quote(settings.balancer_socket)} mode 600 level admin
 
 defaults
     mode http
@@ -115,19 +153,87 @@ def _identity() -> str:
     return f"    user {USER}\n    group {group}\n"
 
 
+def _keys(settings: RuntimeSettings) -> str:
+    return f"    crt-base {_quote(keys_folder(settings))}\n" if settings.public else ""
+
+
 def _frontend(settings: RuntimeSettings, *, routed: bool) -> str:
-    address = f"[{settings.http_address}]" if ":" in settings.http_address else settings.http_address
-    lookup = f"var(txn.host),map({HOSTS_MAP})"
-    route = f"    use_backend %[{lookup}] if {{ {lookup} -m found }}\n" if routed else ""
     return f"""\
 frontend entry
-    bind {address}:{settings.http_port}
+    bind {_bind(settings.http_address, settings.http_port)}
     http-request set-var(txn.host) req.hdr(host),host_only,lower
-{route}    default_backend unknown-host
+{_route(HOSTS_MAP) if routed else ""}    default_backend unknown-host
 
 backend unknown-host
     http-request return status 404 content-type text/plain string "No application answers to this host name.\\n"
 """
+
+
+def _public(entry: PublicEntry) -> str:
+    """Two listeners for others, and the service behind them.
+
+    Whatever a client says of itself and of where it came from is dropped before it is said anew. Only hosts that are
+    known are redirected, to the name by which they are known.
+    """
+    challenges = f"    use_backend imageforge-plain if {{ path_beg {CHALLENGES} }}\n" if entry.acme else ""
+    not_challenge = f"!{{ path_beg {CHALLENGES} }} " if entry.acme else ""
+    port = "" if entry.https_port == 443 else f":{entry.https_port}"
+    service = f"{{ var(txn.host) -m str {entry.host} }}"
+    return f"""\
+frontend public-plain
+    bind {_bind(entry.address, entry.http_port)}
+{_arrival("http")}    http-request redirect code 308 location https://%[var(txn.host)]{port}%[pathq] if \
+{not_challenge}{{ var(txn.host) -m str -f {SECURED} }}
+{challenges}    use_backend imageforge-plain if {service}
+{_route(PUBLIC_MAP)}    default_backend unknown-host
+
+frontend public-tls
+    bind {_bind(entry.address, entry.https_port)} ssl crt-list {CERTIFICATES} strict-sni alpn h2,http/1.1 \
+ssl-min-ver TLSv1.2
+{_arrival("https")}    http-request set-var(txn.service) bool(true) if {service}
+    http-after-response set-header Strict-Transport-Security max-age={HSTS_SECONDS} if {{ var(txn.service) -m bool }}
+    use_backend imageforge-registry if {service} {{ path /v2 }}
+    use_backend imageforge-registry if {service} {{ path_beg /v2/ }}
+    use_backend imageforge-tls if {service}
+{_route(PUBLIC_MAP)}    default_backend unknown-host
+
+{_service("imageforge-plain", entry.api, f"plain {entry.key}")}
+{_service("imageforge-tls", entry.api, f"tls {entry.key}")}
+{_service("imageforge-registry", entry.registry, "")}"""
+
+
+def _arrival(scheme: str) -> str:
+    dropped = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Real-IP", "Forwarded", ENTRY_HEADER)
+    return f"""\
+    http-request set-var(txn.host) req.hdr(host),host_only,lower
+{"".join(f"    http-request del-header {name}{chr(10)}" for name in dropped)}\
+    http-request set-header X-Forwarded-Proto {scheme}
+"""
+
+
+def _service(name: str, address: str, said: str) -> str:
+    """A part of the service itself. Its server closes idle connections when it likes to, so each request has its own;
+    an answer may take as long as a build does."""
+    header = f"    http-request set-header {ENTRY_HEADER} {_quote_word(said)}\n" if said else ""
+    return f"""\
+backend {name}
+    option http-server-close
+    timeout server 1h
+    http-request disable-l7-retry unless {{ method GET HEAD }}
+{header}    http-error status 503 content-type text/plain string "The service is starting, or down.\\n"
+    server service {address}
+"""
+
+
+def _route(hosts: str) -> str:
+    lookup = f"var(txn.host),map({hosts})"
+    return f"    use_backend %[{lookup}] if {{ {lookup} -m found }}\n"
+
+
+def _bind(address: str, port: int) -> str:
+    if address == "::":
+        return f":::{port} v4v6"
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _backend(backend: Backend) -> str:
@@ -145,4 +251,8 @@ def endpoint(server: Server) -> str:
 
 
 def _quote(path: Path) -> str:
-    return "'" + str(path).replace("'", "'\\''") + "'"
+    return _quote_word(str(path))
+
+
+def _quote_word(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

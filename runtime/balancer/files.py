@@ -2,66 +2,64 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runtime.balancer.config import HOSTS_MAP, Backend, render, render_hosts, stamp
+from runtime.balancer.config import Backend, beside, keys_folder, render, stamp
+from runtime.balancer.keyring import Keyring, Ring
+from runtime.balancer.program import check
 from runtime.errors import BalancerError
 from runtime.settings import RuntimeSettings
 
-_CHECK_TIMEOUT = 20.0
-
 
 class BalancerFiles:
-    """The configuration and the map beside it. The caller's lock guards it."""
+    """The configuration, the lists beside it and the certificates. The caller's lock guards it."""
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
         self._config = settings.balancer_config
         self._valid = ""
+        folders = settings.public.certificates if settings.public else ()
+        self._keyring = Keyring(folders, keys_folder(settings))
 
-    def write(self, backends: Sequence[Backend]) -> None:
+    def ring(self) -> Ring:
+        """The certificates that are to be served now."""
+        try:
+            return self._keyring.look()
+        except OSError as error:
+            raise BalancerError(
+                "certificates-not-kept", str(keys_folder(self._settings)), str(error.strerror), hint="is the disk full?"
+            ) from error
+
+    def write(self, backends: Sequence[Backend], ring: Ring) -> None:
         """Put what `backends` asks for in place; raises BalancerError ``balancer-config-invalid``, files unchanged."""
-        config, hosts = render(self._settings, backends), render_hosts(backends)
-        structure = stamp(self._settings, backends)
+        config, lists = render(self._settings, backends, ring), beside(self._settings, backends, ring)
+        structure = stamp(self._settings, backends, ring)
         if structure != self._valid:
-            self._validate(config, hosts)
-            self._valid = structure
-        # The map first: a configuration that names a missing map does not start.
-        _replace(self._config.with_name(HOSTS_MAP), hosts)
+            self._validate(config, lists)
+        # The lists first: a configuration that names a missing one does not start.
+        for name, text in lists.items():
+            _replace(self._config.with_name(name), text)
         _replace(self._config, config)
+        if structure != self._valid:
+            self._keyring.tidy(ring)
+            self._valid = structure
 
-    def _validate(self, config: str, hosts: str) -> None:
+    def _validate(self, config: str, lists: Mapping[str, str]) -> None:
         with tempfile.TemporaryDirectory(prefix="imageforge-balancer-") as directory:
             candidate = Path(directory) / self._config.name
             candidate.write_text(config)
-            (Path(directory) / HOSTS_MAP).write_text(hosts)
-            result = _run_check(candidate)
-        if result.returncode != 0:
+            for name, text in lists.items():
+                (Path(directory) / name).write_text(text)
+            refused = check(candidate)
+        if refused:
             raise BalancerError(
                 "balancer-config-invalid",
                 str(self._config),
-                result.stderr.strip()[-2000:],
+                refused[-2000:],
                 kept="the running configuration serves on",
             )
-
-
-def _run_check(path: Path) -> subprocess.CompletedProcess[str]:
-    # Distributions put it in sbin, which is not on everybody's PATH.
-    program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/local/sbin:/usr/sbin:/sbin")
-    if program is None:
-        raise BalancerError(
-            "balancer-missing", "haproxy", "the program is not installed", hint="install haproxy 2.6 or later"
-        )
-    try:
-        return subprocess.run(
-            [program, "-c", "-f", str(path)], capture_output=True, text=True, timeout=_CHECK_TIMEOUT, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BalancerError("balancer-config-invalid", str(path), f"cannot be checked: {error}") from error
 
 
 def _replace(path: Path, text: str) -> None:
@@ -72,6 +70,7 @@ def _replace(path: Path, text: str) -> None:
     except FileNotFoundError:
         pass
     draft = path.with_name(f".{path.name}.new")
+    draft.touch(mode=0o600)
     draft.write_text(text)
     draft.chmod(0o600)
     draft.replace(path)

@@ -52,6 +52,7 @@ class Forge:
     http_port: int = field(default_factory=unused_port)
     registry_port: int = field(default_factory=unused_port)
     api_port: int = field(default_factory=unused_port)
+    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -70,6 +71,7 @@ class Forge:
             "PYTHONWARNINGS": "default",
             "NO_COLOR": "1",
             "XDG_CONFIG_HOME": str(self.home / "config"),
+            **self.extra,
         }
 
     @property
@@ -128,16 +130,17 @@ class Forge:
 @pytest.fixture(scope="session")
 def forge(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Forge]:
     """A running imageforge, shared by the tests that leave it as they found it."""
-    yield from _forge(engine_host, docker_client)
+    yield from temporary_forge(engine_host, docker_client)
 
 
 @pytest.fixture
 def own_forge(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Forge]:
     """An imageforge for one test, which may break it."""
-    yield from _forge(engine_host, docker_client)
+    yield from temporary_forge(engine_host, docker_client)
 
 
-def _forge(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Forge]:
+def temporary_forge(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Forge]:
+    """An imageforge in a home of its own; all that it made is gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="ifg-", dir="/var/tmp"))
     made = Forge(home, engine_host)
     try:

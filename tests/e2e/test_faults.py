@@ -17,7 +17,7 @@ import docker
 import httpx
 import pytest
 
-from tests.e2e.conftest import Forge, _forge
+from tests.e2e.conftest import Forge, temporary_forge
 from tests.e2e.service import DOCKERFILE, Repository, Service, write_app
 
 pytestmark = pytest.mark.engine
@@ -28,7 +28,7 @@ SLOW = DOCKERFILE.replace("USER", "RUN sleep 2\nUSER")
 
 @pytest.fixture(scope="module")
 def service(engine_host: str, docker_client: docker.DockerClient) -> Iterator[Service]:
-    for forge in _forge(engine_host, docker_client):
+    for forge in temporary_forge(engine_host, docker_client):
         forge.ok("up")
         yield Service(forge)
 
@@ -102,6 +102,17 @@ def test_a_build_survives_the_death_of(service: Service, project: Path, victim: 
         forge.ok("up")
     check_once(service, app, build)
     assert forge.get(app)[1].strip() == victim
+
+
+def test_a_push_does_not_need_who_runs_its_hooks(service: Service, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    write_app(repository.folder, "unhooked")
+    repository.commit("first")
+    assert kill(service.forge, "hooks")
+    remote = f"http://x:{service.token}@127.0.0.1:{service.forge.api_port}/git/unhooked.git"
+    pushed = repository.git("push", remote, "main")
+    assert "accepted as build" in pushed.stderr
+    assert service.forge.get("unhooked")[1].strip() == "unhooked"
 
 
 def test_pushes_are_taken_while_redis_is_away_and_built_when_it_is_back(service: Service, project: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from imageforge.config import Home, Settings, load_repository, load_settings
 from imageforge.config.command import words
+from imageforge.config.domain import parse_domain
 from imageforge.config.settings import REFERENCE
 from imageforge.errors import ConfigError, StackError
 
@@ -50,6 +51,92 @@ def test_wrong_settings_name_their_place(
     assert subject in caught.value.subject
     assert message in caught.value.message
     assert caught.value.hint
+
+
+PUBLIC = 'public_address = "0.0.0.0"\n'
+HOST = 'public_host = "forge.example.org"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "hint"),
+    [
+        (PUBLIC, "public-without-certificates", "acme = true"),
+        (PUBLIC + HOST, "public-without-certificates", "certificates ="),
+        (PUBLIC + "acme = true\n", "public-without-host", "public_host ="),
+        (PUBLIC + HOST + "acme = true\nhttps_port = 80\n", "ports-clash", "one each"),
+        (PUBLIC + HOST + "acme = true\npublic_http_port = 8701\n", "ports-clash", "one each"),
+        (PUBLIC + HOST + 'certificates = "here"\n', "settings-invalid", "mend"),
+        (PUBLIC + 'public_host = "forge.localhost"\nacme = true\n', "settings-invalid", "mend"),
+        (HOST + 'acme_directory = "http://acme.example.org"\n', "settings-invalid", "mend"),
+        (HOST + 'acme_contact = "mailto:a@example.org"\n', "settings-invalid", "mend"),
+        ('public_address = "forge.example.org"\n' + HOST + "acme = true\n", "settings-invalid", "mend"),
+    ],
+)
+def test_an_address_that_others_can_reach_is_refused_without_tls(
+    tmp_path: Path, text: str, code: str, hint: str
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, {})
+    assert caught.value.code == code
+    assert hint in (caught.value.hint or "")
+    assert str(file) in caught.value.subject
+
+
+def test_with_a_public_address_others_are_told_https(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(PUBLIC + HOST + "acme = true\n")
+    settings = load_settings(file, {})
+    assert settings.service_url == "https://forge.example.org"
+    assert settings.url("www.example.org") == "https://www.example.org"
+    assert settings.url("shop.localhost") == "http://shop.localhost:8700"
+    assert load_settings(file, {"IMAGEFORGE_HTTPS_PORT": "8443"}).service_url == "https://forge.example.org:8443"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("www.example.org", "www.example.org"),
+        (" WWW.Example.ORG. ", "www.example.org"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("Straße.example", "xn--strae-oqa.example"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        (".".join(["a" * 63] * 3 + ["a" * 61]), ".".join(["a" * 63] * 3 + ["a" * 61])),
+    ],
+)
+def test_a_domain_is_written_as_dns_has_it(text: str, expected: str) -> None:
+    assert parse_domain(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "a name with a dot"),
+        ("*.example.org", "wildcard"),
+        ("example", "a name with a dot"),
+        ("https://example.org", "without scheme"),
+        ("example.org:8080", "without scheme"),
+        ("example.org/path", "without scheme"),
+        ("a b.example.org", "without scheme"),
+        ("192.0.2.1", "an address"),
+        ("1.2.3", "an address"),
+        ("[::1]", "without scheme"),
+        ("-a.example.org", "DNS does not allow"),
+        ("a_b.example.org", "DNS does not allow"),
+        ("a..example.org", "DNS does not allow"),
+        ("a" * 64 + ".example.org", "DNS does not allow"),
+        (".".join(["a" * 63] * 4), "DNS does not allow"),
+        ("shop.localhost", "never leave this machine"),
+        ("xn--a.example.org", "IDNA"),
+        ("\u2603\u200d.example", "IDNA"),
+        ("a\u0000.example.org", "DNS does not allow"),
+        ("example.org\nshop default_web", "without scheme"),
+    ],
+)
+def test_a_domain_that_there_cannot_be(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        parse_domain(text)
 
 
 def test_a_misspelt_setting_gets_a_suggestion(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from imageforge.pipeline.manifests import (
     renumber,
     rescale,
     with_environment,
+    with_hosts,
 )
 from imageforge.pipeline.plan import Request, plan
 from imageforge.pipeline.run import destination
@@ -224,3 +225,12 @@ def test_a_link_out_of_what_somebody_sent_is_refused(tmp_path: Path) -> None:
     (folder / "Dockerfile").symlink_to("/etc/passwd")
     with pytest.raises(UsageError):
         plan(Request(path=folder, confined=True, name="x"), config())
+
+
+def test_a_releases_hosts_are_those_of_the_moment_and_of_its_own_service_alone() -> None:
+    other = "apiVersion: v1\nkind: Service\nmetadata: {name: other, annotations: {imageforge.io/host: o.localhost}}\n"
+    text = with_hosts(generate(workload()) + "---\n" + other, "shop", ("shop.localhost", "www.example.org"))
+    deployment, service, kept = yaml.safe_load_all(text)
+    assert service["metadata"]["annotations"] == {"imageforge.io/host": "shop.localhost, www.example.org"}
+    assert kept["metadata"]["annotations"] == {"imageforge.io/host": "o.localhost"}
+    assert [deployment] == [next(iter(yaml.safe_load_all(generate(workload()))))]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from imageforge.config import Home
-from imageforge.stack.ports import holder
+from imageforge.stack.ports import holder, unbindable
 from imageforge.stack.private_engine import route_network
 from imageforge.stack.process import identify, read_pid_file, stop, wait_end, write_pid_file
 from imageforge.stack.service import Service, ServiceState, restart_delay
@@ -162,6 +162,12 @@ def test_who_holds_a_port_is_named() -> None:
         assert found is not None
         assert found.pid == os.getpid()
     assert holder("127.0.0.1", port) is None
+
+
+def test_an_address_of_another_machine_is_told_from_a_taken_port(free_port: int) -> None:
+    assert unbindable("192.0.2.1", 443) == "this machine has no such address"
+    with socket.create_server(("127.0.0.1", free_port)):
+        assert unbindable("127.0.0.1", free_port) is None
 
 
 def test_routes_are_read_as_the_kernel_writes_them() -> None:

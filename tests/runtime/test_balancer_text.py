@@ -55,12 +55,12 @@ def test_the_stamp_is_of_the_structure_not_of_the_servers(tmp_path: Path) -> Non
 def test_files_are_checked_before_they_replace_the_old(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, "abc", "", 8700)
     files = BalancerFiles(settings)
-    files.write(BACKENDS)
+    files.write(BACKENDS, files.ring())
     before = settings.balancer_config.read_text()
     assert (tmp_path / HOSTS_MAP).read_text() == "web.localhost n_web\nw.example.org n_web\n"
     assert settings.balancer_config.stat().st_mode & 0o777 == 0o600
     with pytest.raises(BalancerError) as caught:
-        files.write([Backend(name="not a name", hosts=("x",))])
+        files.write([Backend(name="not a name", hosts=("x",))], files.ring())
     assert caught.value.code == "balancer-config-invalid"
     assert settings.balancer_config.read_text() == before
 

@@ -33,7 +33,7 @@ from imageforge.api.site import Site
 from imageforge.config.repository import deployment_name
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
-from imageforge.pipeline.deploy import NAMESPACE
+from imageforge.pipeline.domains import NAMESPACE
 from imageforge.queue.intake import Origin
 from imageforge.store import App, Apps, DeliveryKey, Environment, Purpose, Releases, Scope, SealedSecrets
 

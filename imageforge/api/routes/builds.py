@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -15,6 +15,7 @@ from sse_starlette import EventSourceResponse
 
 from imageforge.api.auth import Here, Who
 from imageforge.api.body_limit import LARGEST_JSON
+from imageforge.api.feed import Told
 from imageforge.api.idempotency import once
 from imageforge.api.schemas import Accepted, BuildId, BuildPage, BuildView, Name, NewBuild, OptionsBody, Word
 from imageforge.api.site import Site
@@ -208,7 +209,7 @@ async def events(
 
 def accepted_body(site: Site, stored: Stored) -> dict[str, Any]:
     """The answer to who asked for a build."""
-    path = f"{site.settings.api_url}/v1/builds/{stored.build_id}"
+    path = f"{site.settings.service_url}/v1/builds/{stored.build_id}"
     return {
         "build": stored.build_id,
         "status": BuildStatus.QUEUED.value,
@@ -278,46 +279,42 @@ def _accepted(header: str) -> str:
     return "text" if "text/plain" in header else "sse"
 
 
-async def _stored(build: int, after: int, site: Site) -> AsyncIterator[Mapping[str, Any] | Build]:
+async def _stored(build: int, after: int, site: Site) -> AsyncIterator[Sequence[Told] | Build]:
     builds = Builds(site.database)
-    for row in await asyncio.to_thread(lambda: builds.events(build, after=after)):
-        yield row
+    yield [Told(row) for row in await asyncio.to_thread(lambda: builds.events(build, after=after))]
     found = await asyncio.to_thread(builds.find, build)
     if found is not None and found.status.ended:
         yield found
 
 
-async def _sse(rows: AsyncIterator[Mapping[str, Any] | Build]) -> AsyncIterator[dict[str, Any]]:
-    async for row in rows:
-        if isinstance(row, Build):
-            yield {"event": "end", "data": json.dumps(BuildView.of(row).model_dump())}
+async def _sse(rows: AsyncIterator[Sequence[Told] | Build]) -> AsyncIterator[bytes]:
+    async for several in rows:
+        if isinstance(several, Build):
+            yield f"event: end\r\ndata: {json.dumps(BuildView.of(several).model_dump())}\r\n\r\n".encode()
         else:
-            yield {"id": str(row["number"]), "event": str(row["kind"]), "data": json.dumps(_event(row))}
+            yield b"".join(told.sse for told in several)
 
 
-async def _ndjson(rows: AsyncIterator[Mapping[str, Any] | Build]) -> AsyncIterator[str]:
-    async for row in rows:
-        if isinstance(row, Build):
-            yield json.dumps({"kind": "end", "build": BuildView.of(row).model_dump()}) + "\n"
+async def _ndjson(rows: AsyncIterator[Sequence[Told] | Build]) -> AsyncIterator[bytes]:
+    async for several in rows:
+        if isinstance(several, Build):
+            yield json.dumps({"kind": "end", "build": BuildView.of(several).model_dump()}).encode() + b"\n"
         else:
-            yield json.dumps(_event(row)) + "\n"
+            yield b"".join(told.ndjson for told in several)
 
 
-async def _text(rows: AsyncIterator[Mapping[str, Any] | Build]) -> AsyncIterator[str]:
+async def _text(rows: AsyncIterator[Sequence[Told] | Build]) -> AsyncIterator[str]:
     stream = io.StringIO()
     with Progress(stream=stream) as progress:
-        async for row in rows:
-            if isinstance(row, Build):
-                stream.write(ending_text(row))
+        async for several in rows:
+            if isinstance(several, Build):
+                stream.write(ending_text(several))
             else:
-                progress(event_from(row))
+                for told in several:
+                    progress(event_from(told.row))
             yield stream.getvalue()
             stream.seek(0)
             stream.truncate()
-
-
-def _event(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: row[key] for key in ("number", "at", "stage", "kind", "text", "data")}
 
 
 def ending_text(build: Build) -> str:

@@ -57,7 +57,7 @@ def show(app: Annotated[Name, Path()], site: Here, who: Who) -> WebhookView:
     site.intake.app(app)
     secret = webhook_secret(app, site.database, site.vault, make=True)
     assert secret is not None
-    return WebhookView(url=f"{site.settings.api_url}/v1/webhooks/{app}", secret=secret)
+    return WebhookView(url=f"{site.settings.service_url}/v1/webhooks/{app}", secret=secret)
 
 
 def _take(name: str, headers: dict[str, str], body: bytes, site: Site) -> JSONResponse:

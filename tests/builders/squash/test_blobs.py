@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from builders.squash import blobs
 from builders.squash.blobs import FEED, Blob, BlobStore
+from builders.squash.source import Layer
 
 CONTENT = b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest() + b"x" * 40 for number in range(60_000))
 
@@ -60,13 +61,16 @@ def test_a_layer_is_compressed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     layer = tmp_path / "layer.tar"
     layer.write_bytes(CONTENT)
     diff_id = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
-    first = BlobStore(tmp_path / "store").compress(layer, diff_id, lambda: None)
+    source = Layer(path=layer, diff_id=diff_id, size=len(CONTENT))
+    first = BlobStore(tmp_path / "store").compress(source, lambda: None)
 
     def never(*_: object) -> None:
         raise AssertionError("compressed again")
 
     monkeypatch.setattr(blobs.isal_zlib, "compressobj", never)
-    assert BlobStore(tmp_path / "store").compress(layer, diff_id, lambda: None) == first
+    assert BlobStore(tmp_path / "store").compress(source, lambda: None) == first
+    unread = Layer(path=None, diff_id=diff_id, size=len(CONTENT))
+    assert BlobStore(tmp_path / "store").compress(unread, lambda: None) == first
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "note"])
@@ -75,7 +79,8 @@ def test_a_damaged_blob_is_made_again(tmp_path: Path, damage: str) -> None:
     layer.write_bytes(CONTENT)
     diff_id = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
     store = BlobStore(tmp_path / "store")
-    blob = store.compress(layer, diff_id, lambda: None)
+    source = Layer(path=layer, diff_id=diff_id, size=len(CONTENT))
+    blob = store.compress(source, lambda: None)
     if damage == "cut":
         blob.path.write_bytes(blob.path.read_bytes()[:-1])
     elif damage == "gone":
@@ -83,7 +88,7 @@ def test_a_damaged_blob_is_made_again(tmp_path: Path, damage: str) -> None:
     else:
         (tmp_path / "store" / "gzip-2" / diff_id.partition(":")[2]).write_text("{")
     assert store.find(diff_id) is None
-    assert store.compress(layer, diff_id, lambda: None) == blob
+    assert store.compress(source, lambda: None) == blob
     assert gzip.decompress(blob.path.read_bytes()) == CONTENT
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from builders import BuiltImage, Cancelled, DiskFull, Endpoint, EngineError, SquashedImage, SquashError, SquashMode
-from builders.squash import run, squash
+from builders.squash import run, squash, store
 
 from ..conftest import BASE, Builder
 from ..proxy import engine_proxy
@@ -99,6 +99,24 @@ def test_from_scratch_becomes_one_layer(build_image: Builder, endpoint: Endpoint
     result = squashed(image, endpoint, tmp_path, base="scratch")
     assert (result.mode, result.layers_before, result.layers_after) == (SquashMode.ALL, len(image.diff_ids), 1)
     assert result.proved
+
+
+def test_where_nothing_is_merged_no_layer_is_read_twice(
+    build_image: Builder, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = build_image(f"FROM {BASE}\nRUN echo a > /a\n")
+    first = squashed(image, endpoint, tmp_path)
+    assert first.mode is SquashMode.NONE
+    shutil.rmtree(first.layout)
+    read = []
+    real = store._copy
+    monkeypatch.setattr(store, "_copy", lambda *args: read.append(args[2]) or real(*args))
+    again = squashed(image, endpoint, tmp_path)
+    assert (again.digest, again.bytes_before, read) == (first.digest, first.bytes_before, [])
+    other = build_image(f"FROM {BASE}\nRUN echo b > /b\n")
+    shutil.rmtree(again.layout)
+    squashed(other, endpoint, tmp_path)
+    assert read == [other.diff_ids[-1]], "the base's layers are there"
 
 
 def test_where_the_layers_are_read_makes_no_difference(

@@ -1,0 +1,238 @@
+"""The service as its users see it: accepting, answering, following, pushing; on a stack of its own.
+
+The peer is the shell script beside this file: the same steps with the tools themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from benchmarks.figure import Figure, percentile
+from benchmarks.pairs import Pair, measure
+from builders import engine_facts, find_build_client, find_engine
+from imageforge.store import Builds, Database
+from imageforge.webhooks import Provider, sample
+from tests.e2e.conftest import Forge
+from tests.e2e.service import DOCKERFILE, Repository, Service, write_app
+
+PEER = Path(__file__).with_name("peer.sh")
+ACCEPTS, SAME, READERS, PUSHES = 40, 15, 200, 7
+PER_SECOND, DELIVERIES = 100, 1000
+CHATTY = DOCKERFILE.replace("USER", "RUN for i in $(seq 3000); do echo line $i; done; sleep 3\nUSER")
+
+
+def service_figures() -> tuple[list[Figure], list[Pair]]:
+    """Everything, on a stack that is made and removed."""
+    with _stack() as (service, folder):
+        write_app(folder / "app")
+        first = service.upload("same", folder / "app").json()["build"]
+        service.ended(first)
+        figures = [_accepts(service, folder), _unchanged(service, folder)]
+        figures += _webhooks(service, folder)
+        figures.append(_readers(service, folder))
+        return figures, [_push(service, folder)]
+
+
+def _accepts(service: Service, folder: Path) -> Figure:
+    """From the answer that a build is accepted until its worker has begun."""
+    waits = []
+    for _ in range(ACCEPTS):
+        build = service.upload("same", folder / "app").json()["build"]
+        ended = service.ended(build)
+        waits.append((ended["started_at"] - ended["created_at"]) * 1000)
+    value = f"p50 {percentile(waits, 0.5):.0f} ms, p99 {percentile(waits, 0.99):.0f} ms"
+    return Figure(name="accepted to begun", value=value, of=f"{ACCEPTS} uploads, one after another")
+
+
+def _unchanged(service: Service, folder: Path) -> Figure:
+    """An upload of the same tree, from the first byte sent to the end of its events."""
+    taken = []
+    for _ in range(SAME):
+        began = time.perf_counter()
+        ended = service.ended(service.upload("same", folder / "app").json()["build"])
+        taken.append(time.perf_counter() - began)
+        assert ended["reused_from"], ended
+    return Figure(
+        name="an unchanged tree, answered", value=f"p50 {statistics.median(taken) * 1000:.0f} ms", of=f"{SAME} uploads"
+    )
+
+
+def _webhooks(service: Service, folder: Path) -> list[Figure]:
+    """Signed pushes at a fixed rate, whether or not earlier ones are answered: what a slow answer delays is counted."""
+    repository = Repository(folder / "hooked")
+    write_app(repository.folder)
+    commit = repository.commit("first")
+    remote = f"http://x:{service.token}@127.0.0.1:{service.forge.api_port}/git/hooked.git"
+    repository.git("push", remote, "main")
+    url = f"http://127.0.0.1:{service.forge.api_port}/git/hooked.git"
+    service.ask("PATCH", "/v1/apps/hooked", json={"git_url": url})
+    service.ask("PUT", "/v1/apps/hooked/source/token", json={"value": service.token})
+    secret = service.ask("GET", "/v1/apps/hooked/webhook").json()["secret"]
+    taken: list[float] = []
+    accepted: list[int] = []
+    lock = threading.Lock()
+    requests = [_delivery(secret, url, commit) for _ in range(DELIVERIES)]
+    begin = time.perf_counter() + 0.5
+
+    def send(first: int, step: int) -> None:
+        with service.client() as client:
+            for number in range(first, DELIVERIES, step):
+                due = begin + number / PER_SECOND
+                time.sleep(max(0.0, due - time.perf_counter()))
+                headers, body = requests[number]
+                answer = client.post("/v1/webhooks/hooked", content=body, headers=headers)
+                with lock:
+                    taken.append((time.perf_counter() - due) * 1000)
+                    if answer.status_code == 202:
+                        accepted.append(answer.json()["build"])
+
+    threads = [threading.Thread(target=send, args=(first, 8)) for first in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with Database.at(service.forge.home / "state" / "store.sqlite") as database:
+        deadline = time.monotonic() + 180
+        while any(not build.status.ended for build in Builds(database).latest(limit=5)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        rows = [found for build in accepted if (found := Builds(database).find(build))]
+    ended = sum(row.status.ended for row in rows)
+    value = f"p50 {percentile(taken, 0.5):.0f} ms, p99 {percentile(taken, 0.99):.0f} ms"
+    return [
+        Figure(name="a webhook, answered", value=value, of=f"{DELIVERIES} at {PER_SECOND} a second beside builds"),
+        Figure(
+            name="webhooks accounted for",
+            value=f"{ended} ended of {len(rows)} kept of {len(accepted)} accepted of {DELIVERIES} sent",
+            of="one branch",
+        ),
+    ]
+
+
+def _delivery(secret: str, url: str, commit: str) -> tuple[dict[str, str], bytes]:
+    made = sample(
+        Provider.GITHUB,
+        secret=secret,
+        repository="acme/hooked",
+        clone_url=url,
+        branch="main",
+        before="1" * 40,
+        after=commit,
+        delivery_id=secrets.token_hex(16),
+        now=time.time(),
+    )
+    return made.headers, made.body
+
+
+def _readers(service: Service, folder: Path) -> Figure:
+    """A chatty build with nobody looking, and with two hundred looking, in turn."""
+    write_app(folder / "chatty", dockerfile=CHATTY)
+
+    def run(readers: int) -> float:
+        build = service.upload("chatty", folder / "chatty", no_cache=True, deploy=False).json()["build"]
+        stop = threading.Event()
+        threads = [threading.Thread(target=_read, args=(service, build, stop)) for _ in range(readers)]
+        for thread in threads:
+            thread.start()
+        ended = service.wait(build, "succeeded", seconds=120)
+        for thread in threads:
+            thread.join()
+        return float(ended["finished_at"]) - float(ended["started_at"])
+
+    run(0)
+    pairs = [(run(READERS), run(0)) for _ in range(5)]
+    ratio = statistics.median(with_them / without for with_them, without in pairs)
+    return Figure(
+        name=f"a build that {READERS} readers follow",
+        value=f"{(ratio - 1) * 100:+.1f} % time",
+        of=f"5 pairs, {statistics.median(pair[1] for pair in pairs):.1f} s without",
+    )
+
+
+def _read(service: Service, build: int, stop: threading.Event) -> None:
+    del stop
+    with (
+        contextlib.suppress(httpx.HTTPError),
+        service.client() as client,
+        client.stream("GET", f"/v1/builds/{build}/events", headers={"Accept": "text/event-stream"}) as answer,
+    ):
+        for _ in answer.iter_raw():
+            pass
+
+
+def _push(service: Service, folder: Path) -> Pair:
+    """A one-line change, from `git push` to the first answer of the new version, against the script."""
+    endpoint = find_engine(private_socket=None)
+    client = find_build_client(endpoint, engine_facts(endpoint))
+    repository = Repository(folder / "pushed")
+    remote = f"http://x:{service.token}@127.0.0.1:{service.forge.api_port}/git/pushed.git"
+    docker, count = str(client.path), 0
+    environ = {
+        **os.environ,
+        "DOCKER_HOST": endpoint.host,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+    def change() -> str:
+        nonlocal count
+        count += 1
+        write_app(repository.folder, f"version-{count}-{secrets.token_hex(4)}")
+        return repository.commit(f"change {count}")
+
+    def ours() -> None:
+        change()
+        version = (repository.folder / "version.txt").read_text()
+        with subprocess.Popen(
+            ["git", "push", "--quiet", remote, "main"], cwd=repository.folder, stderr=subprocess.DEVNULL
+        ) as push:
+            while version not in _answer(service):
+                assert push.poll() in (None, 0), "the push failed"
+                time.sleep(0.02)
+            answered.append(time.perf_counter())
+
+    answered: list[float] = []
+
+    def theirs() -> None:
+        commit = change()
+        registry = f"127.0.0.1:{service.forge.registry_port}"
+        command = [str(PEER), str(repository.folder), commit, registry, str(count), docker]
+        subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)
+
+    try:
+        return measure("git push to first answer", "script: clone, lint, build, push, run", ours, theirs, rounds=PUSHES)
+    finally:
+        for number in (count - 1, count):
+            command = [docker, "rm", "--force", f"peer-{number}"]
+            subprocess.run(command, env=environ, capture_output=True, check=False)
+
+
+def _answer(service: Service) -> str:
+    try:
+        return service.forge.get("pushed")[1]
+    except OSError:
+        return ""
+
+
+@contextlib.contextmanager
+def _stack() -> Iterator[tuple[Service, Path]]:
+    endpoint = find_engine(private_socket=None)
+    with tempfile.TemporaryDirectory(prefix="ifg-bench-", dir="/var/tmp") as name:
+        folder = Path(name)
+        forge = Forge(folder / "home", endpoint.host)
+        try:
+            forge.ok("base", "create", "python:3.11")
+            forge.ok("up", IMAGEFORGE_KEEP_BUILDS="5000")
+            yield Service(forge), folder
+        finally:
+            forge.run("down", "--purge", "--yes")

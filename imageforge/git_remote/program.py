@@ -1,0 +1,41 @@
+"""What a hook does, in the repository that git has it run in."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from imageforge.config import Home, load_settings
+from imageforge.errors import Failure
+from imageforge.git_remote.hook import Hook, Push, say
+from imageforge.queue.wake import Waker
+from imageforge.report.failure import render
+from imageforge.store import Database
+
+
+def run_hook(name: str, *, holder: int) -> int:
+    """Run one hook on the refs that git names on stdin; gives its exit code. A failure of pre-receive refuses the push.
+    `holder` is the pid of git's receive-pack, which lives until post-receive has ended."""
+    home = Home.locate()
+    pushes = [Push(*line.split()) for line in sys.stdin.read().splitlines()]
+    with Database.at(home.store) as database:
+        hook = Hook(
+            app=os.environ["FORGE_APP"],
+            actor=os.environ.get("FORGE_ACTOR", ""),
+            home=home,
+            settings=load_settings(home.settings_file),
+            database=database,
+            waker=Waker(home.redis_socket),
+            holder=holder,
+        )
+        try:
+            if name == "pre-receive":
+                hook.accept(pushes)
+            else:
+                hook.follow(pushes)
+        except Exception as error:
+            if not isinstance(error, Failure):
+                raise
+            say(render(error))
+            return 1
+    return 0
