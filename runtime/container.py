@@ -11,7 +11,7 @@ from typing import Any
 from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
-from runtime.manifest.model import APP_LABEL, RELEASE_ANNOTATION, PodTemplate
+from runtime.manifest.model import RELEASE_ANNOTATION, PodTemplate, app_of
 from runtime.secret import Lookup
 
 
@@ -68,7 +68,7 @@ class ContainerState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Whose container it is."""
+    """Whose container it is: a Deployment's, with its revision, or a Job's, which has none."""
 
     instance: str
     namespace: str
@@ -76,6 +76,7 @@ class Identity:
     replica: str
     template_hash: str
     revision: int
+    job: str = ""
 
 
 def network_name(instance: str, namespace: str) -> str:
@@ -112,13 +113,15 @@ def container_request(
 def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
     """Everything by which the container is found again."""
     _, _, digest = template.container.image.partition("@")
+    owner: dict[str, str] = {Label.JOB: who.job}
+    if not who.job:
+        owner = {Label.DEPLOYMENT: who.deployment, Label.REVISION: str(who.revision)}
     return {
         Label.INSTANCE: who.instance,
         Label.NAMESPACE: who.namespace,
-        Label.APP: template.labels.get(APP_LABEL, who.deployment),
-        Label.DEPLOYMENT: who.deployment,
+        Label.APP: app_of(template.labels, who.job or who.deployment),
+        **owner,
         Label.REPLICA: who.replica,
-        Label.REVISION: str(who.revision),
         Label.TEMPLATE_HASH: who.template_hash,
         Label.RELEASE: template.annotations.get(RELEASE_ANNOTATION, ""),
         Label.DIGEST: digest,

@@ -6,12 +6,12 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 from runtime.balancer.balancer import Balancer
-from runtime.container import Identity, container_request, network_name, refuse_root
+from runtime.container import Identity, network_name, refuse_root
+from runtime.creation import Creation, Given
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, RuntimeFailure
 from runtime.labels import Label
@@ -20,17 +20,10 @@ from runtime.probes import EARLY_PERIOD, ProbeResult, Readiness, run_probe
 from runtime.redact import redact
 from runtime.restart import FIRST_DELAY, LONGEST_DELAY
 from runtime.roster import Replica, Roster
-from runtime.secret_files import SecretFiles
 from runtime.sockets import listening
-from runtime.volumes import folders
 
 log = logging.getLogger(__name__)
 
-LAST_LOG_LINES = 20
-SPREAD_LINES = 3
-"""So many lines more are read of which a Secret may begin in one that is not kept."""
-NOT_SEEN = "bind source path does not exist"
-"""What the engine says of a mount whose folder it does not find."""
 LONGEST_RECONNECT = 10.0
 IDLE_SECONDS = 3600.0
 
@@ -45,8 +38,7 @@ class Surroundings:
     roster: Roster
     revision_of: Callable[[Replica], int]
     starts: threading.Semaphore
-    secret: Callable[[str, str], Mapping[str, bytes] | None]
-    secret_files: SecretFiles
+    creation: Creation
 
 
 class Keeper(threading.Thread):
@@ -59,7 +51,7 @@ class Keeper(threading.Thread):
         self._engine, self._roster = around.engine, around.roster
         self._mail = threading.Condition()
         self._dead_container = ""
-        self._given: frozenset[bytes] = frozenset()
+        self._given: Given = frozenset()
         self._terminating = False
         self._leaving = threading.Event()
 
@@ -192,31 +184,11 @@ class Keeper(threading.Thread):
         self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
         if replica.container_id:
             self._engine.remove(replica.container_id)
-        container_id = self._create(replica, who)
+        container_id, self._given = self._around.creation.create(replica.template, who)
         # Known before it starts, so that its end is recognised however soon it comes.
         self._roster.update(replica.name, container_id=container_id, running=True, address="", pid=0)
         self._engine.start(container_id)
         return container_id
-
-    def _create(self, replica: Replica, who: Identity) -> str:
-        # Asked once a Secret, so that variables and files are of one version of it.
-        lookup = cache(lambda name: self._around.secret(who.namespace, name))
-        files = folders(replica.template, who.namespace, lookup)
-        written = self._around.secret_files.write(replica.name, files)
-        request = container_request(replica.template, who, lookup, written)
-        values = (lookup(name) or {} for name in replica.template.secrets)
-        self._given = frozenset(value for found in values for value in found.values())
-        try:
-            return self._engine.create(request)
-        except EngineError as error:
-            if written and NOT_SEEN in error.message:
-                raise ConfigError(
-                    "secret-files-unseen",
-                    self._engine.host,
-                    "the engine does not see this host's files, among which the Secrets are",
-                    hint="use an engine of this host, or take the Secret as environment variables",
-                ) from error
-            raise
 
     def _probe_until_end(self) -> None:
         """Keep the verdict on readiness up to date until the container ends or is not wanted any more."""
@@ -277,7 +249,9 @@ class Keeper(threading.Thread):
         replica = self._replica
         try:
             state = self._engine.inspect(replica.container_id)
-            last_log = self._last_log(replica)
+            last_log = self._around.creation.last_log(
+                replica.container_id, replica.template, replica.namespace, self._given
+            )
         except EngineError as error:
             log.warning("end not explained", extra={"replica": replica.name, "error": str(error)})
             state, last_log = None, ()
@@ -307,17 +281,6 @@ class Keeper(threading.Thread):
             phase="CrashLoopBackOff" if waits and reason != "OOMKilled" else reason,
             message=_end_message(state.exit_code if state else None, backoff.delay, oom=reason == "OOMKilled"),
         )
-
-    def _last_log(self, replica: Replica) -> tuple[str, ...]:
-        """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""
-        lines = self._engine.tail(replica.container_id, LAST_LOG_LINES + SPREAD_LINES)
-        try:
-            # A controller that took the container over was not there when it was given them.
-            found = (self._around.secret(replica.namespace, name) or {} for name in replica.template.secrets)
-            values = self._given | {value for values in found for value in values.values()}
-        except KeyFailure as error:
-            return (f"withheld, since it may hold Secrets, which cannot be told: {error}",)
-        return redact(lines, values)[-LAST_LOG_LINES:]
 
     def _record_refusal(self, error: RuntimeFailure) -> None:
         """The engine would not create or start the container: counted like a container that ended at once."""
@@ -350,7 +313,7 @@ class Keeper(threading.Thread):
                 if replica.container_id:
                     self._engine.stop(replica.container_id, grace)
                     self._engine.remove(replica.container_id)
-                self._around.secret_files.remove(replica.name)
+                self._around.creation.files.remove(replica.name)
                 self._roster.remove(replica.name)
                 return
             except EngineError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
-from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Secret, Service
+from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Secret, Service
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, SecretStatus
 from runtime.seal import Seal
@@ -44,11 +44,19 @@ class Held:
         return self.revisions[self.hash].number
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldJob:
+    """A Job; `deleting` until its containers are gone."""
+
+    job: Job
+    deleting: bool
+
+
 Key = tuple[str, str]
 
 
 class Objects:
-    """All Deployments and Services, parsed, and the Secrets, sealed. `on_change` is called after each change."""
+    """All Deployments, Jobs and Services, parsed, and the Secrets, sealed. `on_change` is called after each change."""
 
     def __init__(self, store: Store, on_change: Callable[[], None], seal: Seal) -> None:
         self._store = store
@@ -56,6 +64,7 @@ class Objects:
         self._on_change = on_change
         self._lock = threading.RLock()
         self._deployments = {_key(stored): self._held(stored) for stored in store.objects("Deployment")}
+        self._jobs = {_key(stored): _job(stored) for stored in store.objects("Job")}
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
 
@@ -70,6 +79,19 @@ class Objects:
             held = self._deployments.get((namespace, name))
         if held is None:
             raise not_found("Deployment", namespace, name)
+        return held
+
+    def jobs(self) -> tuple[HeldJob, ...]:
+        """Every Job, also those being deleted."""
+        with self._lock:
+            return tuple(self._jobs.values())
+
+    def job(self, namespace: str, name: str) -> HeldJob:
+        """One Job; raises NotFound."""
+        with self._lock:
+            held = self._jobs.get((namespace, name))
+        if held is None:
+            raise not_found("Job", namespace, name)
         return held
 
     def services(self) -> tuple[Service, ...]:
@@ -148,12 +170,12 @@ class Objects:
         self._edit(namespace, name, annotate)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Forget a Service or Secret at once; a Deployment is kept until its replicas are gone."""
-        if kind not in ("Deployment", "Secret", "Service"):
-            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment, Service or Secret")
+        """Forget a Service or Secret at once; a Deployment or Job is kept until its containers are gone."""
+        if kind not in ("Deployment", "Job", "Secret", "Service"):
+            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment, Job, Secret or Service")
         with self._lock:
             stored = self._stored(kind, namespace, name)
-            if kind != "Deployment":
+            if kind in ("Secret", "Service"):
                 self._store.drop_object(kind, namespace, name)
                 (self._services if kind == "Service" else self._secrets).pop((namespace, name))
             elif not stored.deleting:
@@ -170,6 +192,13 @@ class Objects:
                 return
             self._store.drop_object("Deployment", *key)
             del self._deployments[key]
+        self._on_change()
+
+    def finish_delete_job(self, namespace: str, name: str) -> None:
+        """The last container of a Job is gone."""
+        with self._lock:
+            self._store.drop_object("Job", namespace, name)
+            self._jobs.pop((namespace, name), None)
         self._on_change()
 
     def drop_revision(self, held: Held, revision: Revision) -> None:
@@ -220,6 +249,8 @@ class Objects:
         data: dict[str, Any] = copy.deepcopy(document.data)
         if isinstance(document.object, Secret):
             self._refuse_change_of_immutable(document, document.object)
+        if isinstance(document.object, Job):
+            self._refuse_change(document, document.object)
         held = self._deployments.get((document.namespace, document.name))
         if document.kind != "Deployment" or held is None or held.deleting:
             return document, data
@@ -264,6 +295,21 @@ class Objects:
             if error.code != "key-wrong":
                 raise
             return None
+
+    def _refuse_change(self, document: Document, job: Job) -> None:
+        before = self._jobs.get((document.namespace, document.name))
+        if before is None:
+            return
+        subject = f"Job {document.namespace}/{document.name}"
+        if before.deleting:
+            raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
+        if before.job.template != job.template:
+            raise ManifestError(
+                "immutable-field",
+                document.where,
+                "spec.template of a Job cannot be changed",
+                hint=f"delete {subject} first, or give the new one another name",
+            )
 
     def _put(self, document: Document, data: dict[str, Any]) -> AppliedObject:
         change, before = self._change(document, data)
@@ -330,6 +376,8 @@ class Objects:
                 self._services[namespace, name] = _service(stored)
             elif kind == "Secret":
                 self._secrets[namespace, name] = stored
+            elif kind == "Job":
+                self._jobs[namespace, name] = _job(stored)
             else:
                 self._deployments[namespace, name] = self._held(stored)
 
@@ -373,3 +421,9 @@ def _service(stored: StoredObject) -> Service:
     service = reload(stored.data)
     assert isinstance(service, Service)
     return service
+
+
+def _job(stored: StoredObject) -> HeldJob:
+    job = reload(stored.data)
+    assert isinstance(job, Job)
+    return HeldJob(job=job, deleting=stored.deleting)

@@ -18,6 +18,8 @@ from runtime.model import (
     AppliedObject,
     ControllerInfo,
     DeploymentStatus,
+    JobPhase,
+    JobStatus,
     LogLine,
     ReplicaStatus,
     RolloutPhase,
@@ -27,7 +29,17 @@ from runtime.model import (
 
 PROTOCOL = 1
 
-Value = AppliedObject | ControllerInfo | DeploymentStatus | LogLine | SecretStatus | ServiceCounters | str | None
+Value = (
+    AppliedObject
+    | ControllerInfo
+    | DeploymentStatus
+    | JobStatus
+    | LogLine
+    | SecretStatus
+    | ServiceCounters
+    | str
+    | None
+)
 
 _FAILURES: dict[str, type[RuntimeFailure]] = {
     name: item for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, RuntimeFailure)
@@ -59,6 +71,8 @@ def unpack(raw: Any) -> Any:
         fields["phase"] = RolloutPhase(fields["phase"])
         fields["replica_list"] = tuple(_replica(item) for item in fields["replica_list"])
         return DeploymentStatus(**fields)
+    if name == JobStatus.__name__:
+        return JobStatus(**{**fields, "phase": JobPhase(fields["phase"]), "last_log": tuple(fields["last_log"])})
     return _VALUES[name](**fields)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imageforge.config.repository import WEB
 from imageforge.entry.standing import Standing
 from imageforge.store import App, Build, Domain, Hook, Notice, Release, Scope, SealedSecret, Token
 
@@ -91,9 +92,10 @@ class Rollback(Body):
 
 
 class Scale(Body):
-    """How many replicas are to run."""
+    """How many replicas of a process are to run."""
 
     replicas: Annotated[int, Field(ge=0, le=100)]
+    process: Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]*$", max_length=40)] = WEB
 
 
 class EnvironmentChange(Body):
@@ -335,6 +337,7 @@ class AppView(BaseModel):
     on_newer: str
     priority: int
     replicas: int | None
+    processes: list[str]
     url: str
 
     @classmethod
@@ -350,6 +353,7 @@ class AppView(BaseModel):
             on_newer=settings.on_newer,
             priority=settings.priority,
             replicas=app.replicas,
+            processes=[WEB, *app.processes],
             url=url,
         )
 

@@ -52,6 +52,7 @@ class Settings(BaseModel):
     hook_networks: tuple[str, ...] = ()
     github_api: str = "https://api.github.com"
     deploy_deadline: Annotated[int, Field(ge=1, le=86400)] = 120
+    release_deadline: Annotated[int, Field(ge=1, le=86400)] = 600
     keep_builds: Annotated[int, Field(ge=1)] = 200
     keep_releases: Annotated[int, Field(ge=1)] = 50
     keep_contexts: Annotated[int, Field(ge=0)] = 4096

@@ -119,15 +119,16 @@ def conduct(
         if release.status in (ReleaseStatus.LIVE, ReleaseStatus.SUPERSEDED) and "requests" in (release.report or {}):
             # An attempt that was killed had got so far; what came since must not be undone.
             return Outcome(product=product, report=DeployReport.from_json(release.report or {}))
-        report = roll_out(release, deployer, recorder, tuple(stages))
+        report = roll_out(release, deployer, recorder, tuple(stages), build_id=build_id)
     return Outcome(product=product, report=report)
 
 
 def conduct_release(
     app: str, number: int, build_id: int, recorder: Recorder, deployer: Deployer, *, note: str, refresh: bool
 ) -> DeployReport:
-    """Run release `number` of an app again as a new one; with `refresh` in the environment as it is now. An attempt
-    that was interrupted is gone on with. Raises what `roll_out` raises; UsageError (`no-such-release`)."""
+    """Run release `number` of an app again as a new one; with `refresh` in the environment as it is now, and after its
+    release command. An attempt that was interrupted is gone on with. Raises what `roll_out` raises; UsageError
+    (`no-such-release`)."""
     builds, releases = Builds(deployer.database), Releases(deployer.database)
     build = builds.find(build_id)
     release = releases.find(app, build.release) if build and build.release else None
@@ -137,7 +138,8 @@ def conduct_release(
         if earlier is None:
             raise UsageError("no-such-release", app, f"release {number} is no longer kept")
         release = again(earlier, deployer, note=note, refresh=refresh, made_by=build_id)
-    return roll_out(release, deployer, recorder, ())
+    # The command of an earlier release knows nothing of what later ones did; another environment may need it.
+    return roll_out(release, deployer, recorder, (), build_id=build_id if refresh else None)
 
 
 ENDS = {

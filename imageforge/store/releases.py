@@ -69,6 +69,12 @@ class Releases:
             mine = sa.and_(releases.c.app == app, releases.c.number == number)
             connection.execute(releases.update().where(mine).values(status=status.value, report=report))
 
+    def note(self, app: str, number: int, report: Mapping[str, Any]) -> None:
+        """Set the report of a release whose deploy is under way."""
+        mine = sa.and_(releases.c.app == app, releases.c.number == number)
+        with self._database.writing() as connection:
+            connection.execute(releases.update().where(mine).values(report=report))
+
     def find(self, app: str, number: int) -> Release | None:
         """One release."""
         query = sa.select(releases).where(releases.c.app == app, releases.c.number == number)

@@ -16,6 +16,10 @@ apps = Table(
     Column("created_at", Float, nullable=False),
     # What `scale` asked for; outlives a push unless the repository's file sets replicas.
     Column("replicas", Integer),
+    # The same of the processes beside web, by name.
+    Column("scales", JSON, nullable=False, server_default="{}"),
+    # The processes beside web that run, or may again: their Deployments' names are no other app's.
+    Column("processes", JSON, nullable=False, server_default="[]"),
     # What `apps set` set; absent keys have their defaults.
     Column("settings", JSON, nullable=False, server_default="{}"),
 )

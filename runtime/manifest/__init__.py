@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from runtime.errors import ManifestError
 from runtime.manifest.check import check
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
-from runtime.manifest.model import Deployment, Document, Secret, Service
-from runtime.manifest.parse import Cursor, deployment, secret, service
+from runtime.manifest.model import Deployment, Document, Job, Secret, Service
+from runtime.manifest.parse import Cursor, deployment, job, secret, service
 from runtime.manifest.schema import inner
 from runtime.manifest.tree import Node, Plain, read, write
 
-__all__ = ["Deployment", "Document", "Secret", "Service", "dump", "load", "reload"]
+__all__ = ["Deployment", "Document", "Job", "Secret", "Service", "dump", "load", "reload"]
 
 _LIST = "List"
-_PARSE: Mapping[str, Callable[[Cursor], Deployment | Secret | Service]] = {
+_PARSE: Mapping[str, Callable[[Cursor], Deployment | Job | Secret | Service]] = {
     "Deployment": deployment,
+    "Job": job,
     "Secret": secret,
     "Service": service,
 }
@@ -40,7 +41,7 @@ def dump(documents: Iterable[Mapping[str, Plain]]) -> str:
     return write(documents)
 
 
-def reload(data: Mapping[str, Plain]) -> Deployment | Secret | Service:
+def reload(data: Mapping[str, Plain]) -> Deployment | Job | Secret | Service:
     """The object of a document's data, which `load` has accepted before."""
     return load(write([data]), "store")[0].object
 

@@ -1,6 +1,6 @@
 """The kinds that the runtime accepts, field by field, and those it knows of. To widen the subset, start here.
 
-The known names are those of Kubernetes' apps/v1 and core/v1 API.
+The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 """
 
 from __future__ import annotations
@@ -214,6 +214,47 @@ DEPLOYMENT = Object(
     known=words("status"),
 )
 
+_JOB_CONTAINER = Object(
+    fields={name: shape for name, shape in _CONTAINER.fields.items() if name != "readinessProbe"},
+    required=_CONTAINER.required,
+    known=_CONTAINER.known | {"readinessProbe"},
+)
+
+_JOB_POD = Object(
+    fields={
+        **_POD.fields,
+        "containers": Many(item=_JOB_CONTAINER, least=1, most=1, unique="name"),
+        "restartPolicy": Text(choices=("Never",), unsupported=("OnFailure",)),
+    },
+    required=("containers", "restartPolicy"),
+    known=_POD.known,
+)
+
+JOB = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(NAME),
+        "spec": Object(
+            fields={
+                "template": Object(fields={"metadata": metadata(None), "spec": _JOB_POD}, required=("spec",)),
+                "backoffLimit": Whole(),
+                "activeDeadlineSeconds": Whole(low=1),
+                "ttlSecondsAfterFinished": Whole(),
+                "completions": Whole(),
+                "parallelism": Whole(),
+            },
+            required=("template",),
+            known=words(
+                "backoffLimitPerIndex completionMode managedBy manualSelector maxFailedIndexes podFailurePolicy "
+                "podReplacementPolicy selector successPolicy suspend"
+            ),
+        ),
+    },
+    required=("metadata", "spec"),
+    known=words("status"),
+)
+
 SERVICE = Object(
     fields={
         "apiVersion": Text(),
@@ -272,6 +313,7 @@ SECRET = Object(
 
 KINDS: dict[str, tuple[str, Shape]] = {
     "Deployment": ("apps/v1", DEPLOYMENT),
+    "Job": ("batch/v1", JOB),
     "Secret": ("v1", SECRET),
     "Service": ("v1", SERVICE),
 }
@@ -279,7 +321,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
 
 KNOWN_KINDS = words(
     "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
-    "Ingress IngressClass Job LimitRange Namespace NetworkPolicy Node PersistentVolume "
+    "Ingress IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
     "PersistentVolumeClaim Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"

@@ -12,6 +12,8 @@ MASKED_ANNOTATION = "imageforge.io/masked"
 RELEASE_ANNOTATION = "imageforge.io/release"
 RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
+PART_OF_LABEL = "app.kubernetes.io/part-of"
+COMPONENT_LABEL = "app.kubernetes.io/component"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +156,21 @@ class Deployment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """batch/v1 Job of one pod at a time, with restartPolicy Never. `active_deadline` None is no limit, `ttl` None keeps
+    it for ever once it is done."""
+
+    namespace: str
+    name: str
+    template: PodTemplate
+    backoff_limit: int = 6
+    active_deadline: int | None = None
+    ttl: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ServicePort:
     """A port of a Service and where it leads in the replica."""
 
@@ -200,5 +217,10 @@ class Document:
     namespace: str
     name: str
     data: dict[str, Plain] = field(repr=False)
-    object: Deployment | Service | Secret
+    object: Deployment | Job | Secret | Service
     where: str
+
+
+def app_of(labels: Mapping[str, str], default: str) -> str:
+    """The app that something with these labels belongs to: what it is a part of, else its own name."""
+    return labels.get(PART_OF_LABEL) or labels.get(APP_LABEL, default)

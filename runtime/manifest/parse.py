@@ -15,6 +15,7 @@ from runtime.manifest.model import (
     ContainerPort,
     ContainerSpec,
     Deployment,
+    Job,
     PodTemplate,
     Probe,
     Secret,
@@ -84,6 +85,24 @@ def deployment(root: Cursor) -> Deployment:
     )
     _check_deployment(parsed, spec)
     return parsed
+
+
+def job(root: Cursor) -> Job:
+    """A Job from a tree that the schema has passed."""
+    meta, spec = root.get("metadata"), root.get("spec")
+    for name in ("completions", "parallelism"):
+        if spec.get(name).plain(1) != 1:
+            raise spec.get(name).fail("unsupported-value", f" is {spec.get(name).plain()}, supported is 1")
+    return Job(
+        namespace=meta.get("namespace").plain("default"),
+        name=meta.get("name").plain(),
+        labels=meta.get("labels").plain({}),
+        annotations=meta.get("annotations").plain({}),
+        template=_template(spec.get("template")),
+        backoff_limit=spec.get("backoffLimit").plain(6),
+        active_deadline=spec.get("activeDeadlineSeconds").plain(),
+        ttl=spec.get("ttlSecondsAfterFinished").plain(),
+    )
 
 
 def service(root: Cursor) -> Service:

@@ -13,7 +13,9 @@ import pytest
 
 import imageforge.cli.state as cli_state
 from imageforge.cli.main import COMMANDS, GROUPS, app, run
+from imageforge.cli.scale import parse_counts
 from imageforge.config import Home
+from imageforge.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,3 +157,20 @@ def test_every_error_raised_by_hand_has_a_kebab_case_code() -> None:
             first = node.exc.args[0]
             if name.endswith(("Error", "Refused", "Failed", "Busy")) and isinstance(first, ast.Constant):
                 assert hasattr(builtins, name) or re.fullmatch(r"[a-z]+(-[a-z]+)*", str(first.value)), file
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked"),
+    [(["3"], {"web": 3}), (["worker=2"], {"worker": 2}), (["web=1", "worker=0"], {"web": 1, "worker": 0})],
+)
+def test_scale_takes_a_number_or_a_process_with_one(counts: list[str], asked: dict[str, int]) -> None:
+    assert parse_counts(counts) == asked
+
+
+@pytest.mark.parametrize(
+    "counts", [["x"], ["worker="], ["=2"], ["worker=-1"], ["101"], ["1", "2"], ["web=1", "2"], ["²"]]
+)
+def test_scale_refuses_anything_else(counts: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_counts(counts)
+    assert caught.value.code == "invalid-replicas"

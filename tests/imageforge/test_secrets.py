@@ -180,10 +180,10 @@ def test_the_manifests_are_ones_that_the_runtime_and_a_cluster_take(deployer: De
     assert f"*** {len(VALUE)} bytes" in masked
     with pytest.raises(ManifestError, match="were masked"):
         load_manifests(masked)
-    without = with_environment(text, {"PORT": "8080"}, None)
+    without = with_environment(text, {}, None, port=8080)
     assert without == generate(workload())
     assert secrets_in(without) == set()
-    assert with_environment(without, {"PORT": "8080", "URL": "db://app:$(A)@db"}, secrets.use) == generate(
+    assert with_environment(without, {"URL": "db://app:$(A)@db"}, secrets.use, port=8080) == generate(
         workload(secrets.use, URL="db://app:$(A)@db")
     )
 
@@ -266,7 +266,7 @@ def test_a_crash_is_told_with_stars_also_over_several_lines(deployer: Deployer) 
         failed=True, code="replica-exits", subject="shop-1", message=f"said {VALUE}", log=("x", VALUE[:8], VALUE[8:])
     )
     with recorder.stage("rollout") as log, pytest.raises(DeployFailed) as caught:
-        _fail(release(deployer, 1), verdict, log)
+        _fail(release(deployer, 1), verdict, log, "")
     assert caught.value.message == "shop-1 said ***"
     assert [event.text for event in events if event.kind == "line"] == ["x", "***", "***"]
     assert VALUE not in json.dumps([event.text for event in events])

@@ -13,8 +13,8 @@ import pytest
 
 from runtime import EngineError, Label, ManifestError, purge
 from runtime.container import ContainerRequest, Mount
+from runtime.creation import NOT_SEEN
 from runtime.engine import Engine
-from runtime.keeper import NOT_SEEN
 from tests.runtime.load import Session
 from tests.runtime.stack import Stack, manifest, wait_for
 

@@ -34,6 +34,7 @@ from imageforge.api.schemas import (
     SourceSecret,
 )
 from imageforge.api.site import Site
+from imageforge.config.repository import deployment_name
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
 from imageforge.pipeline.domains import NAMESPACE
@@ -231,27 +232,32 @@ def rollback(app: AppName, body: Rollback, request: Request, site: Here, who: Wh
 
 @router.get("/{app}/status")
 def status(app: AppName, site: Here, who: Who) -> dict[str, Any]:
-    """How it runs: its replicas, and what the balancer counted."""
+    """How it runs: its replicas, what the balancer counted, and how its other processes run."""
     who.need(Scope.BUILD, app)
     site.intake.app(app)
-    deployment = dataclasses.asdict(site.controller.deployment(NAMESPACE, app))
+    web = site.controller.deployment(NAMESPACE, app)
     counters = dataclasses.asdict(site.controller.counters(NAMESPACE, app))
-    return {**deployment, "counters": counters}
+    others = {
+        status.component: dataclasses.asdict(status)
+        for status in site.controller.deployments(NAMESPACE)
+        if status.app == app and status.name != app and not status.deleting
+    }
+    return {**dataclasses.asdict(web), "counters": counters, "processes": others}
 
 
 @router.post("/{app}/scale", status_code=202)
 def scale(app: AppName, body: Scale, site: Here, who: Who) -> dict[str, int]:
-    """Run so many replicas from now on."""
+    """Run so many replicas of a process from now on."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
-    operations.scale(app, body.replicas, site.home, site.database, site.controller)
-    site.audit.record(who.name, "scaled", app, replicas=body.replicas)
+    operations.scale(app, {body.process: body.replicas}, site.home, site.database, site.controller)
+    site.audit.record(who.name, "scaled", app, process=body.process, replicas=body.replicas)
     return {"replicas": body.replicas}
 
 
 @router.post("/{app}/restart", status_code=202)
 def restart(app: AppName, site: Here, who: Who) -> dict[str, str]:
-    """Replace its replicas one by one."""
+    """Replace the replicas of every process one by one."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
     operations.restart(app, site.home, site.controller)
@@ -270,15 +276,17 @@ def logs(
     who: Who,
     follow: bool = False,
     tail: Annotated[int | None, Query(ge=0, le=100_000)] = None,
+    process: Annotated[str | None, Query(pattern=r"^[a-z][-a-z0-9]*$", max_length=40)] = None,
 ) -> StreamingResponse:
-    """What its replicas wrote, one JSON object a line."""
+    """What its replicas wrote, of one process or of all, one JSON object a line."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
     # Each reader has a thread while it waits for the next line, and the other routes need theirs.
     if not READERS.acquire(blocking=False):
         raise TooOften("logs", 10.0)
     READERS.release()
-    lines = site.controller.logs(NAMESPACE, app, follow=follow, tail=tail)
+    names = (deployment_name(app, process),) if process else operations.running(app, site.controller)
+    lines = site.controller.logs(NAMESPACE, *names, follow=follow, tail=tail)
     # An error is answered as one, not in the middle of a stream; a follower may wait long for the first line.
     first = None if follow else next(lines, None)
 
