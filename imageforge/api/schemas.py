@@ -261,6 +261,27 @@ class RegistryToken(BaseModel):
     issued_at: str
 
 
+class RepositoryView(BaseModel):
+    """A repository of the registry."""
+
+    name: str
+    tags: int
+
+
+class TagView(BaseModel):
+    """A tag, and what it stands for."""
+
+    tag: str
+    digest: str
+
+
+class TidiedView(BaseModel):
+    """What was removed from the registry: images, and the bytes of disk that came free."""
+
+    images: int
+    bytes: int
+
+
 class Accepted(BaseModel):
     """A build that was accepted, which means stored."""
 

@@ -15,6 +15,7 @@ from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.run import Earlier, Product, Workshop, reuse, run
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.report.deploy import DeployReport, StageRow
+from imageforge.stack.registry_lock import writing_registry
 from imageforge.store import Build, Builds, BuildStatus, Database, Releases, ReleaseStatus
 from imageforge.vault import Mask
 
@@ -95,16 +96,18 @@ def conduct(
         return _earlier(builds.succeeded_with(fingerprint))
 
     recorder.listen(collect)
-    product = reuse(_earlier(builds.find(build_id)), build_id, workshop, recorder)
-    if product is None:
-        product = run(plan, build_id, workshop, recorder, find=find)
-        builds.update(
-            build_id,
-            reference=product.reference,
-            image_id=product.image_id,
-            fingerprint=product.fingerprint,
-            reused_from=product.reused_from,
-        )
+    # Until it is stored what was pushed or taken over, a sweep would take it for nobody's.
+    with writing_registry(workshop.home):
+        product = reuse(_earlier(builds.find(build_id)), build_id, workshop, recorder)
+        if product is None:
+            product = run(plan, build_id, workshop, recorder, find=find)
+            builds.update(
+                build_id,
+                reference=product.reference,
+                image_id=product.image_id,
+                fingerprint=product.fingerprint,
+                reused_from=product.reused_from,
+            )
     report = None
     if plan.deploy:
         assert deployer is not None
