@@ -16,7 +16,7 @@ from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, RuntimeFailure
 from runtime.labels import Label
 from runtime.manifest.model import Probe
-from runtime.probes import EARLY_PERIOD, ProbeResult, Readiness, run_probe
+from runtime.probes import ProbeResult, Readiness, early_period, run_probe
 from runtime.redact import redact
 from runtime.restart import FIRST_DELAY, LONGEST_DELAY
 from runtime.roster import Replica, Roster
@@ -206,7 +206,8 @@ class Keeper(threading.Thread):
             if probe is None:
                 self._wait(IDLE_SECONDS)
             else:
-                self._wait(probe.period if ever_ready else min(probe.period, EARLY_PERIOD))
+                ran_for = max(0.0, time.time() - (replica.started_at or time.time()))
+                self._wait(probe.period if ever_ready else min(probe.period, early_period(ran_for)))
 
     def _ask(self, probe: Probe | None) -> ProbeResult:
         replica = self._replica
