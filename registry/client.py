@@ -198,6 +198,17 @@ class RegistryClient:
             self._transport.request("DELETE", path, expected=(ACCEPTED, NOT_FOUND), scope=scope).status_code == ACCEPTED
         )
 
+    def repositories(self) -> tuple[str, ...]:
+        """The repositories of a registry of one's own, sorted; large public ones do not list theirs. One whose last
+        image was deleted is among them."""
+        found: list[str] = []
+        path = "/v2/_catalog"
+        while path:
+            response = self._transport.request("GET", path, expected=(OK,), scope="registry:catalog:*")
+            found.extend(response.json().get("repositories") or [])
+            path = response.links.get("next", {}).get("url", "")
+        return tuple(sorted(found))
+
     def tags(self, repository: str) -> tuple[str, ...]:
         """The tags of a repository, sorted; none where it does not exist."""
         found: list[str] = []

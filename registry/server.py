@@ -22,12 +22,17 @@ class TokenLogin:
     certificates: Path
 
 
-def registry_config(*, root: Path, address: str, port: int, login: TokenLogin | None = None) -> str:
+def registry_config(
+    *, root: Path, address: str, port: int, login: TokenLogin | None = None, read_only: bool = False
+) -> str:
     """The configuration file as YAML. The HTTP secret signs the state of uploads; one instance may make it up anew.
+    With `read_only` pushes and deletions are refused.
 
     One with a `login` stands behind a balancer and beside the one without, which does the tidying for both.
     """
     text: dict[str, Any] = _config(root, address, port)
+    if read_only:
+        text["storage"]["maintenance"]["readonly"] = {"enabled": True}
     if login is not None:
         text["http"]["relativeurls"] = True
         text["storage"]["maintenance"]["uploadpurging"] = {"enabled": False}

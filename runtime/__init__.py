@@ -12,24 +12,29 @@ from runtime.balancer.keyring import certificate_states
 from runtime.client import ControllerClient
 from runtime.errors import (
     BalancerError,
+    ConfigError,
     Conflict,
     ControllerUnreachable,
     EngineError,
     ImageError,
+    KeyFailure,
     ManifestError,
     NotFound,
     RuntimeFailure,
 )
-from runtime.instance import purge
+from runtime.instance import clear_secret_files, purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
     DeploymentStatus,
+    JobPhase,
+    JobStatus,
     LogLine,
     ReplicaStatus,
     RolloutPhase,
+    SecretStatus,
     ServiceCounters,
 )
 from runtime.settings import PublicEntry, RuntimeSettings
@@ -40,6 +45,7 @@ __all__ = [
     "AppliedObject",
     "BalancerError",
     "CertificateState",
+    "ConfigError",
     "Conflict",
     "ControllerClient",
     "ControllerInfo",
@@ -47,6 +53,9 @@ __all__ = [
     "DeploymentStatus",
     "EngineError",
     "ImageError",
+    "JobPhase",
+    "JobStatus",
+    "KeyFailure",
     "Label",
     "LogLine",
     "ManifestError",
@@ -56,8 +65,10 @@ __all__ = [
     "RolloutPhase",
     "RuntimeFailure",
     "RuntimeSettings",
+    "SecretStatus",
     "ServiceCounters",
     "certificate_states",
+    "clear_secret_files",
     "covers_host",
     "initial_balancer_config",
     "load_manifests",

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from runtime.errors import ControllerUnreachable
-from runtime.model import AppliedObject, ControllerInfo, DeploymentStatus, LogLine, ServiceCounters
+from runtime.model import (
+    AppliedObject,
+    ControllerInfo,
+    DeploymentStatus,
+    JobStatus,
+    LogLine,
+    SecretStatus,
+    ServiceCounters,
+)
 from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
 
 TIMEOUT = 30.0
@@ -61,20 +69,47 @@ class ControllerClient:
         self._none("restart", namespace=namespace, name=name)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Delete a ``Deployment`` or ``Service``; a Deployment's replicas are drained and stopped meanwhile."""
+        """Delete a ``Deployment``, ``Job``, ``Secret`` or ``Service``; the replicas of a Deployment are drained and
+        stopped meanwhile, the pod of a Job is stopped."""
         self._none("delete", namespace=namespace, kind=kind, name=name)
 
-    def logs(self, namespace: str, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
-        """The output of a Deployment's replicas, merged by time; the last `tail` lines of each, then with
-        `follow` what comes, from replicas that start later too."""
-        return self._stream("logs", namespace=namespace, name=name, follow=follow, tail=tail)
+    def secrets(self, namespace: str | None = None) -> tuple[SecretStatus, ...]:
+        """The Secrets, of one namespace or of all, without their values."""
+        return tuple(self._stream("secrets", namespace=namespace))
+
+    def jobs(self, namespace: str | None = None) -> tuple[JobStatus, ...]:
+        """How the Jobs stand, of one namespace or of all."""
+        return tuple(self._stream("jobs", namespace=namespace))
+
+    def job(self, namespace: str, name: str) -> JobStatus:
+        """How one Job stands; one that is being deleted is there until its containers are gone."""
+        return cast(JobStatus, self._one("job", namespace=namespace, name=name))
+
+    def watch_job(self, namespace: str, name: str, *, timeout: float | None = None) -> Iterator[JobStatus]:
+        """A status at once, at each change and at least every second; ends after `timeout` seconds, when the Job is
+        done or gone, or with the controller."""
+        return self._stream("watch_job", namespace=namespace, name=name, timeout=timeout)
+
+    def logs(
+        self, namespace: str, name: str, *also: str, follow: bool = False, tail: int | None = None
+    ) -> Iterator[LogLine]:
+        """The output of a Deployment's replicas, and those of others `also`, merged by time; the last `tail` lines of
+        each, then with `follow` what comes, from replicas that start later too."""
+        more = {"also": also} if also else {}
+        return self._stream("logs", namespace=namespace, name=name, follow=follow, tail=tail, **more)
+
+    def job_logs(
+        self, namespace: str, name: str, *, follow: bool = False, tail: int | None = None
+    ) -> Iterator[LogLine]:
+        """The output of a Job's pods, merged by time; with `follow` until the Job is done."""
+        return self._stream("job_logs", namespace=namespace, name=name, follow=follow, tail=tail)
 
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What HAProxy counted for a Service; the sums never go back."""
         return cast(ServiceCounters, self._one("counters", namespace=namespace, service=service))
 
     def manifests(self, namespace: str, name: str) -> str:
-        """A Deployment as it stands, and the Services that lead to it, as YAML."""
+        """A Deployment as it stands, the Services that lead to it, and the Secrets it uses, masked, as YAML."""
         return cast(str, self._one("manifests", namespace=namespace, name=name))
 
     def _one(self, method: str, **params: Any) -> Any:

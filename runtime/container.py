@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from runtime.environment import expand, resolve
+from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
-from runtime.manifest.model import APP_LABEL, RELEASE_ANNOTATION, PodTemplate
+from runtime.manifest.model import RELEASE_ANNOTATION, PodTemplate, app_of
+from runtime.secret import Lookup
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +21,14 @@ class ImageFacts:
 
     image_id: str
     user: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mount:
+    """A folder of the host that the container sees, for reading only."""
+
+    source: str
+    target: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +42,8 @@ class ContainerRequest:
     labels: Mapping[str, str]
     entrypoint: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mounts: tuple[Mount, ...] = ()
     user: str | None = None
     read_only: bool = False
     no_new_privileges: bool = False
@@ -57,7 +68,7 @@ class ContainerState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Whose container it is."""
+    """Whose container it is: a Deployment's, with its revision, or a Job's, which has none."""
 
     instance: str
     namespace: str
@@ -65,6 +76,7 @@ class Identity:
     replica: str
     template_hash: str
     revision: int
+    job: str = ""
 
 
 def network_name(instance: str, namespace: str) -> str:
@@ -72,10 +84,13 @@ def network_name(instance: str, namespace: str) -> str:
     return f"imageforge-{instance}-{namespace}"
 
 
-def container_request(template: PodTemplate, who: Identity) -> ContainerRequest:
-    """The container of a replica, as Kubernetes would make it from the same template."""
+def container_request(
+    template: PodTemplate, who: Identity, lookup: Lookup, volumes: Mapping[str, Path]
+) -> ContainerRequest:
+    """The container of a replica, as Kubernetes would make it from the same template; `volumes` are the folders that
+    hold its volumes. Raises ConfigError, KeyFailure."""
     spec = template.container
-    env = resolve(spec.env)
+    env = environment(spec, who.namespace, lookup)
     return ContainerRequest(
         name=f"imageforge-{who.instance}-{who.replica}",
         # The kernel's limit; Kubernetes cuts there too.
@@ -83,27 +98,30 @@ def container_request(template: PodTemplate, who: Identity) -> ContainerRequest:
         image=spec.image,
         network=network_name(who.instance, who.namespace),
         labels=container_labels(template, who),
-        entrypoint=_expanded(spec.command, env),
+        entrypoint=words(spec.command, env, "command"),
         # A command of its own drops the image's arguments too.
-        command=() if spec.command is not None and spec.args is None else _expanded(spec.args, env),
-        env=env,
+        command=() if spec.command is not None and spec.args is None else words(spec.args, env, "args"),
+        env=env.variables,
         user=None if spec.security.run_as_user is None else str(spec.security.run_as_user),
         read_only=spec.security.read_only_root,
         no_new_privileges=not spec.security.allow_privilege_escalation,
         stop_timeout=template.grace_period,
+        mounts=tuple(Mount(source=str(volumes[mount.volume]), target=mount.path) for mount in spec.mounts),
     )
 
 
 def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
     """Everything by which the container is found again."""
     _, _, digest = template.container.image.partition("@")
+    owner: dict[str, str] = {Label.JOB: who.job}
+    if not who.job:
+        owner = {Label.DEPLOYMENT: who.deployment, Label.REVISION: str(who.revision)}
     return {
         Label.INSTANCE: who.instance,
         Label.NAMESPACE: who.namespace,
-        Label.APP: template.labels.get(APP_LABEL, who.deployment),
-        Label.DEPLOYMENT: who.deployment,
+        Label.APP: app_of(template.labels, who.job or who.deployment),
+        **owner,
         Label.REPLICA: who.replica,
-        Label.REVISION: str(who.revision),
         Label.TEMPLATE_HASH: who.template_hash,
         Label.RELEASE: template.annotations.get(RELEASE_ANNOTATION, ""),
         Label.DIGEST: digest,
@@ -167,7 +185,3 @@ def split_timestamp(line: str) -> tuple[float, str]:
     """(Unix time, text) of a line of output that the engine stamped."""
     stamp, _, text = line.partition(" ")
     return parse_time(stamp) or 0.0, text
-
-
-def _expanded(words: tuple[str, ...] | None, env: Mapping[str, str]) -> tuple[str, ...] | None:
-    return None if words is None else tuple(expand(word, env) for word in words)

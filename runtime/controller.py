@@ -8,7 +8,6 @@ that comes every `RESYNC_SECONDS`.
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -17,14 +16,20 @@ from dataclasses import dataclass, replace
 from runtime.balancer.balancer import Balancer
 from runtime.balancer.config import backend_name
 from runtime.container import ContainerState, network_name
+from runtime.creation import Creation
 from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
 from runtime.engine import Engine
 from runtime.errors import BalancerError, EngineError, NotFound
+from runtime.jobs import Jobs
 from runtime.keeper import Keeper, Surroundings
+from runtime.labels import Label
+from runtime.manifest.template import random_suffix
 from runtime.model import DeploymentStatus, ServiceCounters
 from runtime.objects import Held, Objects
 from runtime.roster import Replica, Roster, from_stored
 from runtime.routes import leads_to, wanted_backends
+from runtime.seal import Seal
+from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
 from runtime.status import Counts, Progress, count, deployment_status, is_complete
 from runtime.store import Store
@@ -41,7 +46,6 @@ SETTLING_SECONDS = 0.05
 PARALLEL_STARTS = 4
 """Containers started at a time; more only makes each of them slower."""
 
-_RANDOM_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 COUNTERS_NOTE = "counters"
 Key = tuple[str, str]
 
@@ -64,11 +68,22 @@ class Controller:
         self.balancer = balancer
         self._store = store
         self.roster = Roster(store)
-        self.objects = Objects(store, self.roster.poke)
+        self.objects = Objects(store, self.roster.poke, Seal(settings.key))
+        self._creation = Creation(
+            engine=engine, secret=self.objects.secret, files=SecretFiles(settings.secret_files, settings.engine)
+        )
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
         self._courses: dict[Key, _Course] = {}
         self._empty: set[str] = set()
+        self.jobs = Jobs(
+            settings.instance,
+            self._creation,
+            self.objects,
+            store,
+            poke=self.roster.poke,
+            emptied=self._empty.add,
+        )
         self._stopping = threading.Event()
         self._around = Surroundings(
             instance=settings.instance,
@@ -77,8 +92,9 @@ class Controller:
             roster=self.roster,
             revision_of=self._revision_of,
             starts=threading.Semaphore(PARALLEL_STARTS),
+            creation=self._creation,
         )
-        self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper)
+        self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
 
     def start(self) -> None:
@@ -94,6 +110,7 @@ class Controller:
             keepers = list(self._keepers.values())
         for keeper in keepers:
             keeper.leave()
+        self.jobs.leave()
         self._loop.join(timeout=5)
         for keeper in keepers:
             keeper.join(timeout=1)
@@ -150,6 +167,7 @@ class Controller:
         self._sync_balancer()
         for held in self.objects.deployments():
             self._steer(held)
+        self.jobs.sync()
         self._prune_keepers()
         self._remove_networks()
 
@@ -202,9 +220,8 @@ class Controller:
 
     def _begin(self, held: Held) -> None:
         deployment = held.deployment
-        suffix = "".join(secrets.choice(_RANDOM_ALPHABET) for _ in range(5))
         replica = Replica(
-            name=f"{deployment.name}-{held.hash}-{suffix}",
+            name=f"{deployment.name}-{held.hash}-{random_suffix()}",
             namespace=deployment.namespace,
             deployment=deployment.name,
             template_hash=held.hash,
@@ -268,8 +285,11 @@ class Controller:
                 remembered = from_stored(stored, template)
                 keepers.append(self._take_over(remembered, states.pop(remembered.container_id, None)))
         for state in states.values():
-            log.warning("removing a container that no replica owns", extra={"container": state.id[:12]})
+            if Label.JOB in state.labels and self.jobs.keeps(state.labels):
+                continue
+            log.warning("removing a container that nothing owns", extra={"container": state.id[:12]})
             self.engine.remove(state.id)
+        self._creation.files.sweep({replica.name for replica in self.roster.all()} | self.jobs.pods())
         for keeper in keepers:
             keeper.start()
 
@@ -311,9 +331,10 @@ class Controller:
                 del self._keepers[name]
 
     def _remove_networks(self) -> None:
-        """The network of a namespace goes with its last Deployment."""
+        """The network of a namespace goes with its last Deployment and the end of its last Job."""
         for namespace in tuple(self._empty):
             used = any(held.deployment.namespace == namespace for held in self.objects.deployments())
+            used = used or self.jobs.active_in(namespace)
             try:
                 name = network_name(self.settings.instance, namespace)
                 if used or self.engine.remove_network(name, self.settings.instance):

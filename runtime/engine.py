@@ -114,6 +114,11 @@ class Engine:
                 network_mode=request.network,
                 restart_policy={"Name": "no"},
                 read_only=request.read_only,
+                # As mounts and not as binds: the engine would make the folder of a bind where it finds none.
+                mounts=[
+                    docker.types.Mount(target=mount.target, source=mount.source, type="bind", read_only=True)
+                    for mount in request.mounts
+                ],
                 security_opt=["no-new-privileges:true"] if request.no_new_privileges else [],
                 log_config=docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
             )

@@ -4,6 +4,8 @@
     ├── ManifestError          a manifest is refused
     ├── EngineError            no engine, or it died
     ├── ImageError             an image cannot be pulled or run
+    ├── ConfigError            a container cannot be given what its manifest says
+    ├── KeyFailure             the key file does not open the Secrets
     ├── BalancerError          HAProxy did not answer or refused
     ├── ControllerUnreachable  no controller answers on the socket
     ├── NotFound               no such object
@@ -52,6 +54,16 @@ class EngineError(RuntimeFailure):
 
 class ImageError(RuntimeFailure):
     """An image cannot be pulled or run."""
+
+
+class ConfigError(RuntimeFailure):
+    """A container cannot be given what its manifest says; it may be later."""
+
+
+class KeyFailure(RuntimeFailure):
+    """The key file is missing, damaged, or not the one that sealed the Secrets."""
+
+    kind: Kind = "environment"
 
 
 class BalancerError(RuntimeFailure):

@@ -17,6 +17,7 @@ from runtime.balancer.counters import Counters
 from runtime.controller import COUNTERS_NOTE, Controller
 from runtime.engine import Engine
 from runtime.errors import Conflict
+from runtime.secret_files import SecretFiles
 from runtime.server import ControllerServer
 from runtime.settings import RuntimeSettings
 from runtime.store import Store
@@ -70,7 +71,13 @@ def purge(settings: RuntimeSettings) -> int:
                 engine.remove_network(name, settings.instance)
         finally:
             engine.close()
+        clear_secret_files(settings)
         return len(containers)
+
+
+def clear_secret_files(settings: RuntimeSettings) -> None:
+    """Remove the Secrets that containers saw as files; no container of the instance may be running."""
+    SecretFiles(settings.secret_files, settings.engine).clear()
 
 
 @contextlib.contextmanager

@@ -10,19 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.balancer.balancer import Balancer
-from runtime.container import Identity, container_request, network_name, refuse_root
+from runtime.container import Identity, network_name, refuse_root
+from runtime.creation import Creation, Given
 from runtime.engine import Engine
-from runtime.errors import EngineError, ImageError, RuntimeFailure
+from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, RuntimeFailure
 from runtime.labels import Label
 from runtime.manifest.model import Probe
-from runtime.probes import EARLY_PERIOD, ProbeResult, Readiness, run_probe
+from runtime.probes import ProbeResult, Readiness, early_period, run_probe
+from runtime.redact import redact
 from runtime.restart import FIRST_DELAY, LONGEST_DELAY
 from runtime.roster import Replica, Roster
 from runtime.sockets import listening
 
 log = logging.getLogger(__name__)
 
-LAST_LOG_LINES = 20
 LONGEST_RECONNECT = 10.0
 IDLE_SECONDS = 3600.0
 
@@ -37,6 +38,7 @@ class Surroundings:
     roster: Roster
     revision_of: Callable[[Replica], int]
     starts: threading.Semaphore
+    creation: Creation
 
 
 class Keeper(threading.Thread):
@@ -49,6 +51,7 @@ class Keeper(threading.Thread):
         self._engine, self._roster = around.engine, around.roster
         self._mail = threading.Condition()
         self._dead_container = ""
+        self._given: Given = frozenset()
         self._terminating = False
         self._leaving = threading.Event()
 
@@ -139,13 +142,16 @@ class Keeper(threading.Thread):
             except ImageError as error:
                 pause = min(FIRST_DELAY * 2**attempt, LONGEST_DELAY)
                 phase = "ImagePullBackOff" if error.code == "image-pull-failed" else "CreateContainerConfigError"
-                self._publish(phase=phase, message=error.message)
+                self._waiting(phase=phase, message=error.message)
+            except (ConfigError, KeyFailure) as error:
+                pause = min(2.0**attempt, LONGEST_RECONNECT)
+                self._waiting(phase="CreateContainerConfigError", message=_reason_not_created(error))
             except EngineError as error:
                 if not error.retryable:
                     self._record_refusal(error)
                     return False
                 pause = min(0.5 * 2**attempt, LONGEST_RECONNECT)
-                self._publish(phase="Pending", message=error.message)
+                self._waiting(phase="Pending", message=error.message)
             attempt += 1
             self._pause(pause)
         return False
@@ -178,7 +184,7 @@ class Keeper(threading.Thread):
         self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
         if replica.container_id:
             self._engine.remove(replica.container_id)
-        container_id = self._engine.create(container_request(replica.template, who))
+        container_id, self._given = self._around.creation.create(replica.template, who)
         # Known before it starts, so that its end is recognised however soon it comes.
         self._roster.update(replica.name, container_id=container_id, running=True, address="", pid=0)
         self._engine.start(container_id)
@@ -200,7 +206,8 @@ class Keeper(threading.Thread):
             if probe is None:
                 self._wait(IDLE_SECONDS)
             else:
-                self._wait(probe.period if ever_ready else min(probe.period, EARLY_PERIOD))
+                ran_for = max(0.0, time.time() - (replica.started_at or time.time()))
+                self._wait(probe.period if ever_ready else min(probe.period, early_period(ran_for)))
 
     def _ask(self, probe: Probe | None) -> ProbeResult:
         replica = self._replica
@@ -234,12 +241,18 @@ class Keeper(threading.Thread):
             **changes,
         )
 
+    def _waiting(self, phase: str, message: str) -> None:
+        """Tell why no container runs; the one before may have ended."""
+        self._roster.update(self._replica_name, lambda now: not now.terminating, phase=phase, message=message)
+
     def _record_end(self) -> None:
         """Why the container ended, and when it may start again."""
         replica = self._replica
         try:
             state = self._engine.inspect(replica.container_id)
-            last_log = self._engine.tail(replica.container_id, LAST_LOG_LINES)
+            last_log = self._around.creation.last_log(
+                replica.container_id, replica.template, replica.namespace, self._given
+            )
         except EngineError as error:
             log.warning("end not explained", extra={"replica": replica.name, "error": str(error)})
             state, last_log = None, ()
@@ -284,7 +297,7 @@ class Keeper(threading.Thread):
             ended_at=time.time(),
             backoff=backoff,
             phase="CrashLoopBackOff" if backoff.delay else "Error",
-            message=error.message,
+            message=redact([error.message], self._given)[0],
         )
 
     def _end(self) -> None:
@@ -301,12 +314,18 @@ class Keeper(threading.Thread):
                 if replica.container_id:
                     self._engine.stop(replica.container_id, grace)
                     self._engine.remove(replica.container_id)
+                self._around.creation.files.remove(replica.name)
                 self._roster.remove(replica.name)
                 return
             except EngineError as error:
                 log.warning("replica not stopped", extra={"replica": replica.name, "error": str(error)})
                 self._leaving.wait(min(0.5 * 2**attempt, LONGEST_RECONNECT))
                 attempt += 1
+
+
+def _reason_not_created(error: RuntimeFailure) -> str:
+    """In the kubelet's words where they name the object; else with the file or folder that it is about."""
+    return error.message if error.subject.startswith("Secret ") else str(error)
 
 
 def _reason(exit_code: int | None, *, oom: bool) -> str:

@@ -12,6 +12,7 @@ class Label(StrEnum):
     NAMESPACE = "io.imageforge.namespace"
     APP = "io.imageforge.app"
     DEPLOYMENT = "io.imageforge.deployment"
+    JOB = "io.imageforge.job"
     REPLICA = "io.imageforge.replica"
     REVISION = "io.imageforge.revision"
     TEMPLATE_HASH = "io.imageforge.template-hash"

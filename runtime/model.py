@@ -34,9 +34,10 @@ class ReplicaStatus:
     """One running copy.
 
     `phase` is Kubernetes' word for a container's state or the reason for it: Pending, Running, Ready, Terminating,
-    CrashLoopBackOff, Error, OOMKilled, ImagePullBackOff. `listening` are the TCP addresses its processes accept on
+    CrashLoopBackOff, Error, OOMKilled, ImagePullBackOff,
+    CreateContainerConfigError. `listening` are the TCP addresses its processes accept on
     (``127.0.0.1:3000``), read from the kernel; empty where that cannot be read. `last_log` are the last lines of the
-    container that ended last.
+    container that ended last, with stars for its Secrets.
     """
 
     name: str
@@ -58,6 +59,16 @@ class ReplicaStatus:
     last_log: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecretStatus:
+    """A Secret as it may be shown: its keys with the bytes of their values, and no value."""
+
+    name: str
+    namespace: str
+    labels: dict[str, str]
+    sizes: dict[str, int]
+
+
 class RolloutPhase(StrEnum):
     """Where a Deployment stands: as asked; on the way; not within its progress deadline."""
 
@@ -69,7 +80,9 @@ class RolloutPhase(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeploymentStatus:
     """A Deployment as it stands. The counts are those of Kubernetes' DeploymentStatus; `generation` is that of the
-    newest manifest and `observed_generation` of the one the counts speak of. `replica_list` holds old revisions too."""
+    newest manifest and `observed_generation` of the one the counts speak of. `replica_list` holds old revisions too.
+    `app` is its label part-of, else name, `component` the label of this name; `deleting` until its last replica is
+    gone."""
 
     name: str
     namespace: str
@@ -84,9 +97,44 @@ class DeploymentStatus:
     available: int
     message: str = ""
     app: str = ""
+    component: str = ""
+    deleting: bool = False
     release: str = ""
     host: str = ""
     replica_list: tuple[ReplicaStatus, ...] = field(default=())
+
+
+class JobPhase(StrEnum):
+    """Where a Job stands: a pod of it runs or will; one has ended with code 0; none will any more."""
+
+    ACTIVE = "active"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobStatus:
+    """A Job as it stands. `active`, `succeeded` and `failed` count pods as Kubernetes' JobStatus does; `reason` of a
+    failure is ``BackoffLimitExceeded`` or ``DeadlineExceeded``. `exit_code` and `last_log` are the last pod's;
+    `message` says what keeps it from running, or how it ended. `lost`: the last pod's container was gone before it was
+    seen to end, and nobody knows what it did."""
+
+    name: str
+    namespace: str
+    phase: JobPhase
+    active: int
+    succeeded: int
+    failed: int
+    reason: str = ""
+    message: str = ""
+    deleting: bool = False
+    lost: bool = False
+    exit_code: int | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    app: str = ""
+    release: str = ""
+    last_log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runtime.errors import Conflict, ManifestError, NotFound
+from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
-from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Service
+from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Secret, Service
 from runtime.manifest.template import template_hash
-from runtime.model import AppliedObject
+from runtime.model import AppliedObject, SecretStatus
+from runtime.seal import Seal
+from runtime.secret import masked, opened, sealed, unsealed
 from runtime.store import Store, StoredObject, StoredRevision
 
 
@@ -42,18 +44,29 @@ class Held:
         return self.revisions[self.hash].number
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldJob:
+    """A Job; `deleting` until its containers are gone."""
+
+    job: Job
+    deleting: bool
+
+
 Key = tuple[str, str]
 
 
 class Objects:
-    """All Deployments and Services, parsed. `on_change` is called after each change."""
+    """All Deployments, Jobs and Services, parsed, and the Secrets, sealed. `on_change` is called after each change."""
 
-    def __init__(self, store: Store, on_change: Callable[[], None]) -> None:
+    def __init__(self, store: Store, on_change: Callable[[], None], seal: Seal) -> None:
         self._store = store
+        self._seal = seal
         self._on_change = on_change
         self._lock = threading.RLock()
         self._deployments = {_key(stored): self._held(stored) for stored in store.objects("Deployment")}
+        self._jobs = {_key(stored): _job(stored) for stored in store.objects("Job")}
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
+        self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
 
     def deployments(self) -> tuple[Held, ...]:
         """Every Deployment, also those being deleted."""
@@ -66,6 +79,19 @@ class Objects:
             held = self._deployments.get((namespace, name))
         if held is None:
             raise not_found("Deployment", namespace, name)
+        return held
+
+    def jobs(self) -> tuple[HeldJob, ...]:
+        """Every Job, also those being deleted."""
+        with self._lock:
+            return tuple(self._jobs.values())
+
+    def job(self, namespace: str, name: str) -> HeldJob:
+        """One Job; raises NotFound."""
+        with self._lock:
+            held = self._jobs.get((namespace, name))
+        if held is None:
+            raise not_found("Job", namespace, name)
         return held
 
     def services(self) -> tuple[Service, ...]:
@@ -81,12 +107,36 @@ class Objects:
             raise not_found("Service", namespace, name)
         return found
 
+    def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        """The values of a Secret by key; None where there is none. Raises KeyFailure."""
+        with self._lock:
+            stored = self._secrets.get((namespace, name))
+        return None if stored is None else opened(stored.data, self._seal)
+
+    def secrets(self, namespace: str | None) -> tuple[SecretStatus, ...]:
+        """Every Secret, or those of one namespace, without their values."""
+        with self._lock:
+            found = sorted(self._secrets.items())
+        return tuple(
+            SecretStatus(
+                namespace=key[0],
+                name=key[1],
+                labels=dict(stored.data["metadata"].get("labels") or {}),
+                sizes=dict(stored.data["sizes"]),
+            )
+            for key, stored in found
+            if namespace in (None, key[0])
+        )
+
     def apply(self, text: str, source: str) -> tuple[AppliedObject, ...]:
         """Make the objects as the manifests say: all of them, or none and an error."""
         documents = load(text, source)
         with self._lock:
             self._refuse_taken_hosts(documents)
             merged = [self._merge(document) for document in documents]
+            if any(document.kind == "Secret" for document in documents) and not self._secrets:
+                # Only now: to those that are there, a new key would be a wrong one.
+                self._seal.make()
             with self._store.transaction():
                 applied = tuple(self._put(document, data) for document, data in merged)
             self._reload([(document.kind, document.namespace, document.name) for document in documents])
@@ -120,14 +170,14 @@ class Objects:
         self._edit(namespace, name, annotate)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Forget a Service at once; a Deployment is kept until its replicas are gone."""
-        if kind not in ("Deployment", "Service"):
-            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment or Service")
+        """Forget a Service or Secret at once; a Deployment or Job is kept until its containers are gone."""
+        if kind not in ("Deployment", "Job", "Secret", "Service"):
+            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment, Job, Secret or Service")
         with self._lock:
             stored = self._stored(kind, namespace, name)
-            if kind == "Service":
+            if kind in ("Secret", "Service"):
                 self._store.drop_object(kind, namespace, name)
-                del self._services[namespace, name]
+                (self._services if kind == "Service" else self._secrets).pop((namespace, name))
             elif not stored.deleting:
                 self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
                 self._reload([(kind, namespace, name)])
@@ -144,6 +194,13 @@ class Objects:
             del self._deployments[key]
         self._on_change()
 
+    def finish_delete_job(self, namespace: str, name: str) -> None:
+        """The last container of a Job is gone."""
+        with self._lock:
+            self._store.drop_object("Job", namespace, name)
+            self._jobs.pop((namespace, name), None)
+        self._on_change()
+
     def drop_revision(self, held: Held, revision: Revision) -> None:
         """Forget a revision that is past the history limit."""
         with self._lock:
@@ -153,15 +210,20 @@ class Objects:
                 self._reload([("Deployment", *key)])
 
     def manifests(self, namespace: str, name: str) -> str:
-        """The Deployment as it stands and the Services that lead to it, as one YAML text."""
+        """The Deployment as it stands, the Services that lead to it, and the Secrets it uses, masked, as one text."""
         with self._lock:
             held = self.deployment(namespace, name)
-            labels = held.deployment.template.labels
-            chosen = [self._stored("Deployment", namespace, name).data]
+            template = held.deployment.template
+            chosen = [
+                masked(self._secrets[namespace, secret].data)
+                for secret in sorted(template.secrets)
+                if (namespace, secret) in self._secrets
+            ]
+            chosen += [self._stored("Deployment", namespace, name).data]
             chosen += [
                 self._stored("Service", service.namespace, service.name).data
                 for service in self._services.values()
-                if service.namespace == namespace and service.selects(labels)
+                if service.namespace == namespace and service.selects(template.labels)
             ]
         return dump(chosen)
 
@@ -185,6 +247,10 @@ class Objects:
     def _merge(self, document: Document) -> tuple[Document, dict[str, Any]]:
         """The manifest with what was set by other means and the manifest leaves open: scale, restart."""
         data: dict[str, Any] = copy.deepcopy(document.data)
+        if isinstance(document.object, Secret):
+            self._refuse_change_of_immutable(document, document.object)
+        if isinstance(document.object, Job):
+            self._refuse_change(document, document.object)
         held = self._deployments.get((document.namespace, document.name))
         if document.kind != "Deployment" or held is None or held.deleting:
             return document, data
@@ -205,8 +271,52 @@ class Objects:
             meta["annotations"] = {**(meta.get("annotations") or {}), RESTARTED_ANNOTATION: restarted}
         return document, data
 
+    def _refuse_change_of_immutable(self, document: Document, secret: Secret) -> None:
+        before = self._secrets.get((document.namespace, document.name))
+        if before is None or not before.data.get("immutable") or self._values(before) is None:
+            return
+        if self._same_secret(before, secret):
+            return
+        raise ManifestError(
+            "immutable-field",
+            document.where,
+            f"Secret {document.namespace}/{document.name}: field is immutable when `immutable` is set",
+            hint="give the new one another name, or delete this one first",
+        )
+
+    def _same_secret(self, before: StoredObject, secret: Secret) -> bool:
+        return bool(before.data.get("immutable")) == secret.immutable and self._values(before) == secret.data
+
+    def _values(self, stored: StoredObject) -> dict[str, bytes] | None:
+        """None where its key is lost: to apply it again, with this one, is what mends that."""
+        try:
+            return opened(stored.data, self._seal)
+        except KeyFailure as error:
+            if error.code != "key-wrong":
+                raise
+            return None
+
+    def _refuse_change(self, document: Document, job: Job) -> None:
+        before = self._jobs.get((document.namespace, document.name))
+        if before is None:
+            return
+        subject = f"Job {document.namespace}/{document.name}"
+        if before.deleting:
+            raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
+        if before.job.template != job.template:
+            raise ManifestError(
+                "immutable-field",
+                document.where,
+                "spec.template of a Job cannot be changed",
+                hint=f"delete {subject} first, or give the new one another name",
+            )
+
     def _put(self, document: Document, data: dict[str, Any]) -> AppliedObject:
         change, before = self._change(document, data)
+        if isinstance(document.object, Secret):
+            if change == "unchanged" and before is not None and unsealed(before.data) == unsealed(data):
+                return _applied(document, change)
+            data = sealed(data, document.object, self._seal)
         if before is None or before.deleting or before.data != data:
             # A generation is a change of meaning; a comment's or a null's worth of difference is stored without one.
             generation = (before.generation if before else 0) + (change != "unchanged")
@@ -226,6 +336,8 @@ class Objects:
         before = self._store.object(document.kind, document.namespace, document.name)
         if before is None:
             return "created", None
+        if isinstance(document.object, Secret):
+            return "unchanged" if self._same_secret(before, document.object) else "configured", before
         same = not before.deleting and reload(before.data) == reload(data)
         return "unchanged" if same else "configured", before
 
@@ -262,6 +374,10 @@ class Objects:
             stored = self._stored(kind, namespace, name)
             if kind == "Service":
                 self._services[namespace, name] = _service(stored)
+            elif kind == "Secret":
+                self._secrets[namespace, name] = stored
+            elif kind == "Job":
+                self._jobs[namespace, name] = _job(stored)
             else:
                 self._deployments[namespace, name] = self._held(stored)
 
@@ -305,3 +421,9 @@ def _service(stored: StoredObject) -> Service:
     service = reload(stored.data)
     assert isinstance(service, Service)
     return service
+
+
+def _job(stored: StoredObject) -> HeldJob:
+    job = reload(stored.data)
+    assert isinstance(job, Job)
+    return HeldJob(job=job, deleting=stored.deleting)

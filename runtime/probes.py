@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from runtime.manifest.model import Probe
 
 USER_AGENT = "imageforge-probe/1"
-EARLY_PERIOD = 0.25
-"""Seconds between probes of a container that has never been ready: finding it ready sooner changes no verdict, for
-only successes move the state then."""
+EARLY_PERIODS = ((1.0, 0.1), (float("inf"), 0.25))
+"""Seconds between probes of a container that has never been ready, until it has run for so long: finding it ready
+sooner changes no verdict, for only successes move the state then. Most programs listen within the first second."""
+
+
+def early_period(ran_for: float) -> float:
+    """Seconds until the next probe of a container that was never ready, and has run for so many."""
+    return next(period for until, period in EARLY_PERIODS if ran_for < until)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

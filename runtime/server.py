@@ -10,15 +10,16 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from runtime.controller import Controller
 from runtime.errors import NotFound, RuntimeFailure
+from runtime.job import Attempt
 from runtime.logs import LogReader
-from runtime.model import ControllerInfo
+from runtime.model import ControllerInfo, JobPhase
 from runtime.roster import Replica
 from runtime.version import version
 from runtime.wire import PROTOCOL, Value, encode, pack, pack_failure
@@ -136,9 +137,57 @@ class Answers:
         self._objects.delete(namespace, kind, name)
         return ()
 
-    def logs(self, namespace: str, name: str, follow: bool, tail: int | None) -> Iterable[Value]:
-        self._objects.deployment(namespace, name)
-        reader = LogReader(self._controller.engine, lambda: self._replicas(namespace, name))
+    def secrets(self, namespace: str | None) -> Iterable[Value]:
+        return self._objects.secrets(namespace)
+
+    def jobs(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.jobs.statuses(namespace)
+
+    def job(self, namespace: str, name: str) -> Iterable[Value]:
+        yield self._controller.jobs.status(namespace, name)
+
+    def watch_job(self, namespace: str, name: str, timeout: float | None) -> Iterable[Value]:
+        """A status at each change, and at least every second; ends after `timeout` seconds or with the Job."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen = 0
+        status = self._controller.jobs.status(namespace, name)
+        while not self._controller.stopping:
+            yield status
+            left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
+            if left <= 0 or status.phase is not JobPhase.ACTIVE:
+                return
+            seen = self._controller.roster.wait(seen, left)
+            try:
+                status = self._controller.jobs.status(namespace, name)
+            except NotFound:
+                return
+
+    def logs(
+        self, namespace: str, name: str, follow: bool, tail: int | None, also: Sequence[str] = ()
+    ) -> Iterable[Value]:
+        names = (name, *also)
+        for known in names:
+            self._objects.deployment(namespace, known)
+        reader = LogReader(self._controller.engine, lambda: self._replicas(namespace, names))
+        return reader.follow(tail) if follow else reader.past(tail)
+
+    def job_logs(self, namespace: str, name: str, follow: bool, tail: int | None) -> Iterable[Value]:
+        jobs = self._controller.jobs
+        jobs.status(namespace, name)
+
+        def attempts() -> Sequence[Attempt] | None:
+            try:
+                return jobs.attempts(namespace, name)
+            except NotFound:
+                return None
+
+        def over() -> bool:
+            try:
+                return self._controller.stopping or jobs.status(namespace, name).phase is not JobPhase.ACTIVE
+            except NotFound:
+                return True
+
+        reader = LogReader(self._controller.engine, attempts, over=over)
         return reader.follow(tail) if follow else reader.past(tail)
 
     def counters(self, namespace: str, service: str) -> Iterable[Value]:
@@ -147,13 +196,14 @@ class Answers:
     def manifests(self, namespace: str, name: str) -> Iterable[Value]:
         yield self._objects.manifests(namespace, name)
 
-    def _replicas(self, namespace: str, name: str) -> list[Replica] | None:
-        try:
-            self._objects.deployment(namespace, name)
-        except NotFound:
+    def _replicas(self, namespace: str, names: Sequence[str]) -> list[Replica] | None:
+        """Those of the Deployments that are still there; None where there is none."""
+        there = {held.deployment.name for held in self._objects.deployments() if held.deployment.namespace == namespace}
+        wanted = there.intersection(names)
+        if not wanted:
             return None
         return [
-            item for item in self._controller.roster.all() if (item.namespace, item.deployment) == (namespace, name)
+            item for item in self._controller.roster.all() if item.namespace == namespace and item.deployment in wanted
         ]
 
 
@@ -167,7 +217,12 @@ METHODS = (
     "scale",
     "restart",
     "delete",
+    "secrets",
+    "jobs",
+    "job",
+    "watch_job",
     "logs",
+    "job_logs",
     "counters",
     "manifests",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ class RuntimeSettings:
 
     `engine` is a Docker endpoint (``unix:///run/docker.sock``). HAProxy is started by somebody else, in master-worker
     mode, with `balancer_config`; the controller owns that file's content and talks to `balancer_socket` (the runtime
-    API, level admin) and `balancer_master_socket` (reloads).
+    API, level admin) and `balancer_master_socket` (reloads). `key` is the file that opens the Secrets, made with mode
+    0600 where there is none; `secret_files` the folder, in memory, for those that containers see as files.
     """
 
     instance: str
@@ -55,6 +56,8 @@ class RuntimeSettings:
     balancer_config: Path
     balancer_socket: Path
     balancer_master_socket: Path
+    key: Path
+    secret_files: Path
     http_address: str = "127.0.0.1"
     http_port: int = 8700
     host_suffix: str = "localhost"
@@ -70,7 +73,10 @@ class RuntimeSettings:
     def from_json(cls, text: str) -> RuntimeSettings:
         """The inverse of `to_json`."""
         raw: dict[str, Any] = json.loads(text)
-        paths = {"store", "socket", "lock", "balancer_config", "balancer_socket", "balancer_master_socket"}
-        fields: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
-        fields["public"] = PublicEntry.of(raw["public"]) if raw.get("public") else None
-        return cls(**fields)
+        paths = {field.name for field in fields(cls) if field.type == "Path"}
+        values: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
+        values["public"] = PublicEntry.of(raw["public"]) if raw.get("public") else None
+        # As a supervisor from before Secrets writes them, which may start a newer controller until the next `up`.
+        values.setdefault("key", values["store"].with_name("key"))
+        values.setdefault("secret_files", Path("/dev/shm") / f"imageforge-{values['instance']}")  # noqa: S108
+        return cls(**values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.manifest.model import APP_LABEL, RELEASE_ANNOTATION, PodTemplate, Service
+from runtime.manifest.model import COMPONENT_LABEL, RELEASE_ANNOTATION, PodTemplate, Service, app_of
 from runtime.model import DeploymentStatus, ReplicaStatus, RolloutPhase
 from runtime.objects import Held
 from runtime.roster import Replica
@@ -98,7 +98,9 @@ def deployment_status(
         ready=counts.ready,
         available=counts.available,
         message=_message(held, counts, phase, replicas, _unroutable(held, services) or trouble),
-        app=template.labels.get(APP_LABEL, deployment.name),
+        app=app_of(template.labels, deployment.name),
+        deleting=held.deleting,
+        component=template.labels.get(COMPONENT_LABEL, ""),
         release=template.annotations.get(RELEASE_ANNOTATION, ""),
         host=hosts[0] if hosts else "",
         replica_list=tuple(replica_status(replica, held, services) for replica in replicas),

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,23 @@ CREATE TABLE replica (
 CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
+_ADDED = """
+CREATE TABLE IF NOT EXISTS job_run (
+    namespace TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (namespace, name)
+);
+"""
+"""Tables that earlier versions of this format have not, and do not mind."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredObject:
-    """A manifest as it stands, scale and restarts included. `generation` grows with each change."""
+    """A manifest as it stands, scale and restarts included; a Secret's values are sealed.
+    `generation` grows with each change."""
 
     kind: str
     namespace: str
     name: str
-    data: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)
     generation: int
     deleting: bool = False
 
@@ -132,11 +140,13 @@ class Store:
         )
 
     def drop_object(self, kind: str, namespace: str, name: str) -> None:
-        """Forget an object, and a Deployment's revisions with it."""
+        """Forget an object, and with it a Deployment's revisions, or what became of a Job."""
         with self.transaction():
             self._execute("DELETE FROM object WHERE kind = ? AND namespace = ? AND name = ?", kind, namespace, name)
             if kind == "Deployment":
                 self._execute("DELETE FROM revision WHERE namespace = ? AND deployment = ?", namespace, name)
+            elif kind == "Job":
+                self._execute("DELETE FROM job_run WHERE namespace = ? AND name = ?", namespace, name)
 
     def revisions(self, namespace: str, deployment: str) -> tuple[StoredRevision, ...]:
         """A Deployment's revisions, the newest last."""
@@ -198,6 +208,15 @@ class Store:
         """Forget a replica."""
         self._execute("DELETE FROM replica WHERE name = ?", name)
 
+    def job_runs(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What became of each Job, by namespace and name."""
+        rows = self._query("SELECT namespace, name, state FROM job_run")
+        return {(row[0], row[1]): json.loads(row[2]) for row in rows}
+
+    def put_job_run(self, namespace: str, name: str, state: dict[str, Any]) -> None:
+        """Write what became of a Job so far."""
+        self._execute("INSERT OR REPLACE INTO job_run VALUES (?, ?, ?)", namespace, name, json.dumps(state))
+
     def note(self, key: str) -> str | None:
         """A text kept under a key."""
         rows = self._query("SELECT value FROM note WHERE key = ?", key)
@@ -215,6 +234,8 @@ class Store:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            if version <= VERSION:
+                self._db.executescript(_ADDED)
         if version > VERSION:
             raise RuntimeFailure(
                 "store-newer",

@@ -18,20 +18,35 @@ from runtime.model import (
     AppliedObject,
     ControllerInfo,
     DeploymentStatus,
+    JobPhase,
+    JobStatus,
     LogLine,
     ReplicaStatus,
     RolloutPhase,
+    SecretStatus,
     ServiceCounters,
 )
 
 PROTOCOL = 1
 
-Value = AppliedObject | ControllerInfo | DeploymentStatus | LogLine | ServiceCounters | str | None
+Value = (
+    AppliedObject
+    | ControllerInfo
+    | DeploymentStatus
+    | JobStatus
+    | LogLine
+    | SecretStatus
+    | ServiceCounters
+    | str
+    | None
+)
 
 _FAILURES: dict[str, type[RuntimeFailure]] = {
     name: item for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, RuntimeFailure)
 }
-_VALUES: dict[str, Any] = {item.__name__: item for item in (AppliedObject, ControllerInfo, LogLine, ServiceCounters)}
+_VALUES: dict[str, Any] = {
+    item.__name__: item for item in (AppliedObject, ControllerInfo, LogLine, SecretStatus, ServiceCounters)
+}
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -56,6 +71,8 @@ def unpack(raw: Any) -> Any:
         fields["phase"] = RolloutPhase(fields["phase"])
         fields["replica_list"] = tuple(_replica(item) for item in fields["replica_list"])
         return DeploymentStatus(**fields)
+    if name == JobStatus.__name__:
+        return JobStatus(**{**fields, "phase": JobPhase(fields["phase"]), "last_log": tuple(fields["last_log"])})
     return _VALUES[name](**fields)
 
 

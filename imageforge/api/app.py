@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,14 +23,18 @@ from imageforge.config import Home, Settings
 from imageforge.entry.keeper import CertificateKeeper
 from imageforge.entry.key import entry_key
 from imageforge.entry.registry_token import Signer
+from imageforge.errors import ForgeError
 from imageforge.git_remote.repository import tip
 from imageforge.notify.courier import Courier
 from imageforge.queue.catch_up import CatchUp
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
 from imageforge.queue.wake import Waker
+from imageforge.stack.tidy import end_interrupted
 from imageforge.store import Database
 from imageforge.vault import Vault
+
+log = logging.getLogger(__name__)
 
 
 def create_app(home: Home, settings: Settings) -> FastAPI:
@@ -56,6 +62,8 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Elsewhere, for it waits for the registry; and a registry that does not come back is no reason not to serve.
+        threading.Thread(target=_end_interrupted, args=(home, settings), name="tidy", daemon=True).start()
         site.feeds.start()
         sweeper.start()
         catch_up.start()
@@ -93,3 +101,10 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
     app.add_middleware(Entry, key=entry_key(home.entry_key_file), url=settings.service_url)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def _end_interrupted(home: Home, settings: Settings) -> None:
+    try:
+        end_interrupted(home, settings)
+    except ForgeError as error:
+        log.warning("the registry takes no pushes: %s", error)

@@ -31,6 +31,8 @@ STATUS = {
     "https-required": 403,
     "not-found": 404,
     "app-busy": 409,
+    "registry-busy": 409,
+    "app-name-taken": 409,
     "domain-taken": 409,
     "host-taken": 409,
     "build-ended": 409,

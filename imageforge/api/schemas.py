@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imageforge.config.repository import WEB
 from imageforge.entry.standing import Standing
-from imageforge.store import App, Build, Domain, Hook, Notice, Release, Scope, Token
+from imageforge.store import App, Build, Domain, Hook, Notice, Release, Scope, SealedSecret, Token
 
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
 VariableName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+SecretName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Value = Annotated[str, Field(max_length=65536, pattern=r"^[^\x00]*$")]
 BuildId = Annotated[int, Field(ge=1, le=2**53)]
 # What a header or an argument of a program could trip over is refused at the border.
@@ -90,9 +92,10 @@ class Rollback(Body):
 
 
 class Scale(Body):
-    """How many replicas are to run."""
+    """How many replicas of a process are to run."""
 
     replicas: Annotated[int, Field(ge=0, le=100)]
+    process: Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]*$", max_length=40)] = WEB
 
 
 class EnvironmentChange(Body):
@@ -182,18 +185,47 @@ class NoticeView(BaseModel):
         )
 
 
+SecretFor = Literal["build", "run"]
+
+
 class SecretBody(Body):
-    """A secret. It can be set and removed, not read."""
+    """A secret. It can be set and removed, not read.
+
+    For running it is a variable of the containers or, with a `path`, a file below /run/secrets.
+    """
 
     value: Annotated[str, Field(min_length=1, max_length=65536)]
+    path: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
+
+
+class OneSecret(SecretBody):
+    """A secret, and whom it is for. With `deploy` the live release is replaced by one that has it."""
+
+    purpose: SecretFor = "build"
+    deploy: bool = True
+
+
+class SecretsChange(Body):
+    """Secrets to set; null forgets one. With `deploy` the live release is replaced by one that has them."""
+
+    values: Annotated[dict[SecretName, SecretBody | None], Field(min_length=1)]
+    purpose: SecretFor = "build"
+    deploy: bool = True
 
 
 class SecretView(BaseModel):
-    """A secret's name, and when it was set."""
+    """A secret's name, whom it is for, and when it was set; `path` where containers have it as a file below
+    /run/secrets."""
 
     name: str
     purpose: str
+    path: str | None
     updated_at: float
+
+    @classmethod
+    def of(cls, secret: SealedSecret) -> SecretView:
+        """A secret as it is shown."""
+        return cls(name=secret.name, purpose=secret.purpose.value, path=secret.path, updated_at=secret.updated_at)
 
 
 class DomainView(BaseModel):
@@ -227,6 +259,27 @@ class RegistryToken(BaseModel):
     access_token: str
     expires_in: int
     issued_at: str
+
+
+class RepositoryView(BaseModel):
+    """A repository of the registry."""
+
+    name: str
+    tags: int
+
+
+class TagView(BaseModel):
+    """A tag, and what it stands for."""
+
+    tag: str
+    digest: str
+
+
+class TidiedView(BaseModel):
+    """What was removed from the registry: images, and the bytes of disk that came free."""
+
+    images: int
+    bytes: int
 
 
 class Accepted(BaseModel):
@@ -305,6 +358,7 @@ class AppView(BaseModel):
     on_newer: str
     priority: int
     replicas: int | None
+    processes: list[str]
     url: str
 
     @classmethod
@@ -320,6 +374,7 @@ class AppView(BaseModel):
             on_newer=settings.on_newer,
             priority=settings.priority,
             replicas=app.replicas,
+            processes=[WEB, *app.processes],
             url=url,
         )
 

@@ -11,7 +11,8 @@ from imageforge.cli.backend import backend
 from imageforge.cli.confirm import confirm
 from imageforge.cli.output import Format, FormatOption, document, say, show
 from imageforge.cli.state import Workplace
-from imageforge.cli.status import app_row
+from imageforge.cli.status import app_rows
+from imageforge.config.repository import WEB
 from imageforge.pipeline import operations
 from imageforge.stack.state import running_supervisor
 from imageforge.store import Apps, Releases
@@ -64,7 +65,7 @@ def show_app(name: Annotated[str, typer.Argument(help="The app.")], form: Format
         live = Releases(database).live(name)
     value = {
         "app": known.name,
-        "scaled_to": known.replicas,
+        "scaled_to": known.replicas if not known.scales else {WEB: known.replicas, **known.scales},
         "image": live.reference if live else None,
         **_running(here).get(name, {"state": "not running"}),
     }
@@ -127,4 +128,4 @@ def _running(here: Workplace) -> dict[str, dict[str, object]]:
     if not running_supervisor(here.home):
         return {}
     deployments = ControllerClient(here.home.controller_socket).deployments()
-    return {deployment.name: app_row(deployment, here) for deployment in deployments}
+    return {str(row["app"]): row for row in app_rows(deployments, here)}

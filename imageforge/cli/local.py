@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imageforge.api.schemas import AppView, BuildView, DomainView, ReleaseView, TokenView
+from imageforge.api.schemas import AppView, BuildView, DomainView, ReleaseView, SecretView, TokenView
 from imageforge.cli.state import Workplace
 from imageforge.entry.standing import standings
 from imageforge.errors import UsageError
 from imageforge.pipeline.domains import add_domain, remove_domain
+from imageforge.pipeline.secret_change import NewSecret, change_secrets, purpose_of
 from imageforge.pipeline.webhook_secret import webhook_secret
 from imageforge.queue.intake import Intake, Origin
 from imageforge.queue.wake import Waker
@@ -77,19 +78,25 @@ class Local:
     def secrets(self, app: str) -> list[Row]:
         """The names of an app's secrets."""
         self._intake.app(app)
-        found = SealedSecrets(self._database).updated(app)
-        return [{"name": name, "purpose": purpose.value, "updated_at": at} for (purpose, name), at in found.items()]
+        return [SecretView.of(secret).model_dump() for secret in SealedSecrets(self._database).all(app)]
 
-    def set_secret(self, app: str, name: str, value: str) -> None:
-        """Set a secret for builds."""
-        self._intake.app(app)
-        SealedSecrets(self._database).put(app, name, Purpose.BUILD, Vault(self._here.home.key_file).seal(value))
+    def set_secrets(self, app: str, purpose: str, values: Mapping[str, Row]) -> int | None:
+        """Set secrets; the build that makes a release with them, if they are for running and one is live."""
+        new = {name: NewSecret(value=row["value"], path=row.get("path")) for name, row in values.items()}
+        return self._change_secrets(app, Purpose(purpose), new)
 
-    def remove_secret(self, app: str, name: str) -> None:
-        """Forget a secret."""
+    def remove_secret(self, app: str, name: str, purpose: str | None) -> int | None:
+        """Forget a secret; the build as of `set_secrets`."""
         self._intake.app(app)
-        if not SealedSecrets(self._database).remove(app, name, Purpose.BUILD):
-            raise UsageError("no-such-secret", name, f"{app} has no secret of this name", hint="imageforge secret ls")
+        return self._change_secrets(app, purpose_of(app, name, purpose, self._database), {name: None})
+
+    def _change_secrets(self, app: str, purpose: Purpose, values: Mapping[str, NewSecret | None]) -> int | None:
+        found = self._intake.app(app)
+        change_secrets(app, purpose, values, self._database, Vault(self._here.home.key_file))
+        if purpose is not Purpose.RUN or Releases(self._database).live(app) is None:
+            return None
+        self._here.require_running()
+        return self._intake.rerelease(found, None, Origin(way="cli", actor=ACTOR), note="secrets changed").build_id
 
     def domains(self, app: str) -> list[Row]:
         """An app's domains, and how their certificates stand."""

@@ -9,16 +9,26 @@ import typer
 from imageforge.cli.output import write
 from imageforge.cli.report import require
 from imageforge.cli.state import Workplace
+from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.store import Apps, Releases
+from imageforge.vault import Vault
 
 
 def manifest(
     app: Annotated[str, typer.Argument(help="The app.")],
     number: Annotated[int | None, typer.Argument(metavar="N", help="The release; the live one if left out.")] = None,
 ) -> None:
-    """Print the manifests that run a release, as YAML: what a cluster would take."""
+    """Print the manifests that run a release, as YAML: what a cluster would take. The values of secrets are masked."""
     here = Workplace.here()
     with here.database() as database:
         Apps(database).require(app)
         found = Releases(database).find(app, number) if number else Releases(database).live(app)
-    write(require(found, app, number).manifests.rstrip("\n"))
+    release = require(found, app, number)
+    secrets = RunSecrets.of(release, Vault(here.home.key_file))
+    if secrets is not None:
+        write(
+            f"# The values of the Secret {secrets.secret} are masked. A cluster needs them in their places, without the"
+        )
+        write("# annotation imageforge.io/masked.")
+        write(f"{secrets.manifest(masked=True)}---")
+    write(release.manifests.rstrip("\n"))

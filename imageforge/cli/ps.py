@@ -9,8 +9,10 @@ import typer
 
 from imageforge.cli.output import Format, FormatOption, show
 from imageforge.cli.state import Workplace
+from imageforge.config.repository import WEB
 from imageforge.report.units import age
 from imageforge.store import Apps
+from runtime import ReplicaStatus
 
 
 def ps(
@@ -26,20 +28,27 @@ def ps(
     now = time.time()
     rows = [
         {
-            "app": deployment.name,
+            "app": deployment.app,
+            "process": deployment.component or WEB,
             "replica": replica.name,
             "state": replica.phase,
             "ready": replica.ready,
             "restarts": replica.restarts,
             "age": age(now - replica.started_at) if replica.started_at else None,
             "release": replica.release,
-            "address": f"{replica.address}:{replica.port}" if replica.address else None,
+            "address": _address(replica),
             "image": replica.image,
             "message": replica.message,
         }
         for deployment in controller.deployments()
-        if app in (None, deployment.name)
+        if app in (None, deployment.app)
         for replica in deployment.replica_list
     ]
-    columns = ("app", "replica", "state", "ready", "restarts", "age", "release")
+    several = ("process",) if any(row["process"] != WEB for row in rows) else ()
+    columns = ("app", *several, "replica", "state", "ready", "restarts", "age", "release")
     show(rows, columns=columns, wide=("address", "image", "message"), form=form, empty="nothing runs")
+
+
+def _address(replica: ReplicaStatus) -> str | None:
+    """Of a process without a port, the host alone."""
+    return f"{replica.address}:{replica.port}" if replica.address and replica.port else replica.address or None

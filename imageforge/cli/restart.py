@@ -14,11 +14,11 @@ from imageforge.store import Apps
 
 
 def restart(app: Annotated[str, typer.Argument(help="The app.")]) -> None:
-    """Replace the replicas one by one, as a rollout does: no request is lost."""
+    """Replace the replicas of every process one by one, as a rollout does: no request is lost."""
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database:
         Apps(database).require(app)
-    operations.restart(app, here.home, controller)
-    settle(controller, app, here.settings.deploy_deadline)
+    names = operations.restart(app, here.home, controller)
+    settle(controller, names, here.settings.deploy_deadline)
     say(f"{app} restarted")

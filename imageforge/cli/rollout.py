@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from imageforge.cli.output import say
 from imageforge.errors import DeployFailed
@@ -10,8 +11,15 @@ from imageforge.pipeline.domains import NAMESPACE
 from runtime import ControllerClient, RolloutPhase
 
 
-def settle(controller: ControllerClient, app: str, seconds: float) -> None:
-    """Wait until an app is as it was asked to be. Raises DeployFailed (`rollout-stalled`) after `seconds`."""
+def settle(controller: ControllerClient, names: Iterable[str], seconds: float) -> None:
+    """Wait until an app's Deployments are as they were asked to be. Raises DeployFailed (`rollout-stalled`) after
+    `seconds`."""
+    deadline = time.monotonic() + seconds
+    for name in names:
+        _settle(controller, name, max(1.0, deadline - time.monotonic()))
+
+
+def _settle(controller: ControllerClient, app: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     said = ""
     for status in controller.watch(NAMESPACE, app, timeout=seconds):

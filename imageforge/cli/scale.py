@@ -9,19 +9,50 @@ import typer
 from imageforge.cli.output import say
 from imageforge.cli.rollout import settle
 from imageforge.cli.state import Workplace
+from imageforge.config.repository import WEB
+from imageforge.errors import UsageError
 from imageforge.pipeline import operations
 from imageforge.store import Apps
+
+MOST = 100
 
 
 def scale(
     app: Annotated[str, typer.Argument(help="The app.")],
-    replicas: Annotated[int, typer.Argument(min=0, max=100, metavar="N", help="How many copies are to run.")],
+    counts: Annotated[
+        list[str],
+        typer.Argument(metavar="N | PROCESS=N…", help="How many copies are to run: of web, or of the process named."),
+    ],
 ) -> None:
     """Run N replicas from now on. Outlives a push, unless the repository's imageforge.toml sets replicas."""
+    asked = parse_counts(counts)
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database:
         Apps(database).require(app)
-        operations.scale(app, replicas, here.home, database, controller)
-    settle(controller, app, here.settings.deploy_deadline)
-    say(f"{app} runs {replicas} replicas")
+        names = operations.scale(app, asked, here.home, database, controller)
+    settle(controller, names, here.settings.deploy_deadline)
+    for process, count in asked.items():
+        say(f"{app} runs {count} replicas" + ("" if process == WEB else f" of {process}"))
+
+
+def parse_counts(counts: list[str]) -> dict[str, int]:
+    """`3`, `worker=2` and several of them as replicas by process. Raises UsageError (`invalid-replicas`)."""
+    asked: dict[str, int] = {}
+    for text in counts:
+        process, named, number = text.rpartition("=")
+        process = process if named else WEB
+        if not (number.isascii() and number.isdigit() and int(number) <= MOST and process):
+            raise UsageError(
+                "invalid-replicas",
+                text,
+                f"expected a number from 0 to {MOST}, or PROCESS=N with such a number",
+                hint="imageforge scale APP 3, or imageforge scale APP worker=2",
+                kept="nothing was changed",
+            )
+        if process in asked:
+            raise UsageError(
+                "invalid-replicas", text, f"{process} is given twice", hint="name each once", kept="nothing was changed"
+            )
+        asked[process] = int(number)
+    return asked

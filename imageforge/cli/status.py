@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Iterable
 
 from imageforge.cli.output import Format, FormatOption, document, say, show
 from imageforge.cli.state import Workplace
+from imageforge.config.repository import WEB
 from imageforge.entry.standing import certificate_folders
 from imageforge.report.units import age
 from imageforge.stack.state import read_report
-from runtime import ControllerClient, DeploymentStatus, RuntimeFailure, certificate_states
+from runtime import ControllerClient, DeploymentStatus, RolloutPhase, RuntimeFailure, certificate_states
 
 
 def status(form: FormatOption = Format.TABLE) -> None:
@@ -37,7 +38,7 @@ def status(form: FormatOption = Format.TABLE) -> None:
         problem = ""
     except RuntimeFailure as failure:
         deployments, problem = (), f"{failure.message}"
-    apps = [app_row(deployment, here) for deployment in deployments]
+    apps = app_rows(deployments, here)
     broken = [
         {"file": state.file, "problem": state.problem}
         for state in certificate_states(certificate_folders(here.home, here.settings) if here.settings.public else ())
@@ -66,14 +67,31 @@ def status(form: FormatOption = Format.TABLE) -> None:
     )
 
 
-def app_row(deployment: DeploymentStatus, here: Workplace) -> dict[str, object]:
-    """A deployment as a row of a table."""
-    row = asdict(deployment)
-    return {
-        "app": row["name"],
-        "release": row["release"] or None,
-        "ready": f"{row['ready']}/{row['desired']}",
-        "state": deployment.phase.value,
-        "url": here.settings.url(deployment.host) if deployment.host else None,
-        "message": row["message"],
+def app_rows(deployments: Iterable[DeploymentStatus], here: Workplace) -> list[dict[str, object]]:
+    """The apps that have something running, each as a row of a table."""
+    found: dict[str, list[DeploymentStatus]] = {}
+    for deployment in deployments:
+        if deployment.deleting and deployment.name != deployment.app:
+            continue  # a process that the app no longer has
+        found.setdefault(deployment.app, []).append(deployment)
+    return [_app_row(app, processes, here) for app, processes in sorted(found.items())]
+
+
+WORST_FIRST = (RolloutPhase.STALLED, RolloutPhase.PROGRESSING, RolloutPhase.COMPLETE)
+
+
+def _app_row(app: str, processes: list[DeploymentStatus], here: Workplace) -> dict[str, object]:
+    """Counts and state are of all its processes together; release and address are web's."""
+    web = next((one for one in processes if one.name == app), processes[0])
+    worst = min(processes, key=lambda one: WORST_FIRST.index(one.phase))
+    row: dict[str, object] = {
+        "app": app,
+        "release": web.release or None,
+        "ready": f"{sum(one.ready for one in processes)}/{sum(one.desired for one in processes)}",
+        "state": worst.phase.value,
+        "url": here.settings.url(web.host) if web.host else None,
+        "message": worst.message,
     }
+    if len(processes) > 1:
+        row["processes"] = {one.component or WEB: f"{one.ready}/{one.desired}" for one in processes}
+    return row

@@ -76,13 +76,16 @@ class Server:
         """The names of an app's secrets."""
         return list(self._ask("GET", f"/v1/apps/{app}/secrets"))
 
-    def set_secret(self, app: str, name: str, value: str) -> None:
-        """Set a secret for builds."""
-        self._ask("PUT", f"/v1/apps/{app}/secrets/{name}", {"value": value})
+    def set_secrets(self, app: str, purpose: str, values: Mapping[str, Row]) -> int | None:
+        """Set secrets; the build that makes a release with them, if they are for running and one is live."""
+        answer = self._ask("PATCH", f"/v1/apps/{app}/secrets", {"values": values, "purpose": purpose})
+        return None if answer is None else int(answer["build"])
 
-    def remove_secret(self, app: str, name: str) -> None:
-        """Forget a secret."""
-        self._ask("DELETE", f"/v1/apps/{app}/secrets/{name}")
+    def remove_secret(self, app: str, name: str, purpose: str | None) -> int | None:
+        """Forget a secret; the build as of `set_secrets`."""
+        query = {"purpose": purpose} if purpose else None
+        answer = self._ask("DELETE", f"/v1/apps/{app}/secrets/{quote(name, safe='')}", params=query)
+        return None if answer is None else int(answer["build"])
 
     def domains(self, app: str) -> list[Row]:
         """An app's domains, and how their certificates stand."""

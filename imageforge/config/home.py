@@ -185,6 +185,11 @@ class Home:
         return self.state / "registry-signer"
 
     @property
+    def registry_read_only(self) -> Path:
+        """The process for whose sake the registry takes no pushes; absent, it takes them."""
+        return self.run / "registry.read-only"
+
+    @property
     def runtime_store(self) -> Path:
         """What should be running: the controller's own database."""
         return self.state / "runtime.sqlite"

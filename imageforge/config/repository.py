@@ -8,14 +8,35 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from imageforge.config.command import words
 from imageforge.config.validation import first_problem
 from imageforge.errors import ConfigError
 
 FILE_NAME = "imageforge.toml"
 APP_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 """An app's name is the name of its Service (RFC 1035 label), and leaves room for a hash and a suffix in pod names."""
+
+PROCESS_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+LONGEST_DEPLOYMENT = 63 - len("-") - 10 - len("-") - 5
+"""Characters in the name of a Deployment: its pods add a hash of at most ten and a suffix of five, and their names are
+host names (RFC 1123 label)."""
+WEB = "web"
+"""The process that the Service leads to; it runs under the app's own name."""
+
+
+def deployment_name(app: str, process: str) -> str:
+    """The name under which a process of an app runs."""
+    return app if process == WEB else f"{app}-{process}"
+
+
+def too_long(app: str, process: str) -> str | None:
+    """What is wrong with the length of a process's name, if anything."""
+    name = deployment_name(app, process)
+    if len(name) <= LONGEST_DEPLOYMENT:
+        return None
+    return f"{name} has {len(name)} characters, and a process's name with its app's has at most {LONGEST_DEPLOYMENT}"
 
 
 class Section(BaseModel):
@@ -53,6 +74,20 @@ class LintSection(Section):
     waivers: tuple[Waiver, ...] = ()
 
 
+class ProcessSection(Section):
+    """One of [app] processes; a string is its command. Without a command the image's own runs."""
+
+    command: str | None = None
+    replicas: Annotated[int, Field(ge=0, le=100)] | None = None
+
+    @field_validator("command")
+    @classmethod
+    def _words(cls, value: str | None) -> str | None:
+        if value is not None:
+            words(value)
+        return value
+
+
 class AppSection(Section):
     """[app]."""
 
@@ -61,6 +96,40 @@ class AppSection(Section):
     replicas: Annotated[int, Field(ge=0, le=100)] | None = None
     health: str | None = None
     env: dict[str, str] = Field(default_factory=dict)
+    release: str | None = None
+    processes: dict[str, ProcessSection] = Field(default_factory=dict)
+
+    @field_validator("release")
+    @classmethod
+    def _words(cls, value: str | None) -> str | None:
+        if value is not None:
+            words(value)
+        return value
+
+    @field_validator("processes", mode="before")
+    @classmethod
+    def _commands(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        for name in value:
+            if not PROCESS_NAME.fullmatch(name):
+                raise ValueError(f"`{name}` is no name of a process: a-z, 0-9 and -, beginning with a letter")
+            if name == "release":
+                raise ValueError("`release` is no process: it runs once before the others, by `[app] release`")
+        return {name: {"command": item} if isinstance(item, str) else item for name, item in value.items()}
+
+    @model_validator(mode="after")
+    def _agrees(self) -> AppSection:
+        web = self.processes.get(WEB)
+        if web is not None and web.replicas is not None and self.replicas is not None:
+            raise ValueError("replicas is set here and in processes.web, expected one of the two")
+        for process, section in self.processes.items():
+            if process != WEB and section.command is None:
+                raise ValueError(f"processes.{process} has no command; only web has one in the image")
+            problem = self.name and too_long(self.name, process)
+            if problem:
+                raise ValueError(f"processes.{process}: {problem}")
+        return self
 
     @field_validator("name")
     @classmethod
@@ -103,30 +172,40 @@ def load_repository(folder: Path) -> RepositoryConfig:
         raise ConfigError("config-invalid", str(file), f"not TOML: {error}", hint="mend the line") from error
     except ValidationError as error:
         path = [str(part) for part in error.errors()[0]["loc"]]
-        problem = first_problem(error, known=_known_keys(path[0] if len(path) > 1 else None))
+        problem = first_problem(error, known=_known_keys(path))
         line = _line_of(text, path)
         where = f"{file}:{line}" if line else str(file)
         raise ConfigError("config-invalid", f"{where}: {problem.path}", problem.message, hint=problem.hint) from error
 
 
-def _known_keys(table: str | None) -> tuple[str, ...]:
-    field = RepositoryConfig.model_fields.get(table) if table else None
-    model = field.annotation if field else RepositoryConfig
+def _known_keys(path: list[str]) -> tuple[str, ...]:
+    """The keys at the level of the last one."""
+    model: object = RepositoryConfig
+    if path[:2] == ["app", "processes"] and len(path) > 3:
+        model = ProcessSection
+    elif len(path) > 1 and path[0] in RepositoryConfig.model_fields:
+        model = RepositoryConfig.model_fields[path[0]].annotation
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return ()
     return tuple(info.alias or name for name, info in model.model_fields.items())
 
 
 def _line_of(text: str, path: list[str]) -> int | None:
-    """The line that sets the key: TOML's reader keeps no positions, so look for it below its table's header."""
-    key = next((part for part in reversed(path) if not part.isdigit()), "")
+    """The line that sets the key, or one above it that has it inline: TOML's reader keeps no positions, so look for it
+    below its table's header."""
     table = path[0] if len(path) > 1 else None
+    keys = [part for part in reversed(path) if not part.isdigit()]
+    found = (_line_of_key(text, key, table) for key in keys)
+    return next((line for line in found if line is not None), None)
+
+
+def _line_of_key(text: str, key: str, table: str | None) -> int | None:
     inside = table is None
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r"\s*\[+\s*([\w.\-]+)", line)
         if header:
             inside = table is None or header[1].split(".")[0] == table
-            if header[1] == key:
+            if key in (header[1], header[1].rpartition(".")[2]):
                 return number
         elif (inside and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line)) or (
             table and re.match(rf"\s*{re.escape(table)}\s*\.\s*{re.escape(key)}\s*=", line)

@@ -36,6 +36,7 @@ class Settings(BaseModel):
     host_suffix: str = "localhost"
     registry_port: Port = 8705
     engine: Literal["auto", "private"] = "auto"
+    secret_files: str = "/dev/shm"  # noqa: S105, S108 - files there are ours alone, which is made sure of before each use
     engine_pool: str = "10.211.0.0/16"
     api_port: Port = 8701
     workers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -51,6 +52,7 @@ class Settings(BaseModel):
     hook_networks: tuple[str, ...] = ()
     github_api: str = "https://api.github.com"
     deploy_deadline: Annotated[int, Field(ge=1, le=86400)] = 120
+    release_deadline: Annotated[int, Field(ge=1, le=86400)] = 600
     keep_builds: Annotated[int, Field(ge=1)] = 200
     keep_releases: Annotated[int, Field(ge=1)] = 50
     keep_contexts: Annotated[int, Field(ge=0)] = 4096
@@ -147,6 +149,13 @@ class Settings(BaseModel):
         if not parts.hostname or parts.scheme not in ("http", "https") or (parts.scheme == "http" and not loopback):
             raise ValueError("expected https://…: a token is sent there")
         return value.rstrip("/")
+
+    @field_validator("secret_files")
+    @classmethod
+    def _folder(cls, value: str) -> str:
+        if not value.startswith("/"):
+            raise ValueError("expected an absolute path, of a folder in memory")
+        return value
 
     @field_validator("engine_pool")
     @classmethod

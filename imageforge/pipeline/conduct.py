@@ -15,6 +15,7 @@ from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.run import Earlier, Product, Workshop, reuse, run
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.report.deploy import DeployReport, StageRow
+from imageforge.stack.registry_lock import writing_registry
 from imageforge.store import Build, Builds, BuildStatus, Database, Releases, ReleaseStatus
 from imageforge.vault import Mask
 
@@ -95,16 +96,18 @@ def conduct(
         return _earlier(builds.succeeded_with(fingerprint))
 
     recorder.listen(collect)
-    product = reuse(_earlier(builds.find(build_id)), build_id, workshop, recorder)
-    if product is None:
-        product = run(plan, build_id, workshop, recorder, find=find)
-        builds.update(
-            build_id,
-            reference=product.reference,
-            image_id=product.image_id,
-            fingerprint=product.fingerprint,
-            reused_from=product.reused_from,
-        )
+    # Until it is stored what was pushed or taken over, a sweep would take it for nobody's.
+    with writing_registry(workshop.home):
+        product = reuse(_earlier(builds.find(build_id)), build_id, workshop, recorder)
+        if product is None:
+            product = run(plan, build_id, workshop, recorder, find=find)
+            builds.update(
+                build_id,
+                reference=product.reference,
+                image_id=product.image_id,
+                fingerprint=product.fingerprint,
+                reused_from=product.reused_from,
+            )
     report = None
     if plan.deploy:
         assert deployer is not None
@@ -119,15 +122,16 @@ def conduct(
         if release.status in (ReleaseStatus.LIVE, ReleaseStatus.SUPERSEDED) and "requests" in (release.report or {}):
             # An attempt that was killed had got so far; what came since must not be undone.
             return Outcome(product=product, report=DeployReport.from_json(release.report or {}))
-        report = roll_out(release, deployer, recorder, tuple(stages))
+        report = roll_out(release, deployer, recorder, tuple(stages), build_id=build_id)
     return Outcome(product=product, report=report)
 
 
 def conduct_release(
     app: str, number: int, build_id: int, recorder: Recorder, deployer: Deployer, *, note: str, refresh: bool
 ) -> DeployReport:
-    """Run release `number` of an app again as a new one; with `refresh` in the environment as it is now. An attempt
-    that was interrupted is gone on with. Raises what `roll_out` raises; UsageError (`no-such-release`)."""
+    """Run release `number` of an app again as a new one; with `refresh` in the environment as it is now, and after its
+    release command. An attempt that was interrupted is gone on with. Raises what `roll_out` raises; UsageError
+    (`no-such-release`)."""
     builds, releases = Builds(deployer.database), Releases(deployer.database)
     build = builds.find(build_id)
     release = releases.find(app, build.release) if build and build.release else None
@@ -137,7 +141,8 @@ def conduct_release(
         if earlier is None:
             raise UsageError("no-such-release", app, f"release {number} is no longer kept")
         release = again(earlier, deployer, note=note, refresh=refresh, made_by=build_id)
-    return roll_out(release, deployer, recorder, ())
+    # The command of an earlier release knows nothing of what later ones did; another environment may need it.
+    return roll_out(release, deployer, recorder, (), build_id=build_id if refresh else None)
 
 
 ENDS = {

@@ -63,6 +63,11 @@ class StageLog:
         self.summary = ""
         self.data: dict[str, Any] = {}
 
+    @property
+    def mask(self) -> Mask:
+        """What its events do not show."""
+        return self._recorder.mask
+
     def emit(self, kind: EventKind, text: str = "", **data: Any) -> None:
         """Record an event of this stage."""
         self._recorder.emit(self.name, kind, text, **data)

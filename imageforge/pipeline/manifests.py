@@ -1,21 +1,56 @@
-"""The manifests of an app whose repository brings none: a Deployment and a Service, as any cluster would take them."""
+"""The manifests of an app whose repository brings none, as any cluster would take them: a Deployment and a Service, a
+Deployment for each process beside web, and a Job for the release command."""
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from imageforge.config.repository import WEB, deployment_name
+
 RELEASE = "imageforge.io/release"
+MASKED = "imageforge.io/masked"
+SECRETS_FOLDER = "/run/secrets"
+VOLUME = "secrets"
 HOST = "imageforge.io/host"
+NAME = "app.kubernetes.io/name"
+PART_OF = "app.kubernetes.io/part-of"
+COMPONENT = "app.kubernetes.io/component"
+MIN_READY_SECONDS = 3
+"""How long a process without a port must run to be counted as one that does: nothing else tells one that ends at once
+from one that works."""
+RELEASE_GRACE_SECONDS = 5
+"""How long a release command may go on after it was told to end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """A process beside web, with its command's words."""
+
+    name: str
+    command: tuple[str, ...]
+    replicas: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecretUse:
+    """What a Deployment takes of the Secret `name`: keys as variables of the same names, and keys as files by their
+    paths below /run/secrets."""
+
+    name: str
+    variables: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
     """What is to run. `reference` names the image by digest; `numeric_user` tells that the image's user is a number
-    other than 0, which is what Kubernetes can check with runAsNonRoot."""
+    other than 0, which is what Kubernetes can check with runAsNonRoot; `command` is web's, None the image's own."""
 
     app: str
     release: int
@@ -27,54 +62,139 @@ class Workload:
     health: str | None
     environment: Mapping[str, str]
     numeric_user: bool
+    command: tuple[str, ...] | None = None
+    workers: tuple[Worker, ...] = ()
+    secret: SecretUse | None = None
 
 
 def generate(workload: Workload) -> str:
-    """The two documents as YAML.
+    """The documents as YAML.
 
     The probe's period of one second replaces Kubernetes' ten: a rollout waits for it once a replica. The Service's port
-    is named http, which is how the balancer knows to balance requests rather than connections.
+    is named http, which is how the balancer knows to balance requests rather than connections. A process beside web
+    has a name of its own and is a part of the app, so that the Service does not lead to it.
     """
-    selector = {"app.kubernetes.io/name": workload.app}
+    selector = {NAME: workload.app}
     labels = {**selector, "app.kubernetes.io/managed-by": "imageforge"}
     check: dict[str, Any] = (
         {"httpGet": {"path": workload.health, "port": "http"}} if workload.health else {"tcpSocket": {"port": "http"}}
     )
-    security: dict[str, Any] = {"allowPrivilegeEscalation": False}
-    if workload.numeric_user:
-        security["runAsNonRoot"] = True
     container = {
         "name": workload.app,
         "image": workload.reference,
+        **_command(workload.command),
         "ports": [{"name": "http", "containerPort": workload.port}],
-        "env": [
-            {"name": name, "value": value}
-            for name, value in {"PORT": str(workload.port), **workload.environment}.items()
-        ],
+        "env": _variables({"PORT": str(workload.port), **workload.environment}, workload.secret),
         "readinessProbe": {**check, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 3},
-        "securityContext": security,
+        "securityContext": _security(workload),
     }
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": workload.app, "labels": labels},
-        "spec": {
-            "replicas": workload.replicas,
-            "progressDeadlineSeconds": workload.deadline,
-            "selector": {"matchLabels": selector},
-            "template": {
-                "metadata": {"labels": dict(labels), "annotations": {RELEASE: str(workload.release)}},
-                "spec": {"terminationGracePeriodSeconds": 30, "containers": [container]},
-            },
-        },
-    }
+    deployment = _deployment(workload, workload.app, labels, workload.replicas, container)
     service = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": workload.app, "labels": dict(labels), "annotations": {HOST: workload.host}},
         "spec": {"selector": dict(selector), "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
     }
-    return yaml.safe_dump_all([deployment, service], sort_keys=False)
+    workers = [_worker(workload, worker) for worker in workload.workers]
+    return yaml.safe_dump_all([deployment, service, *workers], sort_keys=False)
+
+
+def _deployment(
+    workload: Workload, name: str, labels: Mapping[str, str], replicas: int, container: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "labels": dict(labels)},
+        "spec": {
+            "replicas": replicas,
+            "progressDeadlineSeconds": workload.deadline,
+            "selector": {"matchLabels": {NAME: name}},
+            "template": {
+                "metadata": {"labels": dict(labels), "annotations": {RELEASE: str(workload.release)}},
+                "spec": _with_files({"terminationGracePeriodSeconds": 30, "containers": [container]}, workload.secret),
+            },
+        },
+    }
+
+
+def _worker(workload: Workload, worker: Worker) -> dict[str, Any]:
+    name = deployment_name(workload.app, worker.name)
+    labels = {
+        NAME: name,
+        PART_OF: workload.app,
+        COMPONENT: worker.name,
+        "app.kubernetes.io/managed-by": "imageforge",
+    }
+    container = {
+        "name": worker.name,
+        "image": workload.reference,
+        **_command(worker.command),
+        "env": _variables(workload.environment, workload.secret),
+        "securityContext": _security(workload),
+    }
+    deployment = _deployment(workload, name, labels, worker.replicas, container)
+    deployment["spec"]["minReadySeconds"] = min(MIN_READY_SECONDS, workload.deadline - 1)
+    return deployment
+
+
+def _command(command: tuple[str, ...] | None) -> dict[str, Any]:
+    return {} if command is None else {"command": [_literal(word) for word in command]}
+
+
+def _literal(word: str) -> str:
+    """A word that Kubernetes does not expand: $(NAME) is the shell's there, and $$ its process."""
+    return re.sub(r"\$(?=[$(])", "$$", word)
+
+
+def _security(workload: Workload) -> dict[str, Any]:
+    security: dict[str, Any] = {"allowPrivilegeEscalation": False}
+    if workload.numeric_user:
+        security["runAsNonRoot"] = True
+    return security
+
+
+def release_job_name(app: str, number: int) -> str:
+    """The name of the Job that runs the release command of a release: the record that it ran."""
+    return f"{app}-release-{number}"
+
+
+def release_job(manifests: str, app: str, number: int, command: tuple[str, ...], deadline: int) -> str:
+    """The Job of a release, made from its web process: the same image, environment and user, another command; once,
+    and for `deadline` seconds at most."""
+    web = next(item for item in _deployments(manifests) if item["metadata"]["name"] == app)
+    template = copy.deepcopy(web["spec"]["template"])
+    [container] = template["spec"]["containers"]
+    for name in ("readinessProbe", "ports", "args"):
+        container.pop(name, None)
+    container.update({"name": "release", **_command(command)})
+    name = release_job_name(app, number)
+    # Not the labels that the Service selects by: a cluster would send it requests.
+    labels = {**template["metadata"]["labels"], NAME: f"{app}-release", PART_OF: app, COMPONENT: "release"}
+    template["metadata"]["labels"] = labels
+    template["spec"].update(restartPolicy="Never", terminationGracePeriodSeconds=RELEASE_GRACE_SECONDS)
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "labels": dict(labels)},
+        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": deadline, "template": template},
+    }
+    return yaml.safe_dump(job, sort_keys=False)
+
+
+def processes(manifests: str) -> dict[str, str]:
+    """The processes of a release and the Deployments that run them, web first."""
+    found = {_process(item): str(item["metadata"]["name"]) for item in _deployments(manifests)}
+    return {name: found[name] for name in sorted(found, key=lambda name: (name != WEB, name))}
+
+
+def _process(deployment: Mapping[str, Any]) -> str:
+    labels = deployment["spec"]["template"].get("metadata", {}).get("labels") or {}
+    return str(labels.get(COMPONENT, WEB)) if PART_OF in labels else WEB
+
+
+def _deployments(manifests: str) -> list[dict[str, Any]]:
+    return [item for item in yaml.safe_load_all(manifests) if item["kind"] == "Deployment"]
 
 
 def renumber(manifests: str, release: int) -> str:
@@ -87,21 +207,27 @@ def renumber(manifests: str, release: int) -> str:
     return _changed(manifests, change)
 
 
-def rescale(manifests: str, replicas: int) -> str:
-    """The same manifests for another number of replicas: what `scale` asked for outlives the release."""
+def rescale(manifests: str, replicas: Mapping[str, int]) -> str:
+    """The same manifests for other numbers of replicas of some processes: what `scale` asked for outlives the
+    release."""
 
     def change(deployment: dict[str, Any]) -> None:
-        deployment["spec"]["replicas"] = replicas
+        process = _process(deployment)
+        if process in replicas:
+            deployment["spec"]["replicas"] = replicas[process]
 
     return _changed(manifests, change)
 
 
-def with_environment(manifests: str, environment: Mapping[str, str]) -> str:
-    """The same manifests with another environment."""
+def with_environment(manifests: str, environment: Mapping[str, str], secret: SecretUse | None, *, port: int) -> str:
+    """The same manifests with another environment and other secrets; `port` is told to what listens."""
 
     def change(deployment: dict[str, Any]) -> None:
-        for container in deployment["spec"]["template"]["spec"]["containers"]:
-            container["env"] = [{"name": name, "value": value} for name, value in environment.items()]
+        pod = deployment["spec"]["template"]["spec"]
+        for container in pod["containers"]:
+            own = {"PORT": str(port)} if container.get("ports") else {}
+            container["env"] = _variables({**own, **environment}, secret)
+        _with_files(pod, secret)
 
     return _changed(manifests, change)
 
@@ -113,6 +239,63 @@ def with_hosts(manifests: str, app: str, hosts: Sequence[str]) -> str:
         if document["kind"] == "Service" and document["metadata"]["name"] == app:
             document["metadata"].setdefault("annotations", {})[HOST] = ", ".join(hosts)
     return yaml.safe_dump_all(documents, sort_keys=False)
+
+
+def secret_manifest(app: str, name: str, values: Mapping[str, str], *, masked: bool = False) -> str:
+    """The Secret as YAML; `masked` for eyes, with the sizes of the values, and a note that keeps it from being
+    applied."""
+    metadata: dict[str, Any] = {
+        "name": name,
+        "labels": {"app.kubernetes.io/name": app, "app.kubernetes.io/managed-by": "imageforge"},
+    }
+    shown = values
+    if masked:
+        metadata["annotations"] = {MASKED: "true"}
+        shown = {key: f"*** {len(value.encode())} bytes" for key, value in values.items()}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": "Opaque",
+        "immutable": True,
+        "stringData": dict(sorted(shown.items())),
+    }
+    return yaml.safe_dump(secret, sort_keys=False, allow_unicode=False, width=120)
+
+
+def secrets_in(manifests: str) -> frozenset[str]:
+    """The names of the Secrets that Deployments take something of."""
+    found: set[str] = set()
+    for document in yaml.safe_load_all(manifests):
+        if document["kind"] == "Deployment":
+            pod = document["spec"]["template"]["spec"]
+            found.update(volume["secret"]["secretName"] for volume in pod.get("volumes", ()) if "secret" in volume)
+            for container in pod["containers"]:
+                keys = (variable.get("valueFrom", {}).get("secretKeyRef") for variable in container.get("env", ()))
+                found.update(key["name"] for key in keys if key)
+    return frozenset(found)
+
+
+def _variables(environment: Mapping[str, str], secret: SecretUse | None) -> list[dict[str, Any]]:
+    """Secrets first, so that a variable may name one: ``db://app:$(PASSWORD)@db``. Of two with one name it wins."""
+    names = secret.variables if secret else ()
+    source = secret.name if secret else ""
+    hidden = [{"name": name, "valueFrom": {"secretKeyRef": {"name": source, "key": name}}} for name in sorted(names)]
+    plain = [{"name": name, "value": value} for name, value in environment.items() if name not in names]
+    return [*hidden, *plain]
+
+
+def _with_files(pod: dict[str, Any], secret: SecretUse | None) -> dict[str, Any]:
+    """Changes a pod so that its containers have the secret's files, and no others."""
+    pod.pop("volumes", None)
+    for container in pod["containers"]:
+        container.pop("volumeMounts", None)
+    if secret and secret.files:
+        items = [{"key": key, "path": path} for key, path in sorted(secret.files.items())]
+        pod["volumes"] = [{"name": VOLUME, "secret": {"secretName": secret.name, "items": items}}]
+        for container in pod["containers"]:
+            container["volumeMounts"] = [{"name": VOLUME, "mountPath": SECRETS_FOLDER, "readOnly": True}]
+    return pod
 
 
 def _changed(manifests: str, change: Callable[[dict[str, Any]], None]) -> str:

@@ -2,40 +2,69 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
+from collections.abc import Mapping
 
 from imageforge.config import Home
+from imageforge.config.repository import FILE_NAME, WEB
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
+from imageforge.pipeline.deploy import delete_all, delete_secrets, fixed_processes
 from imageforge.pipeline.domains import NAMESPACE, holding_hosts
+from imageforge.pipeline.manifests import processes
+from imageforge.pipeline.release_command import forget_jobs
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
-from runtime import ControllerClient, NotFound
+from runtime import ControllerClient
 
 
-def scale(app: str, replicas: int, home: Home, database: Database, controller: ControllerClient) -> None:
-    """Ask for so many replicas from now on; does not wait for them. Raises UsageError (`no-live-release`,
-    `replicas-set-by-file`), Busy."""
+def scale(
+    app: str, replicas: Mapping[str, int], home: Home, database: Database, controller: ControllerClient
+) -> tuple[str, ...]:
+    """Ask for so many replicas of some processes from now on, all of them or none; does not wait for them. Returns the
+    Deployments. Raises UsageError (`no-live-release`, `no-such-process`, `replicas-set-by-file`), Busy."""
     with deploying(home, app, "a scale"):
         live = Releases(database).live(app)
         if live is None:
             raise UsageError("no-live-release", app, "no release of it is live", hint=f"imageforge releases {app}")
-        if (live.report or {}).get("replicas_from") == "imageforge.toml":
-            raise UsageError(
-                "replicas-set-by-file",
-                app,
-                "its imageforge.toml sets [app] replicas, and the next push would undo this",
-                hint="change it there and push, or remove it there to scale by hand",
-                kept="nothing was changed",
-            )
-        controller.scale(NAMESPACE, app, replicas)
-        Apps(database).set_replicas(app, replicas)
+        known, fixed = processes(live.manifests), fixed_processes(live)
+        for process in replicas:
+            if process not in known:
+                raise UsageError(
+                    "no-such-process", app, f"it has no process {process}", hint=f"its processes: {', '.join(known)}"
+                )
+            if fixed.get(process) == FILE_NAME:
+                where = "[app] replicas" if process == WEB else f"[app] processes.{process} replicas"
+                raise UsageError(
+                    "replicas-set-by-file",
+                    app,
+                    f"its {FILE_NAME} sets {where}, and the next push would undo this",
+                    hint="change it there and push, or remove it there to scale by hand",
+                    kept="nothing was changed",
+                )
+        for process, count in replicas.items():
+            controller.scale(NAMESPACE, known[process], count)
+            if process == WEB:
+                Apps(database).set_replicas(app, count)
+            else:
+                Apps(database).scale(app, process, count)
+        return tuple(known[process] for process in replicas)
 
 
-def restart(app: str, home: Home, controller: ControllerClient) -> None:
-    """Ask for new replicas of the same release; does not wait for them. Raises Busy."""
+def restart(app: str, home: Home, controller: ControllerClient) -> tuple[str, ...]:
+    """Ask for new replicas of the same release, of every process; does not wait for them. Returns the Deployments.
+    Raises Busy, NotFound."""
     with deploying(home, app, "a restart"):
-        controller.restart(NAMESPACE, app)
+        names = running(app, controller)
+        for name in names:
+            controller.restart(NAMESPACE, name)
+        return names
+
+
+def running(app: str, controller: ControllerClient) -> tuple[str, ...]:
+    """The Deployments of an app that are not being deleted, web's first, which is named where it is not there."""
+    standing = controller.deployments(NAMESPACE)
+    names = {status.name for status in standing if status.app == app and not status.deleting}
+    return (app, *sorted(names - {app}))
 
 
 def delete_app(app: str, home: Home, database: Database, controller: ControllerClient) -> None:
@@ -46,8 +75,8 @@ def delete_app(app: str, home: Home, database: Database, controller: ControllerC
             queue.cancel(build.id)
     with deploying(home, app, "a deletion"):
         with holding_hosts(home, app):
-            for kind in ("Service", "Deployment"):
-                with contextlib.suppress(NotFound):
-                    controller.delete(NAMESPACE, kind, app)
+            delete_all(app, controller)
+        forget_jobs(app, controller)
+        delete_secrets(app, controller)
         shutil.rmtree(home.repositories / f"{app}.git", ignore_errors=True)
         Apps(database).delete(app)

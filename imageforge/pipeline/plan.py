@@ -10,7 +10,8 @@ from pathlib import Path
 
 from builders import SquashMode
 from imageforge.config import RepositoryConfig, Waiver
-from imageforge.config.repository import APP_NAME, FILE_NAME
+from imageforge.config.command import words
+from imageforge.config.repository import APP_NAME, FILE_NAME, WEB, too_long
 from imageforge.errors import UsageError
 from linters import Severity
 from registry import ImageRef
@@ -40,9 +41,19 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """A process beside web: its command's words, and its replicas where the file says."""
+
+    name: str
+    command: tuple[str, ...]
+    replicas: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """What will be done. `port` None: the image's only EXPOSE, else 8080. `replicas` None: what `scale` said, else 1;
-    `replicas_from` names where a number came from."""
+    `replicas_from` names where a number came from. `command` is web's, None the image's own; `release` the release
+    command as it is written."""
 
     app: str
     source: str
@@ -62,6 +73,9 @@ class Plan:
     replicas: int | None
     replicas_from: str
     environment: Mapping[str, str]
+    command: tuple[str, ...] | None
+    processes: tuple[Process, ...]
+    release: str | None
 
     def waived(self, rule: str, today: datetime.date) -> bool:
         """Whether a waiver that still holds sets this rule aside."""
@@ -88,8 +102,11 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
     if request.tag is not None:
         ImageRef.parse(request.tag)  # a name that cannot be pushed is found now, not after the build
     replicas, origin = _replicas(request, config)
+    app = app_name(request, config)
+    processes = _processes(app, config)
+    web = config.app.processes.get(WEB)
     return Plan(
-        app=app_name(request, config),
+        app=app,
         source=str(request.path),
         context=context,
         dockerfile=dockerfile,
@@ -107,7 +124,24 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
         replicas=replicas,
         replicas_from=origin,
         environment=config.app.env,
+        command=words(web.command) if web and web.command else None,
+        processes=processes,
+        release=config.app.release,
     )
+
+
+def _processes(app: str, config: RepositoryConfig) -> tuple[Process, ...]:
+    """Those beside web, by name."""
+    found = []
+    for name, section in sorted(config.app.processes.items()):
+        problem = too_long(app, name)
+        if problem:
+            raise UsageError(
+                "process-name-too-long", app, problem, hint=f"give the process {name} a shorter name in {FILE_NAME}"
+            )
+        if name != WEB and section.command is not None:
+            found.append(Process(name=name, command=words(section.command), replicas=section.replicas))
+    return tuple(found)
 
 
 def _refuse_outside(path: Path, folder: Path) -> None:
@@ -126,6 +160,9 @@ def _replicas(request: Request, config: RepositoryConfig) -> tuple[int | None, s
         return request.replicas, "--replicas"
     if config.app.replicas is not None:
         return config.app.replicas, FILE_NAME
+    web = config.app.processes.get(WEB)
+    if web is not None and web.replicas is not None:
+        return web.replicas, FILE_NAME
     return None, ""
 
 

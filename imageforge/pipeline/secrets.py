@@ -1,24 +1,27 @@
-"""The secrets of an app while it is built: given to the steps that mount them, and kept out of everything else."""
+"""The secrets of an app in a build and a rollout: given to the steps that mount them, kept out of everything else."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imageforge.errors import GateRefused
-from imageforge.store import Database, Purpose, SealedSecrets
+from imageforge.errors import GateRefused, StackError
+from imageforge.pipeline.run_secrets import RunSecrets
+from imageforge.store import Database, Purpose, Releases, SealedSecrets
 from imageforge.vault import Mask, Vault, scan_layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppSecrets:
-    """`build` by the ids under which steps mount them; `mask` hides these and all other secrets of the app."""
+    """`build` by the ids under which steps mount them, `run` those of its containers; `mask` hides these and all other
+    secrets of the app, those of its earlier releases too."""
 
     build: Mapping[str, str] = field(default_factory=dict, repr=False)
+    run: Mapping[str, str] = field(default_factory=dict, repr=False)
     mask: Mask = field(default_factory=lambda: Mask(()))
 
     @classmethod
@@ -26,7 +29,18 @@ class AppSecrets:
         """What is set for an app. Raises StackError (`key-wrong`)."""
         opened = {key: vault.open(sealed) for key, sealed in SealedSecrets(database).of(app).items()}
         build = {name: value for (purpose, name), value in opened.items() if purpose is Purpose.BUILD}
-        return cls(build=build, mask=Mask(opened.values()))
+        run = {name: value for (purpose, name), value in opened.items() if purpose is Purpose.RUN}
+        return cls(build=build, run=run, mask=Mask({*opened.values(), *_of_releases(app, database, vault)}))
+
+    @staticmethod
+    def mask_of(app: str, database: Database, vault: Vault) -> Mask:
+        """The mask alone. What does not open is left out: a container that needs it cannot start, and one that does not
+        need it must not be held up."""
+        known = set(_of_releases(app, database, vault))
+        for sealed in SealedSecrets(database).of(app).values():
+            with suppress(StackError):
+                known.add(vault.open(sealed))
+        return Mask(known)
 
     @contextmanager
     def files(self, folder: Path) -> Iterator[Mapping[str, Path]]:
@@ -48,18 +62,45 @@ class AppSecrets:
             shutil.rmtree(folder, ignore_errors=True)
 
     def refuse_leaks(self, layout: Path, app: str) -> None:
-        """Look for the build secrets in an image that is about to be pushed. Raises GateRefused (`secret-in-image`)."""
-        if not self.build:
-            return
-        leaks = scan_layout(layout, self.build)
+        """Look for the secrets in an image that is about to be pushed. Raises GateRefused (`secret-in-image`).
+
+        Of run secrets, what may be an ordinary word is not looked for: see `tells_apart`.
+        """
+        # By words that no name is, since there may be one of the same name for builds.
+        run = {f"{name} for running": value for name, value in self.run.items() if tells_apart(value)}
+        leaks = scan_layout(layout, {**self.build, **run}) if self.build or run else ()
         if leaks:
             first = leaks[0]
+            how = (
+                f"RUN --mount=type=secret,id={first.secret} reads it without leaving it"
+                if first.secret in self.build
+                else "containers get it when they run: leave it out of the image"
+            )
             more = f", and {len(leaks) - 1} more" if len(leaks) > 1 else ""
             raise GateRefused(
                 "secret-in-image",
                 app,
                 f"the value of the secret {first.secret} is in the image: {first.place}{more}",
-                hint=f"RUN --mount=type=secret,id={first.secret} reads it without leaving it; then set another value, "
-                "since this one was in an image",
+                hint=f"{how}; then set another value, since this one was in an image",
                 kept="nothing was pushed",
             )
+
+
+SURELY_NO_WORD = 16
+"""Characters from which on a value of letters alone is looked for in images."""
+
+
+def tells_apart(value: str) -> bool:
+    """Whether finding a run secret's value in an image means anything. A setting such as ``production`` or ``postgres``
+    may be set as a secret and be in any image; a value of 16 characters, or of 8 that are not all letters, is none of
+    these. What is shorter than 8 the scan leaves out in any case."""
+    return len(value) >= SURELY_NO_WORD or not value.strip().isalpha()
+
+
+def _of_releases(app: str, database: Database, vault: Vault) -> Iterator[str]:
+    """The values that an app's kept releases run with. One that was sealed with a key that is gone cannot be run again,
+    and must not hold up what comes after it."""
+    for release in Releases(database).kept(app):
+        with suppress(StackError):
+            found = RunSecrets.of(release, vault)
+            yield from found.values.values() if found else ()

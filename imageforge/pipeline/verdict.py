@@ -33,8 +33,9 @@ class Verdict:
     log: tuple[str, ...] = ()
 
 
-def judge(status: DeploymentStatus, *, port: int, now: float) -> Verdict:
-    """The state of a rollout to the newest revision; `port` is where the app is expected to listen."""
+def judge(status: DeploymentStatus, *, port: int | None, now: float) -> Verdict:
+    """The state of a rollout to the newest revision; `port` is where the app is expected to listen, None for a process
+    that need not."""
     if status.observed_generation < status.generation:
         return Verdict()
     if status.phase is RolloutPhase.COMPLETE:
@@ -49,11 +50,11 @@ def judge(status: DeploymentStatus, *, port: int, now: float) -> Verdict:
     return Verdict()
 
 
-def _judge_replica(replica: ReplicaStatus, *, port: int, now: float) -> Verdict:
+def _judge_replica(replica: ReplicaStatus, *, port: int | None, now: float) -> Verdict:
     if replica.phase in ("ImagePullBackOff", "ErrImagePull"):
         return _failure("image-unavailable", replica, replica.message, hint="imageforge doctor checks the registry")
     if replica.phase in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
-        return _failure("replica-not-created", replica, replica.message, hint="mend the image, then deploy again")
+        return _failure("replica-not-created", replica, replica.message, hint="put that right, then deploy again")
     if replica.restarts >= CRASHES or (replica.restarts and replica.phase == "CrashLoopBackOff"):
         return _crashed(replica)
     running_for = now - replica.started_at if replica.started_at else 0.0
@@ -83,8 +84,8 @@ def _crashed(replica: ReplicaStatus) -> Verdict:
     )
 
 
-def _wrong_port(replica: ReplicaStatus, port: int) -> Verdict:
-    if not replica.listening or listens_on(replica.listening, port):
+def _wrong_port(replica: ReplicaStatus, port: int | None) -> Verdict:
+    if port is None or not replica.listening or listens_on(replica.listening, port):
         return Verdict()
     others = ", ".join(replica.listening)
     where = next(iter(replica.listening)).rpartition(":")[2]
@@ -97,7 +98,7 @@ def _wrong_port(replica: ReplicaStatus, port: int) -> Verdict:
     return _failure("port-not-listening", replica, f"listens on {others}, expected 0.0.0.0:{port}", hint=hint)
 
 
-def _stalled(status: DeploymentStatus, fresh: Sequence[ReplicaStatus], *, port: int) -> Verdict:
+def _stalled(status: DeploymentStatus, fresh: Sequence[ReplicaStatus], *, port: int | None) -> Verdict:
     for replica in fresh:
         wrong = _wrong_port(replica, port)
         if wrong.failed:
@@ -111,7 +112,7 @@ def _stalled(status: DeploymentStatus, fresh: Sequence[ReplicaStatus], *, port: 
         code="rollout-stalled",
         subject=status.name,
         message=f"{status.available} of {status.desired} replicas available, and no progress since; {detail}",
-        hint=f"imageforge logs {status.name}; a slow start needs a larger deploy_deadline",
+        hint=f"imageforge logs {status.app or status.name}; a slow start needs a larger deploy_deadline",
         log=log,
     )
 

@@ -33,11 +33,21 @@ class ReplicaRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessRow:
+    """One process of an app that has several."""
+
+    name: str
+    desired: int
+    ready: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DeployReport:
     """What a deploy came to.
 
     `requests` were counted by the balancer from the first change to the last, our own among them; `failed` are those
-    that no replica answered. `slowest_ms` is the slowest of our own, in milliseconds.
+    that no replica answered. `slowest_ms` is the slowest of our own, in milliseconds. `desired` and `ready` are of all
+    processes; `processes` is empty where there is one.
     """
 
     app: str
@@ -53,11 +63,14 @@ class DeployReport:
     rollout_seconds: float
     stages: tuple[StageRow, ...] = field(default=())
     replicas: tuple[ReplicaRow, ...] = field(default=())
+    processes: tuple[ProcessRow, ...] = field(default=())
 
     @property
     def rollout_summary(self) -> str:
-        """`3/3 ready, 0 of 212 requests failed`."""
-        return f"{self.ready}/{self.desired} ready, {self.failed} of {self.requests} requests failed"
+        """`3/3 ready, 0 of 212 requests failed`; with several processes `web 2/2, worker 1/1 ready, …`."""
+        counts = [f"{row.name} {row.ready}/{row.desired}" for row in self.processes]
+        ready = ", ".join(counts) if counts else f"{self.ready}/{self.desired}"
+        return f"{ready} ready, {self.failed} of {self.requests} requests failed"
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON holds it."""
@@ -70,7 +83,14 @@ class DeployReport:
         values = {key: value for key, value in raw.items() if key in names}
         values["stages"] = tuple(StageRow(**row) for row in raw.get("stages", ()))
         values["replicas"] = tuple(ReplicaRow(**row) for row in raw.get("replicas", ()))
+        values["processes"] = tuple(ProcessRow(**row) for row in raw.get("processes", ()))
         return cls(**values)
+
+    @property
+    def release_line(self) -> str:
+        """`python manage.py migrate, exit 0   3.2 s`; empty where the app has no release command."""
+        found = next((row for row in self.stages if row.name == "release"), None)
+        return f"{found.summary}   {seconds(found.seconds)}" if found else ""
 
 
 REPLICA_HEADERS = ("REPLICA", "STATE", "READY", "RESTARTS", "ADDRESS")
@@ -84,9 +104,11 @@ def replica_rows(report: DeployReport) -> list[tuple[str, str, str, int, str]]:
 def as_text(report: DeployReport) -> str:
     """The report for a terminal."""
     table = tabulate(replica_rows(report), headers=REPLICA_HEADERS, tablefmt="simple")
+    release = f"release  {report.release_line}\n" if report.release_line else ""
     return (
         f"{report.app} release {report.release}  {report.url}\n"
         f"image    {report.reference}\n"
+        f"{release}"
         f"cutover  {report.failed} of {report.requests} requests failed, {report.retried} retried, "
         f"slowest {report.slowest_ms:.0f} ms\n\n{table}"
     )

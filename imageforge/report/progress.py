@@ -104,9 +104,11 @@ class Progress:
             )
 
     def _line(self, event: Event) -> None:
-        if self._lines or event.data.get("failed"):
+        # What a release command writes is few lines, and they tell what was done to the app's data.
+        released = event.stage == "release"
+        if self._lines or released or event.data.get("failed"):
             self._settle()
-            who = event.data.get("replica") or f"#{event.data.get('step', '')}"
+            who = "release" if released else event.data.get("replica") or f"#{event.data.get('step', '')}"
             self._console.print(Text(f"  {who} | {event.text}", style="dim"))
 
     def _note(self, event: Event) -> None:

@@ -47,6 +47,8 @@ def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSett
         balancer_config=home.state / "haproxy.cfg",
         balancer_socket=home.balancer_socket,
         balancer_master_socket=home.balancer_master_socket,
+        key=home.key_file,
+        secret_files=Path(settings.secret_files) / f"imageforge-{home.instance}",
         http_address=settings.http_address,
         http_port=settings.http_port,
         host_suffix=settings.host_suffix,
@@ -73,8 +75,7 @@ def services(home: Home, settings: Settings, *, engine: str, private: bool) -> t
     runtime = runtime_settings(home, settings, engine)
     return (
         *((_engine(home, settings),) if private else ()),
-        _registry(home, settings),
-        *((_public_registry(home, settings),) if settings.public else ()),
+        *registries(home, settings),
         _redis(home),
         _balancer(home, runtime),
         _controller(home, runtime, private=private),
@@ -100,13 +101,21 @@ def _engine(home: Home, settings: Settings) -> Service:
     )
 
 
+def registries(home: Home, settings: Settings) -> tuple[Service, ...]:
+    """The registry, and the one that others reach where there is one; both on the same files."""
+    return (_registry(home, settings), *((_public_registry(home, settings),) if settings.public else ()))
+
+
 def _registry(home: Home, settings: Settings) -> Service:
     config = home.state / "registry.yml"
     root = home.state / "registry"
 
     def prepare() -> None:
         root.mkdir(mode=0o700, exist_ok=True)
-        config.write_text(registry_config(root=root, address="127.0.0.1", port=settings.registry_port))
+        read_only = read_pid_file(home.registry_read_only) is not None
+        config.write_text(
+            registry_config(root=root, address="127.0.0.1", port=settings.registry_port, read_only=read_only)
+        )
 
     return Service(
         name="registry",
@@ -135,7 +144,13 @@ def _public_registry(home: Home, settings: Settings) -> Service:
             certificates=Signer(home.registry_signer).publish(),
         )
         config.write_text(
-            registry_config(root=root, address="127.0.0.1", port=settings.public_registry_port, login=login)
+            registry_config(
+                root=root,
+                address="127.0.0.1",
+                port=settings.public_registry_port,
+                login=login,
+                read_only=read_pid_file(home.registry_read_only) is not None,
+            )
         )
 
     return Service(

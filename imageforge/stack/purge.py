@@ -12,7 +12,7 @@ from imageforge.errors import StackError
 from imageforge.stack import engine_choice, private_engine
 from imageforge.stack.catalog import runtime_settings
 from imageforge.stack.process import read_pid_file, stop
-from runtime import Label
+from runtime import Label, clear_secret_files
 from runtime import purge as purge_replicas
 
 
@@ -48,6 +48,7 @@ def purge(home: Home, settings: Settings) -> Iterator[str]:
         if identity:
             stop(identity)
     private_engine.clean(home)
+    clear_secret_files(runtime_settings(home, settings, "unix://"))
     try:
         for folder in (home.run, home.log, home.state):
             if folder.exists():

@@ -2,7 +2,7 @@
 controller's, and not here."""
 
 from imageforge.store.answers import Answer, Answers
-from imageforge.store.app_config import Environment, Purpose, SealedSecrets
+from imageforge.store.app_config import Environment, Purpose, SealedSecret, SealedSecrets
 from imageforge.store.apps import App, Apps, AppSettings
 from imageforge.store.audit import Audit, AuditEntry
 from imageforge.store.build_queue import Accepted, BuildQueue, DeliveryKey, Submission
@@ -41,6 +41,7 @@ __all__ = [
     "ReleaseStatus",
     "Releases",
     "Scope",
+    "SealedSecret",
     "SealedSecrets",
     "Submission",
     "Token",

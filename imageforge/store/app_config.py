@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ class Purpose(StrEnum):
     """Whom a secret is for."""
 
     RUN = "run"
-    """The containers, as an environment variable."""
+    """The containers, as an environment variable or a file."""
     BUILD = "build"
     """RUN steps that mount it."""
     WEBHOOK = "webhook"
@@ -49,19 +50,67 @@ class Environment:
                     connection.execute(environment.insert().values(app=app, name=name, value=value))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealedSecret:
+    """A secret of an app, sealed. `path` is where containers have it below /run/secrets, None where they have none or
+    it is a variable."""
+
+    name: str
+    purpose: Purpose
+    value: bytes = field(repr=False)
+    path: str | None = None
+    updated_at: float = 0.0
+
+
 class SealedSecrets:
     """The secrets of the apps, sealed: what opens them is not in the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def all(self, app: str, purpose: Purpose | None = None) -> tuple[SealedSecret, ...]:
+        """An app's secrets, by purpose and name."""
+        query = sa.select(secrets).where(secrets.c.app == app).order_by(secrets.c.purpose, secrets.c.name)
+        if purpose is not None:
+            query = query.where(secrets.c.purpose == purpose.value)
+        with self._database.reading() as connection:
+            return tuple(
+                SealedSecret(
+                    name=row["name"],
+                    purpose=Purpose(row["purpose"]),
+                    value=row["value"],
+                    path=row["path"],
+                    updated_at=row["updated_at"],
+                )
+                for row in connection.execute(query).mappings()
+            )
+
+    def exist(self) -> bool:
+        """Whether any app has a secret."""
+        with self._database.reading() as connection:
+            return connection.execute(sa.select(secrets.c.name).limit(1)).first() is not None
+
+    def change(self, app: str, put: Iterable[SealedSecret], remove: Iterable[tuple[Purpose, str]] = ()) -> None:
+        """Set some and forget others, all or none of it."""
+        with self._database.writing() as connection:
+            for purpose, name in remove:
+                connection.execute(secrets.delete().where(_one(app, name, purpose)))
+            for secret in put:
+                connection.execute(secrets.delete().where(_one(app, secret.name, secret.purpose)))
+                connection.execute(
+                    secrets.insert().values(
+                        app=app,
+                        name=secret.name,
+                        purpose=secret.purpose.value,
+                        value=secret.value,
+                        path=secret.path,
+                        updated_at=time.time(),
+                    )
+                )
+
     def put(self, app: str, name: str, purpose: Purpose, sealed: bytes) -> None:
         """Set a secret."""
-        with self._database.writing() as connection:
-            connection.execute(secrets.delete().where(_one(app, name, purpose)))
-            connection.execute(
-                secrets.insert().values(app=app, name=name, purpose=purpose.value, value=sealed, updated_at=time.time())
-            )
+        self.change(app, [SealedSecret(name=name, purpose=purpose, value=sealed)])
 
     def remove(self, app: str, name: str, purpose: Purpose) -> bool:
         """Forget a secret; False where there was none."""
@@ -70,24 +119,12 @@ class SealedSecrets:
 
     def of(self, app: str, purpose: Purpose | None = None) -> Mapping[tuple[Purpose, str], bytes]:
         """An app's secrets, sealed."""
-        query = sa.select(secrets).where(secrets.c.app == app).order_by(secrets.c.purpose, secrets.c.name)
-        if purpose is not None:
-            query = query.where(secrets.c.purpose == purpose.value)
-        with self._database.reading() as connection:
-            return {
-                (Purpose(row["purpose"]), row["name"]): row["value"] for row in connection.execute(query).mappings()
-            }
+        return {(secret.purpose, secret.name): secret.value for secret in self.all(app, purpose)}
 
     def count(self) -> int:
         """How many there are of all apps."""
         with self._database.reading() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(secrets)).scalar_one())
-
-    def updated(self, app: str) -> Mapping[tuple[Purpose, str], float]:
-        """When each secret of an app was set."""
-        query = sa.select(secrets.c.purpose, secrets.c.name, secrets.c.updated_at).where(secrets.c.app == app)
-        with self._database.reading() as connection:
-            return {(Purpose(row[0]), row[1]): row[2] for row in connection.execute(query)}
 
 
 def _one(app: str, name: str, purpose: Purpose) -> sa.ColumnElement[bool]:

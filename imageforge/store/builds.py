@@ -204,6 +204,13 @@ class Builds:
             row = connection.execute(query).mappings().first()
         return build_from(row) if row else None
 
+    def references(self, *, young: float) -> tuple[str, ...]:
+        """The images of builds that are under way, and of those that have begun at `young` (Unix time) or later."""
+        recent = sa.or_(builds.c.status.in_(OPEN), builds.c.created_at >= young)
+        query = sa.select(builds.c.reference).where(recent, builds.c.reference.is_not(None)).distinct()
+        with self._database.reading() as connection:
+            return tuple(reference for reference in connection.execute(query).scalars() if "@" in reference)
+
     def open_archives(self) -> frozenset[str]:
         """The digests of the archives that waiting and running builds are made of."""
         query = sa.select(builds.c.spec).where(builds.c.status.in_(OPEN), builds.c.spec.is_not(None))

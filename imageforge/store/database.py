@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from imageforge.errors import StackError
 
-HEAD = "0004"
+HEAD = "0006"
 """The newest step in `migrations/versions`; a database that stands there is opened without Alembic being imported."""
 
 BUSY_SECONDS = 30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -24,7 +24,7 @@ class ReleaseStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
-    """Image by digest, and the manifests that run it."""
+    """Image by digest, the manifests that run it, and the run secrets that they name, sealed."""
 
     app: str
     number: int
@@ -36,6 +36,7 @@ class Release:
     created_at: float
     note: str = ""
     report: Mapping[str, Any] | None = None
+    secrets: bytes | None = field(default=None, repr=False)
 
 
 class Releases:
@@ -67,6 +68,12 @@ class Releases:
                 connection.execute(releases.update().where(live).values(status=ReleaseStatus.SUPERSEDED.value))
             mine = sa.and_(releases.c.app == app, releases.c.number == number)
             connection.execute(releases.update().where(mine).values(status=status.value, report=report))
+
+    def note(self, app: str, number: int, report: Mapping[str, Any]) -> None:
+        """Set the report of a release whose deploy is under way."""
+        mine = sa.and_(releases.c.app == app, releases.c.number == number)
+        with self._database.writing() as connection:
+            connection.execute(releases.update().where(mine).values(report=report))
 
     def find(self, app: str, number: int) -> Release | None:
         """One release."""
@@ -128,6 +135,12 @@ class Releases:
         )
         with self._database.reading() as connection:
             return tuple(connection.execute(query).scalars())
+
+    def kept(self, app: str) -> tuple[Release, ...]:
+        """All of an app's releases, newest first."""
+        query = sa.select(releases).where(releases.c.app == app).order_by(releases.c.number.desc())
+        with self._database.reading() as connection:
+            return tuple(_release(row) for row in connection.execute(query).mappings())
 
     def forget_beyond(self, app: str, keep: int) -> None:
         """Drop an app's oldest releases: all but the newest `keep` of those that served, and failures older than these.

@@ -16,6 +16,10 @@ apps = Table(
     Column("created_at", Float, nullable=False),
     # What `scale` asked for; outlives a push unless the repository's file sets replicas.
     Column("replicas", Integer),
+    # The same of the processes beside web, by name.
+    Column("scales", JSON, nullable=False, server_default="{}"),
+    # The processes beside web that run, or may again: their Deployments' names are no other app's.
+    Column("processes", JSON, nullable=False, server_default="[]"),
     # What `apps set` set; absent keys have their defaults.
     Column("settings", JSON, nullable=False, server_default="{}"),
 )
@@ -91,6 +95,8 @@ releases = Table(
     Column("created_at", Float, nullable=False),
     Column("note", Text, nullable=False, default=""),
     Column("report", JSON),
+    # The run secrets of then, sealed in one piece: a rollback runs with these.
+    Column("secrets", LargeBinary),
 )
 
 Index("releases_by_time", releases.c.app, releases.c.created_at)
@@ -156,6 +162,8 @@ secrets = Table(
     Column("purpose", String(16), primary_key=True),
     Column("value", LargeBinary, nullable=False),
     Column("updated_at", Float, nullable=False),
+    # Where containers have it as a file, below /run/secrets; None: it is a variable, or no container has it.
+    Column("path", Text),
 )
 
 environment = Table(

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from runtime.errors import ManifestError
 from runtime.manifest.check import check
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
-from runtime.manifest.model import Deployment, Document, Service
-from runtime.manifest.parse import Cursor, deployment, service
+from runtime.manifest.model import Deployment, Document, Job, Secret, Service
+from runtime.manifest.parse import Cursor, deployment, job, secret, service
 from runtime.manifest.schema import inner
 from runtime.manifest.tree import Node, Plain, read, write
 
-__all__ = ["Deployment", "Document", "Service", "dump", "load", "reload"]
+__all__ = ["Deployment", "Document", "Job", "Secret", "Service", "dump", "load", "reload"]
 
 _LIST = "List"
+_PARSE: Mapping[str, Callable[[Cursor], Deployment | Job | Secret | Service]] = {
+    "Deployment": deployment,
+    "Job": job,
+    "Secret": secret,
+    "Service": service,
+}
 
 
 def load(text: str, source: str = "manifest.yaml") -> tuple[Document, ...]:
@@ -25,7 +31,7 @@ def load(text: str, source: str = "manifest.yaml") -> tuple[Document, ...]:
         for item in _unfold(node, source):
             documents.append(_document(item, source))
     if not documents:
-        raise ManifestError("empty-manifest", source, "no object in it, expected a Deployment or a Service")
+        raise ManifestError("empty-manifest", source, "no object in it, expected a Deployment, a Service or a Secret")
     _refuse_twins(documents)
     return tuple(documents)
 
@@ -35,7 +41,7 @@ def dump(documents: Iterable[Mapping[str, Plain]]) -> str:
     return write(documents)
 
 
-def reload(data: Mapping[str, Plain]) -> Deployment | Service:
+def reload(data: Mapping[str, Plain]) -> Deployment | Job | Secret | Service:
     """The object of a document's data, which `load` has accepted before."""
     return load(write([data]), "store")[0].object
 
@@ -71,7 +77,7 @@ def _document(node: Node, source: str) -> Document:
     schema = inner(shape)
     assert schema is not None
     check(node, schema, source)
-    parsed = deployment(root) if kind == "Deployment" else service(root)
+    parsed = _PARSE[kind](root)
     data = node.plain()
     assert isinstance(data, dict)
     return Document(

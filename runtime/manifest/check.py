@@ -86,6 +86,8 @@ class _Check:
             seen[value] = entry.line
 
     def text_map(self, node: Node, shape: TextMap, path: str) -> None:
+        if shape.values.hidden and not isinstance(node.value, dict):
+            raise self.fail("wrong-type", node.line, f"{path} is {node.kind()}, expected a mapping")
         for key, entry in self.entries(node, path).items():
             if shape.keys.pattern and not shape.keys.pattern.fullmatch(key):
                 raise self.fail("invalid-value", entry.line, f'{path}: the key "{key}" is not {shape.keys.says}')
@@ -113,6 +115,11 @@ class _Check:
 
     def text(self, node: Node, shape: Text, path: str) -> None:
         value = node.value
+        if shape.hidden:
+            if not isinstance(value, str):
+                hint = "quote it" if isinstance(value, bool | int | float) else None
+                raise self.fail("wrong-type", node.line, f"{path} is {node.kind()}, expected a string", hint)
+            return
         if not isinstance(value, str):
             written = "" if isinstance(value, dict | list) or value is None else str(value).lower()
             raise self.wrong_type(node, path, "a string", hint=f'quote it: "{written}"' if written else None)

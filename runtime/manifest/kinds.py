@@ -1,18 +1,23 @@
 """The kinds that the runtime accepts, field by field, and those it knows of. To widen the subset, start here.
 
-The known names are those of Kubernetes' apps/v1 and core/v1 API.
+The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 """
 
 from __future__ import annotations
 
 from runtime.manifest.schema import (
     ENV_NAME,
+    FILE_PATH,
     HTTP_PATH,
     IMAGE,
     LABELS,
+    MOUNT_PATH,
     NAME,
     PERCENT,
     PORT_NAME,
+    SECRET_KEY_NAME,
+    SECRET_NAME,
+    SECRET_VALUES,
     SERVICE_NAME,
     Flag,
     Many,
@@ -60,10 +65,42 @@ _CONTAINER = Object(
         "args": Many(item=Text()),
         "env": Many(
             item=Object(
-                fields={"name": Text(pattern=ENV_NAME, says="a variable name"), "value": Text()},
+                fields={
+                    "name": Text(pattern=ENV_NAME, says="a variable name"),
+                    "value": Text(),
+                    "valueFrom": Object(
+                        fields={
+                            "secretKeyRef": Object(
+                                fields={"name": SECRET_NAME, "key": SECRET_KEY_NAME, "optional": Flag()},
+                                required=("name", "key"),
+                            )
+                        },
+                        known=words("configMapKeyRef fieldRef fileKeyRef resourceFieldRef"),
+                    ),
+                },
                 required=("name",),
-                known=words("valueFrom"),
             )
+        ),
+        "envFrom": Many(
+            item=Object(
+                fields={
+                    "prefix": Text(pattern=ENV_NAME, says="the beginning of a variable name"),
+                    "secretRef": Object(fields={"name": SECRET_NAME, "optional": Flag()}, required=("name",)),
+                },
+                known=words("configMapRef"),
+            )
+        ),
+        "volumeMounts": Many(
+            item=Object(
+                fields={
+                    "name": NAME,
+                    "mountPath": Text(pattern=MOUNT_PATH, says="a path such as /run/secrets, without a colon"),
+                    "readOnly": Flag(),
+                },
+                required=("name", "mountPath"),
+                known=words("mountPropagation recursiveReadOnly subPath subPathExpr"),
+            ),
+            unique="mountPath",
         ),
         "ports": Many(
             item=Object(
@@ -90,10 +127,31 @@ _CONTAINER = Object(
     },
     required=("name", "image"),
     known=words(
-        "envFrom lifecycle livenessProbe resizePolicy resources restartPolicy restartPolicyRules startupProbe "
-        "stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices volumeMounts "
+        "lifecycle livenessProbe resizePolicy resources restartPolicy restartPolicyRules startupProbe "
+        "stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices "
         "workingDir"
     ),
+)
+
+_MODE = Whole(high=0o777)
+_SECRET_VOLUME = Object(
+    fields={
+        "secretName": SECRET_NAME,
+        "items": Many(
+            item=Object(
+                fields={
+                    "key": SECRET_KEY_NAME,
+                    "path": Text(pattern=FILE_PATH, says="a relative path without .."),
+                    "mode": _MODE,
+                },
+                required=("key", "path"),
+            ),
+            unique="path",
+        ),
+        "defaultMode": _MODE,
+        "optional": Flag(),
+    },
+    required=("secretName",),
 )
 
 _POD = Object(
@@ -101,6 +159,19 @@ _POD = Object(
         "containers": Many(item=_CONTAINER, least=1, most=1, unique="name"),
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
+        "volumes": Many(
+            item=Object(
+                fields={"name": NAME, "secret": _SECRET_VOLUME},
+                required=("name",),
+                known=words(
+                    "awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI emptyDir "
+                    "ephemeral fc flexVolume flocker gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs "
+                    "persistentVolumeClaim photonPersistentDisk portworxVolume projected quobyte rbd scaleIO "
+                    "storageos vsphereVolume"
+                ),
+            ),
+            unique="name",
+        ),
     },
     required=("containers",),
     known=words(
@@ -109,7 +180,7 @@ _POD = Object(
         "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
         "securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
-        "tolerations topologySpreadConstraints volumes"
+        "tolerations topologySpreadConstraints"
     ),
 )
 
@@ -137,6 +208,47 @@ DEPLOYMENT = Object(
             },
             required=("selector", "template"),
             known=words("paused"),
+        ),
+    },
+    required=("metadata", "spec"),
+    known=words("status"),
+)
+
+_JOB_CONTAINER = Object(
+    fields={name: shape for name, shape in _CONTAINER.fields.items() if name != "readinessProbe"},
+    required=_CONTAINER.required,
+    known=_CONTAINER.known | {"readinessProbe"},
+)
+
+_JOB_POD = Object(
+    fields={
+        **_POD.fields,
+        "containers": Many(item=_JOB_CONTAINER, least=1, most=1, unique="name"),
+        "restartPolicy": Text(choices=("Never",), unsupported=("OnFailure",)),
+    },
+    required=("containers", "restartPolicy"),
+    known=_POD.known,
+)
+
+JOB = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(NAME),
+        "spec": Object(
+            fields={
+                "template": Object(fields={"metadata": metadata(None), "spec": _JOB_POD}, required=("spec",)),
+                "backoffLimit": Whole(),
+                "activeDeadlineSeconds": Whole(low=1),
+                "ttlSecondsAfterFinished": Whole(),
+                "completions": Whole(),
+                "parallelism": Whole(),
+            },
+            required=("template",),
+            known=words(
+                "backoffLimitPerIndex completionMode managedBy manualSelector maxFailedIndexes podFailurePolicy "
+                "podReplacementPolicy selector successPolicy suspend"
+            ),
         ),
     },
     required=("metadata", "spec"),
@@ -175,14 +287,43 @@ SERVICE = Object(
     known=words("status"),
 )
 
-KINDS: dict[str, tuple[str, Shape]] = {"Deployment": ("apps/v1", DEPLOYMENT), "Service": ("v1", SERVICE)}
+SECRET = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(SECRET_NAME),
+        "type": Text(
+            choices=("Opaque",),
+            unsupported=(
+                "kubernetes.io/service-account-token",
+                "kubernetes.io/dockercfg",
+                "kubernetes.io/dockerconfigjson",
+                "kubernetes.io/basic-auth",
+                "kubernetes.io/ssh-auth",
+                "kubernetes.io/tls",
+                "bootstrap.kubernetes.io/token",
+            ),
+        ),
+        "data": SECRET_VALUES,
+        "stringData": SECRET_VALUES,
+        "immutable": Flag(),
+    },
+    required=("metadata",),
+)
+
+KINDS: dict[str, tuple[str, Shape]] = {
+    "Deployment": ("apps/v1", DEPLOYMENT),
+    "Job": ("batch/v1", JOB),
+    "Secret": ("v1", SECRET),
+    "Service": ("v1", SERVICE),
+}
 """kind -> (apiVersion, shape)."""
 
 KNOWN_KINDS = words(
     "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
-    "Ingress IngressClass Job LimitRange Namespace NetworkPolicy Node PersistentVolume "
+    "Ingress IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
     "PersistentVolumeClaim Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
-    "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding Secret ServiceAccount StatefulSet "
+    "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"
 )
 """Kinds of Kubernetes that the runtime has not."""

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from runtime.manifest.tree import Plain
 
 HOST_ANNOTATION = "imageforge.io/host"
+MASKED_ANNOTATION = "imageforge.io/masked"
 RELEASE_ANNOTATION = "imageforge.io/release"
 RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
+PART_OF_LABEL = "app.kubernetes.io/part-of"
+COMPONENT_LABEL = "app.kubernetes.io/component"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,19 +48,67 @@ class ContainerPort:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SecretKey:
+    """A variable's value that is one key of a Secret."""
+
+    name: str
+    key: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecretVariables:
+    """Every key of a Secret as a variable, its name behind `prefix`."""
+
+    name: str
+    prefix: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecretItem:
+    """A key of a Secret as a file; `mode` None is the volume's."""
+
+    key: str
+    path: str
+    mode: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecretVolume:
+    """A Secret as a folder of files. Without `items` every key is a file of its name."""
+
+    name: str
+    secret: str
+    items: tuple[SecretItem, ...] = ()
+    mode: int = 0o644
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VolumeMount:
+    """Where in the container a volume's folder is seen; of a Secret always for reading only."""
+
+    volume: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerSpec:
     """The one container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
-    not yet expanded."""
+    not yet expanded, and comes after `env_from`."""
 
     name: str
     image: str
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
-    env: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str | SecretKey], ...] = ()
     ports: tuple[ContainerPort, ...] = ()
     readiness: Probe | None = None
     always_pull: bool = False
     security: SecurityContext = field(default_factory=SecurityContext)
+    env_from: tuple[SecretVariables, ...] = ()
+    mounts: tuple[VolumeMount, ...] = ()
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or name; None where no port has that name."""
@@ -74,6 +125,16 @@ class PodTemplate:
     labels: Mapping[str, str]
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace_period: int = 30
+    volumes: tuple[SecretVolume, ...] = ()
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the Secrets that its replicas are given something of."""
+        spec = self.container
+        keys = (value.name for _, value in spec.env if isinstance(value, SecretKey))
+        return frozenset(
+            [*keys, *(source.name for source in spec.env_from), *(volume.secret for volume in self.volumes)]
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +151,21 @@ class Deployment:
     min_ready_seconds: int = 0
     progress_deadline: int = 600
     revision_history_limit: int = 10
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """batch/v1 Job of one pod at a time, with restartPolicy Never. `active_deadline` None is no limit, `ttl` None keeps
+    it for ever once it is done."""
+
+    namespace: str
+    name: str
+    template: PodTemplate
+    backoff_limit: int = 6
+    active_deadline: int | None = None
+    ttl: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -124,12 +200,27 @@ class Service:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """v1 Secret of the type Opaque. `data` are the values by key, as bytes; no text shows them."""
+
+    namespace: str
+    name: str
+    data: Mapping[str, bytes] = field(repr=False)
+    immutable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
     """One manifest: its parsed object, and its plain data, from which the same object can be parsed again."""
 
     kind: str
     namespace: str
     name: str
-    data: dict[str, Plain]
-    object: Deployment | Service
+    data: dict[str, Plain] = field(repr=False)
+    object: Deployment | Job | Secret | Service
     where: str
+
+
+def app_of(labels: Mapping[str, str], default: str) -> str:
+    """The app that something with these labels belongs to: what it is a part of, else its own name."""
+    return labels.get(PART_OF_LABEL) or labels.get(APP_LABEL, default)

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import posixpath
 import re
 from typing import Any
 
 from runtime.errors import ManifestError
 from runtime.manifest.model import (
     HOST_ANNOTATION,
+    MASKED_ANNOTATION,
     ContainerPort,
     ContainerSpec,
     Deployment,
+    Job,
     PodTemplate,
     Probe,
+    Secret,
+    SecretItem,
+    SecretKey,
+    SecretVariables,
+    SecretVolume,
     SecurityContext,
     Service,
     ServicePort,
+    VolumeMount,
 )
 from runtime.manifest.tree import Node
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
+
+
+_LARGEST_SECRET = 1024 * 1024
 
 
 class Cursor:
@@ -73,6 +87,24 @@ def deployment(root: Cursor) -> Deployment:
     return parsed
 
 
+def job(root: Cursor) -> Job:
+    """A Job from a tree that the schema has passed."""
+    meta, spec = root.get("metadata"), root.get("spec")
+    for name in ("completions", "parallelism"):
+        if spec.get(name).plain(1) != 1:
+            raise spec.get(name).fail("unsupported-value", f" is {spec.get(name).plain()}, supported is 1")
+    return Job(
+        namespace=meta.get("namespace").plain("default"),
+        name=meta.get("name").plain(),
+        labels=meta.get("labels").plain({}),
+        annotations=meta.get("annotations").plain({}),
+        template=_template(spec.get("template")),
+        backoff_limit=spec.get("backoffLimit").plain(6),
+        active_deadline=spec.get("activeDeadlineSeconds").plain(),
+        ttl=spec.get("ttlSecondsAfterFinished").plain(),
+    )
+
+
 def service(root: Cursor) -> Service:
     """A Service from a tree that the schema has passed."""
     meta, spec = root.get("metadata"), root.get("spec")
@@ -95,6 +127,36 @@ def service(root: Cursor) -> Service:
         ports=ports,
         hosts=hosts,
     )
+
+
+def secret(root: Cursor) -> Secret:
+    """A Secret from a tree that the schema has passed. Where both have a key, stringData wins."""
+    meta = root.get("metadata")
+    if meta.get("annotations").plain({}).get(MASKED_ANNOTATION):
+        raise meta.fail(
+            "masked-secret",
+            f".annotations: {MASKED_ANNOTATION} says that the values of this Secret were masked when it was shown",
+            hint="put the values in, and take the annotation out",
+        )
+    data = {key: _decoded(root.get("data").get(key)) for key in root.get("data").plain({})}
+    data |= {key: value.encode() for key, value in root.get("stringData").plain({}).items()}
+    size = sum(map(len, data.values()))
+    if size > _LARGEST_SECRET:
+        raise root.fail("invalid-value", f"the values have {size} bytes, at most {_LARGEST_SECRET} are allowed")
+    return Secret(
+        namespace=meta.get("namespace").plain("default"),
+        name=meta.get("name").plain(),
+        data=data,
+        immutable=root.get("immutable").plain(False),
+    )
+
+
+def _decoded(cursor: Cursor) -> bytes:
+    try:
+        return base64.b64decode(re.sub(r"[\r\n]", "", cursor.plain()), validate=True)
+    except (binascii.Error, ValueError):
+        # Without the cause: it would hold the value.
+        raise cursor.fail("invalid-value", " is not base64", hint="put plain text under `stringData`") from None
 
 
 def _check_deployment(parsed: Deployment, spec: Cursor) -> None:
@@ -122,15 +184,73 @@ def _check_deployment(parsed: Deployment, spec: Cursor) -> None:
 
 def _template(cursor: Cursor) -> PodTemplate:
     meta, spec = cursor.get("metadata"), cursor.get("spec")
+    volumes = tuple(map(_volume, spec.get("volumes").items()))
     return PodTemplate(
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
-        container=_container(spec.get("containers").items()[0]),
+        container=_container(spec.get("containers").items()[0], volumes),
         grace_period=spec.get("terminationGracePeriodSeconds").plain(30),
+        volumes=volumes,
     )
 
 
-def _container(cursor: Cursor) -> ContainerSpec:
+def _volume(cursor: Cursor) -> SecretVolume:
+    source = cursor.get("secret")
+    if source.node.value is None:
+        raise cursor.fail("missing-field", ".secret is missing: no other kind of volume is supported")
+    items = tuple(
+        SecretItem(key=item.get("key").plain(), path=item.get("path").plain(), mode=item.get("mode").plain())
+        for item in source.get("items").items()
+    )
+    paths = {posixpath.normpath(item.path): item.path for item in items}
+    for path, said in paths.items():
+        if any(other.startswith(f"{path}/") for other in paths) or len(paths) < len(items):
+            raise source.get("items").fail("invalid-value", f': "{said}" is in the way of another path')
+    return SecretVolume(
+        name=cursor.get("name").plain(),
+        secret=source.get("secretName").plain(),
+        items=items,
+        mode=source.get("defaultMode").plain(0o644),
+        optional=source.get("optional").plain(False),
+    )
+
+
+def _mount(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> VolumeMount:
+    name = cursor.get("name").plain()
+    if name not in {volume.name for volume in volumes}:
+        raise cursor.get("name").fail(
+            "invalid-value", f': no volume is named "{name}"', hint="name it under spec.template.spec.volumes"
+        )
+    # Of two slashes at the beginning, normpath keeps both.
+    return VolumeMount(volume=name, path="/" + posixpath.normpath(cursor.get("mountPath").plain()).lstrip("/"))
+
+
+def _variable(cursor: Cursor) -> tuple[str, str | SecretKey]:
+    name, source = cursor.get("name").plain(), cursor.get("valueFrom")
+    if source.node.says_nothing:
+        return name, cursor.get("value").plain("")
+    if cursor.get("value").plain(""):
+        raise source.fail("invalid-value", ": there is a `value` too, and a variable has one of the two")
+    key = source.get("secretKeyRef")
+    if key.node.value is None:
+        raise source.fail("missing-field", ".secretKeyRef is missing")
+    return name, SecretKey(
+        name=key.get("name").plain(), key=key.get("key").plain(), optional=key.get("optional").plain(False)
+    )
+
+
+def _variables(cursor: Cursor) -> SecretVariables:
+    source = cursor.get("secretRef")
+    if source.node.value is None:
+        raise cursor.fail("missing-field", ".secretRef is missing")
+    return SecretVariables(
+        name=source.get("name").plain(),
+        prefix=cursor.get("prefix").plain(""),
+        optional=source.get("optional").plain(False),
+    )
+
+
+def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> ContainerSpec:
     ports = tuple(
         ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
         for item in cursor.get("ports").items()
@@ -140,11 +260,13 @@ def _container(cursor: Cursor) -> ContainerSpec:
         image=cursor.get("image").plain(),
         command=_strings(cursor.get("command")),
         args=_strings(cursor.get("args")),
-        env=tuple((item.get("name").plain(), item.get("value").plain("")) for item in cursor.get("env").items()),
+        env=tuple(map(_variable, cursor.get("env").items())),
         ports=ports,
         readiness=_probe(cursor.get("readinessProbe")),
         always_pull=cursor.get("imagePullPolicy").plain() == "Always",
         security=_security(cursor.get("securityContext")),
+        env_from=tuple(map(_variables, cursor.get("envFrom").items())),
+        mounts=tuple(_mount(item, volumes) for item in cursor.get("volumeMounts").items()),
     )
     probe = container.readiness
     if probe is not None and container.port_number(probe.port) is None:

@@ -19,16 +19,22 @@ LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A
 IMAGE = re.compile(r"\S+")
 HTTP_PATH = re.compile(r"[\x21-\x7e]*")
 PERCENT = re.compile(r"[0-9]+%")
+SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+SECRET_KEY = re.compile(r"(?!\.\.?$)(?!\.\.)[-._a-zA-Z0-9]{1,253}")
+MOUNT_PATH = re.compile(r"/+[^/:\x00][^:\x00]*")
+FILE_PATH = re.compile(r"(?!/)(?!\.\.)(?!.*/\.\.(/|$))[^\x00]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
-    """A string; `pattern` must match the whole of it, `says` tells what that asks for."""
+    """A string; `pattern` must match the whole of it, `says` tells what that asks for. What is `hidden` no error
+    shows."""
 
     pattern: re.Pattern[str] | None = None
     says: str = "a string"
     choices: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
+    hidden: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +105,9 @@ LABELS = TextMap(
     keys=Text(pattern=LABEL_KEY, says="a label key such as app.kubernetes.io/name"),
     values=Text(pattern=LABEL_VALUE, says="a label value: letters, digits, . _ -, at most 63 characters"),
 )
+SECRET_NAME = Text(pattern=SUBDOMAIN, says="lower-case letters, digits, hyphens and dots, at most 253 characters")
+SECRET_KEY_NAME = Text(pattern=SECRET_KEY, says="a key of a Secret: letters, digits, . _ -, at most 253 characters")
+SECRET_VALUES = TextMap(keys=SECRET_KEY_NAME, values=Text(hidden=True))
 ANNOTATIONS = TextMap(keys=Text(pattern=LABEL_KEY, says="an annotation key such as imageforge.io/host"))
 METADATA_KNOWN = words(
     "creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation managedFields "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
@@ -28,6 +29,11 @@ def template_hash(template: PodTemplate) -> str:
 def safe_encode(text: str) -> str:
     """Each byte as one character of the alphabet that spells no words."""
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in text.encode())
+
+
+def random_suffix() -> str:
+    """Five characters of that alphabet, as the names of pods end."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(5))
 
 
 def _essence(value: Any) -> Any:

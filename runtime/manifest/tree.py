@@ -61,6 +61,14 @@ class Node:
             return "a list"
         return scalar_word(self.value)
 
+    def kind(self) -> str:
+        """What kind of value it is, without the value: for those that no error may show."""
+        if isinstance(self.value, dict | list) or self.value is None:
+            return self.word()
+        if isinstance(self.value, bool):
+            return "a boolean"
+        return "a string" if isinstance(self.value, str) else "a number"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -103,9 +111,9 @@ def read(text: str, source: str) -> Iterator[Node]:
         raise ManifestError(
             "invalid-yaml",
             f"{source}:{mark.line + 1 if mark else 1}",
-            f"{error.problem or error}{began}",
+            f"{_nameless(error.problem or str(error))}{began}",
             hint="check the indentation, the quotes and the brackets there",
-        ) from error
+        ) from None  # the parser's own error quotes the line, which may hold a Secret's value
     except (yaml.YAMLError, RecursionError) as error:
         raise ManifestError("invalid-yaml", source, str(error) or "nested too deeply") from error
     finally:
@@ -195,9 +203,18 @@ class _Reader:
             return _resolve(text)
         if node.tag == _TEXT:
             return text
+        # Its name is not shown: a password that begins with ! and has no quotes is read as a tag.
         raise ManifestError(
-            "invalid-yaml", f"{self.source}:{line}", f"the tag {node.tag} is not supported", hint="remove the tag"
+            "invalid-yaml",
+            f"{self.source}:{line}",
+            "tags are not supported",
+            hint="quote a value that begins with !, remove a tag",
         )
+
+
+def _nameless(problem: str) -> str:
+    """A parser's complaint without the names it quotes: an unquoted password that begins with * is read as an alias."""
+    return re.sub(r"(alias|anchor|tag handle) ['\"].*['\"]", r"\1", problem, flags=re.DOTALL)
 
 
 def _resolve(text: str) -> Scalar:

@@ -152,6 +152,7 @@ def temporary_forge(engine_host: str, docker_client: docker.DockerClient) -> Ite
         shutil.rmtree(home, ignore_errors=True)
     assert outcome.code == 0, outcome.err
     assert left == []
+    assert instance is None or not Path(f"/dev/shm/imageforge-{instance}").exists()
 
 
 def leftovers(client: docker.DockerClient, instance: str) -> list[str]:

@@ -6,6 +6,9 @@ import json
 import os
 import random
 import signal
+import socket
+import socketserver
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +134,52 @@ def test_down_in_the_middle_hands_the_build_back_and_up_goes_on(service: Service
     ended = patient(service, build)
     assert (ended["status"], ended["attempt"]) == ("succeeded", 1)
     check_once(service, "resumed", build)
+
+
+RELEASE = """\
+import signal, socket, struct, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+print("begun", flush=True)
+gateway = next(row.split()[2] for row in open("/proc/net/route") if row.split()[1] == "00000000")
+host = socket.inet_ntoa(struct.pack("<L", int(gateway, 16)))
+while True:
+    with socket.create_connection((host, {port}), timeout=30) as asked:
+        if asked.recv(2) == b"go":
+            break
+    time.sleep(0.1)
+print("done")
+"""
+
+
+class Gate(socketserver.ThreadingTCPServer):
+    """Tells whoever connects whether to go on."""
+
+    daemon_threads = True
+    word = b"no"
+
+    def finish_request(self, request: object, _: object) -> None:
+        assert isinstance(request, socket.socket)
+        request.sendall(self.word)
+
+
+def test_down_in_the_middle_of_a_release_command_runs_it_again(service: Service, project: Path) -> None:
+    """Its container is stopped with the others: what has not succeeded may run once more."""
+    write_app(project, "again", DOCKERFILE.replace("version.txt", "version.txt release.py"))
+    (project / "imageforge.toml").write_text("[app]\nrelease = 'python3 /srv/release.py'\n")
+    with Gate(("0.0.0.0", 0), socketserver.BaseRequestHandler) as gate:
+        threading.Thread(target=gate.serve_forever, daemon=True).start()
+        (project / "release.py").write_text(RELEASE.format(port=gate.server_address[1]))
+        build = service.upload("again", project).json()["build"]
+        service.until(build, "line", "release")
+        service.forge.ok("down")
+        gate.word = b"go"
+        service.forge.ok("up")
+        ended = patient(service, build)
+        gate.shutdown()
+    assert ended["status"] == "succeeded", ended["error"]
+    check_once(service, "again", build)
+    lines = [row["text"] for row in service.events(build) if row.get("stage") == "release" and row["kind"] == "line"]
+    assert lines == ["begun", "begun", "done"]
 
 
 def test_a_push_made_while_the_service_was_down_is_built_at_its_start(service: Service, tmp_path: Path) -> None:

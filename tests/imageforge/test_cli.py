@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import io
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 
 import imageforge.cli.state as cli_state
 from imageforge.cli.main import COMMANDS, GROUPS, app, run
+from imageforge.cli.scale import parse_counts
 from imageforge.config import Home
+from imageforge.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +46,56 @@ def test_without_a_stack_the_next_step_is_named(arguments: list[str], capsys: py
     err = capsys.readouterr().err
     assert (code, "error[stack-not-running]" in err) == (4, True) or "error[no-such-app]" in err
     assert "hint: " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "code"),
+    [
+        (["A-SECRET", "--for", "run"], "hunter2", "invalid-secret-name"),
+        (["a b"], "hunter2", "invalid-secret-name"),
+        (["A"], "\n", "secret-empty"),
+        (["A", "--for", "webhook"], "hunter2", "usage"),
+        (["A", "--for", "build", "--as-file", "x"], "hunter2", "secret-path-for-builds"),
+        (["A", "--as-file", "/etc/passwd"], "hunter2", "secret-path-invalid"),
+        (["--as-file", "x"], "A=hunter2", "secret-name-missing"),
+        (["--for", "run"], "A=1\nhunter2", "invalid-secret-line"),
+        (["--for", "run"], "A=hunter2\nA=hunter2", "secret-twice"),
+        (["--for", "run"], "# nothing\n\n", "no-secret-given"),
+        (["A"], "\udcffhunter2", "secret-unreadable"),
+    ],
+)
+def test_a_secret_that_is_refused_is_not_shown(
+    arguments: list[str], text: str, code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["apps", "create", "shop"]) == 0
+    given = io.TextIOWrapper(io.BytesIO(text.encode(errors="surrogateescape")))
+    monkeypatch.setattr("sys.stdin", given)
+    assert run(["secret", "set", "shop", *arguments]) == 3
+    told = capsys.readouterr()
+    assert f"error[{code}]" in told.err
+    assert "hunter2" not in told.out + told.err
+    assert run(["secret", "ls", "shop", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_secrets_are_set_together_and_listed_without_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["apps", "create", "shop"]) == 0
+    lines = tmp_path / "lines"
+    lines.write_text("# ours\nPASSWORD=hunter2=x\n\nUSER_NAME=hunter2\n")
+    assert run(["secret", "set", "shop", "--for", "run", "--file", str(lines)]) == 0
+    assert run(["secret", "set", "shop", "PASSWORD", "--file", str(lines)]) == 0
+    assert run(["secret", "set", "shop", "KEY", "--as-file", "/run/secrets/key", "--file", str(lines)]) == 0
+    assert run(["secret", "rm", "shop", "PASSWORD"]) == 3
+    assert run(["secret", "rm", "shop", "PASSWORD", "--for", "build"]) == 0
+    told = capsys.readouterr()
+    assert "error[secret-ambiguous]" in told.err
+    assert run(["secret", "ls", "shop", "-o", "json"]) == 0
+    out = capsys.readouterr().out
+    rows = [(row["name"], row["purpose"], row["file"]) for row in json.loads(out)]
+    assert rows == [("KEY", "run", "/run/secrets/key"), ("PASSWORD", "run", None), ("USER_NAME", "run", None)]
+    assert "hunter2" not in told.out + told.err + out
 
 
 def test_a_stack_of_root_is_pointed_out_to_others(
@@ -104,3 +157,20 @@ def test_every_error_raised_by_hand_has_a_kebab_case_code() -> None:
             first = node.exc.args[0]
             if name.endswith(("Error", "Refused", "Failed", "Busy")) and isinstance(first, ast.Constant):
                 assert hasattr(builtins, name) or re.fullmatch(r"[a-z]+(-[a-z]+)*", str(first.value)), file
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked"),
+    [(["3"], {"web": 3}), (["worker=2"], {"worker": 2}), (["web=1", "worker=0"], {"web": 1, "worker": 0})],
+)
+def test_scale_takes_a_number_or_a_process_with_one(counts: list[str], asked: dict[str, int]) -> None:
+    assert parse_counts(counts) == asked
+
+
+@pytest.mark.parametrize(
+    "counts", [["x"], ["worker="], ["=2"], ["worker=-1"], ["101"], ["1", "2"], ["web=1", "2"], ["²"]]
+)
+def test_scale_refuses_anything_else(counts: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_counts(counts)
+    assert caught.value.code == "invalid-replicas"

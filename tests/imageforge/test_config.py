@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imageforge.config import Home, Settings, load_repository, load_settings
+from imageforge.config.command import words
 from imageforge.config.domain import parse_domain
 from imageforge.config.settings import REFERENCE
 from imageforge.errors import ConfigError, StackError
@@ -159,6 +160,23 @@ def test_an_absent_repository_file_is_an_empty_one(tmp_path: Path) -> None:
         ("[lint]\nfail_onn = 'error'\n", 2, "lint.fail_onn", "fail-on"),
         ("[app]\nname = 'Shop!'\n", 2, "app.name", "mend"),
         ("[app]\nhealth = 'healthz'\n", 2, "app.health", "mend"),
+        ("[app]\nrelease = ''\n", 2, "app.release", "mend"),
+        ("[app]\nrelease = 'echo \"'\n", 2, "app.release", "mend"),
+        ("[app]\nport = 1\nprocesses = {Worker = 'a'}\n", 3, "app.processes", "mend"),
+        ("[app]\nprocesses = {release = 'a'}\n", 2, "app.processes", "mend"),
+        ("[app]\nprocesses = ['a']\n", 2, "app.processes", "mend"),
+        ("[app]\nprocesses = {worker = ' '}\n", 2, "app.processes.worker.command", "mend"),
+        ("[app.processes.worker]\ncomand = 'a'\n", 2, "app.processes.worker.comand", "did you mean `command`?"),
+        (
+            "[app]\nprocesses = {worker = {command = 'a', port = 1}}\n",
+            2,
+            "app.processes.worker.port",
+            "known keys: command",
+        ),
+        ("[app.processes.worker]\ncommand = 'a'\nreplicas = 101\n", 3, "app.processes.worker.replicas", "mend"),
+        ("[build]\n[app]\nprocesses = {worker = {replicas = 1}}\n", 2, "app", "mend"),
+        ("[app]\nreplicas = 2\nprocesses = {web = {replicas = 1}}\n", 1, "app", "mend"),
+        (f"[app]\nname = '{'a' * 40}'\nprocesses = {{worker = 'a'}}\n", 1, "app", "mend"),
     ],
 )
 def test_wrong_repository_files_name_line_and_key(tmp_path: Path, text: str, line: int, path: str, hint: str) -> None:
@@ -168,6 +186,45 @@ def test_wrong_repository_files_name_line_and_key(tmp_path: Path, text: str, lin
     assert caught.value.code == "config-invalid"
     assert re.search(rf"imageforge\.toml:{line}: {re.escape(path)}$", caught.value.subject)
     assert hint in (caught.value.hint or "")
+
+
+def test_processes_are_a_command_or_a_table(tmp_path: Path) -> None:
+    (tmp_path / "imageforge.toml").write_text(
+        "[app]\nrelease = 'a b'\n[app.processes]\nworker = 'python3 w.py'\n"
+        "web = {replicas = 0}\n[app.processes.clock]\ncommand = 'c'\nreplicas = 2\n"
+    )
+    app = load_repository(tmp_path).app
+    assert app.release == "a b"
+    assert {name: (item.command, item.replicas) for name, item in app.processes.items()} == {
+        "worker": ("python3 w.py", None),
+        "web": (None, 0),
+        "clock": ("c", 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("python manage.py migrate", ("python", "manage.py", "migrate")),
+        ("gunicorn 'shop:create(\"x\")' --name=a,b", ("gunicorn", 'shop:create("x")', "--name=a,b")),
+        ('celery -A "my app" worker -Q a:b@c', ("celery", "-A", "my app", "worker", "-Q", "a:b@c")),
+        ("gunicorn -b 0.0.0.0:$PORT app", ("sh", "-c", "exec gunicorn -b 0.0.0.0:$PORT app")),
+        ('run "$HOME"', ("sh", "-c", 'exec run "$HOME"')),
+        (" run *.txt ", ("sh", "-c", "exec run *.txt")),
+        ("run > /tmp/out", ("sh", "-c", "exec run > /tmp/out")),
+        ("a && b", ("sh", "-c", "a && b")),
+        ("a | b", ("sh", "-c", "a | b")),
+        ("run $(date)", ("sh", "-c", "run $(date)")),
+        ("run '$(date)'", ("run", "$(date)")),
+        ("A=1 run", ("sh", "-c", "A=1 run")),
+        ("cd /srv", ("sh", "-c", "cd /srv")),
+        ("exec run", ("sh", "-c", "exec run")),
+        ("run a\\ b", ("sh", "-c", "run a\\ b")),
+        ("# nothing", ("sh", "-c", "exec # nothing")),
+    ],
+)
+def test_a_command_is_plain_words_or_the_shell_s(command: str, expected: tuple[str, ...]) -> None:
+    assert words(command) == expected
 
 
 def test_a_home_is_private_and_keeps_its_name(tmp_path: Path) -> None:

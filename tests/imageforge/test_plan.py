@@ -10,10 +10,22 @@ import yaml
 from builders import SquashMode
 from imageforge.config import RepositoryConfig
 from imageforge.errors import UsageError
-from imageforge.pipeline.manifests import Workload, generate, renumber, rescale, with_hosts
+from imageforge.pipeline.manifests import (
+    Worker,
+    Workload,
+    generate,
+    processes,
+    release_job,
+    renumber,
+    rescale,
+    with_environment,
+    with_hosts,
+)
 from imageforge.pipeline.plan import Request, plan
 from imageforge.pipeline.run import destination
 from registry import InvalidReference
+from runtime import Label, load_manifests
+from runtime.container import Identity, container_request
 
 
 def config(**sections: object) -> RepositoryConfig:
@@ -105,8 +117,92 @@ def test_a_name_without_a_registry_stays_here(tag: str | None, where: str) -> No
     assert str(destination(tag, default="127.0.0.1:1/shop:b7", registry="127.0.0.1:1")) == where
 
 
+def test_processes_come_from_the_file(tmp_path: Path) -> None:
+    said = config(
+        app={
+            "name": "shop",
+            "release": "migrate",
+            "processes": {
+                "web": {"command": "serve $PORT", "replicas": 2},
+                "worker": "work",
+                "clock": {"command": "c"},
+            },
+        }
+    )
+    made = plan(Request(path=tmp_path), said)
+    assert (made.command, made.replicas, made.replicas_from) == (("sh", "-c", "exec serve $PORT"), 2, "imageforge.toml")
+    assert [(item.name, item.command, item.replicas) for item in made.processes] == [
+        ("clock", ("c",), None),
+        ("worker", ("work",), None),
+    ]
+    assert made.release == "migrate"
+    plain = plan(Request(path=tmp_path), config(app={"name": "shop"}))
+    assert (plain.command, plain.processes, plain.release) == (None, (), None)
+
+
+def test_a_process_whose_pods_names_would_be_too_long_is_refused(tmp_path: Path) -> None:
+    said = config(app={"processes": {"background": "work"}})
+    plan(Request(path=tmp_path, name="a" * 35), said)
+    with pytest.raises(UsageError) as caught:
+        plan(Request(path=tmp_path, name="a" * 36), said)
+    assert caught.value.code == "process-name-too-long"
+    assert "47 characters" in caught.value.message
+
+
+WORKER = Worker(name="worker", command=("sh", "-c", "exec work $(date) $$"), replicas=2)
+
+
+def test_a_worker_is_a_deployment_that_no_service_leads_to() -> None:
+    text = generate(workload(workers=(WORKER,), command=("serve",)))
+    web, service, worker = (document.object for document in load_manifests(text))
+    assert (worker.name, worker.replicas, worker.min_ready_seconds) == ("shop-worker", 2, 3)
+    assert not service.selects(worker.template.labels)
+    assert service.selects(web.template.labels)
+    assert web.template.container.command == ("serve",)
+    assert (worker.template.container.ports, worker.template.container.readiness) == ((), None)
+    assert worker.template.container.env == (("MODE", "yes"),)
+    made = container_request(worker.template, Identity(
+        instance="i", namespace="default", deployment="shop-worker", replica="r", template_hash="h", revision=1
+    ), lambda _: None, {})  # fmt: skip
+    assert made.entrypoint == ("sh", "-c", "exec work $(date) $$"), "nothing of it is Kubernetes' to expand"
+    assert made.labels[Label.APP] == "shop"
+    assert processes(text) == {"web": "shop", "worker": "shop-worker"}
+    assert processes(generate(workload())) == {"web": "shop"}
+
+
+def test_without_processes_the_manifests_are_as_they_were() -> None:
+    assert generate(workload(workers=(WORKER,))).startswith(generate(workload()))
+
+
+def test_each_process_is_scaled_and_told_its_environment_by_itself() -> None:
+    text = generate(workload(workers=(WORKER,)))
+    web, _, worker = (document.object for document in load_manifests(rescale(text, {"worker": 7})))
+    assert (web.replicas, worker.replicas) == (3, 7)
+    changed = with_environment(text, {"A": "b"}, None, port=9000)
+    web, _, worker = (document.object for document in load_manifests(changed))
+    assert web.template.container.env == (("PORT", "9000"), ("A", "b"))
+    assert worker.template.container.env == (("A", "b"),)
+    web, _, worker = (document.object for document in load_manifests(renumber(text, 9)))
+    assert {item.template.annotations["imageforge.io/release"] for item in (web, worker)} == {"9"}
+
+
+def test_the_release_command_is_a_job_of_the_release_s_own_image_and_environment() -> None:
+    text = generate(workload(workers=(WORKER,), command=("serve",)))
+    [document] = load_manifests(release_job(text, "shop", 4, ("python", "manage.py", "migrate"), 60))
+    job, [_, service, _] = document.object, load_manifests(text)
+    web = load_manifests(text)[0].object.template
+    assert (job.name, job.backoff_limit, job.active_deadline) == ("shop-release-4", 0, 60)
+    container = job.template.container
+    assert (container.image, container.env, container.security) == (
+        web.container.image, web.container.env, web.container.security
+    )  # fmt: skip
+    assert container.command == ("python", "manage.py", "migrate")
+    assert job.template.annotations == web.annotations
+    assert not service.object.selects(job.template.labels)
+
+
 def test_rescaling_changes_the_number_only() -> None:
-    again = rescale(generate(workload()), 5)
+    again = rescale(generate(workload()), {"web": 5})
     assert again.replace("replicas: 5", "replicas: 3") == generate(workload())
 
 

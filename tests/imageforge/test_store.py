@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imageforge.errors import StackError
+from imageforge.errors import StackError, UsageError
 from imageforge.stack.process import lives, myself
 from imageforge.store import Apps, Builds, BuildStatus, Database, Release, Releases, ReleaseStatus
 
@@ -107,6 +107,31 @@ def test_deleting_an_app_deletes_its_releases(tmp_path: Path) -> None:
         Apps(database).delete("shop")
         assert Releases(database).of("shop") == ()
         assert Releases(database).next_number("shop") == 1
+
+
+def test_no_process_runs_under_the_name_of_another_app_and_none_the_other_way_round(tmp_path: Path) -> None:
+    with Database.at(tmp_path / "db.sqlite") as database:
+        apps = Apps(database)
+        for name in ("shop", "shop-mail", "shop-mail-in"):
+            apps.ensure(name)
+        apps.claim("shop", ["worker", "clock"])
+        apps.claim("shop", ["worker", "cron"])
+        assert apps.require("shop").processes == ("clock", "cron", "worker")
+        with pytest.raises(UsageError, match="the process worker of the app shop runs under this name") as taken:
+            apps.ensure("shop-worker")
+        assert taken.value.code == "app-name-taken"
+        assert apps.find("shop-worker") is None
+        with pytest.raises(UsageError, match="would run as shop-mail, which is an app") as refused:
+            apps.claim("shop", ["mail"])
+        assert refused.value.code == "process-name-taken"
+        apps.claim("shop-mail", ["out"])
+        with pytest.raises(UsageError, match="which a process of the app shop-mail does"):
+            apps.claim("shop", ["mail-out"])
+        apps.keep_processes("shop", ["worker"])
+        assert apps.ensure("shop-clock").name == "shop-clock"
+        apps.scale("shop", "worker", 3)
+        apps.scale("shop", "cron", 0)
+        assert (apps.require("shop").scales, apps.require("shop").replicas) == ({"worker": 3, "cron": 0}, None)
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

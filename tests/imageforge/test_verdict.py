@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imageforge.pipeline.verdict import judge, listens_on
+from imageforge.pipeline.verdict import Verdict, judge, listens_on
 from runtime import DeploymentStatus, ReplicaStatus, RolloutPhase
 
 NOW = 1000.0
@@ -94,3 +94,13 @@ def test_a_stall_tells_the_probe_s_message() -> None:
 def test_loopback_is_not_listening() -> None:
     assert not listens_on(("127.0.0.1:8080", "[::1]:8080"), 8080)
     assert listens_on(("172.18.0.2:8080",), 8080)
+
+
+def test_a_process_without_a_port_may_listen_where_it_likes() -> None:
+    listens = replica(listening=("127.0.0.1:5555",))
+    assert judge(status(listens), port=8080, now=NOW).code == "port-not-listening"
+    assert judge(status(listens), port=None, now=NOW) == Verdict()
+    stalled = status(listens, phase=RolloutPhase.STALLED, name="shop-worker", app="shop")
+    verdict = judge(stalled, port=None, now=NOW)
+    assert (verdict.code, verdict.subject) == ("rollout-stalled", "shop-worker")
+    assert "imageforge logs shop;" in verdict.hint

@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from runtime import RuntimeSettings
+from runtime import RuntimeSettings, clear_secret_files
 from tests.runtime.stack import HERE, Stack, make_settings
 
 
@@ -33,8 +33,10 @@ def short_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def settings(short_path: Path, instance: str, engine_host: str, free_port: int) -> RuntimeSettings:
-    return make_settings(short_path, instance, engine_host, free_port)
+def settings(short_path: Path, instance: str, engine_host: str, free_port: int) -> Iterator[RuntimeSettings]:
+    made = make_settings(short_path, instance, engine_host, free_port)
+    yield made
+    clear_secret_files(made)
 
 
 @pytest.fixture

@@ -155,6 +155,8 @@ def make_settings(home: Path, instance: str, engine: str, port: int) -> RuntimeS
         balancer_config=home / "haproxy.cfg",
         balancer_socket=home / "haproxy.sock",
         balancer_master_socket=home / "haproxy-master.sock",
+        key=home / "key",
+        secret_files=Path("/dev/shm") / f"imageforge-{instance}",
         http_port=port,
     )
 

@@ -6,7 +6,7 @@ import pytest
 
 from runtime import ManifestError, load_manifests
 from runtime.manifest import dump, reload
-from runtime.manifest.model import Deployment, Service
+from runtime.manifest.model import Deployment, Job, Service
 from runtime.manifest.template import template_hash
 from tests.runtime.stack import manifest
 
@@ -114,7 +114,7 @@ REFUSED = [
         '"1"',
     ),
     ("kind: Service", "kind: Servise", "unknown-kind", 24, "Servise", "did you mean Service?"),
-    ("kind: Service", "kind: Wibble", "unknown-kind", 24, "Wibble", "supported: Deployment, Service"),
+    ("kind: Service", "kind: Wibble", "unknown-kind", 24, "Wibble", "supported: Deployment, Job, Secret, Service"),
     ("kind: Service", "kind: StatefulSet", "unsupported-kind", 24, "StatefulSet", "supported: "),
     ("kind: Service", "kind: 7", "wrong-type", 24, "the number 7", None),
     ("kind: Service\n", "", "missing-field", 23, "kind is missing", None),
@@ -129,7 +129,14 @@ REFUSED = [
         "livenessProbe",
         None,
     ),
-    ("          env:", "          volumes: [{name: a}]\n          env:", "unsupported-field", 16, "volumes", None),
+    (
+        "          env:",
+        "          volumes: [{name: a}]\n          env:",
+        "misplaced-field",
+        16,
+        "volumes: it belongs at spec.template.spec.volumes",
+        "dedent `volumes`",
+    ),
     (
         "          env:",
         "          resources: {limits: {cpu: 1}}\n          env:",
@@ -339,3 +346,63 @@ def test_the_template_hash_stays_as_it_was() -> None:
     deployment = load_manifests(manifest("web:1"))[0].object
     assert isinstance(deployment, Deployment)
     assert template_hash(deployment.template) == "798cdf88c"
+
+
+JOB = """\
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate}
+spec:
+  backoffLimit: 0
+  activeDeadlineSeconds: 60
+  completions: 1
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: migrate
+          image: registry:5000/web@sha256:0123
+          command: [python, manage.py, migrate]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "line", "message"),
+    [
+        ("restartPolicy: Never", "restartPolicy: OnFailure", "unsupported-value", 10, "OnFailure"),
+        ("restartPolicy: Never", "restartPolicy: Always", "invalid-value", 10, "Always"),
+        ("      restartPolicy: Never\n", "", "missing-field", 10, "restartPolicy is missing"),
+        ("completions: 1", "completions: 3", "unsupported-value", 7, "spec.completions is 3, supported is 1"),
+        ("completions: 1", "parallelism: 2", "unsupported-value", 7, "spec.parallelism is 2, supported is 1"),
+        ("completions: 1", "completionMode: Indexed", "unsupported-field", 7, "spec.completionMode"),
+        ("completions: 1", "suspend: true", "unsupported-field", 7, "spec.suspend"),
+        ("completions: 1", "podFailurePolicy: {rules: []}", "unsupported-field", 7, "spec.podFailurePolicy"),
+        ("completions: 1", "replicas: 1", "unknown-field", 7, "spec.replicas"),
+        ("activeDeadlineSeconds: 60", "activeDeadlineSeconds: 0", "invalid-value", 6, "expected 1 to"),
+        ("backoffLimit: 0", "backoffLimit: -1", "invalid-value", 5, "backoffLimit is -1"),
+        ("          command", "          readinessProbe: {httpGet: {}}\n          command", "unsupported-field",
+         14, "readinessProbe"),
+        ("apiVersion: batch/v1", "apiVersion: v1", "unsupported-version", 1, "expected batch/v1 for Job"),
+    ],
+)  # fmt: skip
+def test_a_job_is_refused_by_name_with_its_line(old: str, new: str, code: str, line: int, message: str) -> None:
+    text = JOB.replace(old, new, 1)
+    assert text != JOB
+    with pytest.raises(ManifestError) as caught:
+        load_manifests(text, "job.yaml")
+    assert (caught.value.code, caught.value.subject) == (code, f"job.yaml:{line}"), caught.value
+    assert message in caught.value.message
+
+
+def test_a_job_and_its_defaults() -> None:
+    job = load_manifests(JOB)[0].object
+    assert isinstance(job, Job)
+    assert (job.name, job.namespace, job.backoff_limit, job.active_deadline, job.ttl) == (
+        "migrate", "default", 0, 60, None
+    )  # fmt: skip
+    assert job.template.container.command == ("python", "manage.py", "migrate")
+    assert reload(load_manifests(JOB)[0].data) == job
+    text = JOB.replace("  backoffLimit: 0\n  activeDeadlineSeconds: 60\n", "  ttlSecondsAfterFinished: 0\n")
+    plain = load_manifests(text)[0].object
+    assert isinstance(plain, Job)
+    assert (plain.backoff_limit, plain.active_deadline, plain.ttl) == (6, None, 0)

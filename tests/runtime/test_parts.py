@@ -22,9 +22,9 @@ from runtime.container import (
     refuse_root,
     split_timestamp,
 )
-from runtime.environment import expand, resolve
+from runtime.environment import environment, expand
 from runtime.labels import Label
-from runtime.manifest.model import Deployment, PodTemplate, Probe
+from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Probe
 from runtime.model import DeploymentStatus, LogLine, ReplicaStatus, ServiceCounters
 from runtime.probes import Readiness, run_probe
 from runtime.restart import Backoff
@@ -37,6 +37,10 @@ def template(**options: object) -> PodTemplate:
     deployment = load_manifests(manifest("web:1", **options))[0].object  # type: ignore[arg-type]
     assert isinstance(deployment, Deployment)
     return deployment.template
+
+
+def no_secret(name: str) -> None:
+    """There is none."""
 
 
 def test_backoff_is_kubernetes_sequence() -> None:
@@ -68,7 +72,8 @@ def test_expansion(text: str, expected: str) -> None:
 
 
 def test_a_variable_sees_those_before_it_and_the_later_of_two_wins() -> None:
-    assert resolve([("A", "$(B)"), ("B", "1"), ("C", "$(B)$(B)"), ("B", "2")]) == {"A": "$(B)", "B": "2", "C": "11"}
+    spec = ContainerSpec(name="a", image="a", env=(("A", "$(B)"), ("B", "1"), ("C", "$(B)$(B)"), ("B", "2")))
+    assert environment(spec, "default", no_secret).variables == {"A": "$(B)", "B": "2", "C": "11"}
 
 
 def test_readiness_turns_at_its_thresholds() -> None:
@@ -157,7 +162,9 @@ WHO = Identity(instance="abc", namespace="shop", deployment="web", replica="web-
 
 
 def test_container_as_kubernetes_would_make_it() -> None:
-    request = container_request(template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'), WHO)
+    request = container_request(
+        template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'), WHO, no_secret, {}
+    )
     assert (request.name, request.hostname) == ("imageforge-abc-web-x-1", "web-x-1")
     assert request.network == "imageforge-abc-shop"
     assert (request.entrypoint, request.command) == (("run", "1"), ())
@@ -168,9 +175,9 @@ def test_container_as_kubernetes_would_make_it() -> None:
 
 
 def test_args_alone_keep_the_entrypoint_and_neither_keeps_both() -> None:
-    alone = container_request(template(container="args: [a]"), WHO)
+    alone = container_request(template(container="args: [a]"), WHO, no_secret, {})
     assert (alone.entrypoint, alone.command) == (None, ("a",))
-    neither = container_request(template(), WHO)
+    neither = container_request(template(), WHO, no_secret, {})
     assert (neither.entrypoint, neither.command) == (None, None)
 
 

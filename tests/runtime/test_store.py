@@ -10,6 +10,7 @@ import pytest
 from runtime import Conflict, ManifestError, NotFound, RuntimeFailure
 from runtime.objects import Objects
 from runtime.roster import Replica, Roster, from_stored
+from runtime.seal import Seal
 from runtime.store import Store, StoredObject
 from tests.runtime.stack import manifest
 
@@ -53,7 +54,7 @@ def test_a_transaction_is_whole_or_nothing(tmp_path: Path) -> None:
 
 def test_one_bad_object_keeps_all_of_them_out(tmp_path: Path) -> None:
     store = Store(tmp_path / "x.db")
-    objects = Objects(store, lambda: None)
+    objects = Objects(store, lambda: None, Seal(tmp_path / "key"))
     objects.apply(manifest("web:1"), "a.yaml")
     with pytest.raises(Conflict):
         objects.apply(manifest("web:2") + "---\n" + manifest("web:2", name="b", host="hello.localhost"), "b.yaml")
@@ -65,7 +66,7 @@ def test_one_bad_object_keeps_all_of_them_out(tmp_path: Path) -> None:
 
 def test_objects_outlive_the_controller(tmp_path: Path) -> None:
     store = Store(tmp_path / "x.db")
-    objects = Objects(store, lambda: None)
+    objects = Objects(store, lambda: None, Seal(tmp_path / "key"))
     objects.apply(manifest("web:1", replicas=None), "a.yaml")
     objects.scale("default", "hello", 4)
     objects.restart("default", "hello", "2024-01-01T00:00:00Z")
@@ -75,7 +76,7 @@ def test_objects_outlive_the_controller(tmp_path: Path) -> None:
     assert "kubectl.kubernetes.io/restartedAt" in objects.manifests("default", "hello")
     store.close()
     store = Store(tmp_path / "x.db")
-    again = Objects(store, lambda: None)
+    again = Objects(store, lambda: None, Seal(tmp_path / "key"))
     assert again.deployment("default", "hello") == before
     assert [service.hosts for service in again.services()] == [("hello.localhost",)]
     store.close()
@@ -83,7 +84,7 @@ def test_objects_outlive_the_controller(tmp_path: Path) -> None:
 
 def test_an_old_template_takes_the_next_number_and_a_deleted_one_begins_anew(tmp_path: Path) -> None:
     store = Store(tmp_path / "x.db")
-    objects = Objects(store, lambda: None)
+    objects = Objects(store, lambda: None, Seal(tmp_path / "key"))
     for image, number in (("web:1", 1), ("web:2", 2), ("web:1", 3)):
         objects.apply(manifest(image), "a.yaml")
         assert objects.deployment("default", "hello").revision == number
@@ -109,7 +110,7 @@ def test_an_old_template_takes_the_next_number_and_a_deleted_one_begins_anew(tmp
 
 def test_a_replica_is_remembered(tmp_path: Path) -> None:
     store = Store(tmp_path / "x.db")
-    objects = Objects(store, lambda: None)
+    objects = Objects(store, lambda: None, Seal(tmp_path / "key"))
     objects.apply(manifest("web:1"), "a.yaml")
     template = objects.deployment("default", "hello").deployment.template
     roster = Roster(store)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from imageforge.api.auth import Here, Who
+from imageforge.api.auth import Caller, Here, Who
 from imageforge.api.idempotency import once
 from imageforge.api.problems import TooOften
 from imageforge.api.routes.builds import accepted_body
@@ -22,17 +22,23 @@ from imageforge.api.schemas import (
     EnvironmentChange,
     Name,
     NewApp,
+    OneSecret,
     ReleaseView,
     Rollback,
     Scale,
     SecretBody,
+    SecretFor,
+    SecretName,
+    SecretsChange,
     SecretView,
     SourceSecret,
 )
 from imageforge.api.site import Site
+from imageforge.config.repository import deployment_name
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
 from imageforge.pipeline.domains import NAMESPACE
+from imageforge.pipeline.secret_change import NewSecret, change_secrets, purpose_of
 from imageforge.queue.intake import Origin
 from imageforge.store import App, Apps, DeliveryKey, Environment, Purpose, Releases, Scope, SealedSecrets
 
@@ -41,7 +47,7 @@ READERS = threading.BoundedSemaphore(20)
 router = APIRouter(prefix="/v1/apps", tags=["apps"])
 SOURCE_SECRETS = ("token", "deploy-key", "known-hosts", "status-token")
 AppName = Annotated[Name, Path()]
-SecretName = Annotated[str, Path(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+SecretInPath = Annotated[SecretName, Path()]
 Number = Annotated[int, Path(ge=1, le=2**31)]
 
 
@@ -143,29 +149,52 @@ def list_secrets(app: AppName, site: Here, who: Who) -> list[SecretView]:
     """The names of its secrets."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
-    found = SealedSecrets(site.database).updated(app)
-    return [SecretView(name=name, purpose=purpose.value, updated_at=at) for (purpose, name), at in found.items()]
+    return [SecretView.of(secret) for secret in SealedSecrets(site.database).all(app)]
 
 
-@router.put("/{app}/secrets/{name}", status_code=204)
-def set_secret(app: AppName, name: SecretName, body: SecretBody, site: Here, who: Who) -> Response:
-    """Set a secret for builds: `RUN --mount=type=secret,id=NAME` has it as a file, and nothing else ever does."""
+@router.patch("/{app}/secrets", status_code=202)
+def change_app_secrets(app: AppName, body: SecretsChange, site: Here, who: Who) -> Accepted | None:
+    """Set secrets, several at once; null forgets one. Those for running make a release of the live one, unless `deploy`
+    is false or none is live."""
+    who.need(Scope.DEPLOY, app)
+    return _change(site, who, app, Purpose(body.purpose), body.values, deploy=body.deploy)
+
+
+@router.put("/{app}/secrets/{name}", status_code=202)
+def set_secret(app: AppName, name: SecretInPath, body: OneSecret, site: Here, who: Who) -> Accepted | None:
+    """Set a secret. For builds `RUN --mount=type=secret,id=NAME` has it as a file, and nothing else ever does; for
+    running the containers have it as a variable or a file, which makes a release as a change of
+    the environment does."""
+    who.need(Scope.DEPLOY, app)
+    return _change(site, who, app, Purpose(body.purpose), {name: body}, deploy=body.deploy)
+
+
+@router.delete("/{app}/secrets/{name}", status_code=202)
+def remove_secret(
+    app: AppName, name: SecretInPath, site: Here, who: Who, purpose: SecretFor | None = None, deploy: bool = True
+) -> Accepted | None:
+    """Forget a secret; `purpose` need be said only where there is one of each."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
-    SealedSecrets(site.database).put(app, name, Purpose.BUILD, site.vault.seal(body.value))
-    site.audit.record(who.name, "secret-set", app, name=name)
-    return Response(status_code=204)
+    return _change(site, who, app, purpose_of(app, name, purpose, site.database), {name: None}, deploy=deploy)
 
 
-@router.delete("/{app}/secrets/{name}", status_code=204)
-def remove_secret(app: AppName, name: SecretName, site: Here, who: Who) -> Response:
-    """Forget a secret."""
-    who.need(Scope.DEPLOY, app)
-    site.intake.app(app)
-    if not SealedSecrets(site.database).remove(app, name, Purpose.BUILD):
-        raise UsageError("no-such-secret", name, f"{app} has no secret of this name")
-    site.audit.record(who.name, "secret-removed", app, name=name)
-    return Response(status_code=204)
+def _change(
+    site: Site, who: Caller, app: str, purpose: Purpose, values: Mapping[str, SecretBody | None], *, deploy: bool
+) -> Accepted | None:
+    known = site.intake.app(app)
+    new = {name: NewSecret(value=said.value, path=said.path) if said else None for name, said in values.items()}
+    change_secrets(app, purpose, new, site.database, site.vault)
+    for action, names in (
+        ("secret-set", [name for name, said in values.items() if said]),
+        ("secret-removed", [name for name, said in values.items() if not said]),
+    ):
+        for name in names:
+            site.audit.record(who.name, action, app, name=name, purpose=purpose.value)
+    if purpose is not Purpose.RUN or not deploy or Releases(site.database).live(app) is None:
+        return None
+    accepted = site.intake.rerelease(known, None, Origin(way="api", actor=who.name), note="secrets changed")
+    return Accepted(**accepted_body(site, accepted))
 
 
 @router.get("/{app}/releases")
@@ -203,27 +232,32 @@ def rollback(app: AppName, body: Rollback, request: Request, site: Here, who: Wh
 
 @router.get("/{app}/status")
 def status(app: AppName, site: Here, who: Who) -> dict[str, Any]:
-    """How it runs: its replicas, and what the balancer counted."""
+    """How it runs: its replicas, what the balancer counted, and how its other processes run."""
     who.need(Scope.BUILD, app)
     site.intake.app(app)
-    deployment = dataclasses.asdict(site.controller.deployment(NAMESPACE, app))
+    web = site.controller.deployment(NAMESPACE, app)
     counters = dataclasses.asdict(site.controller.counters(NAMESPACE, app))
-    return {**deployment, "counters": counters}
+    others = {
+        status.component: dataclasses.asdict(status)
+        for status in site.controller.deployments(NAMESPACE)
+        if status.app == app and status.name != app and not status.deleting
+    }
+    return {**dataclasses.asdict(web), "counters": counters, "processes": others}
 
 
 @router.post("/{app}/scale", status_code=202)
 def scale(app: AppName, body: Scale, site: Here, who: Who) -> dict[str, int]:
-    """Run so many replicas from now on."""
+    """Run so many replicas of a process from now on."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
-    operations.scale(app, body.replicas, site.home, site.database, site.controller)
-    site.audit.record(who.name, "scaled", app, replicas=body.replicas)
+    operations.scale(app, {body.process: body.replicas}, site.home, site.database, site.controller)
+    site.audit.record(who.name, "scaled", app, process=body.process, replicas=body.replicas)
     return {"replicas": body.replicas}
 
 
 @router.post("/{app}/restart", status_code=202)
 def restart(app: AppName, site: Here, who: Who) -> dict[str, str]:
-    """Replace its replicas one by one."""
+    """Replace the replicas of every process one by one."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
     operations.restart(app, site.home, site.controller)
@@ -242,15 +276,17 @@ def logs(
     who: Who,
     follow: bool = False,
     tail: Annotated[int | None, Query(ge=0, le=100_000)] = None,
+    process: Annotated[str | None, Query(pattern=r"^[a-z][-a-z0-9]*$", max_length=40)] = None,
 ) -> StreamingResponse:
-    """What its replicas wrote, one JSON object a line."""
+    """What its replicas wrote, of one process or of all, one JSON object a line."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
     # Each reader has a thread while it waits for the next line, and the other routes need theirs.
     if not READERS.acquire(blocking=False):
         raise TooOften("logs", 10.0)
     READERS.release()
-    lines = site.controller.logs(NAMESPACE, app, follow=follow, tail=tail)
+    names = (deployment_name(app, process),) if process else operations.running(app, site.controller)
+    lines = site.controller.logs(NAMESPACE, *names, follow=follow, tail=tail)
     # An error is answered as one, not in the middle of a stream; a follower may wait long for the first line.
     first = None if follow else next(lines, None)
 

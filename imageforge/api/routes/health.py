@@ -11,6 +11,7 @@ from imageforge import __version__
 from imageforge.api.auth import Here, Who
 from imageforge.api.problems import RESPONSES
 from imageforge.api.schemas import Readiness
+from imageforge.config.repository import WEB
 from imageforge.errors import ForgeError
 from imageforge.store import Builds, Scope
 from runtime import RuntimeFailure
@@ -58,13 +59,14 @@ def metrics(site: Here, who: Who) -> Response:
     pending = site.waker.pending()
     Gauge("imageforge_queue_up", "Whether Redis answers.", registry=registry).set(pending is not None)
     Gauge("imageforge_queue_wakeups", "Wake-ups that no worker has taken.", registry=registry).set(pending or 0)
-    labels = ["app", "namespace"]
+    labels = ["app", "process", "namespace"]
     desired = Gauge("imageforge_replicas_desired", "Replicas that should run.", labels, registry=registry)
     available = Gauge("imageforge_replicas_ready", "Replicas that are ready.", labels, registry=registry)
     try:
         for deployment in site.controller.deployments():
-            desired.labels(deployment.name, deployment.namespace).set(deployment.desired)
-            available.labels(deployment.name, deployment.namespace).set(deployment.ready)
+            whose = (deployment.app, deployment.component or WEB, deployment.namespace)
+            desired.labels(*whose).set(deployment.desired)
+            available.labels(*whose).set(deployment.ready)
         controller = True
     except RuntimeFailure:
         controller = False

@@ -1,7 +1,10 @@
 """A web application of one file: answers with its host name, and misbehaves when told to by its environment."""
 
+import hashlib
 import http.server
+import json
 import os
+import pathlib
 import signal
 import socket
 import sys
@@ -22,6 +25,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(0.5)
         status = 500 if self.path.startswith("/broken") else 200
         body = f"{NAME} {VERSION} {self.headers.get('X-Forwarded-For', '')}\n".encode()
+        if self.path == "/secrets":
+            body = json.dumps(secrets()).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -37,6 +42,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def secrets():
+    """Proof of what it was given, which is not the thing itself."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("SECRET")}
+    folder = os.environ.get("FOLDER", "/nowhere")
+    files = {}
+    for path in pathlib.Path(folder).glob("*"):
+        files[path.name] = [hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mode & 0o777]
+    writable = os.access(folder, os.W_OK)
+    proofs = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in variables.items()}
+    return {"variables": proofs, "files": files, "writable": writable, "user": os.getuid()}
+
+
 class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
@@ -45,7 +62,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 if os.environ.get("CRASH"):
-    print("about to crash", file=sys.stderr, flush=True)
+    print("about to crash", *filter(None, [os.environ.get("SECRET_A")]), file=sys.stderr, flush=True)
     sys.exit(int(os.environ["CRASH"]))
 
 server = Server((HOST, PORT), Handler)

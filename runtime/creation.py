@@ -1,0 +1,64 @@
+"""Making a container with what its template takes of Secrets, and telling its last lines without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from runtime.container import Identity, container_request
+from runtime.engine import Engine
+from runtime.errors import ConfigError, EngineError, KeyFailure
+from runtime.manifest.model import PodTemplate
+from runtime.redact import redact
+from runtime.secret_files import SecretFiles
+from runtime.volumes import folders
+
+LAST_LOG_LINES = 20
+SPREAD_LINES = 3
+"""So many lines more are read of which a Secret may begin in one that is not kept."""
+NOT_SEEN = "bind source path does not exist"
+"""What the engine says of a mount whose folder it does not find."""
+
+Given = frozenset[bytes]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Creation:
+    """What every container is made with. `secret` gives the values of a Secret by namespace and name, None where there
+    is none."""
+
+    engine: Engine
+    secret: Callable[[str, str], Mapping[str, bytes] | None]
+    files: SecretFiles
+
+    def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
+        """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
+        # Asked once a Secret, so that variables and files are of one version of it.
+        lookup = cache(lambda name: self.secret(who.namespace, name))
+        written = self.files.write(who.replica, folders(template, who.namespace, lookup))
+        request = container_request(template, who, lookup, written)
+        values = (lookup(name) or {} for name in template.secrets)
+        given = frozenset(value for found in values for value in found.values())
+        try:
+            return self.engine.create(request), given
+        except EngineError as error:
+            if written and NOT_SEEN in error.message:
+                raise ConfigError(
+                    "secret-files-unseen",
+                    self.engine.host,
+                    "the engine does not see this host's files, among which the Secrets are",
+                    hint="use an engine of this host, or take the Secret as environment variables",
+                ) from error
+            raise
+
+    def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
+        """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""
+        lines = self.engine.tail(container_id, LAST_LOG_LINES + SPREAD_LINES)
+        try:
+            # A controller that took the container over was not there when it was given them.
+            found = (self.secret(namespace, name) or {} for name in template.secrets)
+            values = given | {value for each in found for value in each.values()}
+        except KeyFailure as error:
+            return (f"withheld, since it may hold Secrets, which cannot be told: {error}",)
+        return redact(lines, values)[-LAST_LOG_LINES:]

@@ -1,0 +1,105 @@
+"""Tidying the registry: what is needed stays to the last byte, what is not goes, and pushes meanwhile lose nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from imageforge.stack.process import identify, read_pid_file, write_pid_file
+from imageforge.store import Database
+from imageforge.store.schema import builds
+from registry import RegistryClient
+from tests.e2e.conftest import Forge
+from tests.e2e.service import DOCKERFILE, Service, write_app
+
+pytestmark = pytest.mark.engine
+BALLAST = DOCKERFILE.replace("USER", "RUN head -c 3000000 /dev/urandom > /srv/ballast\nUSER")
+
+
+@pytest.fixture(scope="module")
+def service(forge: Forge) -> Service:
+    forge.ok("up")
+    return Service(forge)
+
+
+def age(service: Service) -> None:
+    """All builds are of yesterday."""
+    with Database.at(service.forge.home / "state" / "store.sqlite") as database, database.writing() as connection:
+        connection.execute(sa.update(builds).values(created_at=time.time() - 86400))
+
+
+def test_what_no_release_has_goes_and_what_one_has_stays(service: Service, project: Path) -> None:
+    write_app(project, "one", BALLAST)
+    built = service.ended(service.upload("tidied", project, deploy=False).json()["build"])
+    assert built["status"] == "succeeded"
+    for version in ("two", "three"):
+        write_app(project, version, BALLAST)
+        assert service.ended(service.upload("tidied", project, no_cache=True).json()["build"])["status"] == "succeeded"
+    before = service.ask("GET", "/v1/registry/repositories/tidied/tags").json()
+    assert len(before) == 3
+    assert {"name": "tidied", "tags": 3} in service.ask("GET", "/v1/registry/repositories").json()
+
+    young = service.ask("POST", "/v1/registry/gc").json()
+    assert len(service.ask("GET", "/v1/registry/repositories/tidied/tags").json()) == 3, "a young build's image stays"
+    age(service)
+    tidied = service.ask("POST", "/v1/registry/gc").json()
+    assert tidied["images"] >= young["images"] + 1
+    assert tidied["bytes"] > 2_900_000
+    left = service.ask("GET", "/v1/registry/repositories/tidied/tags").json()
+    assert len(left) == 2
+    assert built["reference"].rpartition("@")[2] not in {row["digest"] for row in left}
+
+    # The registry takes pushes again, and a release of before can be gone back to.
+    service.forge.ok("rollback", "tidied", "1")
+    assert service.forge.get("tidied")[1].strip() == "two"
+    write_app(project, "four", BALLAST)
+    assert service.ended(service.upload("tidied", project).json()["build"])["status"] == "succeeded"
+
+
+def test_builds_and_tidying_at_once_lose_nothing(service: Service, project: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        numbers = []
+        for number in range(4):
+            folder = project / str(number)
+            write_app(folder, f"v{number}", BALLAST)
+            numbers.append(service.upload(f"crowd-{number}", folder).json()["build"])
+        tidied = [pool.submit(service.ask, "POST", "/v1/registry/gc") for _ in range(2)]
+        ended = [service.ended(number) for number in numbers]
+        answers = [part.result().status_code for part in tidied]
+    assert [build["status"] for build in ended] == ["succeeded"] * 4, ended
+    assert set(answers) <= {200, 409}
+    with RegistryClient(f"127.0.0.1:{service.forge.registry_port}") as client:
+        for build in ended:
+            digest = build["reference"].rpartition("@")[2]
+            manifest = client.get_manifest(build["app"], digest)
+            assert manifest.digest == digest
+
+
+def test_a_registry_that_was_left_read_only_takes_pushes_again(service: Service, project: Path) -> None:
+    flag = service.forge.home / "run" / "registry.read-only"
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as killed:
+        identity = identify(killed.pid)
+        assert identity
+        write_pid_file(flag, identity)
+        for name in ("registry", "api"):
+            found = read_pid_file(service.forge.home / "run" / f"{name}.pid")
+            assert found
+            if name == "api":
+                killed.kill()
+                killed.wait()
+            os.kill(found.pid, signal.SIGKILL)
+    service.forge.ok("up")
+    deadline = time.monotonic() + 30
+    while flag.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    write_app(project, "after", BALLAST)
+    assert service.ended(service.upload("after", project).json()["build"])["status"] == "succeeded"
