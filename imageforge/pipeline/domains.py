@@ -123,16 +123,19 @@ def apply_with_hosts(
 
 
 def settle_hosts(app: str, *, home: Home, settings: Settings, database: Database, controller: ControllerClient) -> bool:
-    """Finish what a crash between storing and applying left behind; whether there was anything."""
-    with holding_hosts(home, app):
+    """Finish what a crash between storing and applying left behind; whether there was anything. Where somebody holds
+    the app's hosts nothing is done: it is about to apply what is stored, or is stuck, and must not hold up the one who
+    ends it."""
+    with contextlib.suppress(BlockingIOError), holding_hosts(home, app, wait=False):
         return _apply_hosts(app, settings, database, controller)
+    return False
 
 
 @contextlib.contextmanager
-def holding_hosts(home: Home, app: str) -> Iterator[None]:
-    """Hold an app's hosts; waits for who holds them, which is never long."""
+def holding_hosts(home: Home, app: str, *, wait: bool = True) -> Iterator[None]:
+    """Hold an app's hosts; waits for who holds them, which is rarely long, or raises BlockingIOError."""
     with (home.locks / f"{app}.hosts").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,6 +16,7 @@ import pytest
 
 from imageforge.config import Home, Settings
 from imageforge.git_remote.repository import repository, tip
+from imageforge.pipeline.domains import holding_hosts
 from imageforge.queue.contexts import GRACE_SECONDS, Contexts
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import LEFT_SECONDS, Sweeper
@@ -185,6 +187,15 @@ def test_archives_beyond_the_budget_go_oldest_first_and_never_one_that_is_waited
     left = {path.name for path in bench.home.contexts.iterdir()}
     # 1 MiB holds one of them: the one that is waited for. The newest may be about to be.
     assert left == {digests[0].removeprefix("sha256:"), digests[3].removeprefix("sha256:")}
+
+
+def test_a_worker_that_is_stuck_with_an_apps_hosts_does_not_hold_up_the_sweeper(bench: Bench) -> None:
+    """It is the sweeper who ends stuck workers."""
+    with holding_hosts(bench.home, "shop"):
+        swept = threading.Thread(target=bench.sweeper.settle_hosts, daemon=True)
+        swept.start()
+        swept.join(30)
+        assert not swept.is_alive()
 
 
 def test_the_sweeper_of_a_store_with_a_dead_worker_recovers_it(bench: Bench) -> None:
