@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -95,8 +95,16 @@ class ControllerClient:
     ) -> Iterator[LogLine]:
         """The output of a Deployment's replicas, and those of others `also`, merged by time; the last `tail` lines of
         each, then with `follow` what comes, from replicas that start later too."""
+        for line in self.log_beats(namespace, name, *also, follow=follow, tail=tail):
+            if line is not None:
+                yield line
+
+    def log_beats(
+        self, namespace: str, name: str, *also: str, follow: bool = False, tail: int | None = None
+    ) -> Generator[LogLine | None, None, None]:
+        """The same, and None every second or so that brings no line: for a reader who may have to stop meanwhile."""
         more = {"also": also} if also else {}
-        return self._stream("logs", namespace=namespace, name=name, follow=follow, tail=tail, **more)
+        return self._stream("logs", beats=True, namespace=namespace, name=name, follow=follow, tail=tail, **more)
 
     def job_logs(
         self, namespace: str, name: str, *, follow: bool = False, tail: int | None = None
@@ -120,7 +128,7 @@ class ControllerClient:
         for _ in self._stream(method, **params):
             pass
 
-    def _stream(self, method: str, **params: Any) -> Iterator[Any]:
+    def _stream(self, method: str, *, beats: bool = False, **params: Any) -> Generator[Any, None, None]:
         with self._connect() as connection:
             try:
                 connection.sendall(encode({"protocol": PROTOCOL, "method": method, "params": params}))
@@ -133,6 +141,8 @@ class ControllerClient:
                             raise unpack_failure(message["error"])
                         elif "done" in message:
                             return
+                        elif beats and "beat" in message:
+                            yield None
             except OSError as error:
                 raise self._lost(str(error) or type(error).__name__) from error
         raise self._lost("it closed the connection")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import signal
@@ -175,6 +176,23 @@ def test_the_same_tree_is_built_once_and_an_unchanged_app_is_left_alone(service:
     text = service.ask("GET", f"/v1/builds/{second['id']}/events", params={"format": "text"}).text
     assert f"as in build {first['id']}" in text
     assert "runs this already" in text
+
+
+def test_readers_of_logs_who_left_hold_no_place(service: Service, project: Path) -> None:
+    write_app(project, "silent")
+    assert service.ended(service.upload("silent", project).json()["build"])["status"] == "succeeded"
+    path, follow = "/v1/apps/silent/logs", {"follow": "true"}
+    with contextlib.ExitStack() as readers:
+        client = readers.enter_context(service.client())
+        answers = [readers.enter_context(client.stream("GET", path, params=follow)) for _ in range(20)]
+        assert {answer.status_code for answer in answers} == {200}
+        deadline = time.monotonic() + 10
+        while service.ask("GET", path, params={"tail": 1}).status_code != 429:
+            assert time.monotonic() < deadline, "twenty readers take all the places"
+    deadline = time.monotonic() + 15
+    while service.ask("GET", path, params={"tail": 1}).status_code != 200:
+        assert time.monotonic() < deadline, "the app writes nothing, and they are gone all the same"
+        time.sleep(0.2)
 
 
 def test_an_idempotency_key_makes_one_build(service: Service, project: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import iterate_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from imageforge.api.auth import Caller, Here, Who
@@ -272,6 +273,7 @@ def restart(app: AppName, site: Here, who: Who) -> dict[str, str]:
 )
 def logs(
     app: AppName,
+    request: Request,
     site: Here,
     who: Who,
     follow: bool = False,
@@ -286,21 +288,25 @@ def logs(
         raise TooOften("logs", 10.0)
     READERS.release()
     names = (deployment_name(app, process),) if process else operations.running(app, site.controller)
-    lines = site.controller.logs(NAMESPACE, *names, follow=follow, tail=tail)
+    lines = site.controller.log_beats(NAMESPACE, *names, follow=follow, tail=tail)
     # An error is answered as one, not in the middle of a stream; a follower may wait long for the first line.
     first = None if follow else next(lines, None)
 
-    def stream() -> Iterator[str]:
+    async def stream() -> AsyncIterator[str]:
         # Taken here: of a client that is gone before it was answered, the generator never starts, nor ends.
         if not READERS.acquire(blocking=False):
             return
         try:
             if first is not None:
                 yield json.dumps(dataclasses.asdict(first)) + "\n"
-            for line in lines:
-                yield json.dumps(dataclasses.asdict(line)) + "\n"
+            async for line in iterate_in_threadpool(lines):
+                if line is not None:
+                    yield json.dumps(dataclasses.asdict(line)) + "\n"
+                elif await request.is_disconnected():
+                    return  # an app may write nothing for days, and who has left would hold a place for as long
         finally:
             READERS.release()
+            lines.close()
 
     return StreamingResponse(stream(), media_type="application/x-ndjson")
 
