@@ -42,6 +42,7 @@ STATUS = {
     "replicas-set-by-file": 409,
     "no-live-release": 409,
     "too-many-hooks": 409,
+    "too-many-domains": 409,
     "context-gone": 410,
     "context-too-big": 413,
     "body-too-big": 413,

@@ -69,7 +69,9 @@ def restore(home: Home, file: Path) -> Restored:
 
 
 def _refuse_used(home: Home) -> None:
-    if running_supervisor(home) or home.store.exists() or home.runtime_store.exists():
+    # What the controller is to run is put in place before the store; a restore that was killed then left its folder.
+    runs = home.runtime_store.exists() and not (home.state / STAGING).exists()
+    if running_supervisor(home) or home.store.exists() or runs:
         raise UsageError(
             "home-not-empty",
             str(home.path),
@@ -135,13 +137,17 @@ def _move(staging: Path, home: Home) -> None:
     for context in (staging / "contexts").glob("*"):
         home.contexts.mkdir(mode=0o700, exist_ok=True)
         context.replace(home.contexts / context.name)
-    for name, target in (
-        ("settings.toml", home.settings_file),
-        ("runtime.sqlite", home.runtime_store),
-        ("store.sqlite", home.store),
-    ):
-        if (staging / name).exists():
-            (staging / name).replace(target)
+    try:
+        for name, target in (
+            ("settings.toml", home.settings_file),
+            ("runtime.sqlite", home.runtime_store),
+            ("store.sqlite", home.store),
+        ):
+            if (staging / name).exists():
+                (staging / name).replace(target)
+    except OSError:
+        home.runtime_store.unlink(missing_ok=True)  # else the home would count as one that holds apps
+        raise
     descriptor = os.open(home.state, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 
 import idna
 
 LONGEST = 253
+LONGEST_STEM = 200
+"""Characters of a file's name; a draft has some forty more, and a file system takes 255."""
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -39,6 +42,11 @@ def parse_domain(text: str) -> str:
     if is_local(plain):
         raise ValueError("names below localhost never leave this machine")
     return plain
+
+
+def file_stem(name: str) -> str:
+    """What files that belong to a domain are called, before what they end with."""
+    return name if len(name) <= LONGEST_STEM else hashlib.sha256(name.encode()).hexdigest()
 
 
 def is_local(name: str) -> bool:

@@ -23,6 +23,7 @@ from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
 from imageforge import __version__
+from imageforge.config.domain import file_stem
 from imageforge.entry.secret_file import make_once, replace
 
 ANSWER_SECONDS = 30
@@ -82,7 +83,7 @@ class Authority:
 
     def issue(self, name: str) -> bytes:
         """A certificate for a name: its key, itself and its chain as PEM. It may take as long as the order may."""
-        order_file = self._account.folder / "orders" / f"{name}.json"
+        order_file = self._order_file(name)
         try:
             acme = self._connected()
             pem = self._resumed(acme, order_file) or self._ordered(acme, name, order_file)
@@ -101,7 +102,10 @@ class Authority:
 
     def finished(self, name: str) -> None:
         """The certificate is kept; its order needs not be remembered any more."""
-        (self._account.folder / "orders" / f"{name}.json").unlink(missing_ok=True)
+        self._order_file(name).unlink(missing_ok=True)
+
+    def _order_file(self, name: str) -> Path:
+        return self._account.folder / "orders" / f"{file_stem(name)}.json"
 
     def _connected(self) -> client.ClientV2:
         if self._client is None:
@@ -160,13 +164,16 @@ class Authority:
             key, uri = str(raw["key"]).encode(), str(raw["order"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        order_file.unlink(missing_ok=True)  # and if this try is the one that fails, the next begins anew
         left = messages.OrderResource(uri=uri, body=messages.Order(), authorizations=[])
         try:
             pem = _bundle(key, acme.poll_finalization(left, _until(5)).fullchain_pem)
-        except (errors.Error, messages.Error, requests.RequestException):
-            return None
-        replace(order_file, json.dumps({"order": uri, "key": key.decode()}).encode())
+        except requests.RequestException:
+            raise  # the authority is away; what it issued is there when it is back
+        except Exception as error:
+            order_file.unlink(missing_ok=True)  # there is nothing to be had of it, and the next try begins anew
+            if isinstance(error, errors.Error | messages.Error):
+                return None
+            raise
         return pem
 
 

@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 from imageforge.config import Home, Settings
+from imageforge.config.domain import file_stem
 from imageforge.entry.authority import Account, Authority, Challenges, NotIssued
 from imageforge.entry.secret_file import replace
 from imageforge.entry.standing import (
+    Attempts,
     due,
     forget_attempts,
     forget_names,
@@ -48,6 +50,8 @@ class CertificateKeeper:
             folder=home.acme,
         )
         self._authority = Authority(account, self.challenges)
+        # What the disk did not take: an authority that is asked with each look soon answers nobody here.
+        self._unwritten: dict[str, Attempts] = {}
         self._stopping = threading.Event()
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
@@ -79,10 +83,17 @@ class CertificateKeeper:
         mine = certificate_states((self._home.acme_certificates,), tried=False)
         # Who has none yet comes first, and of those who failed least: one bad name must not hold up the others.
         wanted.sort(key=lambda name: (serving(name, mine) is not None, read_attempts(self._home, name).failures))
-        return tuple(name for name in wanted if not self._stopping.is_set() and self._keep(name, serving(name, mine)))
+        return tuple(name for name in wanted if not self._stopping.is_set() and self._kept(name, serving(name, mine)))
+
+    def _kept(self, name: str, there: CertificateState | None) -> bool:
+        try:
+            return self._keep(name, there)
+        except OSError as error:  # of this name's files; the others may be kept all the same
+            log.warning("the certificate for %s: %s", name, error)
+            return False
 
     def _keep(self, name: str, there: CertificateState | None) -> bool:
-        attempts = read_attempts(self._home, name)
+        attempts = self._unwritten.get(name) or read_attempts(self._home, name)
         mine = issued_by(self._home, name) == self._settings.acme_directory
         if not due(there if mine else None, attempts, time.time()):
             return False
@@ -90,11 +101,14 @@ class CertificateKeeper:
             pem = self._authority.issue(name)
         except NotIssued as reason:
             log.warning("no certificate for %s: %s", name, reason)
-            write_attempts(self._home, name, attempts.failed(str(reason), time.time()))
+            failed = self._unwritten[name] = attempts.failed(str(reason), time.time())
+            write_attempts(self._home, name, failed)
+            del self._unwritten[name]
             return False
-        replace(self._home.acme_certificates / f"{name}.pem", pem)
+        replace(self._home.acme_certificates / f"{file_stem(name)}.pem", pem)
         remember_issuer(self._home, name, self._settings.acme_directory)
         self._authority.finished(name)
+        self._unwritten.pop(name, None)
         forget_attempts(self._home, name)
         log.info("a certificate for %s", name)
         return True

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from imageforge.config import Home, Settings
+from imageforge.config.domain import file_stem
 from imageforge.entry.secret_file import replace
 from runtime import CertificateState, certificate_states, covers_host
 
@@ -135,15 +136,16 @@ def remember_issuer(home: Home, name: str, directory: str) -> None:
 
 def forget_names(home: Home, names: set[str]) -> None:
     """Drop all that is kept for names other than these. Raises OSError."""
+    wanted = set(map(file_stem, names))
     for folder in (home.acme_certificates, *(home.acme / part for part in ("attempts", "issuers", "orders"))):
         for file in folder.glob("*"):
-            if file.stem not in names and not file.name.startswith("."):
+            if file.stem not in wanted and not file.name.startswith("."):
                 file.unlink(missing_ok=True)
 
 
 def _issuer_file(home: Home, name: str) -> Path:
-    return home.acme / "issuers" / f"{name}.txt"
+    return home.acme / "issuers" / f"{file_stem(name)}.txt"
 
 
 def _attempts_file(home: Home, name: str) -> Path:
-    return home.acme / "attempts" / f"{name}.json"
+    return home.acme / "attempts" / f"{file_stem(name)}.json"

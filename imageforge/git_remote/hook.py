@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from imageforge.config import Home, Settings, load_repository
@@ -46,7 +47,8 @@ class Push:
 
 
 class Hook:
-    """The hooks of one app's repository, run by git in its folder."""
+    """The hooks of one app's repository, run by git in its folder. Once `stopping` says that the service goes away,
+    nobody waits for a build any more."""
 
     def __init__(
         self,
@@ -58,9 +60,11 @@ class Hook:
         database: Database,
         waker: Waker,
         holder: int,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._actor = actor
         self._holder = holder
+        self._stopping = stopping
         self._settings = settings
         self._scratch = home.scratch
         self._database = database
@@ -153,6 +157,9 @@ class Hook:
                         say("\n" + as_text(DeployReport.from_json(event.data["report"])))
                 if found is None or found.status.ended:
                     break
+                if self._stopping():
+                    say(f"the service is stopping; build {build.id} goes on when it is back")
+                    return
                 time.sleep(FOLLOW_SECONDS)
         if found is None or found.status is BuildStatus.SUCCEEDED:
             return

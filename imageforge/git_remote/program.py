@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from imageforge.config import Home, load_settings
 from imageforge.errors import Failure
@@ -13,9 +14,9 @@ from imageforge.report.failure import render
 from imageforge.store import Database
 
 
-def run_hook(name: str, *, holder: int) -> int:
+def run_hook(name: str, *, holder: int, stopping: Callable[[], bool] = lambda: False) -> int:
     """Run one hook on the refs that git names on stdin; gives its exit code. A failure of pre-receive refuses the push.
-    `holder` is the pid of git's receive-pack, which lives until post-receive has ended."""
+    `holder` is the pid of git's receive-pack, which lives until post-receive has ended; `stopping` as in `Hook`."""
     home = Home.locate()
     pushes = [Push(*line.split()) for line in sys.stdin.read().splitlines()]
     with Database.at(home.store) as database:
@@ -27,6 +28,7 @@ def run_hook(name: str, *, holder: int) -> int:
             database=database,
             waker=Waker(home.redis_socket),
             holder=holder,
+            stopping=stopping,
         )
         try:
             if name == "pre-receive":

@@ -10,6 +10,7 @@ import sys
 
 STREAMS = 3
 LARGEST = 1 << 20
+ENDED = "error[service-stopped]: the push: the service ended in the middle of it\n  hint: push again in a moment\n"
 
 
 def main() -> int:
@@ -27,11 +28,14 @@ def main() -> int:
         "parent": os.getppid(),
     }
     data = json.dumps(asked).encode() + b"\n"
-    sent = socket.send_fds(connection, [data], list(range(STREAMS)))
-    connection.sendall(data[sent:])
-    code = connection.recv(1)
+    try:
+        sent = socket.send_fds(connection, [data], list(range(STREAMS)))
+        connection.sendall(data[sent:])
+        code = connection.recv(1)
+    except OSError:  # it ended before it took us in
+        code = b""
     if not code:
-        sys.stderr.write("the service ended in the middle\n")
+        sys.stderr.write(ENDED)
         return 1
     return code[0]
 

@@ -17,6 +17,7 @@ HOOK = "#!/bin/sh\nexec {python} -I -S {relay} {name} {socket}\n"
 RELAY = Path(__file__).with_name("relay.py")
 ATTRIBUTES = "* -export-ignore -export-subst\n"
 """`git archive` makes our build contexts, which are to be what a checkout is; these win over a tree's own."""
+GIT_SECONDS = 60
 BACKEND_NAMES = ("/usr/lib/git-core/git-http-backend", "/usr/libexec/git-core/git-http-backend")
 
 
@@ -41,10 +42,15 @@ def repository(home: Home, app: str, branch: str) -> Path:
 
 
 def tip(home: Home, app: str, branch: str) -> str | None:
-    """The commit that a branch of an app's repository points to; None where there is none."""
+    """The commit that a branch of an app's repository points to; None where there is none. Raises StackError
+    (`git-missing`, `git-failed`) where git does not say: that is no answer, and the branch may be there."""
     folder = home.repositories / f"{app}.git"
+    if not folder.exists():
+        return None
     command = ["git", "--git-dir", str(folder), "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}"]
-    done = subprocess.run(command, env=environment(home), capture_output=True, text=True, check=False, timeout=60)
+    done = _run(home, command)
+    if done.returncode not in (0, 1):
+        raise StackError("git-failed", shlex.join(command), done.stderr.strip() or f"it ended with {done.returncode}")
     return done.stdout.strip() or None
 
 
@@ -70,14 +76,20 @@ def backend() -> str:
 
 
 def _git(home: Home, *arguments: str) -> None:
+    done = _run(home, ["git", *arguments])
+    if done.returncode:
+        raise StackError("git-failed", shlex.join(["git", *arguments]), done.stderr.strip() or "it failed")
+
+
+def _run(home: Home, command: list[str]) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(
-            ["git", *arguments], env=environment(home), capture_output=True, text=True, check=False, timeout=60
+        return subprocess.run(
+            command, env=environment(home), capture_output=True, text=True, check=False, timeout=GIT_SECONDS
         )
     except FileNotFoundError as error:
         raise StackError("git-missing", "git", "not installed", hint="apt-get install git") from error
-    if done.returncode:
-        raise StackError("git-failed", shlex.join(["git", *arguments]), done.stderr.strip() or "it failed")
+    except subprocess.TimeoutExpired as error:
+        raise StackError("git-failed", shlex.join(command), f"no answer after {GIT_SECONDS} s") from error
 
 
 def _write(file: Path, text: str, *, mode: int) -> None:

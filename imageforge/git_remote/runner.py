@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def serve(path: Path) -> None:
-    """Run hooks until SIGTERM, those that are under way to their end."""
+    """Run hooks until SIGTERM. Those that are under way see that we are gone, and wait for no build any more."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
@@ -35,15 +35,16 @@ def serve(path: Path) -> None:
     # Children are nobody's to wait for: each has told its hook all there is to tell.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    runner = os.getpid()
     while True:
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
-            os._exit(_child(connection))
+            os._exit(_child(connection, runner))
         connection.close()
 
 
-def _child(connection: socket.socket) -> int:
+def _child(connection: socket.socket, runner: int) -> int:
     code = 1
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -62,7 +63,7 @@ def _child(connection: socket.socket) -> int:
         os.chdir(asked["folder"])
         os.environ.clear()
         os.environ.update(asked["environ"])
-        code = run_hook(asked["hook"], holder=asked["parent"])
+        code = run_hook(asked["hook"], holder=asked["parent"], stopping=lambda: os.getppid() != runner)
         sys.stdout.flush()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1

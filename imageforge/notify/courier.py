@@ -70,11 +70,21 @@ class Courier:
     def look(self) -> int:
         """Write down what is to be told, and tell what is due; how many attempts were made."""
         for build in self._notices.untold():
-            self._notices.tell(build, self._drafts(build))
+            self._notices.tell(build, self._drafts_or_none(build))
         due = self._notices.due(lease=LEASE_SECONDS, limit=AT_ONCE)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="courier") as pool:
             list(pool.map(self._attempt, due))
         return len(due)
+
+    def _drafts_or_none(self, build: Build) -> tuple[Draft, ...]:
+        try:
+            return self._drafts(build)
+        except ForgeError:
+            raise  # the store is busy; it is asked again
+        except Exception:
+            # It would be met with each look, and nobody would be told of any other build any more.
+            log.exception("nothing is told of build %d", build.id)
+            return ()
 
     def _drafts(self, build: Build) -> tuple[Draft, ...]:
         app = Apps(self._database).find(build.app)

@@ -6,6 +6,7 @@ leads nowhere. Redirects are not followed. Proxies of the environment are not us
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import ssl
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from imageforge.notify.schedule import Outcome
 from imageforge.sources import SourceFailed, SourceRefused, check_place
 
 TIMEOUT = httpx.Timeout(10.0)
+ATTEMPT_SECONDS = 30.0
+"""How long an attempt may take in all: httpx counts each read anew, so who sends a byte now and then would never be
+out of time, and everybody else's notices would wait behind it."""
 LONGEST_URL = 2048
 LARGEST_ANSWER = 64 * 1024
 """Bytes of an answer that are read: it is not looked at, but a connection whose answer was read can be closed well."""
@@ -78,27 +82,39 @@ def _post(
     extensions: Mapping[str, str],
     trust: ssl.SSLContext | None = None,
 ) -> Outcome:
-    named = {"User-Agent": "imageforge", **headers}
     try:
-        with (
-            httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False, verify=trust or True) as client,
-            client.stream("POST", url, content=body, headers=named, extensions=dict(extensions)) as answer,
-        ):
-            read = 0
-            for piece in answer.iter_raw():
-                read += len(piece)
-                if read > LARGEST_ANSWER:
-                    break
-            after = answer.headers.get("retry-after", "")
-            return Outcome(
-                status=answer.status_code,
-                error=None if answer.is_success else f"answered {answer.status_code}",
-                retry_after=float(after) if after.isascii() and after.isdigit() else None,
-            )
-    except httpx.TimeoutException:
+        return asyncio.run(_posted(url, body, headers, extensions=extensions, trust=trust))
+    except (httpx.TimeoutException, TimeoutError):
         return Outcome(error="no answer in time")
     except httpx.HTTPError as error:
         return Outcome(error=f"{type(error).__name__}: {error}"[:200])
+
+
+async def _posted(
+    url: httpx.URL,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    extensions: Mapping[str, str],
+    trust: ssl.SSLContext | None,
+) -> Outcome:
+    named = {"User-Agent": "imageforge", **headers}
+    async with (
+        asyncio.timeout(ATTEMPT_SECONDS),
+        httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False, verify=trust or True) as client,
+        client.stream("POST", url, content=body, headers=named, extensions=dict(extensions)) as answer,
+    ):
+        read = 0
+        async for piece in answer.aiter_raw():
+            read += len(piece)
+            if read > LARGEST_ANSWER:
+                break
+        after = answer.headers.get("retry-after", "")
+        return Outcome(
+            status=answer.status_code,
+            error=None if answer.is_success else f"answered {answer.status_code}",
+            retry_after=float(after) if after.isascii() and after.isdigit() else None,
+        )
 
 
 def _place(url: str, reach: Reach) -> tuple[str, int]:
@@ -107,7 +123,8 @@ def _place(url: str, reach: Reach) -> tuple[str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
+        httpx.URL(url)  # is what it is sent to, and refuses more: 01.02.03.04
+    except (ValueError, httpx.InvalidURL) as error:
         raise _refused(url, "the host or the port is malformed", "https://host/path") from error
     if parts.scheme not in ("https", "http") or not host:
         raise _refused(url, "no https address", "https://host/path")

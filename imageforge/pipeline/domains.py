@@ -22,6 +22,8 @@ from imageforge.store.database import Database
 from runtime import Conflict, ControllerClient, NotFound, RuntimeFailure
 
 NAMESPACE = "default"
+MOST = 100
+"""Domains of one app: each reloads the balancer of all apps, and is an order of the one account at the authority."""
 
 
 class DomainInvalid(UsageError):
@@ -51,11 +53,21 @@ def add_domain(
 ) -> tuple[Domain, bool]:
     """Have a domain lead to an app, from now on and without a rollout; and whether it is new.
 
-    Raises UsageError (`domain-invalid`, `domain-taken`), or runtime's Conflict (`host-taken`) where something that is
-    no app has the name. Where the controller does not answer it is stored, and led there once it does.
+    Raises UsageError (`domain-invalid`, `domain-taken`, `too-many-domains`), or runtime's Conflict (`host-taken`) where
+    something that is no app has the name. Where the controller does not answer it is stored, and led
+    there once it does.
     """
     name = checked_domain(text, settings)
     with holding_hosts(home, app):
+        there = [domain.name for domain in Domains(database).of(app)]
+        if name not in there and len(there) >= MOST:
+            raise UsageError(
+                "too-many-domains",
+                app,
+                f"it has {MOST} domains",
+                hint=f"remove one first: imageforge domains rm {app} DOMAIN",
+                kept="nothing was changed",
+            )
         domain, new = Domains(database).add(app, name)
         try:
             _apply_hosts(app, settings, database, controller)
@@ -111,16 +123,19 @@ def apply_with_hosts(
 
 
 def settle_hosts(app: str, *, home: Home, settings: Settings, database: Database, controller: ControllerClient) -> bool:
-    """Finish what a crash between storing and applying left behind; whether there was anything."""
-    with holding_hosts(home, app):
+    """Finish what a crash between storing and applying left behind; whether there was anything. Where somebody holds
+    the app's hosts nothing is done: it is about to apply what is stored, or is stuck, and must not hold up the one who
+    ends it."""
+    with contextlib.suppress(BlockingIOError), holding_hosts(home, app, wait=False):
         return _apply_hosts(app, settings, database, controller)
+    return False
 
 
 @contextlib.contextmanager
-def holding_hosts(home: Home, app: str) -> Iterator[None]:
-    """Hold an app's hosts; waits for who holds them, which is never long."""
+def holding_hosts(home: Home, app: str, *, wait: bool = True) -> Iterator[None]:
+    """Hold an app's hosts; waits for who holds them, which is rarely long, or raises BlockingIOError."""
     with (home.locks / f"{app}.hosts").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from imageforge.config import Home, Settings
 from imageforge.errors import ForgeError
@@ -36,6 +37,10 @@ CONTEXT_SECONDS = 7 * 86400.0
 """How long an uploaded context can be built again after its build has ended, where there is room."""
 SCRATCH = ("build-", "secrets-")
 """The names of what a build has in the scratch folder, before its number."""
+UNNUMBERED = ("squash-", "backup-", "tmp")
+"""The names of what others have there for as long as they work; who is killed leaves it, the size of an image."""
+LEFT_SECONDS = 2 * 86400.0
+"""Age after which nobody works in such a folder any more: a build takes a day at most."""
 PUSH_REJECTED = {
     "code": "push-rejected",
     "message": "git did not move the branch to this commit",
@@ -43,7 +48,8 @@ PUSH_REJECTED = {
 }
 
 Tip = Callable[[str, str], str | None]
-"""(app, branch) -> the commit that the branch has in the app's repository here."""
+"""(app, branch) -> the commit that the branch has in the app's repository here. Raises ForgeError where git does not
+say."""
 
 
 class Sweeper:
@@ -127,16 +133,24 @@ class Sweeper:
     def _settle_held(self) -> None:
         """Of pushes whose git has ended without telling: carry out those whose branch moved, end the others."""
         for build in self._queue.held(lives):
-            if self._tip(build.app, build.branch) == build.revision:
+            try:
+                moved = self._tip(build.app, build.branch) == build.revision
+            except ForgeError as error:  # it stays held, and is asked about again
+                log.warning("whether the branch of build %d moved cannot be told: %s", build.id, error)
+                continue
+            if moved:
                 self._intake.release(build)
                 continue
             self._queue.refuse(build.id, {"subject": f"build {build.id}", **PUSH_REJECTED})
             self._waker.tell(build.id)
 
     def _clear_scratch(self) -> None:
-        """Remove the folders of builds that will not run again."""
-        builds = Builds(self._database)
+        """Remove the folders of builds that will not run again, and those that a killed process left long ago."""
+        builds, before = Builds(self._database), time.time() - LEFT_SECONDS
         for folder in self._home.scratch.iterdir():
+            if folder.name.startswith(UNNUMBERED) and _changed_at(folder) < before:
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
             number = next((folder.name.removeprefix(word) for word in SCRATCH if folder.name.startswith(word)), "")
             if number.isdecimal():
                 build = builds.find(int(number))
@@ -170,3 +184,11 @@ class Sweeper:
                 log.warning("sweeping: %s", error)
             except Exception:
                 log.exception("sweeping")  # and on: nobody else recovers builds
+
+
+def _changed_at(path: Path) -> float:
+    """In Unix seconds; now, where it has just gone."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return time.time()

@@ -41,9 +41,8 @@ class Waker:
         try:
             if self._queue.count:
                 return True
-            self._queue.enqueue_call(
-                JOB, args=(build_id,), timeout=-1, result_ttl=0, failure_ttl=KEPT_SECONDS, ttl=KEPT_SECONDS
-            )
+            # It lives until it is taken: one that was forgotten in the queue would keep others out and wake nobody.
+            self._queue.enqueue_call(JOB, args=(build_id,), timeout=-1, result_ttl=0, failure_ttl=KEPT_SECONDS)
         except RedisError as error:
             log.warning("redis is away, build %d waits for the sweeper: %s", build_id, error)
             return False

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from imageforge.config import Home, Settings
+from imageforge.git_remote.repository import repository, tip
+from imageforge.pipeline.domains import holding_hosts
 from imageforge.queue.contexts import GRACE_SECONDS, Contexts
 from imageforge.queue.intake import Intake
-from imageforge.queue.sweeper import Sweeper
+from imageforge.queue.sweeper import LEFT_SECONDS, Sweeper
 from imageforge.queue.wake import Waker
 from imageforge.stack.process import identify, lives, myself
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Submission
@@ -31,14 +34,16 @@ class Bench:
 
     def __init__(self, home: Home, database: Database) -> None:
         self.home, self.now, self.tips = home, 1000.0, dict[tuple[str, str], str]()
+        self.asks_git = False
         self.queue, self.builds = BuildQueue(database), Builds(database)
         Apps(database).ensure("shop")
         waker = Waker(home.redis_socket)
         settings = Settings(keep_contexts=1)
         intake = Intake(home, settings, database, waker)
-        self.sweeper = Sweeper(
-            home, settings, database, intake, waker, lambda *key: self.tips.get(key), clock=lambda: self.now
-        )
+        self.sweeper = Sweeper(home, settings, database, intake, waker, self.tip, clock=lambda: self.now)
+
+    def tip(self, app: str, branch: str) -> str | None:
+        return tip(self.home, app, branch) if self.asks_git else self.tips.get((app, branch))
 
     def submit(self, **more: object) -> int:
         values: dict[str, object] = {"app": "shop", "source": "x", "spec": {}, "origin": "git", "branch": "main"}
@@ -129,6 +134,21 @@ def test_a_push_whose_git_died_is_carried_out_only_where_the_branch_moved(bench:
     assert found.error["code"] == "push-rejected"
 
 
+def test_a_push_whose_git_cannot_be_asked_stays_as_it_is(bench: Bench) -> None:
+    """A git that the kernel killed says nothing of the branch."""
+    moved = bench.submit(revision=COMMIT, held_by=DEAD)
+    stopped = bench.submit(branch="side")
+    bench.queue.claim(DEAD, most_running=1)
+    bench.asks_git = True
+    folder = repository(bench.home, "shop", "main")
+    (folder / "objects").rename(folder / "objects.away")
+    assert bench.sweeper.sweep() == (stopped,), "and it holds up nothing else"
+    assert bench.status(moved) is BuildStatus.HELD
+    (folder / "objects.away").rename(folder / "objects")
+    bench.sweeper.sweep()
+    assert bench.status(moved) is BuildStatus.CANCELLED, "there is no such branch"
+
+
 def test_scratch_of_builds_that_ended_is_removed_and_that_of_others_kept(bench: Bench) -> None:
     waiting = bench.submit()
     ended = bench.submit(branch="side")
@@ -138,6 +158,18 @@ def test_scratch_of_builds_that_ended_is_removed_and_that_of_others_kept(bench: 
         (bench.home.scratch / name).mkdir()
     bench.sweeper.clean()
     assert {path.name for path in bench.home.scratch.iterdir()} == {f"build-{waiting}", "layer-1", "build-x"}
+
+
+def test_folders_of_processes_that_were_killed_long_ago_are_removed(bench: Bench) -> None:
+    long_ago = time.time() - LEFT_SECONDS - 1
+    for name in ("squash-old", "backup-old", "tmpold", "layer-old", "squash-new", "tmpnew"):
+        folder = bench.home.scratch / name
+        folder.mkdir()
+        (folder / "layer").write_text("x")
+        if name.endswith("old"):
+            os.utime(folder, (long_ago, long_ago))
+    bench.sweeper.clean()
+    assert {path.name for path in bench.home.scratch.iterdir()} == {"layer-old", "squash-new", "tmpnew"}
 
 
 def test_archives_beyond_the_budget_go_oldest_first_and_never_one_that_is_waited_for(bench: Bench) -> None:
@@ -155,6 +187,15 @@ def test_archives_beyond_the_budget_go_oldest_first_and_never_one_that_is_waited
     left = {path.name for path in bench.home.contexts.iterdir()}
     # 1 MiB holds one of them: the one that is waited for. The newest may be about to be.
     assert left == {digests[0].removeprefix("sha256:"), digests[3].removeprefix("sha256:")}
+
+
+def test_a_worker_that_is_stuck_with_an_apps_hosts_does_not_hold_up_the_sweeper(bench: Bench) -> None:
+    """It is the sweeper who ends stuck workers."""
+    with holding_hosts(bench.home, "shop"):
+        swept = threading.Thread(target=bench.sweeper.settle_hosts, daemon=True)
+        swept.start()
+        swept.join(30)
+        assert not swept.is_alive()
 
 
 def test_the_sweeper_of_a_store_with_a_dead_worker_recovers_it(bench: Bench) -> None:

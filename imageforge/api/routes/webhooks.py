@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+import threading
 import time
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
 
 from imageforge.api.auth import Here, Who
+from imageforge.api.body_limit import LARGEST_JSON
+from imageforge.api.problems import TooOften
 from imageforge.api.routes.builds import accepted_body
 from imageforge.api.schemas import Name, Received, WebhookView
 from imageforge.api.site import Site
@@ -27,6 +30,9 @@ NOBODY = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 """A secret that nobody knows, for the apps that are not there."""
 LARGEST_BODY = 25 * 1024 * 1024
 """GitHub's own limit, the largest of them."""
+LARGE = threading.BoundedSemaphore(8)
+"""Deliveries of more than a megabyte that are read at once: it takes no token to send one, and each is held whole until
+its signature was looked at. Others are small, and are always taken."""
 
 
 @router.post(
@@ -42,12 +48,20 @@ async def receive(app: Annotated[str, Path(max_length=200)], request: Request, s
     """
     if int(request.headers.get("content-length") or 0) > LARGEST_BODY:
         raise _too_big()
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_BODY:
-            raise _too_big()
-    return await asyncio.to_thread(_take, app, dict(request.headers), bytes(body), site)
+    body, large = bytearray(), False
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LARGEST_BODY:
+                raise _too_big()
+            if len(body) > LARGEST_JSON and not large:
+                large = LARGE.acquire(blocking=False)
+                if not large:
+                    raise TooOften("large deliveries", 10.0)
+        return await asyncio.to_thread(_take, app, dict(request.headers), bytes(body), site)
+    finally:
+        if large:
+            LARGE.release()
 
 
 @router.get("/apps/{app}/webhook", tags=["apps"])

@@ -159,6 +159,16 @@ def test_deliveries_are_taken_while_redis_is_away(api: Api, capsys: pytest.Captu
         print(f"\n160 deliveries, Redis killed: {dict(Counter(a.status for a in answers))}, {len(api.builds())} rows")
 
 
+def test_a_wake_up_waits_however_long_all_workers_are_busy(api: Api) -> None:
+    """Its place in the queue is what keeps others out: what it says must not be forgotten before that is taken."""
+    waker = api.site.waker
+    assert waker.wake(1)
+    assert waker.wake(2)
+    assert waker.pending() == 1
+    (job,) = waker._redis.keys("rq:job:*")  # type: ignore[misc]
+    assert waker._redis.ttl(job) == -1, "it is forgotten at some time"
+
+
 @pytest.mark.parametrize(
     "text",
     ["\\ud800", "\\u0000", "\\udcff\\ud800", "\\u202e", "x" * 100_000],

@@ -10,6 +10,7 @@ import pytest
 from imageforge.client import Server
 from imageforge.client.server import ServerError
 from imageforge.entry.key import entry_key
+from imageforge.pipeline import domains
 from imageforge.store import Apps, Domains, Scope, Tokens
 from tests.imageforge.api.service import Api, running_api
 
@@ -140,6 +141,21 @@ def test_a_domain_that_is_not_an_apps_to_have(public: Api, domain: str, words: s
     assert (refused.status_code, refused.json()["code"]) == (400, "domain-invalid")
     assert words in refused.json()["message"]
     assert Domains(public.site.database).all() == ()
+
+
+def test_one_app_does_not_use_up_what_all_need(public: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each domain is a reload of the balancer, and an order of the one account at the authority."""
+    monkeypatch.setattr(domains, "MOST", 2)
+    public.ask("POST", "/v1/apps", json={"name": "greedy"})
+    path = "/v1/apps/greedy/domains"
+    for name in ("a.example.org", "b.example.org", "b.example.org"):
+        assert public.ask("PUT", f"{path}/{name}").is_success
+    refused = public.ask("PUT", f"{path}/c.example.org")
+    assert (refused.status_code, refused.json()["code"]) == (409, "too-many-domains")
+    assert refused.json()["hint"]
+    assert public.ask("PUT", "/v1/apps/shop/domains/c.example.org").status_code == 201
+    Apps(public.site.database).delete("greedy")
+    assert public.ask("DELETE", "/v1/apps/shop/domains/c.example.org").status_code == 204
 
 
 def test_a_token_for_one_app_adds_no_domain_to_another(public: Api) -> None:

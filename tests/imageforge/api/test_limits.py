@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from imageforge.api import problems
 from imageforge.api.app import create_app
 from imageforge.api.body_limit import LARGEST_JSON
 from imageforge.api.headers import HEADERS
+from imageforge.api.routes import webhooks
 from imageforge.config import Home, Settings
 from imageforge.store import Answers, Apps, BuildStatus, Purpose, SealedSecrets
 from tests.imageforge.api.service import Api, running_api, until
@@ -97,6 +99,24 @@ def test_a_json_body_is_not_read_without_end(method: str, path: str, api: Api) -
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk(b" " * LARGEST_JSON))
         connection.sendall(chunk(b" "))
         assert answer_on(connection) == (413, "body-too-big")
+
+
+def test_strangers_cannot_have_many_large_deliveries_held(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(webhooks, "LARGE", places)
+    large = b"x" * (LARGEST_JSON + 1)
+    with socket.create_connection(("127.0.0.1", api.port), timeout=60) as first:
+        lines = ("POST /v1/webhooks/shop HTTP/1.1", "Host: x", f"Content-Length: {len(large) + 1}")
+        first.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode() + large)
+        until(lambda: places._value == 0)  # type: ignore[attr-defined]
+        with api.client("") as client:
+            assert client.post("/v1/webhooks/shop", content=b"{}").status_code == 401
+            refused = client.post("/v1/webhooks/shop", content=large)
+            assert (refused.status_code, refused.json()["code"]) == (429, "too-many-requests")
+            assert refused.headers["retry-after"] == "10"
+    until(lambda: places._value == 1)  # type: ignore[attr-defined]
+    with api.client("") as client:
+        assert client.post("/v1/webhooks/shop", content=large).status_code == 401
 
 
 def test_who_guesses_tokens_is_slowed_down(api: Api) -> None:

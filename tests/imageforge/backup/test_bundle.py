@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageforge.backup.bundle import FORMAT, HEAD, Bundle, Head, Writer
-from imageforge.backup.restore import restore
+from imageforge.backup.restore import STAGING, _move, restore
 from imageforge.backup.snapshot import copy_database
 from imageforge.config import Home
 from imageforge.errors import UsageError
@@ -137,6 +137,29 @@ def test_a_home_that_holds_apps_is_left_alone(tmp_path: Path) -> None:
         restore(home, write(tmp_path / "b.tar", {}))
     assert caught.value.code == "home-not-empty"
     assert home.store.read_bytes() == b"something"
+
+
+def test_a_restore_that_was_killed_at_its_end_can_be_done_again(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    (home.state / STAGING).mkdir()
+    home.runtime_store.write_bytes(b"put in place; the store, which comes last, was not")
+    with pytest.raises(UsageError) as caught:
+        restore(home, tmp_path / "not there")
+    assert caught.value.code == "backup-unreadable", "the home was let through"
+
+
+def test_a_restore_that_fails_at_its_end_leaves_nothing_that_runs(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    staging = home.state / STAGING
+    staging.mkdir()
+    for name in ("runtime.sqlite", "store.sqlite"):
+        (staging / name).write_bytes(b"x")
+    (home.store / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        _move(staging, home)
+    assert not home.runtime_store.exists()
 
 
 def test_a_database_is_copied_as_it_is_at_one_moment(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from acme import client
 
 from imageforge.config import Home, Settings
-from imageforge.entry.authority import Challenges
+from imageforge.entry.authority import Authority, Challenges, NotIssued
 from imageforge.entry.keeper import CertificateKeeper
 from imageforge.entry.standing import read_attempts, remember_issuer
 from imageforge.store import Apps, Database, Domains
@@ -155,6 +155,36 @@ def test_one_of_another_directory_is_replaced(scene: Scene, authority: TestAutho
     assert scene.keeper().look() == ()
 
 
+def test_a_name_too_long_for_a_files_name_is_kept_like_any_other(scene: Scene) -> None:
+    scene.settings = scene.settings.model_copy(update={"acme_directory": "https://127.0.0.1:1/dir"})
+    names = Domains(scene.database)
+    long = ".".join(["a" * 60] * 4)
+    names.add("shop", long)
+    names.add("shop", "www.example.org")
+    keeper = scene.keeper()
+    keeper.look()
+    keeper.look()  # which drops what belongs to no name
+    for name in (long, "www.example.org"):
+        assert "does not answer" in read_attempts(scene.home, name).error
+
+
+def test_a_full_disk_does_not_make_it_ask_again_and_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def refuse(_: Authority, name: str) -> bytes:
+        asked.append(name)
+        raise NotIssued("no space left")
+
+    monkeypatch.setattr(Authority, "issue", refuse)
+    scene.home.acme.mkdir(exist_ok=True)
+    (scene.home.acme / "attempts").write_text("in the way, so that nothing can be written there")
+    Domains(scene.database).add("shop", "www.example.org")
+    keeper = scene.keeper()
+    for _ in range(3):
+        keeper.look()
+    assert asked == ["forge.example.org", "www.example.org"]
+
+
 def test_an_authority_that_is_away_is_named(scene: Scene) -> None:
     scene.settings = scene.settings.model_copy(update={"acme_directory": "https://127.0.0.1:1/dir"})
     assert scene.keeper().look() == ()
@@ -176,12 +206,13 @@ def test_a_certificate_that_was_issued_before_a_crash_is_fetched(scene: Scene, m
         raise KeyboardInterrupt
 
     monkeypatch.setattr(client.ClientV2, "poll_finalization", crash)
-    with pytest.raises(KeyboardInterrupt):
-        scene.keeper().look()
+    for _ in range(2):  # the second time in the middle of fetching it
+        with pytest.raises(KeyboardInterrupt):
+            scene.keeper().look()
+        monkeypatch.setattr(client.ClientV2, "new_order", lambda *_: pytest.fail("a second order was made"))
     monkeypatch.setattr(client.ClientV2, "poll_finalization", real)
     (left,) = (scene.home.acme / "orders").iterdir()
     assert json.loads(left.read_text())["order"]
-    monkeypatch.setattr(client.ClientV2, "new_order", lambda *_: pytest.fail("a second order was made"))
     assert scene.keeper().look() == ("forge.example.org",)
     assert scene.names() == {"forge.example.org"}
     assert not left.exists()

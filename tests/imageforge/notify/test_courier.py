@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from standardwebhooks import Webhook
 
 from imageforge.config import Settings
 from imageforge.errors import UsageError
+from imageforge.notify import post
 from imageforge.notify.courier import Courier
 from imageforge.notify.post import Reach, check_url, post_to_hook
 from imageforge.store import (
@@ -27,6 +30,9 @@ from imageforge.store import (
     Hooks,
     Notices,
     Purpose,
+    Release,
+    Releases,
+    ReleaseStatus,
     SealedSecrets,
     Submission,
 )
@@ -164,6 +170,56 @@ def test_a_receiver_that_hangs_up_holds_up_nobody(bench: Bench, receiver: Receiv
     assert notice.error
 
 
+def test_a_receiver_that_answers_without_end_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post, "ATTEMPT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def dribble() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                try:
+                    while not left.wait(0.01):
+                        connection.sendall(b"X-More: to come\r\n")
+                except OSError:
+                    return  # who was told so has gone
+
+        left = threading.Event()
+        thread = threading.Thread(target=dribble)
+        thread.start()
+        reach = Reach(http=True, networks=LOOPBACK)
+        told = post_to_hook(f"http://127.0.0.1:{server.getsockname()[1]}/", b"{}", {}, reach)
+        left.set()
+        thread.join()
+    assert told.error == "no answer in time"
+
+
+def test_a_build_that_cannot_be_told_of_holds_up_no_other(bench: Bench, receiver: Receiver) -> None:
+    bench.hook(receiver.url)
+    bench.set_token()
+    receiver.answer = github(TOKEN)
+    broken = bench.submit()
+    Releases(bench.database).add(
+        Release(
+            app="shop",
+            number=1,
+            build_id=broken,
+            reference="x",
+            image_id="x",
+            manifests="",
+            status=ReleaseStatus.LIVE,
+            created_at=0.0,
+            report={"requests": 1},  # as no version of ours has it
+        ),
+        made_by=broken,
+    )
+    bench.builds.finish(broken, BuildStatus.SUCCEEDED)
+    other = bench.submit()
+    bench.courier.look()
+    assert {got.json["data"]["build"] for got in receiver.got if got.path == "/"} == {other}
+    assert bench.notices.untold() == ()
+
+
 def test_a_crash_between_telling_and_noting_it_tells_again(bench: Bench, receiver: Receiver) -> None:
     bench.hook(receiver.url)
     bench.submit()
@@ -249,6 +305,7 @@ def test_a_key_and_a_token_are_in_no_notice(bench: Bench, receiver: Receiver, tm
         ("https://localhost/x", "not on the public internet"),
         ("https://2130706433/x", "not on the public internet"),
         ("https://example.org:99999/x", "malformed"),
+        ("https://01.02.03.04/x", "malformed"),
         ("https://exa mple.org/x", "spaces"),
         ("https://nobody.invalid/secret-path", "does not resolve"),
     ],
