@@ -123,7 +123,7 @@ class Transport:
         sent = dict(headers or {})
         authorization = self._authorization.get(scope)
         # A Location may point elsewhere, such as an object store that must not see our password.
-        if authorization and urlsplit(url).netloc == urlsplit(self.base).netloc:
+        if authorization and urlsplit(url)[:2] == urlsplit(self.base)[:2]:
             sent["Authorization"] = authorization
         try:
             request = self._http.build_request(method, url, content=body() if body else None, headers=sent)

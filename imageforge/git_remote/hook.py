@@ -114,7 +114,7 @@ class Hook:
             return
         limit = self._settings.context_limit * PIECE
         with (
-            self._intake.contexts.draft(limit=limit) as draft,
+            self._intake.contexts.draft(limit=limit, spare=self._settings.build_free_disk * PIECE) as draft,
             tempfile.TemporaryDirectory(dir=self._scratch) as scratch,
         ):
             _archive(push.after, draft.write)

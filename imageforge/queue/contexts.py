@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +19,8 @@ from imageforge.errors import StackError, UsageError
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 DRAFT_SECONDS = 24 * 3600.0
 """Age after which a draft belongs to an upload that was cut off."""
+LOOK_BYTES = 16 * 1024 * 1024
+"""Bytes of an archive between two looks at the disk."""
 GRACE_SECONDS = 600.0
 """Age below which an archive may belong to a build that is about to be stored."""
 
@@ -27,10 +31,11 @@ class Contexts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def draft(self, *, limit: int) -> Draft:
-        """A place to write an archive to, of at most `limit` bytes."""
+    def draft(self, *, limit: int, spare: int = 0) -> Draft:
+        """A place to write an archive to, of at most `limit` bytes, as long as `spare` bytes of the disk stay free:
+        what runs here needs them, however many send at once."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Draft(self._folder, limit)
+        return Draft(self._folder, limit, spare)
 
     def path(self, digest: str) -> Path:
         """The archive with that digest. Raises UsageError (`context-gone`)."""
@@ -73,9 +78,11 @@ class Contexts:
 class Draft:
     """An archive while it arrives. Leaving the block without `keep` removes it."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, spare: int) -> None:
         self._folder = folder
         self._limit = limit
+        self._spare = spare
+        self._looked_at = -LOOK_BYTES
         self.path = folder / f".draft-{os.getpid()}-{secrets.token_hex(4)}"
         self._hash = hashlib.sha256()
         self.size = 0
@@ -101,6 +108,10 @@ class Draft:
                 hint="leave out what the build does not need with .dockerignore",
                 kept="nothing was built",
             )
+        if self.size - self._looked_at >= LOOK_BYTES:
+            self._looked_at = self.size
+            if shutil.disk_usage(self._folder).free < self._spare + len(data):
+                raise self._full(OSError(errno.ENOSPC, f"less than {self._spare // 2**20} MiB of disk would be free"))
         self._hash.update(data)
         try:
             self._file.write(data)

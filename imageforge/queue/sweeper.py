@@ -27,7 +27,7 @@ from runtime import ControllerClient, ControllerUnreachable, RuntimeFailure
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 2.0
-CLEAN_SECONDS = 3600.0
+CLEAN_SECONDS = 600.0
 HOSTS_SECONDS = 30.0
 """How often every app's hosts are compared with what leads to it: a crash may have parted them."""
 DELIVERIES_SECONDS = 30 * 86400.0

@@ -89,7 +89,7 @@ async def create(
     limit = site.settings.context_limit * MIB
     if int(request.headers.get("content-length") or 0) > limit:
         raise UsageError("context-too-big", "the archive", f"more than {limit} bytes", kept="nothing was built")
-    with site.intake.contexts.draft(limit=limit) as draft:
+    with site.intake.contexts.draft(limit=limit, spare=site.settings.build_free_disk * MIB) as draft:
         async for piece in request.stream():
             await asyncio.to_thread(draft.write, piece)
         if not draft.size:

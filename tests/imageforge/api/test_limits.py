@@ -399,3 +399,17 @@ def test_no_name_in_a_query_or_a_body_makes_an_app(name: str, served: Api) -> No
         assert status == 422, (method, path[:200])
     assert tree(served.home.path.parent) == before
     assert Apps(served.site.database).all() == ()
+
+
+def test_an_upload_that_would_leave_no_disk_for_what_runs_is_refused_and_removed() -> None:
+    with running_api(build_free_disk=10**9) as api:
+        answer = api.ask(
+            "POST",
+            "/v1/builds",
+            params={"app": "shop"},
+            content=b"x" * 5000,
+            headers={"Content-Type": "application/x-tar"},
+        )
+        assert (answer.status_code, answer.json()["code"]) == (507, "disk-full")
+        assert api.files() == set()
+        assert api.builds() == ()
