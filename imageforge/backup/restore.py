@@ -105,7 +105,8 @@ def _refuse_other_registry(images: Iterable[Image], staging: Path, settings: Set
             "backup-other-registry",
             sorted(named)[0],
             f"the releases name this registry, and the one of this home would be {settings.registry}",
-            hint="leave IMAGEFORGE_REGISTRY_PORT out, or set it as it was",
+            hint=f"IMAGEFORGE_REGISTRY_PORT={sorted(named)[0].rpartition(':')[2]} imageforge restore …, while no other "
+            "home has that port",
             kept="nothing was changed",
         )
 

@@ -19,7 +19,7 @@ from imageforge.backup.images import Image, as_json, collect, local_registry
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
 from imageforge.git_remote.repository import environment
-from imageforge.store import Builds, Database, Releases
+from imageforge.store import Builds, Database, Releases, SealedSecrets
 from registry import RegistryClient
 
 BUSY_SECONDS = 30.0
@@ -27,11 +27,14 @@ BUSY_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Taken:
-    """What is in a backup; `missing` are images of old releases that the registry does not hold any more."""
+    """What is in a backup: `sealed` secrets, and whether what opens them; `missing` are images of old releases that the
+    registry does not hold any more."""
 
     images: int
     repositories: int
     missing: tuple[str, ...]
+    sealed: int
+    keys: bool
 
 
 def take(home: Home, settings: Settings, out: IO[bytes], *, keys: bool) -> Taken:
@@ -59,6 +62,7 @@ def take(home: Home, settings: Settings, out: IO[bytes], *, keys: bool) -> Taken
         with Database.at(folder / "store.sqlite") as store:
             references = Releases(store).references()
             contexts = sorted(Builds(store).open_archives())
+            sealed = SealedSecrets(store).count()
         for digest in contexts:
             kept = home.contexts / digest.removeprefix("sha256:")
             if kept.exists():
@@ -69,7 +73,7 @@ def take(home: Home, settings: Settings, out: IO[bytes], *, keys: bool) -> Taken
             writer.add("images.json", as_json(images))
             _add_blobs(images, client, folder / "blob", writer)
         writer.finish()
-    return Taken(images=len(images), repositories=repositories, missing=missing)
+    return Taken(images=len(images), repositories=repositories, missing=missing, sealed=sealed, keys=keys)
 
 
 def copy_database(file: Path, into: Path) -> None:

@@ -48,5 +48,10 @@ def _read_token() -> str:
     else:
         token = sys.stdin.readline().strip()
     if not token:
-        raise UsageError("token-missing", "standard input", "no token was given", hint="imageforge token create, there")
+        raise UsageError(
+            "token-missing",
+            "standard input",
+            "no token was given",
+            hint="printf %s TOKEN | imageforge login URL; `imageforge token create NAME` makes one on the server",
+        )
     return token

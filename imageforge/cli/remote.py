@@ -28,6 +28,7 @@ def add(
     The token is kept by git's own credential store, in a file that only you can read.
     """
     with backend() as there:
+        known = name in {str(app["name"]) for app in there.apps()}
         there.create_app(name, {})
         context = Contexts.of_user().active()
         if context is not None:
@@ -52,6 +53,8 @@ def add(
     }
     entry = "".join(f"{key}={value}\n" for key, value in fields.items())
     _git(folder, "credential", "approve", stdin=f"{entry}\n")
+    if not known:
+        say(f"{name} is a new app")
     say(f"git push {remote} main   deploys {name}: {url}")
 
 

@@ -7,6 +7,7 @@ from imageforge.cli.output import Format
 from imageforge.cli.progress import progress
 from imageforge.cli.report import require
 from imageforge.cli.state import Workplace
+from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.deploy import Deployer, again, roll_out, settle
 from imageforge.pipeline.event import Recorder
@@ -24,6 +25,14 @@ def rollback_here(app: str, number: int | None, form: Format) -> None:
         settle(app, deployer)
         releases = Releases(database)
         found = next(iter(releases.superseded(app)), None) if number is None else releases.find(app, number)
+        live = releases.live(app)
+        if found is None and number is None and live is not None:
+            raise UsageError(
+                "no-such-release",
+                app,
+                f"release {live.number} is live, and none was before it",
+                hint="deploy a change first; `imageforge releases` lists what can be gone back to",
+            )
         earlier = require(found, app, number)
         release = again(earlier, deployer, note=f"rollback to {earlier.number}")
         with progress() as shown:

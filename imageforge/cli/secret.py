@@ -77,11 +77,14 @@ def set_secret(
     for key, value in values.items():
         if not NAME.fullmatch(key):
             raise UsageError(
-                "invalid-secret-name", key[:40], "expected letters, digits, _ . -", hint="such as NPM_TOKEN"
+                "invalid-secret-name",
+                key.partition("=")[0][:40],
+                "expected letters, digits, _ . -",
+                hint="the value comes from standard input: printf %s VALUE | imageforge secret set APP NAME",
             )
         if not value:
             raise UsageError(
-                "secret-empty", key, "no value was given", hint="printf %s VALUE | imageforge secret set …"
+                "secret-empty", key, "no value was given", hint=f"printf %s VALUE | imageforge secret set {name} {key}"
             )
     rows = {key: {"value": value, "path": as_file} for key, value in values.items()}
     with backend() as there:

@@ -168,7 +168,7 @@ class Hook:
             return
         error = found.error or {"code": f"build-{found.status.value}", "message": "it was cancelled"}
         say(render_stored(error, f"build {found.id}"))
-        say(f"  the push is stored; once it is mended: imageforge builds retry {found.id}")
+        say(f"  push a mended commit; if the cause is not in the repository: imageforge builds retry {found.id}")
 
 
 def say(text: str) -> None:
