@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from runtime import errors
@@ -62,18 +62,26 @@ def pack(value: Value) -> Any:
 
 
 def unpack(raw: Any) -> Any:
-    """The inverse of `pack`."""
+    """The inverse of `pack`. What a newer controller says of a value beyond this is left out: during an upgrade the
+    two are of different versions for seconds. Raises RuntimeFailure (`controller-speaks-differently`) for what is
+    none of the values."""
     if not isinstance(raw, dict):
         return raw
-    fields = dict(raw)
-    name = fields.pop("class")
-    if name == DeploymentStatus.__name__:
-        fields["phase"] = RolloutPhase(fields["phase"])
-        fields["replica_list"] = tuple(_replica(item) for item in fields["replica_list"])
-        return DeploymentStatus(**fields)
-    if name == JobStatus.__name__:
-        return JobStatus(**{**fields, "phase": JobPhase(fields["phase"]), "last_log": tuple(fields["last_log"])})
-    return _VALUES[name](**fields)
+    try:
+        name = raw["class"]
+        if name == DeploymentStatus.__name__:
+            replicas = tuple(_replica(item) for item in raw["replica_list"])
+            return _made(DeploymentStatus, raw, phase=RolloutPhase(raw["phase"]), replica_list=replicas)
+        if name == JobStatus.__name__:
+            return _made(JobStatus, raw, phase=JobPhase(raw["phase"]), last_log=tuple(raw["last_log"]))
+        return _made(_VALUES[name], raw)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RuntimeFailure(
+            "controller-speaks-differently",
+            "controller",
+            f"its answer is none that this version knows ({type(error).__name__}: {error})",
+            hint="imageforge down, then imageforge up: one of another version may still run",
+        ) from error
 
 
 def pack_failure(failure: RuntimeFailure) -> dict[str, Any]:
@@ -98,4 +106,10 @@ def unpack_failure(raw: Mapping[str, Any]) -> RuntimeFailure:
 
 
 def _replica(raw: dict[str, Any]) -> ReplicaStatus:
-    return ReplicaStatus(**{**raw, "listening": tuple(raw["listening"]), "last_log": tuple(raw["last_log"])})
+    made: ReplicaStatus = _made(ReplicaStatus, raw, listening=tuple(raw["listening"]), last_log=tuple(raw["last_log"]))
+    return made
+
+
+def _made(kind: Any, raw: Mapping[str, Any], **better: Any) -> Any:
+    known = {item.name for item in fields(kind)}
+    return kind(**{**{name: value for name, value in raw.items() if name in known}, **better})

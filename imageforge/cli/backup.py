@@ -71,8 +71,6 @@ def _tell(taken: Taken, where: str, size: int | None) -> None:
     much = f", {megabytes(size)}" if size is not None else ""
     say(f"backup   {taken.images} images, {taken.repositories} repositories{much}: {where}")
     if taken.sealed and not taken.keys:
-        say(
-            f"keys     {taken.sealed} secrets are in it and not what opens them: keep a copy of the key file, or --with-key"
-        )
+        say(f"keys     {taken.sealed} secrets are sealed in it: keep a copy of the key file, or use --with-key")
     for reference in taken.missing:
         say(f"missing  {reference} is not in the registry any more")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from imageforge.errors import ForgeError, StackError
 from imageforge.sources.compression import Stream
 from imageforge.sources.dockerignore import NAME, OUTSIDE, Ignore, inside
 from imageforge.sources.errors import SourceFailed, SourceRefused
@@ -59,7 +60,8 @@ def unpack(file: Path, into: Path, limits: Limits = Limits()) -> Unpacked:
 
     Modes become 0644 or 0755, owners the caller's; times stay. Raises SourceRefused with `archive-unreadable`,
     `archive-traversal`, `archive-too-big`, `archive-bomb`, `archive-special-file` or `archive-empty`, and
-    SourceFailed (`archive-unwritable`) where this machine is at fault. Nothing is left of `into` then.
+    where this machine is at fault StackError (`disk-full`) or SourceFailed (`archive-unwritable`). Nothing is left of
+    `into` then.
     """
     subject = file.name
     try:
@@ -80,10 +82,17 @@ def unpack(file: Path, into: Path, limits: Limits = Limits()) -> Unpacked:
             shutil.rmtree(into)
             if error.errno in _FROM_ARCHIVE:
                 raise SourceRefused("archive-unreadable", subject, str(error), hint="shorten the names") from error
-            raise SourceFailed("archive-unwritable", str(into), str(error), hint="check the disk's space") from error
+            raise _unwritable(into, error) from error
         except BaseException:
             shutil.rmtree(into)
             raise
+
+
+def _unwritable(into: Path, error: OSError) -> ForgeError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason = error.strerror or str(error)
+        return StackError("disk-full", str(into), reason, hint="make room, then build again", kept="nothing was built")
+    return SourceFailed("archive-unwritable", str(into), str(error), hint="check the folder's owner and the disk")
 
 
 def pack(folder: Path, out: BinaryIO, *, dockerfile: Path | None = None) -> Packed:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,9 @@ class Forge:
     registry_port: int = field(default_factory=unused_port)
     api_port: int = field(default_factory=unused_port)
     extra: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+    folder: Path = ROOT
+    """Where commands run: an interpreter finds the packages of its folder before its own."""
 
     @property
     def environ(self) -> dict[str, str]:
@@ -81,9 +84,9 @@ class Forge:
     def start(self, *arguments: object, stdin: int = subprocess.DEVNULL, **environ: str) -> subprocess.Popen[str]:
         """A command that goes on running."""
         return subprocess.Popen(
-            [*self.prefix, sys.executable, "-m", "imageforge", *map(str, arguments)],
+            [*self.prefix, self.python, "-m", "imageforge", *map(str, arguments)],
             env={**self.environ, **environ},
-            cwd=ROOT,
+            cwd=self.folder,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -163,6 +166,17 @@ def leftovers(client: docker.DockerClient, instance: str) -> list[str]:
         *(f"network {found.name}" for found in client.networks.list(filters=wanted)),
         *(f"image {found.id} {found.tags}" for found in client.images.list(filters=wanted)),
     ]
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints a line, whatever pytest captures: what a run of faults came to."""
+
+    def say(line: str) -> None:
+        with capsys.disabled():
+            print(f"\n{line}")
+
+    return say
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
@@ -209,7 +209,7 @@ def test_a_push_made_while_the_service_was_down_is_built_at_its_start(service: S
 
 
 @pytest.mark.soak
-def test_fifty_random_deaths_lose_no_build(service: Service, project: Path) -> None:
+def test_fifty_random_deaths_lose_no_build(service: Service, project: Path, tell: Callable[[str], None]) -> None:
     """The long form, for `make soak`: whoever dies whenever, what was accepted is accounted for."""
     seed = int(os.environ.get("SOAK_SEED", "1"))
     chance = random.Random(seed)
@@ -227,4 +227,4 @@ def test_fifty_random_deaths_lose_no_build(service: Service, project: Path) -> N
         assert ended["status"] == "succeeded", (number, victim, ended)
         check_once(service, app, build)
         assert service.forge.get(app)[1].strip() == str(number)
-    print(f"seed {seed}: 50 accepted, 50 succeeded; killed {counts}")
+    tell(f"seed {seed}: 50 accepted, 50 succeeded; killed {counts}")

@@ -237,6 +237,32 @@ def test_the_wire_carries_values_and_errors_unchanged() -> None:
         )  # fmt: skip
 
 
+def test_what_a_newer_controller_says_beyond_us_is_left_out_and_nonsense_is_refused() -> None:
+    replica = ReplicaStatus(name="a", namespace="n", deployment="d", revision=1, phase="Ready", ready=True, restarts=0,
+                            image="i")  # fmt: skip
+    status = DeploymentStatus(name="d", namespace="n", generation=1, observed_generation=1, revision=1,
+                              phase=RolloutPhase.COMPLETE, desired=1, current=1, updated=1, ready=1, available=1,
+                              replica_list=(replica,))  # fmt: skip
+    newer = pack(status)
+    newer["zone"] = "b"
+    newer["replica_list"][0]["node"] = {"name": "two"}
+    assert unpack(newer) == status
+    line = LogLine(replica="a", text="x", stream="stdout", at=1.5)
+    assert unpack({**pack(line), "level": "info"}) == line
+    for nonsense in (
+        {},
+        {"class": "Nobody"},
+        {"class": ["LogLine"]},
+        {"class": "LogLine", "replica": "a"},
+        {**pack(status), "phase": "sideways"},
+        {**pack(status), "replica_list": [1]},
+        {**pack(status), "replica_list": None},
+    ):
+        with pytest.raises(RuntimeFailure) as caught:
+            unpack(nonsense)
+        assert caught.value.code == "controller-speaks-differently"
+
+
 def test_settings_read_back_the_same(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, "abc", "unix:///x", 1)
     assert RuntimeSettings.from_json(settings.to_json()) == settings
