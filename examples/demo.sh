@@ -26,6 +26,6 @@ PY
 cat <<TXT
 
 next: curl $url        .venv/bin/imageforge status        .venv/bin/imageforge logs -f hello
-      .venv/bin/imageforge remote add hello, then git push forge main    .venv/bin/imageforge rollback hello
+      .venv/bin/imageforge remote add hello, then git push forge main    .venv/bin/imageforge report hello
 undo: make down            stops it all; make down PURGE=1 removes every trace
 TXT
