@@ -129,7 +129,11 @@ def _place(url: str, reach: Reach) -> tuple[str, int]:
     if parts.scheme not in ("https", "http") or not host:
         raise _refused(url, "no https address", "https://host/path")
     if parts.scheme == "http" and not reach.http:
-        raise _refused(url, "plain http, which anybody on the way can read", "use https://")
+        raise _refused(
+            url,
+            "plain http, which anybody on the way can read",
+            "use https://; an administrator can allow it: hook_http in settings.toml",
+        )
     if parts.username is not None or parts.password is not None:
         raise _refused(url, "a user or a password is in the address", "what is sent is signed, and needs neither")
     return host, port or (443 if parts.scheme == "https" else 80)

@@ -89,7 +89,11 @@ def parse_git_url(text: str, policy: GitPolicy = GitPolicy()) -> GitUrl:
         raise _refused(text, "the host or the port is malformed", "a port is 1 to 65535") from error
     scheme = text.split("://", 1)[0].lower()
     if scheme == "http" and not policy.allow_http:
-        raise _refused(text, "plain http, which anybody on the way can change", "use https://")
+        raise _refused(
+            text,
+            "plain http, which anybody on the way can change",
+            "use https://; an administrator can allow it: git_http",
+        )
     if scheme not in _PORTS:
         raise _refused(text, f"the scheme {ascii(scheme)[:40]} is not allowed", "use https:// or ssh://")
     return _url(text, parts, scheme, port)
