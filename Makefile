@@ -29,7 +29,7 @@ system-tests: $(STAMP)
 	@imageforge/stack/setup.sh --tests
 
 test: system-tests lint ## Every check and every test, with an engine of its own where none answers
-	@$(BIN)/python -m tests.sandbox -q
+	@$(BIN)/python -m tests.both -q
 
 unit: system-tests ## The tests that need no engine
 	@$(BIN)/python -m pytest -q -m "not engine"

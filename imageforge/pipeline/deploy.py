@@ -35,6 +35,7 @@ from imageforge.pipeline.secrets import AppSecrets
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.pipeline.verdict import Verdict, judge
 from imageforge.report.deploy import DeployReport, ProcessRow, ReplicaRow, StageRow
+from imageforge.stack.registry_lock import writing_registry
 from imageforge.store import App, Apps, Builds, Database, Environment, Release, Releases, ReleaseStatus
 from imageforge.vault import LineMask, Vault
 from runtime import ControllerClient, DeploymentStatus, NotFound, RolloutPhase, RuntimeFailure, ServiceCounters
@@ -213,6 +214,14 @@ def roll_out(
     Raises DeployFailed with the verdict's code, or `release-command-failed`; `cutover-lost-requests` when it runs but
     requests were lost on the way.
     """
+    # The engine may have to pull the image, from a registry that a sweep would end for a moment.
+    with writing_registry(deployer.home):
+        return _roll_out(release, deployer, recorder, stages, build_id)
+
+
+def _roll_out(
+    release: Release, deployer: Deployer, recorder: Recorder, stages: tuple[StageRow, ...], build_id: int | None
+) -> DeployReport:
     releases, apps = Releases(deployer.database), Apps(deployer.database)
     options = dict(release.report or {})
     # Before anything is changed: the secrets may not open, and what is set may have changed since the run began.

@@ -15,7 +15,7 @@ LOOK_SECONDS = 0.1
 
 @contextmanager
 def writing_registry(home: Home) -> Iterator[None]:
-    """Push, or take over what was pushed, until it is known whose it is; a sweep is waited for."""
+    """Push, take over or run what was pushed, until it is known whose it is; a sweep is waited for."""
     with (home.locks / "registry.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_SH)
         yield

@@ -55,7 +55,7 @@ def test_what_no_release_has_goes_and_what_one_has_stays(service: Service, proje
     assert tidied["bytes"] > 2_900_000
     left = service.ask("GET", "/v1/registry/repositories/tidied/tags").json()
     assert len(left) == 2
-    assert built["reference"].rpartition("@")[2] not in {row["digest"] for row in left}
+    assert built["image"].rpartition("@")[2] not in {row["digest"] for row in left}
 
     # The registry takes pushes again, and a release of before can be gone back to.
     service.forge.ok("rollback", "tidied", "1")
@@ -74,11 +74,12 @@ def test_builds_and_tidying_at_once_lose_nothing(service: Service, project: Path
         tidied = [pool.submit(service.ask, "POST", "/v1/registry/gc") for _ in range(2)]
         ended = [service.ended(number) for number in numbers]
         answers = [part.result().status_code for part in tidied]
-    assert [build["status"] for build in ended] == ["succeeded"] * 4, ended
+    for build in ended:
+        assert build["status"] == "succeeded", str(build["error"])
     assert set(answers) <= {200, 409}
     with RegistryClient(f"127.0.0.1:{service.forge.registry_port}") as client:
         for build in ended:
-            digest = build["reference"].rpartition("@")[2]
+            digest = build["image"].rpartition("@")[2]
             manifest = client.get_manifest(build["app"], digest)
             assert manifest.digest == digest
 
