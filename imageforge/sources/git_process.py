@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from imageforge.sources.git_environment import GitEnvironment
 
 _TICK = 0.05
 """Seconds between looks at the clock, the folder and the caller's wish; git itself is waited for without them."""
+_DYING = 10.0
+"""Seconds that killed processes may take to be gone; only one in the middle of a broken disk's I/O takes any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +64,7 @@ class GitProcess:
         home = self.environment.home
         output, errors = home / "stdout", home / "stderr"
         self._look()
-        with output.open("wb") as out, errors.open("wb") as err:
+        with output.open("wb") as out, errors.open("wb") as err, _Kin() as kin:
             try:
                 process = subprocess.Popen(
                     ["git", *self.environment.options, *arguments],
@@ -71,6 +74,7 @@ class GitProcess:
                     cwd=home,
                     env=self.environment.variables,
                     start_new_session=True,
+                    pass_fds=kin.inherited,
                 )
             except FileNotFoundError as error:
                 raise SourceFailed(
@@ -84,7 +88,7 @@ class GitProcess:
                     except subprocess.TimeoutExpired:
                         self._look()
             finally:
-                _kill(process)
+                _kill(process, kin)
         self._look()
         return GitResult(code=process.returncode, output=output, errors=_tail(errors))
 
@@ -104,7 +108,36 @@ class GitProcess:
             )
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+class _Kin:
+    """Tells when git and all that it started are gone: each of them inherits the one end of a pipe.
+
+    A killed process goes some time after the signal, and until then holds and makes files in the folder that the
+    caller is about to remove. Only git itself can be waited for; its helpers are not our children.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self.inherited = () if sys.platform == "win32" else (self._write,)
+
+    def __enter__(self) -> _Kin:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+        os.close(self._read)
+
+    def gone(self, seconds: float) -> bool:
+        """Wait that long at most for the last of them."""
+        self._leave()
+        return bool(select.select([self._read], [], [], seconds)[0])
+
+    def _leave(self) -> None:
+        if self._write >= 0:
+            os.close(self._write)
+            self._write = -1
+
+
+def _kill(process: subprocess.Popen[bytes], kin: _Kin) -> None:
     """End the group of a process that has not ended yet: git's helpers, curl's and ssh, are in its session.
 
     Not of one that was waited for, since its number may be somebody else's by now.
@@ -112,9 +145,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is None:
         if sys.platform == "win32":
             process.kill()
+            process.wait()
         else:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            process.wait()
+            kin.gone(_DYING)
 
 
 def _size(folder: Path) -> int:
