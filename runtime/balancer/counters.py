@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from runtime.balancer.stats import BACKEND, Row
 from runtime.model import ServiceCounters
 
-FIELDS = ("requests", "retries", "redispatches", "errors_5xx", "aborted")
+FIELDS = ("requests", "retries", "redispatches", "errors_5xx", "aborted", "dropped")
 KEPT_SERVERS = 100
 """Servers long gone whose own count is still shown; the sums of the Service keep them for ever."""
 
@@ -65,6 +65,7 @@ class Counters:
         """The sums of one backend; zeros for one that has counted nothing yet.
 
         A 5xx that the backend counted and no server did is HAProxy's own answer: a request it could not serve.
+        Some of the dropped requests it counts as aborted, too, and which is not told: so the larger of the two is taken.
         """
         servers = dict(self._totals.get(backend, {}))
         whole = servers.pop(BACKEND, dict.fromkeys(FIELDS, 0))
@@ -72,7 +73,7 @@ class Counters:
         recent = list(servers.items())[-KEPT_SERVERS:]
         return ServiceCounters(
             requests=whole["requests"],
-            failed=max(0, whole["errors_5xx"] - by_servers) + whole["aborted"],
+            failed=max(0, whole["errors_5xx"] - by_servers) + max(whole["aborted"], whole["dropped"]),
             retried=whole["retries"],
             redispatched=whole["redispatches"],
             errors_5xx=by_servers,
@@ -89,5 +90,10 @@ class Counters:
         """The inverse of `to_json`."""
         raw = json.loads(text)
         counters = cls()
-        counters._totals, counters._seen = raw["totals"], raw["seen"]
+        # Those of a version that counted less begin at 0 in what it did not count.
+        counters._totals = {
+            backend: {name: {**dict.fromkeys(FIELDS, 0), **totals} for name, totals in servers.items()}
+            for backend, servers in raw["totals"].items()
+        }
+        counters._seen = {key: [*seen, *[0] * len(FIELDS)][: len(FIELDS)] for key, seen in raw["seen"].items()}
         return counters

@@ -16,7 +16,11 @@ FRONTEND = "FRONTEND"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A line of ``show stat``: a server, or the whole backend where `server` is ``BACKEND``."""
+    """A line of ``show stat``: a server, or the whole backend where `server` is ``BACKEND``.
+
+    `dropped`, of a backend, are requests that got no answer at all: HAProxy closes the client's connection without one
+    where the server's, which had served before, breaks. It counts them in none of its own columns for certain.
+    """
 
     backend: str
     server: str
@@ -29,6 +33,7 @@ class Row:
     redispatches: int
     errors_5xx: int
     aborted: int
+    dropped: int = 0
 
     @property
     def up(self) -> bool:
@@ -91,6 +96,11 @@ def _row(record: dict[str, str]) -> Row:
     def number(name: str) -> int:
         return int(record.get(name) or 0)
 
+    # req_tot counts answers. In a backend stot counts each request once, from its beginning; in a server it counts
+    # tries, several for a request that was tried again.
+    answered = requests = number("req_tot")
+    if record["svname"] == BACKEND:
+        requests = max(answered, number("stot") - number("scur"))
     return Row(
         backend=record["pxname"],
         server=record["svname"],
@@ -98,10 +108,10 @@ def _row(record: dict[str, str]) -> Row:
         address=record.get("addr", ""),
         current=number("scur"),
         queued=number("qcur"),
-        # stot counts tries, several for a request that was tried again.
-        requests=number("req_tot"),
+        requests=requests,
         retries=number("wretr"),
         redispatches=number("wredis"),
         errors_5xx=number("hrsp_5xx"),
         aborted=number("srv_abrt"),
+        dropped=requests - answered,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +128,26 @@ def test_aborted_answers_are_failed_and_in_flight_is_summed() -> None:
     assert (counters.of("b").failed, counters.of("b").in_flight) == (2, 4)
     counters.keep_processes([2])
     assert counters.of("b").in_flight == 3
+
+
+def test_requests_that_got_no_answer_are_requests_and_failed() -> None:
+    head = "# pxname,svname,scur,stot,req_tot,srv_abrt,hrsp_5xx"
+    text = f"{head}\nb,a,0,13,8,1,0\nb,BACKEND,2,12,7,1,0\n"
+    (server, backend) = parse_stat(text)
+    assert (server.requests, server.dropped) == (8, 0)
+    assert (backend.requests, backend.dropped, backend.aborted) == (10, 3, 1)
+    counters = Counters()
+    counters.fold(1, [server, backend])
+    total = counters.of("b")
+    assert (total.requests, total.failed, total.in_flight) == (10, 3, 2)
+
+
+def test_sums_of_a_version_that_counted_less_go_on() -> None:
+    before = {"requests": 5, "retries": 0, "redispatches": 0, "errors_5xx": 0, "aborted": 1}
+    old = {"totals": {"b": {BACKEND: before}}, "seen": {f"1/b/{BACKEND}": [5, 0, 0, 0, 1]}}
+    counters = Counters.from_json(json.dumps(old))
+    counters.fold(1, [row(BACKEND, 8, aborted=1, dropped=1)])
+    assert (counters.of("b").requests, counters.of("b").failed) == (8, 1)
 
 
 def test_a_later_controller_counts_on() -> None:
