@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from runtime.errors import ControllerUnreachable
+from runtime.errors import ControllerUnreachable, NotFound
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
@@ -22,17 +23,27 @@ from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
 
 TIMEOUT = 30.0
 """Seconds without a sign of life; a stream gives one every second."""
+FORBIDDEN = "controller-forbidden"
+AGAIN_SECONDS = 0.1
+"""How long a patient client waits before it looks again for a controller that is away."""
 
 
 class ControllerClient:
     """Talks to the controller on `path`. Safe to share: each call is a connection of its own.
 
     Every method raises ControllerUnreachable where nobody answers, and the controller's own errors as they were raised
-    there: ManifestError, NotFound, Conflict and the rest.
+    there: ManifestError, NotFound, Conflict and the rest. With `patience`, calls that answer at once are tried again
+    for that many seconds while the controller is away: it may be killed or replaced in the middle, and whatever one
+    asks of it may be asked twice. A `delete` that was lost after it was done raises NotFound.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: float = 0.0) -> None:
         self._path = path
+        self._patience = patience
+
+    def patient(self, seconds: float) -> ControllerClient:
+        """The same controller, for somebody who waits that long for it."""
+        return ControllerClient(self._path, patience=seconds)
 
     def info(self) -> ControllerInfo:
         """Who answers."""
@@ -41,15 +52,15 @@ class ControllerClient:
     def apply(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[AppliedObject, ...]:
         """Make the objects as the YAML text says, all or none; returns once it is stored. `source` names the text in
         errors."""
-        return tuple(self._stream("apply", manifests=manifests, source=source))
+        return tuple(self._all("apply", manifests=manifests, source=source))
 
     def check(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[AppliedObject, ...]:
         """What `apply` would do or refuse; changes nothing."""
-        return tuple(self._stream("check", manifests=manifests, source=source))
+        return tuple(self._all("check", manifests=manifests, source=source))
 
     def deployments(self, namespace: str | None = None) -> tuple[DeploymentStatus, ...]:
         """How the Deployments stand, of one namespace or of all."""
-        return tuple(self._stream("deployments", namespace=namespace))
+        return tuple(self._all("deployments", namespace=namespace))
 
     def deployment(self, namespace: str, name: str) -> DeploymentStatus:
         """How one Deployment stands; one that is being deleted is there until its last replica is gone."""
@@ -57,8 +68,10 @@ class ControllerClient:
 
     def watch(self, namespace: str, name: str, *, timeout: float | None = None) -> Iterator[DeploymentStatus]:
         """A status at once, at each change and at least every second; ends after `timeout` seconds, with the
-        Deployment, or with the controller."""
-        return self._stream("watch", namespace=namespace, name=name, timeout=timeout)
+        Deployment, or with the controller; with patience it outlives that one."""
+        if not self._patience:
+            return self._stream("watch", namespace=namespace, name=name, timeout=timeout)
+        return self._watch(namespace, name, timeout)
 
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """Set the number of replicas; it outlives an apply of a manifest that names none."""
@@ -75,11 +88,11 @@ class ControllerClient:
 
     def secrets(self, namespace: str | None = None) -> tuple[SecretStatus, ...]:
         """The Secrets, of one namespace or of all, without their values."""
-        return tuple(self._stream("secrets", namespace=namespace))
+        return tuple(self._all("secrets", namespace=namespace))
 
     def jobs(self, namespace: str | None = None) -> tuple[JobStatus, ...]:
         """How the Jobs stand, of one namespace or of all."""
-        return tuple(self._stream("jobs", namespace=namespace))
+        return tuple(self._all("jobs", namespace=namespace))
 
     def job(self, namespace: str, name: str) -> JobStatus:
         """How one Job stands; one that is being deleted is there until its containers are gone."""
@@ -121,12 +134,37 @@ class ControllerClient:
         return cast(str, self._one("manifests", namespace=namespace, name=name))
 
     def _one(self, method: str, **params: Any) -> Any:
-        items = list(self._stream(method, **params))
-        return items[0]
+        return self._all(method, **params)[0]
 
     def _none(self, method: str, **params: Any) -> None:
-        for _ in self._stream(method, **params):
-            pass
+        self._all(method, **params)
+
+    def _watch(self, namespace: str, name: str, timeout: float | None) -> Iterator[DeploymentStatus]:
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if until is None else until - time.monotonic()
+            try:
+                yield from self._stream("watch", namespace=namespace, name=name, timeout=left)
+            except ControllerUnreachable as error:
+                if error.code == FORBIDDEN:
+                    raise
+            if until is not None and time.monotonic() >= until:
+                return
+            time.sleep(AGAIN_SECONDS)
+            try:
+                self.deployment(namespace, name)  # which waits for the controller
+            except NotFound:
+                return
+
+    def _all(self, method: str, **params: Any) -> list[Any]:
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return list(self._stream(method, **params))
+            except ControllerUnreachable as error:
+                if error.code == FORBIDDEN or time.monotonic() >= until:
+                    raise
+            time.sleep(AGAIN_SECONDS)
 
     def _stream(self, method: str, *, beats: bool = False, **params: Any) -> Generator[Any, None, None]:
         with self._connect() as connection:
@@ -155,7 +193,7 @@ class ControllerClient:
         except PermissionError as error:
             connection.close()
             raise ControllerUnreachable(
-                "controller-forbidden",
+                FORBIDDEN,
                 str(self._path),
                 "permission denied: the socket is another user's",
                 hint="run as the user who ran `imageforge up`",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from runtime.balancer.balancer import Balancer
 from runtime.balancer.config import backend_name
+from runtime.clock import steady
 from runtime.container import ContainerState, network_name
 from runtime.creation import Creation
 from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
@@ -136,7 +137,7 @@ class Controller:
         return self.balancer.counters(backend_name(namespace, service))
 
     def _status(self, held: Held) -> DeploymentStatus:
-        now = time.time()
+        now = steady()
         replicas = self._replicas_of(held)
         course = self._courses.get(_key(held)) or _Course(_first_progress(held, count(held, replicas, now), now))
         error = self.watch.error or self.balancer.error
@@ -190,7 +191,7 @@ class Controller:
                     self.roster.update(replica.name, lambda now: now.ready and now.running, admitted=True)
 
     def _steer(self, held: Held) -> None:
-        now = time.time()
+        now = steady()
         replicas = self._replicas_of(held)
         if held.deleting and not replicas:
             self.objects.finish_delete(held)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from runtime.clock import steady
 from runtime.container import ContainerState, Identity, network_name, refuse_root
 from runtime.creation import Creation, Given
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, NotFound
@@ -73,7 +73,7 @@ class Jobs:
         """What became of a Job so far."""
         with self._lock:
             found = self._runs.get((job.namespace, job.name))
-        return found or JobRun(started_at=time.time())
+        return found or JobRun(started_at=steady())
 
     def put(self, job: Job, run: JobRun) -> None:
         """Store what became of a Job."""
@@ -108,7 +108,7 @@ class Jobs:
 
     def sync(self) -> None:
         """Give every Job that has something to do its runner."""
-        now = time.time()
+        now = steady()
         for held in self.objects.jobs():
             key = (held.job.namespace, held.job.name)
             runner = self._runners.get(key)
@@ -185,7 +185,7 @@ class Runner(threading.Thread):
                     return
                 self._job = held.job
                 run = self._jobs.run(held.job)
-                action = decide_job(held.job, run, deleting=held.deleting, now=time.time())
+                action = decide_job(held.job, run, deleting=held.deleting, now=steady())
                 if run.current is None and isinstance(action, Rest):
                     return
                 if not self._carry_out(action, run):
@@ -195,7 +195,7 @@ class Runner(threading.Thread):
 
     def _carry_out(self, action: JobAction, run: JobRun) -> bool:
         """Whether that changed anything; put off where it failed a moment ago."""
-        if type(action) is self._failed and time.time() < self._retry_at:
+        if type(action) is self._failed and steady() < self._retry_at:
             return False
         try:
             self._act(action, run)
@@ -210,7 +210,7 @@ class Runner(threading.Thread):
         return isinstance(action, Remove) or self._jobs.run(self._job) != run
 
     def _wait(self, news: int, until: float | None) -> None:
-        now = time.time()
+        now = steady()
         ends = [at for at in (until, self._look_at, self._retry_at) if at is not None and at > now]
         with self._mail:
             self._mail.wait_for(lambda: self._leaving or self._news != news, min([*ends, now + LOOK_SECONDS]) - now)
@@ -226,7 +226,7 @@ class Runner(threading.Thread):
                     self._put(run)
                 self._halt(run)
             case Finish():
-                self._put(replace(run, finished_at=time.time(), reason=action.reason))
+                self._put(replace(run, finished_at=steady(), reason=action.reason))
             case Remove():
                 for attempt in run.attempts:
                     if attempt.container_id:
@@ -239,7 +239,7 @@ class Runner(threading.Thread):
     def _attend(self, run: JobRun) -> None:
         """Start the pod that was decided on, or see whether it has ended."""
         attempt = run.current
-        now = time.time()
+        now = steady()
         if attempt is None or now < self._look_at:
             return
         # Set before the look: an end that is told meanwhile asks for another one.
@@ -295,12 +295,12 @@ class Runner(threading.Thread):
         if attempt is None:
             return
         if not attempt.container_id:
-            self._put(run.with_attempt(replace(attempt, ended_at=time.time(), message="it was never started")))
+            self._put(run.with_attempt(replace(attempt, ended_at=steady(), message="it was never started")))
             return
         self._engine.stop(attempt.container_id, self._job.template.grace_period)
         state = self._engine.inspect(attempt.container_id)
         if state is None:
-            self._put(run.with_attempt(replace(attempt, ended_at=time.time(), message="its container was lost")))
+            self._put(run.with_attempt(replace(attempt, ended_at=steady(), message="its container was lost")))
         else:
             self._record_end(run, attempt, state)
 
@@ -311,7 +311,7 @@ class Runner(threading.Thread):
         ended = replace(
             attempt,
             started_at=state.started_at,
-            ended_at=state.finished_at or time.time(),
+            ended_at=min(state.finished_at or steady(), steady()),  # the engine's clock may have jumped ahead
             exit_code=state.exit_code,
             message=message,
             last_log=self._jobs.creation.last_log(
@@ -325,7 +325,7 @@ class Runner(threading.Thread):
         """Try again later, and say why."""
         self._tries = self._tries + 1 if self._failed is type(action) else 0
         self._failed = type(action)
-        self._retry_at = time.time() + min(first * 2 ** min(self._tries, 10), LONGEST_PAUSE)
+        self._retry_at = steady() + min(first * 2 ** min(self._tries, 10), LONGEST_PAUSE)
         self._look_at = 0.0
         run = self._jobs.run(self._job)
         if run.current is not None:

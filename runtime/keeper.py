@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.balancer.balancer import Balancer
+from runtime.clock import steady
 from runtime.container import Identity, network_name, refuse_root
 from runtime.creation import Creation, Given
 from runtime.engine import Engine
@@ -133,7 +134,9 @@ class Keeper(threading.Thread):
         if self._replica.running and not self._has_died():
             return True
         if self._replica.ended_at is not None:
-            self._pause(self._replica.ended_at + self._replica.backoff.delay - time.time())
+            # When it ended is by the engine's clock, which may have been set since.
+            delay = self._replica.backoff.delay
+            self._pause(min(delay, self._replica.ended_at + delay - time.time()))
         attempt = 0
         while not self._over():
             try:
@@ -197,7 +200,8 @@ class Keeper(threading.Thread):
         verdict = Readiness(ready=replica.ready)
         ever_ready = verdict.ready
         if probe is not None and not ever_ready:
-            self._wait((replica.started_at or time.time()) + probe.initial_delay - time.time())
+            since = time.time() - (replica.started_at or time.time())
+            self._wait(probe.initial_delay - max(0.0, since))
         while not (self._over() or self._has_died()):
             result = self._ask(probe)
             verdict = Readiness(ready=True) if probe is None else verdict.after(result.ok, probe)
@@ -227,7 +231,7 @@ class Keeper(threading.Thread):
 
     def _judge(self, ready: bool, message: str) -> None:
         if ready:
-            since = self._replica.ready_since if self._replica.ready else time.time()
+            since = self._replica.ready_since if self._replica.ready else steady()
             self._publish(ready=True, ready_since=since, phase="Ready", message=message)
         else:
             self._publish(ready=False, ready_since=None, admitted=False, phase="Running", message=message)

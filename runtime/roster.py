@@ -43,7 +43,8 @@ class Replica:
         """Ready for long enough, and reached by requests where there are any."""
         if not (self.ready and self.admitted) or self.ready_since is None:
             return False
-        return now - self.ready_since >= min_ready_seconds
+        # Ready since later than now: the clock was set back while the controller was away.
+        return not 0 <= now - self.ready_since < min_ready_seconds
 
     @property
     def serves(self) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from imageforge.api.app import create_app
+from imageforge.api.server import Server
 from imageforge.config import Home, load_settings
+from imageforge.stack.takeover import inherited_listener
 
 GRACE_SECONDS = 5
 """How long requests may go on after SIGTERM; a reader of events would otherwise hold up `down` for a whole build."""
@@ -36,7 +39,12 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     home = Home(arguments.home)
     settings = load_settings(home.settings_file)
-    uvicorn.run(create_app(home, settings), host="127.0.0.1", port=settings.api_port, **OPTIONS)
+    config = uvicorn.Config(create_app(home, settings), host="127.0.0.1", port=settings.api_port, **OPTIONS)
+    listener = inherited_listener()
+    server = Server(config)
+    server.run(sockets=[listener] if listener else None)
+    if not server.started:
+        sys.exit(3)  # as `uvicorn.run` does: the port, or the start of the application
 
 
 if __name__ == "__main__":

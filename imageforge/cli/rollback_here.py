@@ -9,9 +9,11 @@ from imageforge.cli.report import require
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import Deployer, again, roll_out, settle
+from imageforge.pipeline.deploy import roll_out
+from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.event import Recorder
 from imageforge.pipeline.interrupt import cancelled_by_interrupt
+from imageforge.pipeline.release import again, settle
 from imageforge.store import Apps, Releases
 
 

@@ -14,7 +14,7 @@ from imageforge.config import load_repository
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.conduct import conduct, ending, recorder_for
-from imageforge.pipeline.deploy import Deployer
+from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.interrupt import cancelled_by_interrupt
 from imageforge.pipeline.plan import Plan, Request, plan
 from imageforge.pipeline.run import Product, Workshop

@@ -1,4 +1,4 @@
-"""imageforge up: start what is not running."""
+"""imageforge up: start what is not running, and replace what runs in another version."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def up(
     """Start the stack and bring back every app.
 
     That is registry, Redis, balancer, controller, API and workers, and an engine where none answers. The first time it
-    prints a token for the API.
+    prints a token for the API. Services of another version are replaced one by one; the apps run on.
     """
     here = Workplace.here()
     if foreground:
         run_foreground(here.home, here.settings)
-    report = ensure_up(here.home, here.settings, on_line=lambda name: say(f"up  {name}"))
+    report = ensure_up(here.home, here.settings, upgrade=True, on_line=lambda name: say(f"up  {name}"))
     address = here.settings.url(f"APP.{here.settings.host_suffix}")
     say(f"ready  {address}  engine {report.engine} ({report.engine_origin})")
     if VERBOSITY.quiet:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from imageforge.errors import Failure, ForgeError, UsageError
-from imageforge.pipeline.deploy import Deployer, again, release_product, roll_out, serving
+from imageforge.pipeline.deploy import roll_out
+from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.event import Event, EventKind, Recorder
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.plan import Plan
+from imageforge.pipeline.release import again, release_product, serving
 from imageforge.pipeline.run import Earlier, Product, Workshop, reuse, run
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.report.deploy import DeployReport, StageRow

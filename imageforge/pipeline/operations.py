@@ -9,10 +9,11 @@ from imageforge.config import Home
 from imageforge.config.repository import FILE_NAME, WEB
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import delete_all, delete_secrets, fixed_processes
 from imageforge.pipeline.domains import NAMESPACE, holding_hosts
 from imageforge.pipeline.manifests import processes
+from imageforge.pipeline.release import fixed_processes
 from imageforge.pipeline.release_command import forget_jobs
+from imageforge.pipeline.removal import delete_all, delete_secrets
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
 from runtime import ControllerClient
 

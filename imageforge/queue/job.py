@@ -20,7 +20,7 @@ from imageforge.config import Home, Settings, load_repository, load_settings
 from imageforge.errors import Busy, Cancelled, Failure, ForgeError, StackError, UsageError
 from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.conduct import conduct, conduct_release, ending, recorder_for
-from imageforge.pipeline.deploy import Deployer
+from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.event import Event, EventKind, Recorder
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.plan import Request, plan

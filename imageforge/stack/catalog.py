@@ -13,6 +13,7 @@ from imageforge.entry.registry_token import ISSUER, Signer
 from imageforge.entry.standing import certificate_folders
 from imageforge.errors import StackError
 from imageforge.stack import private_engine, probes
+from imageforge.stack.edition import edition
 from imageforge.stack.process import read_pid_file
 from imageforge.stack.service import Service
 from registry import TokenLogin, registry_config
@@ -250,6 +251,7 @@ def _controller(home: Home, runtime: RuntimeSettings, *, private: bool) -> Servi
         prepare=prepare,
         clean=clean,
         environ=python_environment(),
+        edition=edition(),
         needs=("balancer", *(("engine",) if private else ())),
     )
 
@@ -262,7 +264,9 @@ def _api(home: Home, settings: Settings) -> Service:
         log=home.log / "api.log",
         pid_file=home.run / "api.pid",
         ready=lambda: probes.http_ok("127.0.0.1", settings.api_port, "/v1/health"),
+        listens=("127.0.0.1", settings.api_port),
         environ=python_environment(),
+        edition=edition(),
         needs=("redis",),
     )
 
@@ -276,6 +280,7 @@ def _hooks(home: Home) -> Service:
         pid_file=home.run / "hooks.pid",
         ready=lambda: probes.listens(home.hooks_socket),
         environ=python_environment(),
+        edition=edition(),
     )
 
 
@@ -296,6 +301,7 @@ def _worker(home: Home, number: int) -> Service:
         ready=ready,
         prepare=lambda: sign.unlink(missing_ok=True),
         environ=python_environment(),
+        edition=edition(),
         needs=("redis", "controller"),
     )
 

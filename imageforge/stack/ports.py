@@ -60,7 +60,7 @@ def unbindable(address: str, port: int) -> str | None:
 
 
 def _find(address: str, port: int) -> Holder | None:
-    inodes = _listening_inodes(address, port)
+    inodes = listening_inodes(address, port)
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
@@ -77,7 +77,8 @@ def _links(folder: Path) -> Iterator[str]:
                 yield str(link.readlink())
 
 
-def _listening_inodes(address: str, port: int) -> set[str]:
+def listening_inodes(address: str, port: int) -> set[str]:
+    """The inodes of the sockets that listen on `address`:`port` or on that port of every address."""
     wanted = ipaddress.ip_address(address)
     found: set[str] = set()
     for table in ("tcp", "tcp6"):

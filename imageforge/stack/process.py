@@ -51,10 +51,10 @@ def identify(pid: int) -> ProcessIdentity | None:
     return None if started is None else ProcessIdentity(pid=pid, started=started, boot=_boot())
 
 
-def write_pid_file(file: Path, identity: ProcessIdentity) -> None:
-    """Remember a process. Atomic, so that a reader never sees half of it."""
+def write_pid_file(file: Path, identity: ProcessIdentity, *, edition: str = "") -> None:
+    """Remember a process, and which edition of its program it runs. Atomic, so that a reader never sees half of it."""
     temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(identity)))
+    temporary.write_text(json.dumps({**asdict(identity), "edition": edition}))
     temporary.replace(file)
 
 
@@ -66,6 +66,14 @@ def read_pid_file(file: Path) -> ProcessIdentity | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return identity if identity.alive else None
+
+
+def read_edition(file: Path) -> str:
+    """Which edition of its program the process of a pid file runs; empty where nothing was said of it."""
+    try:
+        return str(json.loads(file.read_text()).get("edition", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def wait_end(identity: ProcessIdentity, seconds: float) -> bool:

@@ -27,7 +27,8 @@ class Service:
 
     `ready` gives None once it answers, else what is amiss; it is asked often and must not block for long. `prepare`
     runs before each start: configuration, stale files; `clean` after an orderly end. `needs` are the services that must
-    be ready before.
+    be ready before. `edition` is that of our own programs: one that runs in another edition is replaced by the next
+    supervisor; `listens` is the address and port whose socket the new one then has of the old one.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Service:
     clean: Callable[[], None] = lambda: None
     environ: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    edition: str = ""
+    listens: tuple[str, int] | None = None
     ready_seconds: float = 30
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 15

@@ -23,7 +23,10 @@ have mmdebstrap || missing="$missing mmdebstrap"
 have iptables || missing="$missing iptables"
 have ip || missing="$missing iproute2"
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
-[ "${1:-}" != "--tests" ] || have pebble || missing="$missing pebble"
+if [ "${1:-}" = "--tests" ]; then
+    have pebble || missing="$missing pebble"
+    ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
+fi
 missing="${missing# }"
 
 [ -n "$missing" ] || exit 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from imageforge.config import Home
 from imageforge.stack.process import ProcessIdentity, read_pid_file
@@ -31,16 +31,23 @@ class ServiceReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StackReport:
-    """The stack: its engine's endpoint and where that came from, and its services in the order they start."""
+    """The stack: its engine's endpoint and where that came from, and its services in the order they start; which
+    edition the supervisor is of (empty: of before there were any), and whether somebody, such as systemd, starts the
+    next one when it ends."""
 
     engine: str
     engine_origin: str
     services: tuple[ServiceReport, ...] = field(default=())
+    edition: str = ""
+    foreground: bool = False
 
     @property
     def ready(self) -> bool:
         """Whether every service answers."""
         return all(service.state is ServiceState.READY for service in self.services)
+
+
+_FIELDS = frozenset(item.name for item in fields(ServiceReport))
 
 
 def report_file(home: Home) -> Path:
@@ -70,10 +77,21 @@ def read_report(home: Home) -> StackReport | None:
     """The last report, whether or not its supervisor still runs; None when there never was one."""
     try:
         raw = json.loads(report_file(home).read_text())
-        services = tuple(ServiceReport(**{**row, "state": ServiceState(row["state"])}) for row in raw["services"])
-        return StackReport(engine=raw["engine"], engine_origin=raw["engine_origin"], services=services)
+        return StackReport(
+            engine=raw["engine"],
+            engine_origin=raw["engine_origin"],
+            services=tuple(_service(row) for row in raw["services"]),
+            edition=str(raw.get("edition", "")),
+            foreground=bool(raw.get("foreground", False)),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _service(row: Mapping[str, Any]) -> ServiceReport:
+    """What a newer supervisor says beyond this is for newer readers."""
+    known = {name: value for name, value in row.items() if name in _FIELDS}
+    return ServiceReport(**{**known, "state": ServiceState(row["state"])})
 
 
 @contextmanager

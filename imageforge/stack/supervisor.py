@@ -1,6 +1,7 @@
 """The one process that starts the services, watches them and starts them again when they die.
 
-It owns no application: killed, it leaves every service running, and the next one adopts them by their pid files.
+It owns no application: killed, it leaves every service running, and the next one adopts them by their pid files. Of
+those that it adopts it replaces the ones of another edition of ours, one after the other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -18,9 +20,10 @@ from pathlib import Path
 
 from imageforge.config import Home
 from imageforge.errors import ForgeError
-from imageforge.stack.process import ProcessIdentity, identify, read_pid_file, stop, write_pid_file
+from imageforge.stack.process import ProcessIdentity, identify, read_edition, read_pid_file, stop, write_pid_file
 from imageforge.stack.service import Service, ServiceState, restart_delay, stop_service
 from imageforge.stack.state import ServiceReport, StackReport, write_report
+from imageforge.stack.takeover import LISTEN_VARIABLE, take_listener
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,8 @@ LARGEST_LOG = 10 * 1024 * 1024
 
 @dataclass(slots=True)
 class Watched:
-    """A service and where it stands; the supervisor's own, mutable."""
+    """A service and where it stands; the supervisor's own, mutable. `stale`: it was adopted in another edition than
+    ours, and `kill_at` is when our patience ends once it was asked to end. `listener` is the socket that it left."""
 
     service: Service
     state: ServiceState = ServiceState.WAITING
@@ -47,13 +51,28 @@ class Watched:
     restarts: int = 0
     message: str = ""
     adopted: bool = False
+    stale: bool = False
+    kill_at: float | None = None
+    listener: socket.socket | None = None
 
 
 class Supervisor:
     """Runs until `stop` is asked for. `announce` is told each service that became ready for the first time."""
 
-    def __init__(self, home: Home, services: Sequence[Service], *, engine: str, engine_origin: str) -> None:
+    def __init__(
+        self,
+        home: Home,
+        services: Sequence[Service],
+        *,
+        engine: str,
+        engine_origin: str,
+        edition: str = "",
+        foreground: bool = False,
+    ) -> None:
         self._home = home
+        self._edition = edition
+        self._foreground = foreground
+        self.leaving = False
         self._engine = engine
         self._engine_origin = engine_origin
         self._watched = [Watched(service) for service in services]
@@ -67,6 +86,11 @@ class Supervisor:
         self._stopping = True
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_write, b".")
+
+    def ask_to_leave(self, *_: object) -> None:
+        """A signal handler: leave the loop, and every service to the next supervisor."""
+        self.leaving = True
+        self.ask_to_stop()
 
     def run(self, *, announce: Callable[[str], None], first_failure: Callable[[str], None]) -> None:
         """Adopt, start and watch until asked to stop. `first_failure` is called once, with the reason, when a service
@@ -109,6 +133,9 @@ class Supervisor:
         for watched in self._watched:
             if watched.identity and not watched.identity.alive:
                 self._died(watched, now)
+            if watched.stale:
+                self._replace(watched, now)
+                continue
             if watched.state in (ServiceState.WAITING, ServiceState.BACKOFF) and self._may_start(watched, now):
                 self._start(watched, now)
             if watched.state is ServiceState.STARTING:
@@ -129,12 +156,37 @@ class Supervisor:
         log.info("adopted %s", watched.service.name, extra={"pid": identity.pid})
         watched.identity = identity
         watched.adopted = True
+        watched.stale = (
+            bool(watched.service.edition) and read_edition(watched.service.pid_file) != watched.service.edition
+        )
         self._poll.register(watched.pidfd, select.POLLIN)
         watched.give_up_at = time.monotonic() + watched.service.ready_seconds
         self._enter(watched, ServiceState.STARTING)
 
+    def _replace(self, watched: Watched, now: float) -> None:
+        """Ask a service of another edition to end, once all before it are ready in ours; what it listened on is kept
+        open meanwhile. Its death is what starts the new one."""
+        assert watched.identity is not None
+        if watched.kill_at is None:
+            before = self._watched[: self._watched.index(watched)]
+            if any(other.state is not ServiceState.READY for other in before):
+                return
+            log.info("replacing %s", watched.service.name, extra={"pid": watched.identity.pid})
+            if watched.service.listens:
+                watched.listener = take_listener(watched.identity.pid, *watched.service.listens)
+            watched.kill_at = now + watched.service.stop_seconds
+            self._signal(watched.identity, watched.service.stop_signal)
+        elif now > watched.kill_at:
+            self._signal(watched.identity, signal.SIGKILL)
+
+    def _signal(self, identity: ProcessIdentity, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(identity.pid, number)
+
     def _start(self, watched: Watched, now: float) -> None:
         service = watched.service
+        left = watched.listener
+        environ = {LISTEN_VARIABLE: str(left.fileno())} if left else {}
         try:
             service.prepare()
             _rotate(service.log)
@@ -145,8 +197,9 @@ class Supervisor:
                     stdout=output,
                     stderr=output,
                     cwd="/",
-                    env={**os.environ, **service.environ},
+                    env={**os.environ, **service.environ, **environ},
                     start_new_session=True,
+                    pass_fds=(left.fileno(),) if left else (),
                 )
         except (OSError, ForgeError) as error:
             self._fail(watched, now, str(error))
@@ -159,7 +212,7 @@ class Supervisor:
         watched.adopted = False
         # Popen warns of a child that nobody waited for; ours are reaped in `_died`.
         child.returncode = 0
-        write_pid_file(service.pid_file, identity)
+        write_pid_file(service.pid_file, identity, edition=service.edition)
         watched.identity = identity
         watched.pidfd = os.pidfd_open(child.pid)
         self._poll.register(watched.pidfd, select.POLLIN)
@@ -169,6 +222,9 @@ class Supervisor:
     def _look(self, watched: Watched, now: float) -> None:
         problem = watched.service.ready()
         if problem is None:
+            if watched.listener:
+                watched.listener.close()
+                watched.listener = None
             self._enter(watched, ServiceState.READY)
         elif now > watched.give_up_at and watched.identity:
             stop(watched.identity, seconds=watched.service.stop_seconds)
@@ -183,6 +239,10 @@ class Supervisor:
         if watched.state is ServiceState.READY and time.time() - watched.since > CALM:
             watched.failures = 0
         self._forget(watched)
+        if watched.stale:
+            watched.stale = False
+            self._enter(watched, ServiceState.WAITING)
+            return
         watched.restarts += 1
         self._fail(watched, now, f"ended; {_last_words(watched.service.log)}")
 
@@ -221,6 +281,8 @@ class Supervisor:
                 )
                 for watched in self._watched
             ),
+            edition=self._edition,
+            foreground=self._foreground,
         )
 
     def _pause(self) -> float:
@@ -240,9 +302,10 @@ class Supervisor:
 
 
 def install_signals(supervisor: Supervisor) -> None:
-    """SIGTERM and Ctrl-C end the loop; a closed terminal does not."""
+    """SIGTERM and Ctrl-C end the loop; a closed terminal does not. SIGUSR1 ends it and leaves everything running."""
     signal.signal(signal.SIGTERM, supervisor.ask_to_stop)
     signal.signal(signal.SIGINT, supervisor.ask_to_stop)
+    signal.signal(signal.SIGUSR1, supervisor.ask_to_leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,25 +15,38 @@ from imageforge.config import Home, Settings
 from imageforge.errors import StackError
 from imageforge.stack import engine_choice
 from imageforge.stack.catalog import python_environment, services
+from imageforge.stack.edition import edition
 from imageforge.stack.ports import holder, unbindable
-from imageforge.stack.process import read_pid_file, stop
+from imageforge.stack.process import ProcessIdentity, read_pid_file, stop
 from imageforge.stack.service import Service, stop_service
 from imageforge.stack.state import StackReport, read_report, report_file, running_supervisor
+from imageforge.store import Database
 
+LEAVE_SECONDS = 30.0
+"""How long a supervisor may take to leave: it may be stopping a service at that moment."""
+NEXT_SECONDS = 15.0
+"""How long systemd may take to start the next supervisor; our unit's RestartSec is 2."""
 START_SECONDS = 120.0
 """How long the whole stack may take; the engine alone may take a minute on a slow disk."""
 STOP_SECONDS = 120.0
 """How long an orderly end may take: every replica has its grace period."""
 
 
-def ensure_up(home: Home, settings: Settings, *, on_line: Callable[[str], None] = lambda _: None) -> StackReport:
+def ensure_up(
+    home: Home, settings: Settings, *, upgrade: bool = False, on_line: Callable[[str], None] = lambda _: None
+) -> StackReport:
     """The running stack of this home, started if need be. Two callers at once start it once.
 
-    `on_line` hears of each service that became ready. Raises StackError (`port-taken`, `program-missing`,
-    `stack-start-failed`) or builders' EngineError.
+    With `upgrade` the services of another edition of ours are replaced by those of this one, one after the other, while
+    engine, registry, Redis, balancer and the applications run on. `on_line` hears of each service that became ready.
+    Raises StackError (`port-taken`, `program-missing`, `stack-start-failed`, `not-upgraded`; `store-too-new`, before
+    anything was replaced) or builders' EngineError.
     """
     home.prepare()
     with _one_at_a_time(home):
+        report, supervisor = read_report(home), running_supervisor(home)
+        if supervisor and upgrade and (report is None or report.edition != edition()):
+            _retire(home, supervisor, comes_again=report is not None and report.foreground)
         if running_supervisor(home) is None:
             choice = engine_choice.choose(home, settings)
             chosen = services(home, settings, engine=choice.host, private=choice.private)
@@ -52,7 +66,7 @@ def run_foreground(home: Home, settings: Settings) -> None:
     engine_choice.remember(home, choice)
     tell = os.dup(sys.stdout.fileno())
     os.set_inheritable(tell, True)
-    command = _command(home, choice, tell)
+    command = [*_command(home, choice, tell), "--foreground"]
     os.execve(command[0], command, {**os.environ, **python_environment()})  # noqa: S606 - our own program
 
 
@@ -83,6 +97,29 @@ def _one_at_a_time(home: Home) -> Iterator[None]:
     with (home.run / "up.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _retire(home: Home, supervisor: ProcessIdentity, *, comes_again: bool) -> None:
+    """End the supervisor of another edition, and nothing else. Where somebody else starts the next one, wait for it."""
+    # Before anything ends: a store that this edition cannot use stops the upgrade, and not the service.
+    Database.at(home.store).close()
+    # One of before there was this signal dies of it, which leaves its services running as well.
+    stop(supervisor, first=signal.SIGUSR1, seconds=LEAVE_SECONDS)
+    deadline = time.monotonic() + NEXT_SECONDS
+    while comes_again and time.monotonic() < deadline:
+        if running_supervisor(home):
+            report = read_report(home)
+            if report and report.edition == edition():
+                return
+        time.sleep(0.05)
+    if running_supervisor(home):
+        raise StackError(
+            "not-upgraded",
+            str(home.path),
+            "whoever keeps the supervisor running started one of another version again",
+            hint="upgrade the imageforge that the service unit's ExecStart names, then `imageforge up`",
+            kept="everything runs on",
+        )
 
 
 def _check_ports(settings: Settings, chosen: tuple[Service, ...]) -> None:
@@ -149,8 +186,13 @@ def _launch(home: Home, choice: engine_choice.EngineChoice, on_line: Callable[[s
                 on_line(rest)
             elif word == "failed":
                 child.wait(timeout=90)
+                name, _, reason = rest.partition(": ")
                 raise StackError(
-                    "stack-start-failed", rest.partition(": ")[0], rest.partition(": ")[2] or rest, hint=_log_hint(home)
+                    "stack-start-failed",
+                    name,
+                    reason or rest,
+                    hint=_log_hint(home),
+                    kept="applications that run, run on",
                 )
             elif word == "ready":
                 child.returncode = 0

@@ -65,7 +65,7 @@ class Counters:
         """The sums of one backend; zeros for one that has counted nothing yet.
 
         A 5xx that the backend counted and no server did is HAProxy's own answer: a request it could not serve.
-        Some of the dropped requests it counts as aborted, too, and which is not told: so the larger of the two is taken.
+        Some of the dropped requests it counts as aborted, too, not telling which: the larger of the two is taken.
         """
         servers = dict(self._totals.get(backend, {}))
         whole = servers.pop(BACKEND, dict.fromkeys(FIELDS, 0))

@@ -136,6 +136,31 @@ def test_down_in_the_middle_hands_the_build_back_and_up_goes_on(service: Service
     check_once(service, "resumed", build)
 
 
+LATE = DOCKERFILE.replace('CMD ["python3", "/srv/main.py"]', 'CMD ["sh", "-c", "sleep 4; exec python3 /srv/main.py"]')
+
+
+@pytest.mark.parametrize("victim", ["controller", "workers", "everything"])
+def test_a_rollout_is_seen_through_though_in_its_middle_end(service: Service, project: Path, victim: str) -> None:
+    forge, app = service.forge, f"rolls-{victim}"
+    write_app(project, victim, LATE)
+    build = service.upload(app, project).json()["build"]
+    service.until(build, "stage-started", "rollout")
+    while (found := forge.run("ps", app, "-o", "json")).code or not found.json:
+        assert service.build(build)["status"] == "running", found
+    if victim == "controller":
+        assert kill(forge, victim)
+    elif victim == "workers":
+        for worker in ("worker-1", "worker-2"):
+            os.kill(pid_of(forge, worker) or 0, signal.SIGTERM)
+    else:
+        forge.ok("down")
+        forge.ok("up")
+    ended = patient(service, build)
+    assert (ended["status"], ended["attempt"]) == ("succeeded", 1), ended["error"]
+    check_once(service, app, build)
+    assert forge.get(app)[1].strip() == victim
+
+
 RELEASE = """\
 import signal, socket, struct, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

@@ -14,9 +14,11 @@ import yaml
 
 from imageforge.config import Home, Settings
 from imageforge.errors import DeployFailed, GateRefused, StackError, UsageError
-from imageforge.pipeline.deploy import Deployer, _fail, again
+from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.event import Event, Recorder
 from imageforge.pipeline.manifests import SecretUse, Workload, generate, secret_manifest, secrets_in, with_environment
+from imageforge.pipeline.release import again
+from imageforge.pipeline.rollout import _fail
 from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.pipeline.secret_change import NewSecret, change_secrets, purpose_of
 from imageforge.pipeline.secrets import AppSecrets, tells_apart

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,10 +18,11 @@ import pytest
 from imageforge.config import Home
 from imageforge.stack.ports import holder, unbindable
 from imageforge.stack.private_engine import route_network
-from imageforge.stack.process import identify, read_pid_file, stop, wait_end, write_pid_file
+from imageforge.stack.process import identify, read_edition, read_pid_file, stop, wait_end, write_pid_file
 from imageforge.stack.service import Service, ServiceState, restart_delay
-from imageforge.stack.state import read_report
+from imageforge.stack.state import ServiceReport, StackReport, read_report, report_file, write_report
 from imageforge.stack.supervisor import Supervisor
+from imageforge.stack.takeover import take_listener
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
 
@@ -51,7 +53,7 @@ class Running:
     def __init__(self, home: Home, *services: Service) -> None:
         self.announced: list[str] = []
         self.failures: list[str] = []
-        self.supervisor = Supervisor(home, services, engine="e", engine_origin="o")
+        self.supervisor = Supervisor(home, services, engine="e", engine_origin="o", edition="new")
         self.thread = threading.Thread(
             target=self.supervisor.run,
             kwargs={"announce": self.announced.append, "first_failure": self.failures.append},
@@ -122,6 +124,88 @@ def test_a_new_supervisor_adopts_what_the_last_one_left_running(home: Home) -> N
         second.end()
     assert pid is not None
     assert wait_end(pid, 5)
+
+
+def test_services_of_another_edition_are_replaced_one_after_the_other(home: Home) -> None:
+    first = Running(home, *(service(home, name, edition="old") for name in ("one", "two")), service(home, "other"))
+    wait_for(lambda: len(first.announced) == 3)
+    before = {name: read_pid_file(home.run / f"{name}.pid") for name in ("one", "two", "other")}
+    first.leave()
+    gate = home.run / "gate"
+    one = service(home, "one", edition="new", ready=lambda: None if gate.exists() else "no gate")
+    second = Running(home, one, service(home, "two", edition="new"), service(home, "other"))
+    try:
+        wait_for(lambda: (now := read_pid_file(home.run / "one.pid")) and now != before["one"])
+        wait_for(lambda: second.announced == ["other"])
+        assert read_pid_file(home.run / "two.pid") == before["two"]
+        report = read_report(home)
+        assert report is not None
+        assert (report.edition, report.ready) == ("new", False)
+        gate.touch()
+        wait_for(lambda: len(second.announced) == 3)
+        assert second.announced == ["other", "one", "two"]
+        after = {name: read_pid_file(home.run / f"{name}.pid") for name in before}
+        assert after["other"] == before["other"]
+        assert after["two"] != before["two"]
+        assert [read_edition(home.run / f"{name}.pid") for name in before] == ["new", "new", ""]
+        report = read_report(home)
+        assert report is not None
+        assert [row.restarts for row in report.services] == [0, 0, 0]
+        assert second.failures == []
+    finally:
+        second.end()
+
+
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+)
+
+
+def test_one_of_another_edition_that_does_not_end_is_killed(home: Home) -> None:
+    deaf = service(home, "one", (sys.executable, "-c", STUBBORN), edition="old")
+    first = Running(home, deaf)
+    wait_for(lambda: deaf.log.exists() and "deaf" in deaf.log.read_text())
+    before = read_pid_file(deaf.pid_file)
+    first.leave()
+    second = Running(home, service(home, "one", edition="new", stop_seconds=0.2))
+    try:
+        wait_for(lambda: second.announced)
+        assert before is not None
+        assert not before.alive
+    finally:
+        second.end()
+
+
+def test_a_socket_is_taken_over_and_refuses_nobody_meanwhile(free_port: int) -> None:
+    listens = f"s = socket.create_server(('127.0.0.1', {free_port})); print(1, flush=True)"
+    program = f"import socket, time; {listens}; time.sleep(99)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert take_listener(child.pid, "127.0.0.1", free_port + 1) is None
+        taken = take_listener(child.pid, "127.0.0.1", free_port)
+        child.kill()
+        child.wait()
+        assert taken is not None
+        with taken, socket.create_connection(("127.0.0.1", free_port), timeout=5) as caller:
+            connection, address = taken.accept()
+            connection.close()
+            assert address == caller.getsockname()
+    assert take_listener(child.pid, "127.0.0.1", free_port) is None
+
+
+def test_a_report_of_a_newer_supervisor_is_read(home: Home) -> None:
+    report = StackReport(
+        engine="e",
+        engine_origin="o",
+        services=(ServiceReport(name="one", state=ServiceState.READY, address="-"),),
+        edition="0.1.0+abc",
+    )
+    write_report(home, report)
+    raw = json.loads(report_file(home).read_text())
+    raw["zone"] = raw["services"][0]["zone"] = 1
+    report_file(home).write_text(json.dumps(raw))
+    assert read_report(home) == report
 
 
 def test_a_service_that_cannot_start_is_reported_with_its_last_words(home: Home) -> None:

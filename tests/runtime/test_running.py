@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -326,6 +327,31 @@ def test_a_controller_killed_in_mid_rollout_finishes_it(
     wanted = {"label": f"{Label.INSTANCE}={stack.settings.instance}"}
     running = {container.id for container in docker_client.containers.list(all=True, filters=wanted)}
     assert running == {item.container_id for item in status.replica_list}
+
+
+def test_who_is_patient_sees_the_rollout_through_though_the_controller_is_killed(stack: Stack, app_image: str) -> None:
+    stack.client.apply(manifest(app_image))
+    stack.until_complete("hello")
+    patient, killed, seen = stack.client.patient(60), False, 0
+    patient.apply(manifest(app_image, env={"VERSION": "2"}))
+    for status in patient.watch("default", "hello", timeout=60):
+        seen += 1
+        if not killed:
+            stack.stop_controller(kill=True)
+            starting = threading.Timer(0.5, stack.start_controller)
+            starting.start()
+            killed = True
+            # A call of its own waits, too.
+            assert patient.deployment("default", "hello").desired == 3
+            starting.join()
+        elif is_complete(status):
+            break
+    assert status.updated == status.available == 3
+    assert seen > 1
+    patient.delete("default", "Deployment", "hello")
+    stack.until_gone("hello")
+    with pytest.raises(NotFound):
+        next(iter(patient.watch("default", "hello")))
 
 
 def test_haproxy_that_comes_back_with_an_old_file_is_put_right(stack: Stack, app_image: str) -> None:

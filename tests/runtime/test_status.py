@@ -75,6 +75,11 @@ def test_available_is_ready_for_long_enough_and_reached() -> None:
     assert count(of, there, 110.0) == Counts(current=4, updated=4, ready=3, available=1)
 
 
+def test_a_clock_that_was_set_back_makes_no_replica_unavailable() -> None:
+    of = held(replicas=1, extra="minReadySeconds: 10")
+    assert count(of, [replica(of, "a")], 100.0 - 86400).available == 1
+
+
 def message(of: Held, replicas: list[Replica], trouble: str = "", now: float = 101.0) -> str:
     progress = Progress(at=100.0, generation=1, counts=count(of, replicas, now))
     service = load_manifests(manifest("web:1"))[1].object

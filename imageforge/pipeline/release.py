@@ -1,0 +1,233 @@
+"""Releases: of what was built, or of an earlier one again; which of them serves, and what it was made of."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from imageforge.config.repository import FILE_NAME, WEB
+from imageforge.errors import GateRefused
+from imageforge.pipeline.deployer import Deployer
+from imageforge.pipeline.domains import NAMESPACE
+from imageforge.pipeline.manifests import (
+    Worker,
+    Workload,
+    generate,
+    processes,
+    renumber,
+    rescale,
+    with_environment,
+)
+from imageforge.pipeline.plan import DEFAULT_PORT, Plan
+from imageforge.pipeline.run import Product
+from imageforge.pipeline.run_secrets import RunSecrets
+from imageforge.store import App, Apps, Environment, Release, Releases, ReleaseStatus
+from runtime import NotFound, RolloutPhase
+
+OPTIONS = ("port", "path", "replicas_from", "fixed", "environment", "release_command")
+"""What a release's report holds from the start: how it is watched, where its number of replicas came from, the
+processes beside web whose number the file sets, the environment that the file gives it, and its release command."""
+
+
+def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release:
+    """A new release of what was built; stored, not yet running. A build whose worker was killed finds the release that
+    it had made. Raises GateRefused (`runs-as-root`), UsageError (`process-name-taken`)."""
+    releases = Releases(deployer.database)
+    made = releases.made_by(plan.app, product.build_id)
+    if made is not None:
+        return made
+    number = releases.next_number(plan.app)
+    secrets = RunSecrets.now(plan.app, deployer.database, deployer.vault)
+    workload = _workload(plan, product, deployer, number, secrets)
+    Apps(deployer.database).ensure(plan.app)
+    Apps(deployer.database).claim(plan.app, [process.name for process in plan.processes])
+    release = Release(
+        app=plan.app,
+        number=number,
+        build_id=product.build_id,
+        reference=product.reference,
+        image_id=product.image_id,
+        manifests=generate(workload),
+        status=ReleaseStatus.PENDING,
+        created_at=time.time(),
+        report={
+            "port": workload.port,
+            "path": plan.health or "/",
+            "replicas_from": plan.replicas_from,
+            "fixed": [process.name for process in plan.processes if process.replicas is not None],
+            "release_command": plan.release,
+            "environment": dict(plan.environment),
+        },
+        secrets=secrets.sealed(deployer.vault) if secrets else None,
+    )
+    releases.add(release)
+    return release
+
+
+def again(
+    earlier: Release, deployer: Deployer, *, note: str, refresh: bool = False, made_by: int | None = None
+) -> Release:
+    """A new release with an earlier one's image and manifests; only the release's number in them differs, and with
+    `refresh` the environment and the secrets, which become what is set for the app now. `made_by` is the build that
+    asks for it. Raises UsageError (`process-name-taken`)."""
+    releases = Releases(deployer.database)
+    Apps(deployer.database).claim(earlier.app, beside_web(earlier))
+    number = releases.next_number(earlier.app)
+    manifests = renumber(as_scaled(earlier, deployer), number)
+    sealed = earlier.secrets
+    if refresh:
+        options = earlier.report or {}
+        own = options.get("environment") or {}
+        environment = {**own, **Environment(deployer.database).of(earlier.app)}
+        secrets = RunSecrets.now(earlier.app, deployer.database, deployer.vault)
+        port = int(options.get("port", DEFAULT_PORT))
+        manifests = with_environment(manifests, environment, secrets.use if secrets else None, port=port)
+        sealed = secrets.sealed(deployer.vault) if secrets else None
+    release = Release(
+        app=earlier.app,
+        number=number,
+        build_id=earlier.build_id,
+        reference=earlier.reference,
+        image_id=earlier.image_id,
+        manifests=manifests,
+        status=ReleaseStatus.PENDING,
+        created_at=time.time(),
+        note=note,
+        report={key: value for key, value in (earlier.report or {}).items() if key in OPTIONS},
+        secrets=sealed,
+    )
+    releases.add(release, made_by=made_by)
+    return release
+
+
+def serving(plan: Plan, product: Product, deployer: Deployer) -> Release | None:
+    """The live release, where it is in every point what this product would be released as, and runs whole."""
+    live = Releases(deployer.database).live(plan.app)
+    if live is None:
+        return None
+    # Other secrets have another name, and so make other manifests.
+    secrets = RunSecrets.now(plan.app, deployer.database, deployer.vault)
+    if live.manifests != generate(_workload(plan, product, deployer, live.number, secrets)):
+        return None
+    options = live.report or {}
+    same_command = options.get("release_command") == plan.release
+    return live if same_command and "requests" in options and runs(live, deployer) else None
+
+
+def settle(app: str, deployer: Deployer, *, ours: int | None = None) -> Release | None:
+    """The release that serves, after deploys that were killed and left theirs pending are settled.
+
+    What the controller holds decides: a pending release that it runs to the end, with all of its processes, is live; so
+    is one that it is still rolling out where there is none before it to go back to. All others have failed. `ours` is
+    the caller's own.
+    """
+    releases = Releases(deployer.database)
+    held = ""
+    with contextlib.suppress(NotFound):
+        held = deployer.controller.deployment(NAMESPACE, app).release
+    live = releases.live(app)
+    for release in releases.pending(app):
+        if release.number == ours:
+            continue
+        serves = str(release.number) == held and (live is None or runs(release, deployer))
+        releases.finish(app, release.number, ReleaseStatus.LIVE if serves else ReleaseStatus.FAILED, release.report)
+    return releases.live(app)
+
+
+def runs(release: Release, deployer: Deployer) -> bool:
+    """Whether each process of a release runs whole, and of this release."""
+    standing = {status.name: status for status in deployer.controller.deployments(NAMESPACE)}
+    return all(
+        name in standing
+        and standing[name].phase is RolloutPhase.COMPLETE
+        and standing[name].release == str(release.number)
+        for name in processes(release.manifests).values()
+    )
+
+
+def beside_web(release: Release) -> list[str]:
+    return [name for name in processes(release.manifests) if name != WEB]
+
+
+def fixed_processes(release: Release) -> dict[str, str]:
+    """The processes of a release whose number of replicas is set elsewhere than by `scale`, and where that is."""
+    options = release.report or {}
+    web = {WEB: str(options["replicas_from"])} if options.get("replicas_from") else {}
+    return {**web, **dict.fromkeys(options.get("fixed") or (), FILE_NAME)}
+
+
+def as_scaled(release: Release, deployer: Deployer) -> str:
+    """A release's manifests with the replicas that `scale` asked for since, unless its file or a flag set them."""
+    app = Apps(deployer.database).find(release.app)
+    if app is None:
+        return release.manifests
+    fixed = fixed_processes(release)
+    asked = dict(app.scales) if app.replicas is None else {WEB: app.replicas, **app.scales}
+    wanted = {process: count for process, count in asked.items() if process not in fixed}
+    return rescale(release.manifests, wanted) if wanted else release.manifests
+
+
+def with_secrets(release: Release, manifests: str, deployer: Deployer) -> str:
+    """A release's manifests with its Secret, which the runtime takes in one piece: no replica starts without it. Raises
+    StackError (`key-wrong`, `key-missing`)."""
+    secrets = RunSecrets.of(release, deployer.vault)
+    return f"{secrets.manifest()}---\n{manifests}" if secrets else manifests
+
+
+def _workload(plan: Plan, product: Product, deployer: Deployer, number: int, secrets: RunSecrets | None) -> Workload:
+    numeric = _check_user(plan, product.config)
+    found = Apps(deployer.database).find(plan.app)
+    app = found or App(name=plan.app, created_at=0.0, replicas=None)
+    return Workload(
+        app=plan.app,
+        release=number,
+        reference=product.reference,
+        port=_port(plan, product),
+        replicas=_replicas(plan, app.replicas),
+        host=deployer.host(plan.app),
+        deadline=deployer.settings.deploy_deadline,
+        health=plan.health,
+        environment={**plan.environment, **Environment(deployer.database).of(plan.app)},
+        numeric_user=numeric,
+        secret=secrets.use if secrets else None,
+        command=plan.command,
+        workers=tuple(
+            Worker(
+                name=process.name,
+                command=process.command,
+                replicas=app.scales.get(process.name, 1) if process.replicas is None else process.replicas,
+            )
+            for process in plan.processes
+        ),
+    )
+
+
+def _check_user(plan: Plan, config: Mapping[str, Any]) -> bool:
+    """Whether the image's user is a number other than 0; an image that runs as root is refused unless waived."""
+    user = str((config.get("config") or {}).get("User") or "").split(":")[0]
+    root = user in ("", "0", "root")
+    today = datetime.date.today()
+    if root and not (plan.waived("IF401", today) or plan.waived("IF402", today)):
+        raise GateRefused(
+            "runs-as-root",
+            plan.app,
+            "the image has no USER, so its processes run as root" if not user else f"the image's USER is {user}",
+            hint="add `USER 10001` to the Dockerfile, or waive IF402 in [lint] waivers with a reason and an end date",
+            kept="the image was built and pushed; nothing was deployed",
+        )
+    return user.isdigit() and not root
+
+
+def _port(plan: Plan, product: Product) -> int:
+    if plan.port:
+        return plan.port
+    return product.exposed_ports[0] if len(product.exposed_ports) == 1 else DEFAULT_PORT
+
+
+def _replicas(plan: Plan, scaled: int | None) -> int:
+    if plan.replicas is not None:
+        return plan.replicas
+    return 1 if scaled is None else scaled
