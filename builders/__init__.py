@@ -31,7 +31,7 @@ from builders.errors import (
 )
 from builders.load import load
 from builders.model import BuildEvent, BuildEventKind, BuildRequest, BuiltImage, SquashedImage, SquashMode
-from builders.squash import squash
+from builders.squash import drop_damaged, squash
 
 __all__ = [
     "BaseImage",
@@ -57,6 +57,7 @@ __all__ = [
     "StepFailed",
     "build",
     "create_base",
+    "drop_damaged",
     "engine_facts",
     "find_build_client",
     "find_ceiling",

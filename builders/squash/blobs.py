@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,22 @@ class BlobStore:
                 check()
                 writer.write(chunk)
         return writer.blob
+
+    def drop_damaged(self, digests: Iterable[str]) -> tuple[str, ...]:
+        """Removes the blobs of these digests whose bytes have another one, so that they are made again; gives the
+        digests of those."""
+        damaged = []
+        for digest in digests:
+            path = self._folder / "sha256" / _hexadecimal(digest)
+            try:
+                with path.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+            except FileNotFoundError:
+                continue
+            if found != path.name:
+                path.unlink(missing_ok=True)
+                damaged.append(digest)
+        return tuple(damaged)
 
     @contextmanager
     def writer(self) -> Iterator[BlobWriter]:

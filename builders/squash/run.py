@@ -70,6 +70,15 @@ def squash(
             return squash_source(source, plan=plan, layout=layout, store=store, subject=image.image_id, check=check)
 
 
+def drop_damaged(layout: Path, *, blobs: Path) -> tuple[str, ...]:
+    """Removes from the folder `blobs` the layers of the image at `layout` whose bytes are not what their digests say,
+    and gives their digests; none where all are well. The next `squash` makes them again; `layout` is of no use then.
+
+    Raises LayoutError where the layout itself is damaged.
+    """
+    return BlobStore(blobs).drop_damaged(layer.digest for layer in OciLayout.open(layout).manifest().layers)
+
+
 def _read(image: BuiltImage, endpoint: Endpoint, folder: Path, check: Check, known: Mapping[str, int]) -> SourceImage:
     """The image from where it lies if that can be read, else from the engine. What is `known` need not be read."""
     found = read_store(

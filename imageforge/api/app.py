@@ -17,8 +17,9 @@ from imageforge.api.entry import Entry
 from imageforge.api.feed import Feeds
 from imageforge.api.headers import SecurityHeaders
 from imageforge.api.limiter import Limiter
+from imageforge.api.recent import Recent
 from imageforge.api.routes import apps, builds, domains, git, health, hooks, registry, tokens, webhooks
-from imageforge.api.site import Site
+from imageforge.api.site import Site, working_parts
 from imageforge.config import Home, Settings
 from imageforge.entry.keeper import CertificateKeeper
 from imageforge.entry.key import entry_key
@@ -33,6 +34,7 @@ from imageforge.queue.wake import Waker
 from imageforge.stack.tidy import end_interrupted
 from imageforge.store import Database
 from imageforge.vault import Vault
+from runtime import ControllerClient
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         calls=Limiter(rate=100.0, burst=500),
         signer=Signer(home.registry_signer) if settings.public else None,
         certificates=CertificateKeeper(home, settings, database),
+        parts=Recent(partial(working_parts, database, waker, ControllerClient(home.controller_socket))),
     )
     sweeper = Sweeper(home, settings, database, site.intake, waker, partial(tip, home))
     catch_up = CatchUp(home, settings, database, site.intake)

@@ -80,9 +80,10 @@ class Writer:
 class Bundle:
     """A file that was verified from its first byte to its last."""
 
-    def __init__(self, file: Path, head: Head, names: Mapping[str, int]) -> None:
+    def __init__(self, file: Path, head: Head, names: Mapping[str, int], digests: Mapping[str, str]) -> None:
         self.file = file
         self.head = head
+        self._digests = digests
         self.names = names
         """The members and their sizes in bytes."""
 
@@ -97,14 +98,15 @@ class Bundle:
                 raise _foreign(file)
             data = _document(file, name, stream, size)
             head = _head(file, data)
-            sizes = _compared(file, members, {HEAD: hashlib.sha256(data).hexdigest()})
+            digests = {HEAD: hashlib.sha256(data).hexdigest()}
+            sizes = _compared(file, members, digests)
         except (tarfile.TarError, EOFError, ValueError) as error:
             raise (_damaged(file, str(error)) if head else _foreign(file)) from error
         except OSError as error:
             raise UsageError(
                 "backup-unreadable", str(file), error.strerror or str(error), hint="check its name and its owner"
             ) from error
-        return cls(file, head, sizes)
+        return cls(file, head, sizes, digests)
 
     def read(self, name: str) -> bytes:
         """A small member. Raises KeyError where it is not there."""
@@ -114,15 +116,25 @@ class Bundle:
         raise KeyError(name)
 
     def extract(self, folder: Path) -> None:
-        """Every member but the first and the last, as files of mode 0600 below a folder. Raises OSError."""
-        for name, _, stream in _members(self.file):
-            if name in (HEAD, INDEX):
-                continue
-            target = folder / name
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                while piece := stream.read(PIECE):
-                    out.write(piece)
+        """Every member but the first and the last, as files of mode 0600 below a folder.
+
+        The file may have been changed since it was verified, so names and digests are checked once more: what is
+        extracted is what was verified. Raises UsageError (`backup-damaged`), OSError.
+        """
+        left = set(self.names)
+        try:
+            for name, _, stream in _members(self.file):
+                if name in (HEAD, INDEX):
+                    continue
+                if name not in left or not NAMES.fullmatch(name):
+                    raise _damaged(self.file, f"holds {ascii(name)[:80]}, which it did not when it was verified")
+                left.remove(name)
+                if _extracted(stream, folder / name) != self._digests[name]:
+                    raise _damaged(self.file, f"{name} is not what was verified")
+        except (tarfile.TarError, EOFError) as error:
+            raise _damaged(self.file, str(error)) from error
+        if left:
+            raise _damaged(self.file, f"{min(left)} was there when it was verified, and is no longer")
 
 
 class _Hashing(io.RawIOBase):
@@ -143,7 +155,8 @@ class _Hashing(io.RawIOBase):
 
 
 def _compared(file: Path, members: Iterator[tuple[str, int, IO[bytes]]], found: dict[str, str]) -> dict[str, int]:
-    """The sizes of the members behind the first, once all of them are what the index says."""
+    """The sizes of the members behind the first, once all of them are what the index says; their digests are `found`
+    then."""
     sizes: dict[str, int] = {}
     for name, size, stream in members:
         if name == INDEX:
@@ -176,6 +189,17 @@ def _document(file: Path, name: str, stream: IO[bytes], size: int) -> bytes:
     if len(data) != size:
         raise _damaged(file, "it is cut short")
     return data
+
+
+def _extracted(stream: IO[bytes], target: Path) -> str:
+    """The digest of what was written to a new file."""
+    hasher = hashlib.sha256()
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        while piece := stream.read(PIECE):
+            hasher.update(piece)
+            out.write(piece)
+    return hasher.hexdigest()
 
 
 def _digest(stream: IO[bytes]) -> str:

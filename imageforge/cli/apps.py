@@ -113,14 +113,14 @@ def delete_app(
     name: Annotated[str, typer.Argument(help="The app.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Stop an app and forget its releases."""
+    """Stop an app and forget its releases and images."""
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database:
         Apps(database).require(name)
         count = len(Releases(database).of(name))
         confirm(f"delete {name} with its {count} releases?", yes=yes)
-        operations.delete_app(name, here.home, database, controller)
+        operations.delete_app(name, here.home, here.settings, database, controller)
     say(f"{name} deleted")
 
 

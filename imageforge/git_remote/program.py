@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +12,24 @@ from imageforge.errors import Failure
 from imageforge.git_remote.hook import Hook, Push, say
 from imageforge.queue.wake import Waker
 from imageforge.report.failure import render
+from imageforge.stack.process import lives, myself
 from imageforge.store import Database
+
+SERVER = "FORGE_SERVER"
+
+
+def serving() -> dict[str, str]:
+    """What tells a hook that git was started by this process, to which it speaks."""
+    return {SERVER: json.dumps(myself())}
+
+
+def server_ended() -> bool:
+    """Whether the process is gone that started git, which is told so by `serving`."""
+    try:
+        server = json.loads(os.environ[SERVER])
+    except (KeyError, ValueError):
+        return False
+    return isinstance(server, dict) and not lives(server)
 
 
 def run_hook(name: str, *, holder: int, stopping: Callable[[], bool] = lambda: False) -> int:

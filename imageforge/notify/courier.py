@@ -8,14 +8,14 @@ import logging
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from imageforge.config import Settings
 from imageforge.errors import ForgeError
 from imageforge.notify.event import EVENTS, document
 from imageforge.notify.github import REPORT_TARGET, STATUS_TARGET, Repository, drafts, repository_of
-from imageforge.notify.post import Reach, post_to_github, post_to_hook
-from imageforge.notify.schedule import GONE, Outcome, pause
+from imageforge.notify.post import BreakOff, Reach, post_to_github, post_to_hook
+from imageforge.notify.schedule import GONE, Outcome, pause, rest
+from imageforge.notify.turns import Target, choose
 from imageforge.sources import GitPolicy, parse_git_url
 from imageforge.store import (
     App,
@@ -39,8 +39,11 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 LEASE_SECONDS = 120.0
 """Longer than an attempt can take, so that nobody tells the same at once."""
-AT_ONCE = 4
-"""Attempts at a time: one receiver that does not answer must not hold up the others."""
+CLOSE_SECONDS = 2.0
+"""How long attempts under way may go on at the end."""
+BREAK_OFF_SECONDS = 3.0
+"""How long those that were broken off then have to note it. What has not done so by then ends with the process, and is
+due again when its lease is over."""
 TOLD_WITH = "status-token"
 
 
@@ -53,7 +56,12 @@ class Courier:
         self._vault = vault
         self._notices = Notices(database)
         self._stopping = threading.Event()
+        self._news = threading.Event()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._changed = threading.Condition()
+        self._busy: set[Target] = set()
+        self._failures: dict[Target, int] = {}
+        self._break_off = BreakOff()
         self.reach = Reach(
             http=settings.hook_http, networks=tuple(ipaddress.ip_network(word) for word in settings.hook_networks)
         )
@@ -63,18 +71,65 @@ class Courier:
         self._thread.start()
 
     def close(self) -> None:
-        """End; what was begun is carried out."""
+        """End, within `CLOSE_SECONDS` and `BREAK_OFF_SECONDS`. An attempt that takes longer is broken off, and made
+        again after the next start; its receiver knows the repetition by the id."""
+        deadline = time.monotonic() + CLOSE_SECONDS
         self._stopping.set()
-        self._thread.join()
+        self._news.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_SECONDS)
+        if not self._wait_idle(deadline - time.monotonic()):
+            self._break_off.call()
+            self._wait_idle(BREAK_OFF_SECONDS)
 
     def look(self) -> int:
-        """Write down what is to be told, and tell what is due; how many attempts were made."""
+        """Write down what is to be told, tell what is due, and wait for how it goes; how many attempts were made."""
+        made = 0
+        while begun := self._begin():
+            made += begun
+            self._wait_idle(None)
+        return made
+
+    def _begin(self) -> int:
+        """Write down what is to be told and begin to tell what is due; how many attempts were begun."""
         for build in self._notices.untold():
             self._notices.tell(build, self._drafts_or_none(build))
-        due = self._notices.due(lease=LEASE_SECONDS, limit=AT_ONCE)
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="courier") as pool:
-            list(pool.map(self._attempt, due))
-        return len(due)
+        waiting = self._notices.waiting()  # most looks find nothing, and need no lock for it
+        with self._changed:
+            busy = frozenset(self._busy)
+        chosen = choose(waiting, busy) if waiting and not self._stopping.is_set() else ()
+        taken = self._notices.take(chosen, lease=LEASE_SECONDS) if chosen else ()
+        for notice in taken:
+            with self._changed:
+                self._busy.add((notice.app, notice.target))
+            # Not a pool's: those are waited for at the process's end, however long a receiver or a name server hangs.
+            thread = threading.Thread(target=self._carry, args=(notice,), name=f"notice {notice.id}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads: it and those after it are due again when their lease is over
+                self._done(notice)
+                raise
+        return len(taken)
+
+    def _wait_idle(self, seconds: float | None) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._busy, None if seconds is None else max(0.0, seconds))
+
+    def _carry(self, notice: Notice) -> None:
+        try:
+            self._attempt(notice)
+        except ForgeError as error:
+            log.warning("telling %s: %s", notice.target, error)  # again once its lease is over
+        except Exception:
+            log.exception("telling %s", notice.target)
+        finally:
+            self._done(notice)
+            self._news.set()
+
+    def _done(self, notice: Notice) -> None:
+        with self._changed:
+            self._busy.discard((notice.app, notice.target))
+            self._changed.notify_all()
 
     def _drafts_or_none(self, build: Build) -> tuple[Draft, ...]:
         try:
@@ -121,6 +176,9 @@ class Courier:
             outcome = self._tell(notice)
         except ForgeError as error:
             outcome = Outcome(error=error.message)
+        if outcome.broken_off:
+            self._notices.give_back(notice)
+            return
         wait = pause(
             outcome,
             notice.attempts + 1,
@@ -132,7 +190,18 @@ class Courier:
         problem = None if outcome.told else outcome.error or "it did not arrive"
         if problem is not None:
             log.warning("%s of build %d not told to %s: %s", notice.event, notice.build_id, notice.target, problem)
-        self._notices.settle(notice.id, error=problem, next_at=None if wait is None else time.time() + wait)
+        self._settle(notice, problem, wait)
+
+    def _settle(self, notice: Notice, problem: str | None, wait: float | None) -> None:
+        target = (notice.app, notice.target)
+        if wait is None:
+            self._failures.pop(target, None)
+            self._notices.settle(notice, error=problem, next_at=None)
+            return
+        failures = self._failures[target] = self._failures.get(target, 0) + 1
+        quiet = rest(failures)
+        self._notices.settle(notice, error=problem, next_at=time.time() + max(wait, quiet))
+        self._notices.rest(*target, until=time.time() + quiet)
 
     def _tell(self, notice: Notice) -> Outcome:
         if notice.target in (STATUS_TARGET, REPORT_TARGET):
@@ -141,7 +210,7 @@ class Courier:
                 return Outcome(status=401, error="the token was taken away")
             body = json.dumps(notice.payload["body"]).encode()
             url = self._settings.github_api + str(notice.payload["path"])
-            return post_to_github(url, body, self._vault.open(sealed))
+            return post_to_github(url, body, self._vault.open(sealed), self._break_off)
         name = notice.target.removeprefix("hook-")
         hook = Hooks(self._database).find(notice.app, name)
         sealed = SealedSecrets(self._database).of(notice.app, Purpose.HOOK).get((Purpose.HOOK, name))
@@ -159,16 +228,16 @@ class Courier:
             "webhook-timestamp": str(now),
             "webhook-signature": signature,
         }
-        return post_to_hook(hook.url, body, headers, self.reach)
+        return post_to_hook(hook.url, body, headers, self.reach, self._break_off)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            busy = 0
+            self._news.clear()
             try:
-                busy = self.look()
+                self._begin()
             except ForgeError as error:
                 log.warning("telling others: %s", error)
             except Exception:
                 log.exception("telling others")  # and on: nobody else does it
-            if not busy:
-                self._stopping.wait(LOOK_SECONDS)
+            if not self._stopping.is_set():
+                self._news.wait(LOOK_SECONDS)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -39,6 +41,37 @@ class Reach:
     trust: ssl.SSLContext | None = None
 
 
+class BreakOff:
+    """Breaks off every POST that was given it, those under way and those to come. Every thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._called = False
+        self._tasks: set[asyncio.Task[Outcome]] = set()
+
+    def call(self) -> None:
+        """Break them off."""
+        with self._lock:
+            self._called = True
+            for task in self._tasks:
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+    @contextmanager
+    def reaching(self) -> Iterator[None]:
+        """Within this block the running task is cancelled when it is called, or at once where it was."""
+        task = asyncio.current_task()
+        assert task is not None
+        with self._lock:
+            self._tasks.add(task)
+            if self._called:
+                task.cancel()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tasks.discard(task)
+
+
 def check_url(url: str, reach: Reach) -> None:
     """Raises UsageError (`hook-url-refused`) for an address that is none, or where this machine will not go."""
     host, port = _place(url, reach)
@@ -50,7 +83,9 @@ def check_url(url: str, reach: Reach) -> None:
         raise _refused(url, error.message, "check the host's spelling") from error
 
 
-def post_to_hook(url: str, body: bytes, headers: Mapping[str, str], reach: Reach) -> Outcome:
+def post_to_hook(
+    url: str, body: bytes, headers: Mapping[str, str], reach: Reach, break_off: BreakOff | None = None
+) -> Outcome:
     """POST to a hook. Nothing is raised: what went wrong is the outcome."""
     try:
         host, port = _place(url, reach)
@@ -60,10 +95,10 @@ def post_to_hook(url: str, body: bytes, headers: Mapping[str, str], reach: Reach
     target = httpx.URL(url).copy_with(host=addresses[0])
     named = {"Host": urlsplit(url).netloc, **headers}
     # The certificate is to be that of the name.
-    return _post(target, body, named, extensions={"sni_hostname": host}, trust=reach.trust)
+    return _post(target, body, named, extensions={"sni_hostname": host}, trust=reach.trust, break_off=break_off)
 
 
-def post_to_github(url: str, body: bytes, token: str) -> Outcome:
+def post_to_github(url: str, body: bytes, token: str, break_off: BreakOff | None = None) -> Outcome:
     """POST to GitHub's API, whose address is the administrator's. Nothing is raised."""
     headers = {
         "Accept": "application/vnd.github+json",
@@ -71,7 +106,7 @@ def post_to_github(url: str, body: bytes, token: str) -> Outcome:
         "Content-Type": "application/json",
         "X-GitHub-Api-Version": "2022-11-28",
     }
-    return _post(httpx.URL(url), body, headers, extensions={})
+    return _post(httpx.URL(url), body, headers, extensions={}, break_off=break_off)
 
 
 def _post(
@@ -81,9 +116,13 @@ def _post(
     *,
     extensions: Mapping[str, str],
     trust: ssl.SSLContext | None = None,
+    break_off: BreakOff | None = None,
 ) -> Outcome:
     try:
-        return asyncio.run(_posted(url, body, headers, extensions=extensions, trust=trust))
+        posted = _posted(url, body, headers, extensions=extensions, trust=trust, break_off=break_off or BreakOff())
+        return asyncio.run(posted)
+    except asyncio.CancelledError:
+        return Outcome(error="broken off", broken_off=True)
     except (httpx.TimeoutException, TimeoutError):
         return Outcome(error="no answer in time")
     except httpx.HTTPError as error:
@@ -97,12 +136,25 @@ async def _posted(
     *,
     extensions: Mapping[str, str],
     trust: ssl.SSLContext | None,
+    break_off: BreakOff,
 ) -> Outcome:
     named = {"User-Agent": "imageforge", **headers}
+    with break_off.reaching():
+        return await _answered(url, body, named, extensions=extensions, trust=trust)
+
+
+async def _answered(
+    url: httpx.URL,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    extensions: Mapping[str, str],
+    trust: ssl.SSLContext | None,
+) -> Outcome:
     async with (
         asyncio.timeout(ATTEMPT_SECONDS),
         httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False, verify=trust or True) as client,
-        client.stream("POST", url, content=body, headers=named, extensions=dict(extensions)) as answer,
+        client.stream("POST", url, content=body, headers=headers, extensions=dict(extensions)) as answer,
     ):
         read = 0
         async for piece in answer.aiter_raw():

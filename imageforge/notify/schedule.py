@@ -11,17 +11,22 @@ SPREAD = 0.2
 """Part of a pause that chance adds, so that what failed together is not tried again together."""
 LONGEST_ASKED = 3600.0
 """Seconds of a Retry-After that are honoured."""
+LONGEST_REST = 300.0
+"""Seconds that a target which fails gets nothing at all. What is new is tried sooner, so that one that is back is
+noticed."""
 GONE = 410
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How one attempt went. `status` None: no answer came. `retry_after` in seconds, as the answer had it."""
+    """How one attempt went. `status` None: no answer came. `retry_after` in seconds, as the answer had it.
+    `broken_off`: by us, before there was an outcome."""
 
     status: int | None = None
     error: str | None = None
     retry_after: float | None = None
+    broken_off: bool = False
 
     @property
     def told(self) -> bool:
@@ -42,3 +47,8 @@ def pause(outcome: Outcome, attempts: int, *, stubborn: bool, chance: float) -> 
         return None
     planned = PAUSES[attempts - 1] * (1 + SPREAD * chance)
     return max(planned, min(outcome.retry_after or 0.0, LONGEST_ASKED))
+
+
+def rest(failures: int) -> float:
+    """Seconds without anything of what waits for a target, after so many failures in a row."""
+    return min(PAUSES[min(failures, len(PAUSES)) - 1], LONGEST_REST)

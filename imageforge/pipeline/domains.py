@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import yaml
@@ -19,7 +20,7 @@ from imageforge.errors import UsageError
 from imageforge.pipeline.manifests import HOST, with_hosts
 from imageforge.store import Domain, Domains
 from imageforge.store.database import Database
-from runtime import Conflict, ControllerClient, NotFound, RuntimeFailure
+from runtime import ControllerClient, ControllerUnreachable, NotFound, RuntimeFailure
 
 NAMESPACE = "default"
 MOST = 100
@@ -53,9 +54,9 @@ def add_domain(
 ) -> tuple[Domain, bool]:
     """Have a domain lead to an app, from now on and without a rollout; and whether it is new.
 
-    Raises UsageError (`domain-invalid`, `domain-taken`, `too-many-domains`), or runtime's Conflict (`host-taken`) where
-    something that is no app has the name. Where the controller does not answer it is stored, and led
-    there once it does.
+    Raises UsageError (`domain-invalid`, `domain-taken`, `too-many-domains`), or what the controller refuses it with,
+    such as Conflict (`host-taken`) where something that is no app has the name; then it is not stored. Where the
+    controller does not answer it is stored, and led there once it does.
     """
     name = checked_domain(text, settings)
     with holding_hosts(home, app):
@@ -69,22 +70,16 @@ def add_domain(
                 kept="nothing was changed",
             )
         domain, new = Domains(database).add(app, name)
-        try:
+        with _undone_where_refused((lambda: Domains(database).remove(app, name)) if new else None):
             _apply_hosts(app, settings, database, controller)
-        except Conflict:
-            if new:
-                Domains(database).remove(app, name)
-            raise
-        except RuntimeFailure as failure:
-            if failure.kind != "environment":
-                raise
     return domain, new
 
 
 def remove_domain(
     app: str, text: str, *, home: Home, settings: Settings, database: Database, controller: ControllerClient
 ) -> Domain:
-    """Have a domain lead to an app no longer. Raises UsageError (`no-such-domain`)."""
+    """Have a domain lead to an app no longer. Raises UsageError (`no-such-domain`), or what the controller refuses it
+    with; then it is still the app's. Where the controller does not answer it is done once it does."""
     # What was stored once can be removed, though it would not be taken today.
     with contextlib.suppress(ValueError):
         text = parse_domain(text)
@@ -94,11 +89,8 @@ def remove_domain(
             raise UsageError(
                 "no-such-domain", text[:100], f"{app} has no domain of this name", hint=f"imageforge domains ls {app}"
             )
-        try:
+        with _undone_where_refused(partial(Domains(database).put_back, found)):
             _apply_hosts(app, settings, database, controller)
-        except RuntimeFailure as failure:
-            if failure.kind != "environment":
-                raise
     return found
 
 
@@ -137,6 +129,22 @@ def holding_hosts(home: Home, app: str, *, wait: bool = True) -> Iterator[None]:
     with (home.locks / f"{app}.hosts").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+
+
+@contextlib.contextmanager
+def _undone_where_refused(undo: Callable[[], object] | None) -> Iterator[None]:
+    """What was stored is to be applied within this block: taken back by `undo` where that is refused, kept where nobody
+    answers, for `settle_hosts` applies it later. A crash in between leaves it stored, as if nobody had answered."""
+    try:
+        yield
+    except ControllerUnreachable:
+        return
+    except BaseException as error:
+        if undo is not None:
+            undo()
+        if isinstance(error, RuntimeFailure) and error.kept is None:
+            error.kept = "the app's domains are as they were"
+        raise
 
 
 def _apply_hosts(app: str, settings: Settings, database: Database, controller: ControllerClient) -> bool:

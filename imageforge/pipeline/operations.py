@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import time
 from collections.abc import Mapping
 
-from imageforge.config import Home
+from imageforge.config import Home, Settings
 from imageforge.config.repository import FILE_NAME, WEB
-from imageforge.errors import UsageError
+from imageforge.errors import ForgeError, UsageError
 from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.domains import NAMESPACE, holding_hosts
 from imageforge.pipeline.manifests import processes
 from imageforge.pipeline.release import fixed_processes
 from imageforge.pipeline.release_command import forget_jobs
 from imageforge.pipeline.removal import delete_all, delete_secrets
+from imageforge.stack.tidy import forget_images
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
+from registry import RegistryError
 from runtime import ControllerClient
+
+log = logging.getLogger(__name__)
 
 
 def scale(
@@ -68,8 +74,9 @@ def running(app: str, controller: ControllerClient) -> tuple[str, ...]:
     return (app, *sorted(names - {app}))
 
 
-def delete_app(app: str, home: Home, database: Database, controller: ControllerClient) -> None:
-    """Stop an app and forget its releases, its waiting builds and its repository. Raises Busy."""
+def delete_app(app: str, home: Home, settings: Settings, database: Database, controller: ControllerClient) -> None:
+    """Stop an app and forget its releases, its waiting builds, its repository and its images. Raises Busy."""
+    began = time.time()
     queue = BuildQueue(database)
     for status in (BuildStatus.HELD, BuildStatus.QUEUED):
         for build in Builds(database).latest(app=app, status=status, limit=1000):
@@ -81,3 +88,8 @@ def delete_app(app: str, home: Home, database: Database, controller: ControllerC
         delete_secrets(app, controller)
         shutil.rmtree(home.repositories / f"{app}.git", ignore_errors=True)
         Apps(database).delete(app)
+    try:
+        forget_images(app, home, settings, database, since=began)
+    except (ForgeError, RegistryError) as error:
+        # The app is gone all the same, and the next tidying removes what no release has.
+        log.warning("the images of %s are left to the next tidying of the registry: %s", app, error)

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from builders import (
@@ -19,6 +20,7 @@ from builders import (
     SquashedImage,
     SquashMode,
     build,
+    drop_damaged,
     engine_facts,
     find_build_client,
     inspect_image,
@@ -36,7 +38,7 @@ from imageforge.pipeline.preflight import check_base, check_frontend
 from imageforge.pipeline.secrets import AppSecrets
 from imageforge.report.units import megabytes
 from imageforge.vault import LineMask
-from registry import ImageRef, PushResult, RegistryClient, RegistryError, push
+from registry import ImageRef, LayoutError, PushResult, RegistryClient, RegistryError, push
 from runtime import Label
 
 BUILD_TAG = "imageforge.invalid/build"
@@ -95,16 +97,17 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
         built = _build(plan, build_id, report.base_image, workshop, log)
     layout = workshop.home.layouts / str(build_id)
     try:
-        with recorder.stage("squash") as log:
-            squashed = _squash(plan, built, report.base_image, workshop, layout, log)
-            if not plan.push:
-                reference = image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag)
-        if plan.push:
-            workshop.secrets.refuse_leaks(squashed.layout, plan.app)
-            with recorder.stage("push") as log:
-                reference = str(_push(plan, build_id, squashed, workshop, log).reference)
-                # The engine gets the very bytes that were pushed, and so knows the image by the same ID.
-                image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=None)
+        try:
+            squashed, reference, image_id = _ship(plan, built, report.base_image, build_id, workshop, recorder, layout)
+        except (LayoutError, EngineError):
+            damaged = drop_damaged(layout, blobs=workshop.home.blobs) if layout.exists() else ()
+            if not damaged:
+                raise
+            shutil.rmtree(layout)
+            note = f"the stored layer {', '.join(damaged)} was damaged on the disk: dropped, and made again"
+            squashed, reference, image_id = _ship(
+                plan, built, report.base_image, build_id, workshop, recorder, layout, note=note
+            )
     finally:
         # The registry and the engine hold the image now, and the blobs stay in the store; of a run that failed the
         # layout is worth nothing.
@@ -120,6 +123,33 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
         squashed=squashed,
         fingerprint=key,
     )
+
+
+def _ship(
+    plan: Plan,
+    built: BuiltImage,
+    base_image: str | None,
+    build_id: int,
+    workshop: Workshop,
+    recorder: Recorder,
+    layout: Path,
+    *,
+    note: str = "",
+) -> tuple[SquashedImage, str, str]:
+    """Squash and push; the squashed image, its reference and its ID in the engine. `note` is told first. Raises
+    LayoutError or EngineError where a layer that earlier builds left is damaged."""
+    with recorder.stage("squash") as log:
+        if note:
+            log.emit(EventKind.NOTE, note)
+        squashed = _squash(plan, built, base_image, workshop, layout, log)
+        if not plan.push:
+            image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag)
+            return squashed, image_id, image_id
+    workshop.secrets.refuse_leaks(squashed.layout, plan.app)
+    with recorder.stage("push") as log:
+        reference = str(_push(plan, build_id, squashed, workshop, log).reference)
+        # The engine gets the very bytes that were pushed, and so knows the image by the same ID.
+        return squashed, reference, load(squashed.layout, endpoint=workshop.endpoint, tag=None)
 
 
 def reuse(earlier: Earlier | None, build_id: int, workshop: Workshop, recorder: Recorder) -> Product | None:

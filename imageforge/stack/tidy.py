@@ -22,7 +22,7 @@ from imageforge.stack.process import identify, read_pid_file, stop, write_pid_fi
 from imageforge.stack.registry_lock import sweeping_registry
 from imageforge.stack.service import Service
 from imageforge.store import Builds, Database, Releases
-from registry import RegistryClient
+from registry import ImageRef, RegistryClient
 
 YOUNG_SECONDS = 3600.0
 """Age below which a build's image stays though no release has it: somebody may be about to use it."""
@@ -70,6 +70,22 @@ def tidy(home: Home, settings: Settings, database: Database) -> Tidied:
         if done.returncode:
             raise StackError("tidy-failed", "the registry", done.stderr.strip()[-500:], hint=f"look at {service.log}")
     return Tidied(images=len(removed), bytes=max(0, before - _size(root)))
+
+
+def forget_images(app: str, home: Home, settings: Settings, database: Database, *, since: float) -> int:
+    """Remove the images in the repository of a deleted app, so that the next app of its name does not find them; how
+    many went. Those that another app's release or a build since `since` (Unix time) has stay. The blobs go with the
+    next tidying.
+
+    Raises Busy (`registry-busy`) at once where builds are at it, and what the registry raises; the next tidying removes
+    the images then.
+    """
+    with sweeping_registry(home, patience=0.0), RegistryClient(settings.registry) as client:
+        wanted = (*Releases(database).references(), *Builds(database).references(young=since))
+        images, _ = collect((name for name in wanted if ImageRef.parse(name).repository == app), client)
+        kept = {image.digest for image in images if image.repository == app}
+        found = {client.get_manifest(app, tag).digest for tag in client.tags(app)}
+        return sum(client.delete_manifest(app, digest) for digest in sorted(found - kept))
 
 
 def end_interrupted(home: Home, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from imageforge.store.build_queue import Accepted, BuildQueue, DeliveryKey, Subm
 from imageforge.store.builds import Build, Builds, BuildStatus
 from imageforge.store.database import Database
 from imageforge.store.domains import Domain, Domains
-from imageforge.store.notices import Draft, Hook, Hooks, Notice, Notices
+from imageforge.store.notices import Draft, Hook, Hooks, Notice, Notices, Waiting
 from imageforge.store.releases import Release, Releases, ReleaseStatus
 from imageforge.store.tokens import Scope, Token, Tokens
 
@@ -46,4 +46,5 @@ __all__ = [
     "Submission",
     "Token",
     "Tokens",
+    "Waiting",
 ]

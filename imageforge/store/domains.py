@@ -39,9 +39,9 @@ class Domains:
         """Every app's."""
         return self._select(sa.true())
 
-    def add(self, app: str, name: str) -> tuple[Domain, bool]:
-        """The app's domain, and whether it is new. Raises DomainTaken (`domain-taken`), which does not say by whom: a
-        token for one app learns nothing of others."""
+    def add(self, app: str, name: str, *, created_at: float | None = None) -> tuple[Domain, bool]:
+        """The app's domain, and whether it is new; `created_at` is now. Raises DomainTaken (`domain-taken`), which does
+        not say by whom: a token for one app learns nothing of others."""
         with self._database.writing() as connection:
             row = connection.execute(sa.select(domains).where(domains.c.name == name)).mappings().first()
             if row is not None and row["app"] != app:
@@ -54,9 +54,13 @@ class Domains:
                 )
             if row is not None:
                 return Domain(**row), False
-            made = Domain(name=name, app=app, created_at=time.time())
+            made = Domain(name=name, app=app, created_at=time.time() if created_at is None else created_at)
             connection.execute(domains.insert().values(name=name, app=app, created_at=made.created_at))
             return made, True
+
+    def put_back(self, domain: Domain) -> None:
+        """Undo a `remove`. Raises DomainTaken where another app was given it meanwhile."""
+        self.add(domain.app, domain.name, created_at=domain.created_at)
 
     def remove(self, app: str, name: str) -> bool:
         """Take a domain from an app; False where it has none of this name."""

@@ -54,6 +54,15 @@ class Notice:
     error: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A notice that is due, by its number, and for whom it is."""
+
+    id: int
+    app: str
+    target: str
+
+
 class Hooks:
     """The hooks of a database."""
 
@@ -115,29 +124,49 @@ class Notices:
             for draft in drafts:
                 _add(connection, build, draft, now)
 
-    def due(self, *, lease: float, limit: int = 20) -> tuple[Notice, ...]:
-        """Notices whose time has come, oldest first. For `lease` seconds nobody else gets them."""
-        now = time.time()
-        query = sa.select(notices).where(notices.c.next_at <= now).order_by(notices.c.id).limit(limit)
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Of each target the oldest notice whose time has come, oldest first."""
+        oldest = sa.func.min(notices.c.id)
+        query = (
+            sa.select(oldest, notices.c.app, notices.c.target)
+            .where(notices.c.next_at <= time.time())
+            .group_by(notices.c.app, notices.c.target)
+            .order_by(oldest)
+        )
         with self._database.reading() as connection:
-            if connection.execute(query).first() is None:
-                return ()  # most looks find nothing, and need no lock for it
+            return tuple(Waiting(id=row[0], app=row[1], target=row[2]) for row in connection.execute(query))
+
+    def take(self, chosen: Iterable[int], *, lease: float) -> tuple[Notice, ...]:
+        """Those of the chosen whose time has come and that nobody else was faster to take, oldest first. For `lease`
+        seconds, until their `next_at`, nobody else gets them."""
+        now = time.time()
+        wanted = sa.and_(notices.c.id.in_(list(chosen)), notices.c.next_at <= now)
+        query = sa.select(notices).where(wanted).order_by(notices.c.id)
         with self._database.writing() as connection:
             rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
             mine = notices.c.id.in_([row["id"] for row in rows])
             connection.execute(notices.update().where(mine).values(next_at=now + lease))
-        return tuple(Notice(**row) for row in rows)
+        return tuple(Notice(**{**row, "next_at": now + lease}) for row in rows)
 
-    def settle(self, notice: int, *, error: str | None, next_at: float | None) -> None:
-        """Keep how an attempt went: told (no error), to be tried again at `next_at`, or given up."""
-        values = {
-            "attempts": notices.c.attempts + 1,
-            "error": error,
-            "next_at": next_at,
-            "done_at": None if error is not None else time.time(),
-        }
+    def give_back(self, notice: Notice) -> None:
+        """An attempt was broken off: it is due again at once, and does not count."""
         with self._database.writing() as connection:
-            connection.execute(notices.update().where(notices.c.id == notice).values(**values))
+            connection.execute(notices.update().where(_held(notice)).values(next_at=time.time()))
+
+    def rest(self, app: str, target: str, until: float) -> None:
+        """Tell a target nothing before `until` of what is due for it now."""
+        mine = sa.and_(notices.c.app == app, notices.c.target == target, notices.c.next_at <= time.time())
+        with self._database.writing() as connection:
+            connection.execute(notices.update().where(mine).values(next_at=until))
+
+    def settle(self, notice: Notice, *, error: str | None, next_at: float | None) -> None:
+        """Keep how an attempt went: told (no error), to be tried again at `next_at`, or given up. What came in between
+        counts more: something newer was to be told, or the same once more."""
+        values = {"error": error, "next_at": next_at, "done_at": None if error is not None else time.time()}
+        counted = {"attempts": notices.c.attempts + 1}
+        with self._database.writing() as connection:
+            connection.execute(notices.update().where(notices.c.id == notice.id).values(**counted))
+            connection.execute(notices.update().where(_held(notice)).values(**values))
 
     def of(self, app: str, target: str, *, limit: int = 50) -> tuple[Notice, ...]:
         """What a target was or is to be told, newest first."""
@@ -150,6 +179,11 @@ class Notices:
 def target_of(hook: str) -> str:
     """The name of a hook among the targets."""
     return f"hook-{hook}"
+
+
+def _held(notice: Notice) -> sa.ColumnElement[bool]:
+    """Whether it is still as it was taken."""
+    return sa.and_(notices.c.id == notice.id, notices.c.next_at == notice.next_at)
 
 
 def _add(connection: sa.Connection, build: Build, draft: Draft, now: float) -> None:

@@ -77,6 +77,18 @@ def test_the_replicas_run_the_pushed_image_and_no_other(hello: Forge, docker_cli
         assert container.labels["io.imageforge.digest"] in release["image"]
 
 
+def test_a_stored_layer_that_was_damaged_on_the_disk_is_made_again_and_told_of(hello: Forge) -> None:
+    for blob in (hello.home / "state" / "blobs" / "sha256").iterdir():
+        packed = bytearray(blob.read_bytes())
+        packed[len(packed) // 2] ^= 1
+        blob.write_bytes(packed)
+    # Under another name, where the registry does not have the layers yet.
+    built = hello.ok("build", HELLO, "--no-cache", "--tag", f"127.0.0.1:{hello.registry_port}/mended:1")
+    assert "was damaged on the disk: dropped, and made again" in " ".join(built.err.split())
+    again = hello.ok("build", HELLO, "--no-cache", "--tag", f"127.0.0.1:{hello.registry_port}/mended-too:1")
+    assert "damaged" not in again.err
+
+
 def test_a_killed_replica_costs_at_most_what_was_in_flight_on_it(
     hello: Forge, docker_client: docker.DockerClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,22 @@ def test_what_no_release_has_goes_and_what_one_has_stays(service: Service, proje
     assert service.ended(service.upload("tidied", project).json()["build"])["status"] == "succeeded"
 
 
+def test_the_images_of_a_deleted_app_go_with_it_and_those_of_others_stay(service: Service, project: Path) -> None:
+    write_app(project, "old", BALLAST)
+    for app in ("leaving", "staying"):
+        assert service.ended(service.upload(app, project).json()["build"])["status"] == "succeeded"
+    assert service.ask("DELETE", "/v1/apps/leaving").status_code == 204
+    with RegistryClient(f"127.0.0.1:{service.forge.registry_port}") as client:
+        assert client.tags("leaving") == ()
+        assert len(client.tags("staying")) == 1
+    # The next app of its name has its own, though the same tree was built for the last.
+    again = service.ended(service.upload("leaving", project).json()["build"])
+    assert again["status"] == "succeeded"
+    assert again["reused_from"] is None
+    for app in ("leaving", "staying"):
+        service.forge.ok("apps", "delete", app, "--yes")
+
+
 def test_builds_and_tidying_at_once_lose_nothing(service: Service, project: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         numbers = []

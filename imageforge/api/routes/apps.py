@@ -91,10 +91,10 @@ def change_app(app: AppName, body: AppSettingsBody, site: Here, who: Who) -> App
 
 @router.delete("/{app}", status_code=204)
 def delete_app(app: AppName, site: Here, who: Who) -> Response:
-    """Stop an app and forget its releases."""
+    """Stop an app and forget its releases and images."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
-    operations.delete_app(app, site.home, site.database, site.controller)
+    operations.delete_app(app, site.home, site.settings, site.database, site.controller)
     site.audit.record(who.name, "app-deleted", app)
     return Response(status_code=204)
 

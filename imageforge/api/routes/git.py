@@ -13,6 +13,7 @@ from imageforge.api.problems import Unauthorized
 from imageforge.api.schemas import Name
 from imageforge.errors import UsageError
 from imageforge.git_remote.backend import converse
+from imageforge.git_remote.program import serving
 from imageforge.git_remote.repository import backend, environment, repository
 from imageforge.store import Scope
 
@@ -39,6 +40,7 @@ async def serve(app: Annotated[Name, Path()], path: str, request: Request, site:
     headers = request.headers
     environ = {
         **environment(site.home),
+        **serving(),
         "GIT_PROJECT_ROOT": str(site.home.repositories),
         "GIT_HTTP_EXPORT_ALL": "1",
         "PATH_INFO": f"/{app}.git/{path}",

@@ -12,7 +12,6 @@ from imageforge.api.auth import Here, Who
 from imageforge.api.problems import RESPONSES
 from imageforge.api.schemas import Readiness
 from imageforge.config.repository import WEB
-from imageforge.errors import ForgeError
 from imageforge.store import Builds, Scope
 from runtime import RuntimeFailure
 
@@ -31,19 +30,9 @@ def health() -> dict[str, str]:
     responses={503: {"description": "A part is missing.", "model": Readiness}},
 )
 def ready(site: Here) -> JSONResponse:
-    """Whether a push would be taken and carried out. Needs no token, and tells no more than which part is missing."""
-    parts: dict[str, bool] = {}
-    try:
-        Builds(site.database).counts()
-        parts["store"] = True
-    except ForgeError:
-        parts["store"] = False
-    parts["queue"] = site.waker.pending() is not None
-    try:
-        info = site.controller.info()
-        parts["engine"], parts["balancer"] = info.engine_ok, info.balancer_ok
-    except RuntimeFailure:
-        parts["controller"] = False
+    """Whether a push would be taken and carried out. Needs no token, and tells no more than which part is missing. The
+    parts are asked once a second at most."""
+    parts = site.parts.get()
     whole = all(parts.values())
     return JSONResponse({"ready": whole, "parts": parts}, 200 if whole else 503)
 

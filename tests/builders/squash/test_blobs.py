@@ -101,3 +101,17 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_damaged_blob_is_dropped_and_made_again_and_a_good_one_stays(tmp_path: Path) -> None:
+    good, bad = stored(tmp_path / "blobs", [b"good"]), stored(tmp_path / "blobs", [CONTENT])
+    packed = bytearray(bad.path.read_bytes())
+    packed[len(packed) // 2] ^= 1
+    bad.path.write_bytes(packed)
+    store = BlobStore(tmp_path / "blobs")
+    assert store.find(bad.diff_id), "by its size it is whole"
+    assert store.drop_damaged([good.digest, bad.digest, f"sha256:{'0' * 64}"]) == (bad.digest,)
+    assert store.find(good.diff_id)
+    assert store.find(bad.diff_id) is None
+    assert stored(tmp_path / "blobs", [CONTENT]).digest == bad.digest
+    assert store.drop_damaged([good.digest, bad.digest]) == ()

@@ -12,6 +12,7 @@ from imageforge.client.server import ServerError
 from imageforge.entry.key import entry_key
 from imageforge.pipeline import domains
 from imageforge.store import Apps, Domains, Scope, Tokens
+from runtime import Conflict, KeyFailure, ManifestError, RuntimeFailure
 from tests.imageforge.api.service import Api, running_api
 
 
@@ -165,6 +166,31 @@ def test_a_token_for_one_app_adds_no_domain_to_another(public: Api) -> None:
         with public.client(token) as client:
             assert client.put("/v1/apps/other/domains/www.example.org").status_code == 403
             assert client.delete("/v1/apps/other/domains/www.example.org").status_code == 403
+
+
+@pytest.mark.parametrize("refusal", [Conflict, KeyFailure, ManifestError, RuntimeFailure])
+def test_what_the_controller_refuses_is_put_back_and_its_reason_told(
+    public: Api, monkeypatch: pytest.MonkeyPatch, refusal: type[RuntimeFailure]
+) -> None:
+    """The controller's answers are made up: most of them a healthy one does not give."""
+    for name in ("first.example.org", "second.example.org"):
+        assert public.ask("PUT", f"/v1/apps/shop/domains/{name}").status_code == 201
+    before = Domains(public.site.database).of("shop")
+
+    def refused(*_: object) -> bool:
+        raise refusal("refused-by-test", "Service default/shop", "it will not have it")
+
+    with monkeypatch.context() as now:
+        now.setattr(domains, "_apply_hosts", refused)
+        for method, name in (("PUT", "third.example.org"), ("PUT", before[0].name), ("DELETE", before[0].name)):
+            answer = public.ask(method, f"/v1/apps/shop/domains/{name}")
+            assert (answer.json()["code"], answer.json()["kept"]) == (
+                "refused-by-test",
+                "the app's domains are as they were",
+            )
+            assert Domains(public.site.database).of("shop") == before
+    for domain in before:
+        assert public.ask("DELETE", f"/v1/apps/shop/domains/{domain.name}").status_code == 204
 
 
 def test_an_apps_domains_go_with_it(public: Api) -> None:

@@ -60,6 +60,31 @@ def test_what_was_written_is_what_is_read(tmp_path_factory: pytest.TempPathFacto
     assert ((folder / "out" / BLOB).stat().st_mode & 0o777) == 0o600
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"../outside": b"out", "store.sqlite": b"s"},
+        {"/tmp/outside": b"out", "store.sqlite": b"s"},
+        {"settings.toml": b"x = 1", "store.sqlite": b"s"},
+        {"store.sqlite": b"t"},
+        {},
+    ],
+    ids=["leads-out", "absolute", "new-name", "other-bytes", "gone"],
+)
+def test_a_bundle_altered_since_it_was_verified_is_refused(tmp_path: Path, members: dict[str, bytes]) -> None:
+    file = write(tmp_path / "b.tar", {"store.sqlite": b"s"})
+    bundle = Bundle.verify(file)
+    tar(file, [(HEAD, head()), *members.items()])
+    folder = tmp_path / "into" / "folder"
+    folder.mkdir(parents=True)
+    with pytest.raises(UsageError) as caught:
+        bundle.extract(folder)
+    assert caught.value.code == "backup-damaged"
+    assert {path.name for path in tmp_path.iterdir()} == {"b.tar", "into"}
+    assert [path.name for path in (tmp_path / "into").iterdir()] == ["folder"]
+    assert not (folder / "settings.toml").exists()
+
+
 def test_every_cut_and_every_changed_byte_is_noticed(tmp_path: Path) -> None:
     file = write(tmp_path / "b.tar", {"store.sqlite": b"s" * 700, BLOB: b"b" * 700})
     whole = file.read_bytes()

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from imageforge.errors import UsageError
 from imageforge.notify import post
 from imageforge.notify.courier import Courier
 from imageforge.notify.post import Reach, check_url, post_to_hook
+from imageforge.notify.turns import AT_ONCE, AT_ONCE_OF_AN_APP
 from imageforge.store import (
     Apps,
     AppSettings,
@@ -39,7 +41,7 @@ from imageforge.store import (
 from imageforge.store.notices import target_of
 from imageforge.store.schema import notices
 from imageforge.vault import Vault
-from tests.imageforge.notify.receiver import Receiver, github, receiving
+from tests.imageforge.notify.receiver import Received, Receiver, github, receiving
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 TOKEN = "ghp_a-token-of-the-test"
@@ -63,9 +65,9 @@ class Bench:
         values = {"app": "shop", "source": "x", "spec": {}, "origin": "git", "branch": "main", "revision": revision}
         return self.queue.submit(Submission(**{**values, **more})).build_id  # type: ignore[arg-type]
 
-    def hook(self, url: str, *events: str) -> str:
-        hook = self.hooks.add("shop", url, events)
-        SealedSecrets(self.database).put("shop", hook.id, Purpose.HOOK, self.vault.seal(KEY))
+    def hook(self, url: str, *events: str, app: str = "shop") -> str:
+        hook = self.hooks.add(app, url, events)
+        SealedSecrets(self.database).put(app, hook.id, Purpose.HOOK, self.vault.seal(KEY))
         return hook.id
 
     def set_token(self, token: str = TOKEN) -> None:
@@ -194,6 +196,64 @@ def test_a_receiver_that_answers_without_end_is_left_in_time(monkeypatch: pytest
     assert told.error == "no answer in time"
 
 
+def hanging(monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+    """A receiver that takes connections and never answers, and nobody who would run out of patience."""
+    monkeypatch.setattr(post, "ATTEMPT_SECONDS", None)
+    monkeypatch.setattr(post, "TIMEOUT", None)
+    return socket.create_server(("127.0.0.1", 0), backlog=100)
+
+
+def test_receivers_that_hang_hold_up_no_other_app_nor_the_end(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = threading.Event()
+    receiver.answer = lambda _: (told.set(), (204, {}))[1]  # type: ignore[func-returns-value]
+    with hanging(monkeypatch) as deaf, ExitStack() as open_:
+        Apps(bench.database).ensure("deaf")
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        hung = [bench.hook(url, app="deaf") for _ in range(AT_ONCE + 1)]
+        bench.submit(app="deaf")
+        bench.courier.start()
+        for _ in range(AT_ONCE_OF_AN_APP):
+            open_.enter_context(deaf.accept()[0])  # from here on each of them waits for an answer
+        bench.hook(receiver.url)
+        bench.submit()
+        assert told.wait(60.0)
+        bench.courier.close()
+    waiting = [notice for hook in hung for notice in bench.notices.of("deaf", target_of(hook))]
+    assert {(notice.attempts, notice.error) for notice in waiting} == {(0, None)}
+    assert all(notice.next_at is not None and notice.next_at <= time.time() for notice in waiting), "no lease is left"
+
+
+def test_a_target_that_fails_rests_with_all_that_waits_for_it(bench: Bench, receiver: Receiver) -> None:
+    hook = bench.hook(receiver.url)
+    receiver.answer = lambda _: (500, {})
+    for _ in range(3):
+        bench.submit(branch="")
+    bench.courier.look()
+    assert len(receiver.got) == 1, "the others are not tried one after the other"
+    receiver.answer = lambda _: (204, {})
+    bench.hurry()
+    bench.courier.look()
+    assert all(notice.done_at for notice in bench.notices.of("shop", target_of(hook)))
+
+
+def test_what_is_to_be_told_again_while_it_is_told_is_told_again(bench: Bench, receiver: Receiver) -> None:
+    bench.set_token()
+    build = bench.submit()
+
+    def meanwhile(got: Received) -> tuple[int, dict[str, str]]:
+        if len(receiver.got) == 1:
+            seen = bench.builds.find(build)
+            assert seen
+            bench.notices.tell(seen, bench.courier._drafts(seen))
+        return github(TOKEN)(got)
+
+    receiver.answer = meanwhile
+    bench.courier.look()
+    assert len(receiver.got) == 2
+
+
 def test_a_build_that_cannot_be_told_of_holds_up_no_other(bench: Bench, receiver: Receiver) -> None:
     bench.hook(receiver.url)
     bench.set_token()
@@ -226,7 +286,7 @@ def test_a_crash_between_telling_and_noting_it_tells_again(bench: Bench, receive
     killed = Notices(bench.database)
     for build in killed.untold():
         killed.tell(build, bench.courier._drafts(build))
-    (leased,) = killed.due(lease=60.0)
+    (leased,) = killed.take([item.id for item in killed.waiting()], lease=60.0)
     assert bench.courier.look() == 0, "it is somebody else's for now"
     bench.hurry()
     bench.courier.look()

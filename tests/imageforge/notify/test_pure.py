@@ -15,8 +15,9 @@ from imageforge.notify.github import (
     drafts,
     repository_of,
 )
-from imageforge.notify.schedule import LONGEST_ASKED, PAUSES, SPREAD, Outcome, pause
-from imageforge.store import Build, BuildStatus, Release, ReleaseStatus
+from imageforge.notify.schedule import LONGEST_ASKED, LONGEST_REST, PAUSES, SPREAD, Outcome, pause, rest
+from imageforge.notify.turns import AT_ONCE, AT_ONCE_OF_AN_APP, choose
+from imageforge.store import Build, BuildStatus, Release, ReleaseStatus, Waiting
 
 COMMIT = "c" * 40
 BUILD = Build(
@@ -163,3 +164,29 @@ def test_pauses_grow_end_and_honour_what_is_asked_for() -> None:
     assert waits == [*(pytest.approx(seconds * (1 + SPREAD)) for seconds in PAUSES), None]
     assert pause(Outcome(status=429, error="x", retry_after=90.0), 1, stubborn=False, chance=0.0) == 90.0
     assert pause(Outcome(status=429, error="x", retry_after=9e9), 1, stubborn=False, chance=0.0) == LONGEST_ASKED
+
+
+def waiting(app: str, *, first: int, targets: int) -> list[Waiting]:
+    return [Waiting(id=first + number, app=app, target=f"hook-{number}") for number in range(targets)]
+
+
+def test_an_app_with_many_receivers_leaves_the_others_their_turns() -> None:
+    many = waiting("many", first=1, targets=1000)
+    few = waiting("few", first=5000, targets=2)
+    assert choose([*many, *few], ()) == (1, 5000, 2, 5001, 3, 4)
+    busy = [("many", f"hook-{number}") for number in range(AT_ONCE_OF_AN_APP)]
+    assert choose([*many, *few], busy) == (5000, 5001)
+
+
+def test_no_target_is_told_two_things_at_once_and_no_more_are_begun_than_allowed() -> None:
+    apps = [waiting(f"app-{number}", first=100 * number, targets=2) for number in range(AT_ONCE)]
+    chosen = choose([item for app in apps for item in app], [("app-0", "hook-0"), ("app-0", "hook-1")])
+    assert len(chosen) == AT_ONCE - 2
+    assert not {0, 1} & set(chosen)
+    twice = [Waiting(id=1, app="a", target="hook-0"), Waiting(id=2, app="a", target="hook-0")]
+    assert choose(twice, ()) == (1,)
+    assert choose(twice, [("a", "hook-0")]) == ()
+
+
+def test_a_target_rests_longer_each_time_it_fails_up_to_a_limit() -> None:
+    assert [rest(failures) for failures in (1, 2, 3, 4, 1000)] == [5.0, 30.0, 300.0, LONGEST_REST, LONGEST_REST]
