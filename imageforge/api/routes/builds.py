@@ -17,6 +17,7 @@ from imageforge.api.auth import Here, Who
 from imageforge.api.body_limit import LARGEST_JSON
 from imageforge.api.feed import Told
 from imageforge.api.idempotency import once
+from imageforge.api.problems import invalid_request
 from imageforge.api.schemas import Accepted, BuildId, BuildPage, BuildView, Name, NewBuild, OptionsBody, Word
 from imageforge.api.site import Site
 from imageforge.errors import UsageError
@@ -257,20 +258,14 @@ async def _json(request: Request) -> NewBuild:
     try:
         return NewBuild.model_validate_json(data)
     except ValidationError as error:
-        raise _invalid("the body", error) from error
+        raise invalid_request(error.errors()[0], under="body") from error
 
 
 def _options(text: str | None) -> OptionsBody:
     try:
         return OptionsBody.model_validate_json(text) if text else OptionsBody()
     except ValidationError as error:
-        raise _invalid("options", error) from error
-
-
-def _invalid(what: str, error: ValidationError) -> UsageError:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return UsageError("invalid-request", f"{what} {where}".strip(), first["msg"], hint="the fields are at /docs")
+        raise invalid_request(error.errors()[0], under="options") from error
 
 
 def _accepted(header: str) -> str:
