@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
     "unauthorized": 401,
+    "token-expired": 401,
+    "token-revoked": 401,
     "signature-refused": 401,
     "forbidden": 403,
     "https-required": 403,

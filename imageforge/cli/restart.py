@@ -9,7 +9,9 @@ import typer
 from imageforge.cli.output import say
 from imageforge.cli.rollout import settle
 from imageforge.cli.state import Workplace
+from imageforge.config.repository import WEB
 from imageforge.pipeline import operations
+from imageforge.report.units import counted
 from imageforge.store import Apps
 
 
@@ -21,4 +23,8 @@ def restart(app: Annotated[str, typer.Argument(help="The app.")]) -> None:
         Apps(database).require(app)
     names = operations.restart(app, here.home, controller)
     settle(controller, names, here.settings.deploy_deadline)
-    say(f"{app} restarted")
+    standing = [status for status in controller.deployments() if status.app == app and not status.deleting]
+    for status in sorted(standing, key=lambda one: (one.name != app, one.name)):
+        process = "" if len(standing) == 1 else f" of {status.component or WEB}"
+        release = f" of release {status.release}" if status.release else ""
+        say(f"{app} runs {counted(status.ready, 'new replica')}{process}{release}")

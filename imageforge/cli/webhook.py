@@ -10,7 +10,7 @@ import httpx
 import typer
 
 from imageforge.cli.backend import backend
-from imageforge.cli.output import Format, FormatOption, document, show
+from imageforge.cli.output import Format, FormatOption, document, say, show
 from imageforge.errors import StackError, UsageError
 from imageforge.webhooks import Provider, sample
 
@@ -71,4 +71,10 @@ def try_webhook(
     }
     show([row], columns=("provider", "status", "answer", "build"), form=form)
     if answer.is_error:
+        say(f"refused: {told.get('detail') or told.get('title') or answer.status_code}")
         raise typer.Exit(1)
+    if commit is None:
+        say(
+            "delivered, and its signature is right. Nothing is built, as the delivery tells of a branch that is not "
+            f"deployed.\nTo build one: imageforge webhook test {name} --commit SHA"
+        )
