@@ -61,17 +61,20 @@ def prepare(home: Home, settings: Settings) -> None:
     )
     _clear_stale(_pid_file(home), "dockerd")
     _clear_stale(home.run / "docker" / "containerd" / "containerd.pid", "containerd")
-    firewall.remember(_firewall_file(home))
+    firewall.remember(firewall.written_down(), earlier=home.run / "firewall-before.json")
     gateway = next(iter(pool.subnets(new_prefix=24)))
     _ensure_bridge(home, settings, f"{gateway.network_address + 1}/24")
 
 
 def clean(home: Home) -> None:
     """After the engine has ended: its bridge, its mounts and its socket."""
-    if home.exists:
-        subprocess.run(["ip", "link", "delete", bridge_name(home)], capture_output=True, check=False)
-    if home.exists:
-        firewall.restore(_firewall_file(home), bridge_name(home))
+    if home.exists and _config_file(home).exists():  # one was started here
+        # A home that was restored from this one's backup has its instance, and so its bridge.
+        if not _another_uses_the_bridge(home):
+            subprocess.run(["ip", "link", "delete", bridge_name(home)], capture_output=True, check=False)
+        if (home.run / "firewall-before.json").exists():
+            firewall.remember(firewall.written_down(), earlier=home.run / "firewall-before.json")
+        firewall.restore(firewall.written_down())
     unmount_below(home.run)
     unmount_below(home.state)
     home.engine_socket.unlink(missing_ok=True)
@@ -96,8 +99,20 @@ def unavailable() -> str | None:
     return None
 
 
-def _firewall_file(home: Home) -> Path:
-    return home.run / "firewall-before.json"
+def _another_uses_the_bridge(home: Home) -> bool:
+    """Whether the dockerd of another home runs on a bridge of this name."""
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or name_of(int(process.name)) != "dockerd":
+            continue
+        try:
+            words = (process / "cmdline").read_text().split("\0")
+            config = Path(words[words.index("--config-file") + 1])
+            bridge = json.loads(config.read_text()).get("bridge")
+        except (OSError, ValueError, IndexError, AttributeError):
+            continue
+        if bridge == bridge_name(home) and config != _config_file(home):
+            return True
+    return False
 
 
 def _config_file(home: Home) -> Path:
