@@ -39,7 +39,7 @@ def list_builds(
 
 @app.command("show")
 def show_build(build: Id, form: FormatOption = Format.TABLE) -> None:
-    """Show one build: what is known of it, with its times in this machine's zone."""
+    """Show what is known of one build."""
     with backend() as there:
         found = dict(there.build(build))
     if form in (Format.JSON, Format.YAML):
@@ -70,7 +70,10 @@ def log_of_build(
 
 @app.command("cancel")
 def cancel(build: Id) -> None:
-    """Cancel a build: one that waits at once, one that runs within two seconds."""
+    """Cancel a build.
+
+    One that waits ends at once, one that runs within two seconds.
+    """
     with backend() as there:
         found = there.cancel(build)
     say(f"build {build} {'is being cancelled' if found['status'] == 'running' else 'cancelled'}")
@@ -78,7 +81,7 @@ def cancel(build: Id) -> None:
 
 @app.command("retry")
 def retry(build: Id, form: FormatOption = Format.TABLE) -> None:
-    """Build the same source with the same options once more, and follow it."""
+    """Build the same once more, and follow it."""
     with backend() as there:
         again = there.retry(build)
         say(f"build {again}")

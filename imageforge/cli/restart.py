@@ -16,7 +16,10 @@ from imageforge.store import Apps
 
 
 def restart(app: Annotated[str, typer.Argument(help="The app.")]) -> None:
-    """Replace the replicas of every process one by one, as a rollout does: no request is lost."""
+    """Replace every replica by a new one.
+
+    The replicas of each process go one by one, as in a rollout: no request is lost.
+    """
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database:
