@@ -18,7 +18,7 @@ from imageforge.api.feed import Feeds
 from imageforge.api.headers import SecurityHeaders
 from imageforge.api.limiter import Limiter
 from imageforge.api.recent import Recent
-from imageforge.api.routes import apps, builds, domains, git, health, hooks, registry, tokens, webhooks
+from imageforge.api.routes import apps, builds, docs, domains, git, health, hooks, registry, tokens, webhooks
 from imageforge.api.site import Site, working_parts
 from imageforge.config import Home, Settings
 from imageforge.entry.keeper import CertificateKeeper
@@ -88,6 +88,7 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
         version=__version__,
         description="A push becomes a running, load-balanced application on a machine you own.",
         lifespan=lifespan,
+        docs_url=None,  # ours is in routes/docs.py
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -97,6 +98,7 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
     problems.install(app)
     document.install(app)
     app.include_router(health.router)
+    app.include_router(docs.router)
     for routes in (apps, domains, builds, webhooks, hooks, tokens, registry, git):
         app.include_router(routes.router, responses=problems.RESPONSES)
 

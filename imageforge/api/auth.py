@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -61,16 +62,33 @@ def caller(
         seconds = site.failures.wait(address) if header else 0.0
         if seconds:
             raise TooOften(address, seconds)
-        raise Unauthorized(
-            "unauthorized",
-            "the request",
-            "it carries no valid token",
-            hint="send `Authorization: Bearer TOKEN`; `imageforge token create` makes one",
-        )
+        raise _refusal(presented(header), site)
     seconds = site.calls.wait(token.id)
     if seconds:
         raise TooOften(f"token {token.id}", seconds)
     return Caller(token=token)
+
+
+ANOTHER = "`imageforge token create NAME`, where the service runs, makes one"
+
+
+def _refusal(text: str, site: Site) -> Unauthorized:
+    """Why this token, or none, is not enough."""
+    if not text:
+        return Unauthorized(
+            "unauthorized",
+            "the request",
+            "it carries no token",
+            hint=f"imageforge login URL, or send `Authorization: Bearer TOKEN`; {ANOTHER}",
+        )
+    known = Tokens(site.database).identified(text)
+    if known is None:
+        return Unauthorized("unauthorized", "the token", "there is none like it here", hint=ANOTHER)
+    subject = f"token {known.id} ({known.name})"
+    if known.revoked_at is not None:
+        return Unauthorized("token-revoked", subject, "it was revoked", hint=ANOTHER)
+    until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(known.expires_at))
+    return Unauthorized("token-expired", subject, f"it expired on {until}", hint=ANOTHER)
 
 
 def presented(header: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -16,7 +17,8 @@ from starlette.requests import ClientDisconnect
 
 from builders import BuilderError
 from imageforge.api.headers import HEADERS
-from imageforge.errors import Failure, ForgeError
+from imageforge.config.validation import request_problem
+from imageforge.errors import Failure, ForgeError, UsageError
 from linters import LintError
 from registry import RegistryError
 from runtime import RuntimeFailure
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
     "unauthorized": 401,
+    "token-expired": 401,
+    "token-revoked": 401,
     "signature-refused": 401,
     "forbidden": 403,
     "https-required": 403,
@@ -157,19 +161,13 @@ def _failed(request: Request, error: Exception) -> Response:
 def _invalid(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part)[:80] for part in first["loc"])
-    body = {
-        "type": "tag:imageforge.io,2026:invalid-request",
-        "title": "invalid request",
-        "status": 422,
-        "detail": f"{where}: {first['msg']}",
-        "code": "invalid-request",
-        "subject": where,
-        "message": first["msg"],
-        "hint": "the fields are described at /docs",
-    }
-    return ProblemResponse(body, 422)
+    return answer(invalid_request(error.errors()[0]))
+
+
+def invalid_request(detail: Mapping[str, Any], *, under: str = "") -> UsageError:
+    """The error for one of pydantic's complaints; `under` is where the value came from, if its path does not say so."""
+    said = request_problem({**detail, "loc": (*((under,) if under else ()), *detail["loc"])})
+    return UsageError("invalid-request", said.path, said.message, hint=said.hint, kept="nothing was changed")
 
 
 def _http(request: Request, error: Exception) -> Response:

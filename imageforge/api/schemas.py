@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imageforge.config.repository import WEB
 from imageforge.entry.standing import Standing
 from imageforge.store import App, Build, Domain, Hook, Notice, Release, Scope, SealedSecret, Token
+from imageforge.store.app_config import OWN
 
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
 VariableName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -226,6 +228,11 @@ class SecretView(BaseModel):
     def of(cls, secret: SealedSecret) -> SecretView:
         """A secret as it is shown."""
         return cls(name=secret.name, purpose=secret.purpose.value, path=secret.path, updated_at=secret.updated_at)
+
+    @classmethod
+    def listed(cls, secrets: Iterable[SealedSecret]) -> list[SecretView]:
+        """Those that somebody gave the app."""
+        return [cls.of(secret) for secret in secrets if secret.purpose not in OWN]
 
 
 class DomainView(BaseModel):

@@ -31,9 +31,7 @@ GitUrlOption = Annotated[str | None, typer.Option("--git-url", help="Where webho
 WatchOption = Annotated[
     list[str] | None, typer.Option("--watch", help="A pattern that a push must touch, such as `api/**`; repeatable.")
 ]
-OnNewerOption = Annotated[
-    OnNewer | None, typer.Option("--on-newer", help="Whether a newer push lets the running build finish.")
-]
+OnNewerOption = Annotated[OnNewer | None, typer.Option("--on-newer", help="What a newer push does to a running build.")]
 
 app = typer.Typer(no_args_is_help=True, help="The apps of this instance.")
 

@@ -24,8 +24,9 @@ def backup(
         bool, typer.Option("--with-key", help="Also what opens the secrets: keep such a file as safe as them.")
     ] = False,
 ) -> None:
-    """Write apps, releases with their images, settings, pushed repositories and waiting builds to one file.
+    """Write all that `restore` needs to one file.
 
+    That is apps, releases with their images, settings, pushed repositories and waiting builds.
     Everything goes on running meanwhile. Without --with-key the secrets in it stay sealed, and the key file of this
     home must be kept elsewhere.
     """

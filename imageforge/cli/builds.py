@@ -10,10 +10,10 @@ import typer
 
 from imageforge.cli.backend import backend
 from imageforge.cli.follow import follow
-from imageforge.cli.output import Format, FormatOption, document, say, show
+from imageforge.cli.output import Format, FormatOption, document, facts, say, show
 from imageforge.cli.progress import progress
 from imageforge.pipeline.event import event_from
-from imageforge.report.units import age, seconds
+from imageforge.report.units import age, moment, seconds
 
 app = typer.Typer(no_args_is_help=True, help="The builds, here or at the server of the active context.")
 Id = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**31)]
@@ -38,10 +38,14 @@ def list_builds(
 
 
 @app.command("show")
-def show_build(build: Id, form: FormatOption = Format.YAML) -> None:
-    """Show one build."""
+def show_build(build: Id, form: FormatOption = Format.TABLE) -> None:
+    """Show what is known of one build."""
     with backend() as there:
-        document(dict(there.build(build)), form if form is Format.JSON else Format.YAML)
+        found = dict(there.build(build))
+    if form in (Format.JSON, Format.YAML):
+        document(found, form)
+    else:
+        facts(_facts(found, time.time()), form)
 
 
 @app.command("log")
@@ -66,7 +70,10 @@ def log_of_build(
 
 @app.command("cancel")
 def cancel(build: Id) -> None:
-    """Cancel a build: one that waits at once, one that runs within two seconds."""
+    """Cancel a build.
+
+    One that waits ends at once, one that runs within two seconds.
+    """
     with backend() as there:
         found = there.cancel(build)
     say(f"build {build} {'is being cancelled' if found['status'] == 'running' else 'cancelled'}")
@@ -74,11 +81,41 @@ def cancel(build: Id) -> None:
 
 @app.command("retry")
 def retry(build: Id, form: FormatOption = Format.TABLE) -> None:
-    """Build the same source with the same options once more, and follow it."""
+    """Build the same once more, and follow it."""
     with backend() as there:
         again = there.retry(build)
         say(f"build {again}")
         follow(again, there.events(again), form)
+
+
+def _facts(build: Mapping[str, Any], now: float) -> dict[str, object]:
+    """What is known of a build, in words; what is not known is left out."""
+    started, finished, error = build["started_at"], build["finished_at"], build["error"] or {}
+    waited = (started or finished or now) - build["created_at"]
+    found = {
+        "build": build["id"],
+        "app": build["app"],
+        "status": build["status"],
+        "origin": build["origin"],
+        "actor": build["actor"],
+        "source": build["source"],
+        "branch": build["branch"],
+        "revision": build["revision"],
+        "message": build["message"],
+        "created": moment(build["created_at"], now),
+        "waited": seconds(waited),
+        "started": started and moment(started, now),
+        "finished": finished and moment(finished, now),
+        "took": started and seconds((finished or now) - started),
+        "attempt": build["attempt"] if build["attempt"] > 1 else None,
+        "release": build["release"],
+        "image": build["image"],
+        "reused from": build["reused_from"] and f"build {build['reused_from']}",
+        "superseded by": build["superseded_by"] and f"build {build['superseded_by']}",
+        "error": error and f"{error['code']}: {error['message']}",
+        "hint": error.get("hint"),
+    }
+    return {name: value for name, value in found.items() if value not in (None, "", {})}
 
 
 def _row(build: Mapping[str, Any]) -> dict[str, object]:

@@ -33,7 +33,10 @@ def deploy(
     replicas: ReplicasOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Build the folder PATH, release it, replace the running replicas without losing a request, and report."""
+    """Build the folder PATH, release it and roll it out.
+
+    The running replicas are replaced without losing a request, and a report says how that went.
+    """
     request = Request(
         path=path,
         dockerfile=file,

@@ -26,12 +26,13 @@ def doctor(form: FormatOption = Format.TABLE) -> None:
     if form in (Format.JSON, Format.YAML):
         document([check.as_json() for check in checks], form)
     else:
+        width = max(len(check.name) for check in checks)
         for check in checks:
             sign = (
                 typer.style(SIGNS[check.level], fg=COLOURS[check.level]) if sys.stdout.isatty() else SIGNS[check.level]
             )
-            write(f"{sign}  {check.name:<12} {check.found}")
+            write(f"{sign}  {check.name:<{width}}  {check.found}")
             if check.fix:
-                write(f"      {'':<12} fix: {check.fix}")
+                write(f"      {'':<{width}}  fix: {check.fix}")
     if any(check.level is Level.MISSING for check in checks):
         raise typer.Exit(4)

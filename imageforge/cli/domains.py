@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import typer
 from imageforge.cli.backend import backend
 from imageforge.cli.confirm import confirm
 from imageforge.cli.output import Format, FormatOption, say, show
+from imageforge.config.domain import parse_domain
+from imageforge.errors import UsageError
 from imageforge.report.units import age
 
 app = typer.Typer(no_args_is_help=True, help="Domains of an app. They stay over deploys and rollbacks.")
@@ -41,8 +44,18 @@ def remove_domain(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Have it lead there no longer."""
-    confirm(f"Stop serving {domain} by {name}?", yes=yes)
     with backend() as there:
+        names = [str(row["domain"]) for row in there.domains(name)]
+        with contextlib.suppress(ValueError):  # what was stored once can be removed, though it would not be taken today
+            domain = parse_domain(domain)
+        if domain not in names:
+            raise UsageError(
+                "no-such-domain",
+                domain[:100],
+                f"{name} has no domain of this name",
+                hint=f"its domains: {', '.join(names)}" if names else f"imageforge domains ls {name}",
+            )
+        confirm(f"Stop serving {domain} by {name}?", yes=yes)
         there.remove_domain(name, domain)
     say(f"{domain} removed from {name}")
 

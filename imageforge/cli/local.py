@@ -78,7 +78,7 @@ class Local:
     def secrets(self, app: str) -> list[Row]:
         """The names of an app's secrets."""
         self._intake.app(app)
-        return [SecretView.of(secret).model_dump() for secret in SealedSecrets(self._database).all(app)]
+        return [view.model_dump() for view in SecretView.listed(SealedSecrets(self._database).all(app))]
 
     def set_secrets(self, app: str, purpose: str, values: Mapping[str, Row]) -> int | None:
         """Set secrets; the build that makes a release with them, if they are for running and one is live."""

@@ -25,7 +25,10 @@ def logs(
     process: Annotated[str | None, typer.Option("--process", help="Of one process; all of them if left out.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Print what the replicas wrote, each line with its replica's name. With -o json, one object a line."""
+    """Print what the replicas wrote.
+
+    Each line has its replica's name; with -o json, one object a line.
+    """
     here = Workplace.here()
     with here.database() as database:
         Apps(database).require(app)

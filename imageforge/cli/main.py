@@ -86,10 +86,14 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def options(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only data and errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every line; stack traces of errors.")] = False,
-    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask; what needs an answer fails.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only data and errors.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every line, and stack traces of errors.")
+    ] = False,
+    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask: what needs an answer fails.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Options before the command."""
     del version

@@ -18,7 +18,10 @@ def manifest(
     app: Annotated[str, typer.Argument(help="The app.")],
     number: Annotated[int | None, typer.Argument(metavar="N", help="The release; the live one if left out.")] = None,
 ) -> None:
-    """Print the manifests that run a release, as YAML: what a cluster would take. The values of secrets are masked."""
+    """Print the manifests that run a release.
+
+    As YAML, which a cluster would take; the values of secrets are masked.
+    """
     here = Workplace.here()
     with here.database() as database:
         Apps(database).require(app)

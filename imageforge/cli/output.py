@@ -54,6 +54,15 @@ def show(
         write(tabulate(cells, headers=heads, tablefmt=style, disable_numparse=True))
 
 
+def facts(found: Mapping[str, Any], form: Format) -> None:
+    """Print one thing as a table of names and values."""
+    rows = [[name, _cell(value)] for name, value in found.items()]
+    if form is Format.MARKDOWN:
+        write(tabulate(rows, headers=["", ""], tablefmt="github", disable_numparse=True))
+    else:
+        write(tabulate(rows, tablefmt="plain", disable_numparse=True))
+
+
 def document(value: Any, form: Format) -> None:
     """Print a value as JSON or YAML."""
     if form is Format.YAML:

@@ -20,7 +20,10 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `imageforge backup` wrote.")],
     start: Annotated[bool, typer.Option("--up/--no-up", help="Start the stack afterwards.")] = True,
 ) -> None:
-    """Bring apps, releases, images and settings back into a home that holds none, and start it."""
+    """Bring everything back from a backup, and start it.
+
+    That is apps, releases, images and settings, into a home that holds none.
+    """
     home = Workplace.here().home
     restored = bring_back(home, file)
     head = restored.head

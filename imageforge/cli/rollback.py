@@ -16,7 +16,10 @@ def rollback(
     number: Annotated[int | None, typer.Argument(metavar="N", help="The release; the one before if left out.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Make release N the app's newest again: same image, same manifests, no build."""
+    """Run an earlier release again.
+
+    Release N becomes the app's newest: same image, same manifests, no build.
+    """
     server = active_server()
     if server is not None:
         with server:

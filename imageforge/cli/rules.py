@@ -15,7 +15,10 @@ def rules(
     rule_id: Annotated[str | None, typer.Argument(metavar="ID", help="Such as IF101.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List the rules; with an ID, show why it is one, a bad and a good example, and the fix."""
+    """List the lint rules, or show one.
+
+    With an ID: why it is a rule, a bad and a good example, and the fix.
+    """
     rows = [
         {"id": rule.id, "severity": rule.severity.value, "principle": rule.principle.value, "title": rule.title}
         for rule in catalog()

@@ -12,6 +12,7 @@ from imageforge.cli.state import Workplace
 from imageforge.config.repository import WEB
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
+from imageforge.report.units import counted
 from imageforge.store import Apps
 
 MOST = 100
@@ -33,7 +34,7 @@ def scale(
         names = operations.scale(app, asked, here.home, database, controller)
     settle(controller, names, here.settings.deploy_deadline)
     for process, count in asked.items():
-        say(f"{app} runs {count} replicas" + ("" if process == WEB else f" of {process}"))
+        say(f"{app} runs {counted(count, 'replica')}" + ("" if process == WEB else f" of {process}"))
 
 
 def parse_counts(counts: list[str]) -> dict[str, int]:

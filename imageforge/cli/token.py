@@ -30,7 +30,9 @@ def create(
         ScopeName.DEPLOY
     ),
     for_app: Annotated[str | None, typer.Option("--app", help="For this app only.")] = None,
-    days: Annotated[int | None, typer.Option("--days", min=1, max=3650, help="Until it expires.")] = None,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, max=3650, help="Days until it expires; never, if left out.")
+    ] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Make a token and print it, this once."""

@@ -10,7 +10,7 @@ import httpx
 import typer
 
 from imageforge.cli.backend import backend
-from imageforge.cli.output import Format, FormatOption, document, show
+from imageforge.cli.output import Format, FormatOption, document, say, show
 from imageforge.errors import StackError, UsageError
 from imageforge.webhooks import Provider, sample
 
@@ -37,8 +37,11 @@ def try_webhook(
     commit: Annotated[str | None, typer.Option("--commit", help="The commit that is told to have been pushed.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Sign and send a real delivery for the app's branch. Without --commit it says so of a branch that is not deployed,
-    so that nothing is built."""
+    """Sign and send a real delivery, and show the answer.
+
+    With --commit it is of a push to the app's branch, and builds that commit. Without, it is of a branch that is not
+    deployed: what is tested is that it arrives and that its signature is right, and nothing is built.
+    """
     with backend() as there:
         hook = there.webhook(name)
         settings = next((dict(row) for row in there.apps() if row["name"] == name), {})
@@ -71,4 +74,10 @@ def try_webhook(
     }
     show([row], columns=("provider", "status", "answer", "build"), form=form)
     if answer.is_error:
+        say(f"refused: {told.get('detail') or told.get('title') or answer.status_code}")
         raise typer.Exit(1)
+    if commit is None:
+        say(
+            "delivered, and its signature is right. Nothing is built, as the delivery tells of a branch that is not "
+            f"deployed.\nTo build one: imageforge webhook test {name} --commit SHA"
+        )

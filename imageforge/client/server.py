@@ -209,7 +209,8 @@ class Server:
         )
 
 
-KINDS: Mapping[int, Kind] = {401: "refused", 403: "refused", 422: "refused"}
+UNAUTHORIZED = 401
+KINDS: Mapping[int, Kind] = {403: "refused", 422: "refused"}
 
 
 def _told(response: httpx.Response) -> ServerError:
@@ -224,6 +225,11 @@ def _told(response: httpx.Response) -> ServerError:
             kind="environment",
             hint="check the address: imageforge context ls",
         )
+    if response.status_code == UNAUTHORIZED:
+        url = str(response.url.copy_with(raw_path=b"/")).rstrip("/")
+        hint = f"make a token there, `imageforge token create NAME`, then here: imageforge login {url}"
+        said = f"the token was refused: {told.get('subject')}: {message}"
+        return ServerError(code, url, said, kind="refused", hint=hint, kept=told.get("kept"))
     kind = KINDS.get(response.status_code) or ("environment" if response.is_server_error else "usage")
     return ServerError(
         code,

@@ -7,8 +7,13 @@ import threading
 import time
 from dataclasses import dataclass
 
-INTERVAL = 0.02
-"""Seconds between two requests: enough to notice a gap of a tenth of a second, little enough not to matter."""
+from imageforge import __version__
+
+INTERVAL = 0.1
+"""Seconds between two requests. They stand in the application's access log, and in its figures, so they are few: what
+they are for is that a gap is seen where nobody else asks; everybody else's requests the balancer counts anyway."""
+USER_AGENT = f"imageforge-cutover/{__version__}"
+"""By which the application's log and figures can tell them from its users' requests."""
 PATIENCE = 10.0
 """Seconds a request may take."""
 BALANCER_FAILURES = frozenset({502, 503, 504})
@@ -76,7 +81,7 @@ class CutoverWatch:
 
     def _ask(self, connection: http.client.HTTPConnection) -> str:
         try:
-            connection.request("GET", self._path, headers={"Host": self._host, "User-Agent": "imageforge-cutover"})
+            connection.request("GET", self._path, headers={"Host": self._host, "User-Agent": USER_AGENT})
             response = connection.getresponse()
             response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -37,7 +37,11 @@ def scale(
         for process in replicas:
             if process not in known:
                 raise UsageError(
-                    "no-such-process", app, f"it has no process {process}", hint=f"its processes: {', '.join(known)}"
+                    "no-such-process",
+                    app,
+                    f"it has no process {process}, expected {' or '.join(known)}",
+                    hint=f"a process comes with a push that has it in {FILE_NAME}: [app] processes",
+                    kept="nothing was changed",
                 )
             if fixed.get(process) == FILE_NAME:
                 where = "[app] replicas" if process == WEB else f"[app] processes.{process} replicas"

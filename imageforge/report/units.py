@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -32,3 +34,14 @@ def age(duration: float) -> str:
     if duration < DAY:
         return f"{duration / HOUR:.0f}h"
     return f"{duration / DAY:.0f}d"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 replica`, `2 replicas`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def moment(at: float, now: float) -> str:
+    """A time for people, in this machine's zone: `2026-11-27 06:20:02+00:00, 5m ago`."""
+    said = datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
+    return f"{said}, {age(now - at)} ago"

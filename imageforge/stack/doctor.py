@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,8 +19,8 @@ from imageforge.entry.standing import certificate_folders, standings
 from imageforge.errors import StackError
 from imageforge.stack import engine_choice, private_engine
 from imageforge.stack.catalog import program
-from imageforge.stack.ports import holder, unbindable
-from imageforge.stack.process import read_pid_file
+from imageforge.stack.listeners import is_ours, listeners, unusable
+from imageforge.stack.ports import holder
 from linters import hadolint_version
 from runtime import certificate_states
 
@@ -95,6 +95,7 @@ def _engine(home: Home, settings: Settings) -> Iterator[Check]:
             found = "none answers; `imageforge up` will start a private one"
             yield Check(name="engine", level=Level.NOTE, found=found)
             yield Check(name="build client", level=Level.NOTE, found="looked for when an engine answers")
+            yield _pool(home, settings)
         else:
             why = f"; a private engine cannot be started: {reason}" if error.code == "engine-missing" else ""
             yield Check(
@@ -112,6 +113,8 @@ def _engine(home: Home, settings: Settings) -> Iterator[Check]:
         found=f"Docker Engine {facts.version}, {facts.storage_driver}, {endpoint.host} ({endpoint.origin})",
         fix="upgrade to Docker Engine 20.10 or later" if old else "",
     )
+    if endpoint.origin == engine_choice.PRIVATE_ORIGIN:
+        yield _pool(home, settings)
     try:
         client = find_build_client(endpoint, facts)
     except BuilderError as error:
@@ -176,34 +179,38 @@ def _bootstrap() -> Check:
 
 
 def _ports(home: Home, settings: Settings) -> Iterator[Check]:
-    def balancer() -> bool:
-        return _ours(home, "balancer")
-
-    wanted: dict[str, tuple[str, int, str, Callable[[], bool]]] = {
-        "entry port": (settings.http_address, settings.http_port, "http_port", balancer),
-        "registry port": ("127.0.0.1", settings.registry_port, "registry_port", lambda: _ours(home, "registry")),
-    }
-    if settings.public:
-        address = settings.public_address
-        wanted["https port"] = (address, settings.https_port, "https_port", balancer)
-        wanted["public port"] = (address, settings.public_http_port, "public_http_port", balancer)
-    for name, (address, port, key, ours) in wanted.items():
-        reason = unbindable(address, port) if address == settings.public_address else None
+    for listener in listeners(settings):
+        reason = unusable(listener, settings)
         if reason:
-            fix = f"choose another public_address, or another {key}, in settings.toml"
-            yield Check(name=name, level=Level.MISSING, found=f"{address}:{port}: {reason}", fix=fix)
+            fix = f"choose another public_address, or another {listener.key}, in settings.toml"
+            yield Check(name=listener.name, level=Level.MISSING, found=f"{listener}: {reason}", fix=fix)
             continue
-        found = holder(address, port)
-        if found is None or ours():
-            state = "free" if found is None else "ours"
-            yield Check(name=name, level=Level.OK, found=f"{address}:{port}, {state}")
+        found = holder(listener.address, listener.port)
+        if found is None or is_ours(found, listener, home):
+            state = "free" if found is None else f"held by our {listener.service}"
+            yield Check(name=listener.name, level=Level.OK, found=f"{listener}, {state}")
         else:
             yield Check(
-                name=name,
+                name=listener.name,
                 level=Level.MISSING,
-                found=f"{address}:{port} is taken by {found}",
-                fix=f"stop that, or set IMAGEFORGE_{key.upper()}, or {key} in settings.toml",
+                found=f"{listener} is taken by {found}",
+                fix=f"stop that, or set {listener.variable}, or {listener.key} in settings.toml",
             )
+
+
+def _pool(home: Home, settings: Settings) -> Check:
+    """The addresses that a private engine has, or would have."""
+    clash = private_engine.pool_clash(home, settings)
+    if clash is None:
+        return Check(
+            name="engine pool", level=Level.OK, found=f"{settings.engine_pool}, no route of others leads there"
+        )
+    return Check(
+        name="engine pool",
+        level=Level.MISSING,
+        found=f"{settings.engine_pool}: {clash}",
+        fix=private_engine.OTHER_POOL,
+    )
 
 
 def _entry(home: Home, settings: Settings) -> Iterator[Check]:
@@ -236,10 +243,6 @@ def _entry(home: Home, settings: Settings) -> Iterator[Check]:
                 found=f"{state.file} is left out: {state.problem}",
                 fix="replace it; the others are served without it",
             )
-
-
-def _ours(home: Home, service: str) -> bool:
-    return read_pid_file(home.run / f"{service}.pid") is not None
 
 
 def _disk(home: Home) -> Check:

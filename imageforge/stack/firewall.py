@@ -1,14 +1,19 @@
 """What a Docker Engine changes in the host's packet filter, remembered before and put back after.
 
 dockerd adds chains, turns forwarding on and, where it was off, sets the policy of FORWARD to DROP; it takes none of
-this back when it ends. Only what a private engine of ours brought is removed: where chains of Docker's were there
+this back when it ends. Only what private engines of ours brought is removed: where chains of Docker's were there
 before, or another dockerd runs, everything is left as it is.
+
+What was there before is written down once a machine, by the first engine, and not in its home: several homes may have
+engines at a time, and the one that came first, with its home, may be the first to go. The last one puts it back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -18,22 +23,39 @@ from imageforge.stack.process import name_of
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 TABLES = ("filter", "nat")
+BOOT_FOLDER = Path("/run/imageforge")
+"""Gone after a reboot, as the packet filter is."""
+OUR_BRIDGE = re.compile(r"ifg[0-9a-f]{8}")
+"""What private engines of ours call theirs."""
 USER_CHAIN = "DOCKER-USER"
 ENGINE_BRIDGE = re.compile(r"br-[0-9a-f]{12}")
 """What an engine calls the bridges of the networks that it makes."""
 
 
-def remember(file: Path) -> None:
-    """Write down how things are, unless that was done before and not yet put back."""
-    if file.exists():
-        return
-    rules = {table: _rules(table) for table in TABLES}
-    file.write_text(json.dumps({"rules": rules, "forwarding": FORWARDING.read_text().strip()}))
+def written_down(folder: Path = BOOT_FOLDER) -> Path:
+    """Where it stands how things were before; each network namespace has a packet filter of its own."""
+    return folder / f"firewall-before-{_network_of('self')}.json"
 
 
-def restore(file: Path, bridge: str) -> None:
-    """Put back what `remember` wrote down; `bridge` is the engine's own. Best effort: without iptables there is nothing
-    to put back."""
+def remember(file: Path, *, earlier: Path | None = None) -> None:
+    """Write down how things are, unless that was done before and not yet put back. `earlier` is where an older edition
+    wrote it."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if earlier is not None and earlier.exists():
+        text = earlier.read_text()
+        earlier.unlink()
+    else:
+        rules = {table: _rules(table) for table in TABLES}
+        text = json.dumps({"rules": rules, "forwarding": FORWARDING.read_text().strip()})
+    draft = file.with_suffix(f".{os.getpid()}")
+    draft.write_text(text)
+    with contextlib.suppress(FileExistsError):
+        file.hardlink_to(draft)  # of two at once, the first
+    draft.unlink()
+
+
+def restore(file: Path) -> None:
+    """Put back what `remember` wrote down. Best effort: without iptables there is nothing to put back."""
     try:
         before = json.loads(file.read_text())
     except (OSError, ValueError):
@@ -41,10 +63,12 @@ def restore(file: Path, bridge: str) -> None:
     if _another_engine():
         return  # it uses the chains; what was written down stays, for when it has ended
     file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        file.parent.rmdir()  # unless that of another network namespace is there
     if any(_is_docker_chain(rule) for rules in before["rules"].values() for rule in rules):
         return
     for table in TABLES:
-        for command in undo(before["rules"][table], _rules(table), bridge):
+        for command in undo(before["rules"][table], _rules(table)):
             _iptables(table, *command)
     policy = next((rule.split()[2] for rule in before["rules"]["filter"] if rule.startswith("-P FORWARD ")), "ACCEPT")
     _iptables("filter", "-P", "FORWARD", policy)
@@ -52,10 +76,10 @@ def restore(file: Path, bridge: str) -> None:
         FORWARDING.write_text("0")
 
 
-def undo(before: list[str], now: list[str], bridge: str) -> list[list[str]]:
+def undo(before: list[str], now: list[str]) -> list[list[str]]:
     """The commands that take back what an engine added to a table (as `iptables -S` lists it): pure.
 
-    Only rules that were not there before, and that lead to a chain of Docker's or name a bridge of this engine. Chains
+    Only rules that were not there before, and that lead to a chain of Docker's or name a bridge of an engine. Chains
     come last; DOCKER-USER is for the administrator's own rules, and goes only where it is empty.
     """
     added = [rule for rule in now if rule not in before]
@@ -64,18 +88,18 @@ def undo(before: list[str], now: list[str], bridge: str) -> list[list[str]]:
     rules = [
         ["-D", *shlex.split(rule)[1:]]
         for rule in added
-        if rule.startswith("-A ") and rule.split()[1] not in own and _is_engine_s(rule, chains, bridge)
+        if rule.startswith("-A ") and rule.split()[1] not in own and _is_engine_s(rule, chains)
     ]
     return [*rules, *(["-F", chain] for chain in own), *(["-X", chain] for chain in chains)]
 
 
-def _is_engine_s(rule: str, chains: list[str], bridge: str) -> bool:
+def _is_engine_s(rule: str, chains: list[str]) -> bool:
     if rule == f"-A {USER_CHAIN} -j RETURN":
         return True
     words = rule.split()[2:]
     devices = [word for option, word in itertools.pairwise(words) if option in ("-i", "-o")]
     return any(chain in words for chain in chains) or any(
-        device == bridge or ENGINE_BRIDGE.fullmatch(device) for device in devices
+        OUR_BRIDGE.fullmatch(device) or ENGINE_BRIDGE.fullmatch(device) for device in devices
     )
 
 

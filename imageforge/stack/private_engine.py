@@ -23,6 +23,7 @@ from imageforge.stack import firewall
 from imageforge.stack.process import identify, name_of
 
 DEFAULT_MTU = 1500
+OTHER_POOL = "choose another: IMAGEFORGE_ENGINE_POOL=10.220.0.0/16, or engine_pool in settings.toml"
 GET_MTU = 0x8921
 """SIOCGIFMTU of netdevice(7)."""
 
@@ -60,17 +61,20 @@ def prepare(home: Home, settings: Settings) -> None:
     )
     _clear_stale(_pid_file(home), "dockerd")
     _clear_stale(home.run / "docker" / "containerd" / "containerd.pid", "containerd")
-    firewall.remember(_firewall_file(home))
+    firewall.remember(firewall.written_down(), earlier=home.run / "firewall-before.json")
     gateway = next(iter(pool.subnets(new_prefix=24)))
-    _ensure_bridge(bridge_name(home), f"{gateway.network_address + 1}/24", pool)
+    _ensure_bridge(home, settings, f"{gateway.network_address + 1}/24")
 
 
 def clean(home: Home) -> None:
     """After the engine has ended: its bridge, its mounts and its socket."""
-    if home.exists:
-        subprocess.run(["ip", "link", "delete", bridge_name(home)], capture_output=True, check=False)
-    if home.exists:
-        firewall.restore(_firewall_file(home), bridge_name(home))
+    if home.exists and _config_file(home).exists():  # one was started here
+        # A home that was restored from this one's backup has its instance, and so its bridge.
+        if not _another_uses_the_bridge(home):
+            subprocess.run(["ip", "link", "delete", bridge_name(home)], capture_output=True, check=False)
+        if (home.run / "firewall-before.json").exists():
+            firewall.remember(firewall.written_down(), earlier=home.run / "firewall-before.json")
+        firewall.restore(firewall.written_down())
     unmount_below(home.run)
     unmount_below(home.state)
     home.engine_socket.unlink(missing_ok=True)
@@ -95,8 +99,20 @@ def unavailable() -> str | None:
     return None
 
 
-def _firewall_file(home: Home) -> Path:
-    return home.run / "firewall-before.json"
+def _another_uses_the_bridge(home: Home) -> bool:
+    """Whether the dockerd of another home runs on a bridge of this name."""
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or name_of(int(process.name)) != "dockerd":
+            continue
+        try:
+            words = (process / "cmdline").read_text().split("\0")
+            config = Path(words[words.index("--config-file") + 1])
+            bridge = json.loads(config.read_text()).get("bridge")
+        except (OSError, ValueError, IndexError, AttributeError):
+            continue
+        if bridge == bridge_name(home) and config != _config_file(home):
+            return True
+    return False
 
 
 def _config_file(home: Home) -> Path:
@@ -119,12 +135,13 @@ def _clear_stale(file: Path, program: str) -> None:
         file.unlink(missing_ok=True)
 
 
-def _ensure_bridge(name: str, address: str, pool: ipaddress.IPv4Network) -> None:
+def _ensure_bridge(home: Home, settings: Settings, address: str) -> None:
+    name = bridge_name(home)
     # Asked of the kernel: in a network namespace /sys may still show the host's interfaces.
     with contextlib.suppress(OSError):
         socket.if_nametoindex(name)
         return
-    _refuse_overlap(pool)
+    _refuse_overlap(home, settings)
     for command in (
         ["ip", "link", "add", name, "type", "bridge"],
         ["ip", "address", "add", address, "dev", name],
@@ -141,18 +158,31 @@ def _ensure_bridge(name: str, address: str, pool: ipaddress.IPv4Network) -> None
             )
 
 
-def _refuse_overlap(pool: ipaddress.IPv4Network) -> None:
-    """Two routes to the same addresses lose packets of both; another home's private engine is the likely one."""
-    for row in Path("/proc/net/route").read_text().splitlines()[1:]:
-        device, destination, *_, mask = row.split()[:8]
-        network = route_network(destination, mask)
-        if network.prefixlen and network.overlaps(pool):
-            raise StackError(
-                "pool-taken",
-                str(pool),
-                f"{network} is routed to {device} already",
-                hint="choose another: IMAGEFORGE_ENGINE_POOL=10.220.0.0/16, or engine_pool in settings.toml",
-            )
+def pool_clash(home: Home, settings: Settings) -> str | None:
+    """What else the addresses of the pool lead to, if anything: two routes to the same ones lose packets of both;
+    another home's private engine is the likely one. The networks of this home's own engine do not count."""
+    pool = ipaddress.IPv4Network(settings.engine_pool)
+    own = bridge_name(home) if home.exists else ""
+    return overlap(Path("/proc/net/route").read_text(), pool, own)
+
+
+def overlap(routes: str, pool: ipaddress.IPv4Network, own: str) -> str | None:
+    """The first route to addresses of the pool, in words. `routes` is as /proc/net/route has them, `own` the engine's
+    bridge: where it is there, so are the bridges of that engine's networks."""
+    rows = [row.split() for row in routes.splitlines()[1:]]
+    runs = any(row[0] == own for row in rows)
+    for device, destination, *more in rows:
+        network = route_network(destination, more[5])
+        mine = device == own or (runs and firewall.ENGINE_BRIDGE.fullmatch(device))
+        if network.prefixlen and network.overlaps(pool) and not mine:
+            return f"{network} is routed to {device} already"
+    return None
+
+
+def _refuse_overlap(home: Home, settings: Settings) -> None:
+    clash = pool_clash(home, settings)
+    if clash:
+        raise StackError("pool-taken", settings.engine_pool, clash, hint=OTHER_POOL)
 
 
 def route_network(destination: str, mask: str) -> ipaddress.IPv4Network:

@@ -16,7 +16,7 @@ from imageforge.errors import StackError
 from imageforge.stack import engine_choice
 from imageforge.stack.catalog import python_environment, services
 from imageforge.stack.edition import edition
-from imageforge.stack.ports import holder, unbindable
+from imageforge.stack.listeners import listeners, refuse_taken
 from imageforge.stack.process import ProcessIdentity, read_pid_file, stop
 from imageforge.stack.service import Service, stop_service
 from imageforge.stack.state import StackReport, read_report, report_file, running_supervisor
@@ -124,36 +124,7 @@ def _retire(home: Home, supervisor: ProcessIdentity, *, comes_again: bool) -> No
 
 def _check_ports(settings: Settings, chosen: tuple[Service, ...]) -> None:
     adopted = {service.name for service in chosen if read_pid_file(service.pid_file)}
-    wanted = [
-        ("registry", "127.0.0.1", settings.registry_port, "registry_port"),
-        ("api", "127.0.0.1", settings.api_port, "api_port"),
-        ("balancer", settings.http_address, settings.http_port, "http_port"),
-    ]
-    if settings.public:
-        wanted += [
-            ("registry-public", "127.0.0.1", settings.public_registry_port, "public_registry_port"),
-            ("balancer", settings.public_address, settings.public_http_port, "public_http_port"),
-            ("balancer", settings.public_address, settings.https_port, "https_port"),
-        ]
-    for name, address, port, key in wanted:
-        if name in adopted:
-            continue
-        reason = unbindable(address, port) if address == settings.public_address else None
-        if reason:
-            raise StackError(
-                "address-unusable",
-                f"{address}:{port}",
-                reason,
-                hint=f"choose another: public_address and {key} in settings.toml; `ip address` shows what there is",
-            )
-        found = holder(address, port)
-        if found:
-            raise StackError(
-                "port-taken",
-                f"{address}:{port}",
-                f"the {name} needs it, but {found} listens there",
-                hint=f"stop that, or choose another: IMAGEFORGE_{key.upper()}=…, or {key} in settings.toml",
-            )
+    refuse_taken((one for one in listeners(settings) if one.service not in adopted), settings)
 
 
 def _command(home: Home, choice: engine_choice.EngineChoice, tell: int) -> list[str]:

@@ -28,6 +28,10 @@ class Purpose(StrEnum):
     """Signing what is told to others; named after the hook."""
 
 
+OWN = frozenset({Purpose.WEBHOOK, Purpose.HOOK})
+"""Purposes of secrets that imageforge makes for itself; they are shown where they are entered, not among the app's."""
+
+
 class Environment:
     """The environment variables of an app."""
 

@@ -92,20 +92,23 @@ class Tokens:
     def check(self, text: str, *, now: float | None = None) -> Token | None:
         """The valid token with this text; None for every other one, in the same time."""
         moment = time.time() if now is None else now
-        match = TOKEN.fullmatch(text)
-        token_id, secret = match.groups() if match else ("", "")
-        with self._database.reading() as connection:
-            row = connection.execute(sa.select(tokens).where(tokens.c.id == token_id)).mappings().first()
-        right = hmac.compare_digest(_digest(secret), row["digest"] if row else _digest("no such token"))
-        if row is None or not right:
-            return None
-        token = _token(row)
-        if not token.valid(moment):
+        token = self.identified(text)
+        if token is None or not token.valid(moment):
             return None
         if token.last_used_at is None or moment - token.last_used_at > USED_EVERY:
             with self._database.writing() as connection:
                 connection.execute(tokens.update().where(tokens.c.id == token.id).values(last_used_at=moment))
         return token
+
+    def identified(self, text: str) -> Token | None:
+        """The token with this text, valid or not; None for every text of which the secret part is wrong. Only who has
+        a token learns that it was revoked or has expired."""
+        match = TOKEN.fullmatch(text)
+        token_id, secret = match.groups() if match else ("", "")
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(tokens).where(tokens.c.id == token_id)).mappings().first()
+        right = hmac.compare_digest(_digest(secret), row["digest"] if row else _digest("no such token"))
+        return _token(row) if row is not None and right else None
 
     def all(self) -> tuple[Token, ...]:
         """Every token, oldest first."""

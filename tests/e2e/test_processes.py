@@ -66,7 +66,7 @@ def test_web_and_worker_switch_together_after_the_release_command(
     unknown = forge.run("scale", "crew", "clock=2")
     assert (unknown.code, unknown.err.splitlines()[0]) == (
         3,
-        "error[no-such-process]: crew: it has no process clock",
+        "error[no-such-process]: crew: it has no process clock, expected web or worker",
     )
     taken = forge.run("apps", "create", "crew-worker")
     assert (taken.code, taken.err.split(":")[0]) == (3, "error[app-name-taken]"), taken.err

@@ -32,12 +32,17 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     ("text", "environ", "subject", "message"),
     [
         ("http_prot = 1", {}, "settings.toml: http_prot", "unknown key `http_prot`"),
-        ("http_port = 0", {}, "settings.toml: http_port", "greater than or equal to 1"),
+        ("http_port = 0", {}, "settings.toml: http_port", "expected at least 1, got 0"),
         ("http_port = ", {}, "settings.toml", "not TOML"),
         ('http_address = "0.0.0.0"', {}, "http_address", "needs TLS and a token"),
         ('engine_pool = "10.0.0.0/24"', {}, "engine_pool", "/20 or larger"),
         ("", {"IMAGEFORGE_HTTP_PORTT": "1"}, "environment variable IMAGEFORGE_HTTP_PORTT", "unknown key"),
-        ("", {"IMAGEFORGE_HTTP_PORT": "many"}, "environment variable IMAGEFORGE_HTTP_PORT", "valid integer"),
+        (
+            "",
+            {"IMAGEFORGE_HTTP_PORT": "many"},
+            "environment variable IMAGEFORGE_HTTP_PORT",
+            "expected a whole number, got 'many'",
+        ),
     ],
 )
 def test_wrong_settings_name_their_place(

@@ -150,7 +150,7 @@ def list_secrets(app: AppName, site: Here, who: Who) -> list[SecretView]:
     """The names of its secrets."""
     who.need(Scope.DEPLOY, app)
     site.intake.app(app)
-    return [SecretView.of(secret) for secret in SealedSecrets(site.database).all(app)]
+    return SecretView.listed(SealedSecrets(site.database).all(app))
 
 
 @router.patch("/{app}/secrets", status_code=202)

@@ -17,6 +17,7 @@ from imageforge.api.auth import Here, Who
 from imageforge.api.body_limit import LARGEST_JSON
 from imageforge.api.feed import Told
 from imageforge.api.idempotency import once
+from imageforge.api.problems import invalid_request
 from imageforge.api.schemas import Accepted, BuildId, BuildPage, BuildView, Name, NewBuild, OptionsBody, Word
 from imageforge.api.site import Site
 from imageforge.errors import UsageError
@@ -27,6 +28,7 @@ from imageforge.queue.spec import ArchiveSource, GitSource, Options
 from imageforge.report.failure import render_stored
 from imageforge.report.progress import Progress
 from imageforge.sources import parse_git_url
+from imageforge.sources.head import HEAD, wrong_with
 from imageforge.store import Accepted as Stored
 from imageforge.store import Build, Builds, BuildStatus, DeliveryKey, Scope
 
@@ -90,10 +92,15 @@ async def create(
     if int(request.headers.get("content-length") or 0) > limit:
         raise UsageError("context-too-big", "the archive", f"more than {limit} bytes", kept="nothing was built")
     with site.intake.contexts.draft(limit=limit, spare=site.settings.build_free_disk * MIB) as draft:
+        head, looked = b"", False
         async for piece in request.stream():
             await asyncio.to_thread(draft.write, piece)
-        if not draft.size:
-            raise UsageError("archive-empty", "the body", "it is empty", hint="send a tar archive of the build context")
+            if not looked:
+                head, looked = head + piece[: HEAD - len(head)], len(head) + len(piece) >= HEAD
+                if looked:
+                    await asyncio.to_thread(_look, head, whole=False)
+        if not looked:
+            await asyncio.to_thread(_look, head, whole=True)
         digest = await asyncio.to_thread(draft.keep)
     way = "upload" if branch else "api"
 
@@ -248,6 +255,19 @@ def _from_git(body: NewBuild, request: Request, site: Site, who: Who) -> JSONRes
     return once(request, site, who, body.model_dump_json(), make, 202)
 
 
+def _look(head: bytes, *, whole: bool) -> None:
+    """Refuse what cannot be an archive before anything is made of it."""
+    problem = wrong_with(head, whole=whole)
+    if problem:
+        raise UsageError(
+            "archive-empty" if not head else "archive-unreadable",
+            "the body",
+            f"{problem}, expected a tar archive of the build context, plain or compressed",
+            hint="tar cz . | curl --data-binary @- … sends one; with -d in its place curl changes it",
+            kept="nothing was built",
+        )
+
+
 async def _json(request: Request) -> NewBuild:
     data = b""
     async for piece in request.stream():
@@ -257,20 +277,14 @@ async def _json(request: Request) -> NewBuild:
     try:
         return NewBuild.model_validate_json(data)
     except ValidationError as error:
-        raise _invalid("the body", error) from error
+        raise invalid_request(error.errors()[0], under="body") from error
 
 
 def _options(text: str | None) -> OptionsBody:
     try:
         return OptionsBody.model_validate_json(text) if text else OptionsBody()
     except ValidationError as error:
-        raise _invalid("options", error) from error
-
-
-def _invalid(what: str, error: ValidationError) -> UsageError:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return UsageError("invalid-request", f"{what} {where}".strip(), first["msg"], hint="the fields are at /docs")
+        raise invalid_request(error.errors()[0], under="options") from error
 
 
 def _accepted(header: str) -> str:

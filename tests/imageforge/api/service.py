@@ -6,6 +6,7 @@ import http.client
 import shutil
 import socket
 import subprocess
+import tarfile
 import tempfile
 import threading
 import time
@@ -32,6 +33,11 @@ def until(true: Callable[[], object], seconds: float = 30) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.02)
+
+
+def archive(size: int) -> bytes:
+    """What begins as an archive does, so that it is taken."""
+    return tarfile.TarInfo("Dockerfile").tobuf() + b"x" * (size - tarfile.BLOCKSIZE)
 
 
 class Redis:

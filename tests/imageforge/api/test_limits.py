@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import re
@@ -22,7 +23,7 @@ from imageforge.api.headers import HEADERS
 from imageforge.api.routes import webhooks
 from imageforge.config import Home, Settings
 from imageforge.store import Answers, Apps, BuildStatus, Purpose, SealedSecrets
-from tests.imageforge.api.service import Api, running_api, until
+from tests.imageforge.api.service import Api, archive, running_api, until
 
 MIB = 1024 * 1024
 GIT = {"url": "https://git.example.org/acme/shop.git"}
@@ -53,7 +54,7 @@ def test_an_archive_that_says_it_is_too_big_is_refused_unread(api: Api) -> None:
 
 def test_an_archive_that_turns_out_too_big_is_refused_and_its_draft_removed(api: Api) -> None:
     with api.upload("Transfer-Encoding: chunked") as connection:
-        connection.sendall(chunk(b"x" * MIB))
+        connection.sendall(chunk(archive(MIB)))
         until(lambda: any(name.startswith(".draft") for name in api.files()))
         connection.sendall(chunk(b"x"))
         assert answer_on(connection) == (413, "context-too-big")
@@ -62,22 +63,43 @@ def test_an_archive_that_turns_out_too_big_is_refused_and_its_draft_removed(api:
 
 
 def test_the_largest_archive_is_taken(api: Api) -> None:
-    archive = {"params": {"app": "shop"}, "headers": {"Content-Type": "application/x-tar"}}
-    assert api.ask("POST", "/v1/builds", content=b"x" * MIB, **archive).status_code == 202
+    sent = {"params": {"app": "shop"}, "headers": {"Content-Type": "application/x-tar"}}
+    assert api.ask("POST", "/v1/builds", content=archive(MIB), **sent).status_code == 202
     assert len(api.files()) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "archive-empty"),
+        (b"FROM scratch\n", "archive-unreadable"),
+        (b"FROM scratch\n" * 50_000, "archive-unreadable"),
+        (gzip.compress(archive(9000))[:-4], "archive-unreadable"),
+        (gzip.compress(b"FROM scratch\n"), "archive-unreadable"),
+    ],
+    ids=["empty", "text", "long text", "cut short", "text in gzip"],
+)
+def test_what_is_no_archive_is_refused_before_there_is_a_build(body: bytes, code: str, api: Api) -> None:
+    archived = {"params": {"app": "shop"}, "headers": {"Content-Type": "application/gzip"}}
+    answer = api.ask("POST", "/v1/builds", content=body, **archived)
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+    assert "tar cz" in answer.json()["hint"]
+    assert api.files() == set()
+    assert api.builds() == ()
+    assert Apps(api.site.database).all() == ()
 
 
 @pytest.mark.parametrize("value", ["x" * 65_000, "þ" * 65_000, "😀" * 65_000], ids=["ascii", "latin", "beyond"])
 def test_the_longest_options_of_an_archive_are_taken(value: str, api: Api) -> None:
     query = urlencode({"app": "shop", "options": json.dumps({"args": {"A": value}}, ensure_ascii=False)})
-    status, _, _ = api.raw("POST", f"/v1/builds?{query}", b"x", Content_Type="application/x-tar")
+    status, _, _ = api.raw("POST", f"/v1/builds?{query}", archive(1024), Content_Type="application/x-tar")
     assert status == 202
 
 
 @pytest.mark.parametrize("head", ["Content-Length: 500000", "Transfer-Encoding: chunked"])
 def test_an_upload_that_breaks_off_leaves_nothing(head: str, api: Api, caplog: pytest.LogCaptureFixture) -> None:
     with api.upload(head) as connection, caplog.at_level(logging.INFO, problems.__name__):
-        connection.sendall(chunk(b"x" * 100_000))
+        connection.sendall(chunk(archive(100_000)) if "chunked" in head else archive(100_000))
         until(api.files)
         connection.close()
         until(lambda: not api.files())
@@ -160,7 +182,7 @@ def test_many_calls_with_a_valid_token_are_slowed_down(api: Api) -> None:
 def test_sixteen_calls_with_one_key_make_one_build(way: str, api: Api) -> None:
     more: dict[str, Any] = {"json": BUILD}
     if way == "archive":
-        more = {"params": {"app": "shop"}, "content": b"x" * 5000}
+        more = {"params": {"app": "shop"}, "content": archive(5000)}
     kind = {"Content-Type": "application/json" if way == "git" else "application/x-tar"}
 
     def call(_: int) -> httpx.Response:
@@ -407,7 +429,7 @@ def test_an_upload_that_would_leave_no_disk_for_what_runs_is_refused_and_removed
             "POST",
             "/v1/builds",
             params={"app": "shop"},
-            content=b"x" * 5000,
+            content=archive(5000),
             headers={"Content-Type": "application/x-tar"},
         )
         assert (answer.status_code, answer.json()["code"]) == (507, "disk-full")
