@@ -69,8 +69,10 @@ class Courier:
 
     def look(self) -> int:
         """Write down what is to be told, and tell what is due; how many attempts were made."""
-        for build in self._notices.untold():
-            self._notices.tell(build, self._drafts_or_none(build))
+        # What is read for them is read before the write lock is taken, and the lock is taken once: a burst of pushes
+        # leaves a hundred superseded builds, and each commit waits for the disk.
+        if told := [(build, self._drafts_or_none(build)) for build in self._notices.untold()]:
+            self._notices.tell(told)
         due = self._notices.due(lease=LEASE_SECONDS, limit=AT_ONCE)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="courier") as pool:
             list(pool.map(self._attempt, due))

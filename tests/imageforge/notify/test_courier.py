@@ -225,7 +225,7 @@ def test_a_crash_between_telling_and_noting_it_tells_again(bench: Bench, receive
     bench.submit()
     killed = Notices(bench.database)
     for build in killed.untold():
-        killed.tell(build, bench.courier._drafts(build))
+        killed.tell([(build, bench.courier._drafts(build))])
     (leased,) = killed.due(lease=60.0)
     assert bench.courier.look() == 0, "it is somebody else's for now"
     bench.hurry()
