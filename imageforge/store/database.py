@@ -17,7 +17,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from imageforge.errors import StackError
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest step in `migrations/versions`; a database that stands there is opened without Alembic being imported."""
 
 BUSY_SECONDS = 30

@@ -166,6 +166,12 @@ def test_superseding_costs_the_same_whether_one_waits_or_a_thousand_came_before(
     with counted(database) as many:
         queue.submit(push(1001))
     assert few == many
+    with database.reading() as connection:
+        plan = connection.exec_driver_sql(
+            "EXPLAIN QUERY PLAN SELECT id FROM builds WHERE app='shop' AND branch='main' AND spec IS NOT NULL"
+            " AND status='queued' AND id < 9999"
+        ).all()
+    assert "builds_of_branch" in str(plan)  # those that ended are not looked at
 
 
 def test_what_was_answered_is_there_after_a_kill(file: Path, database: Database) -> None:
