@@ -92,8 +92,10 @@ class Courier:
 
     def _begin(self) -> int:
         """Write down what is to be told and begin to tell what is due; how many attempts were begun."""
-        for build in self._notices.untold():
-            self._notices.tell(build, self._drafts_or_none(build))
+        # What is read for them is read before the write lock is taken, and the lock is taken once: a burst of pushes
+        # leaves a hundred superseded builds, and each commit waits for the disk.
+        if told := [(build, self._drafts_or_none(build)) for build in self._notices.untold()]:
+            self._notices.tell(told)
         waiting = self._notices.waiting()  # most looks find nothing, and need no lock for it
         with self._changed:
             busy = frozenset(self._busy)

@@ -34,13 +34,21 @@ class Outcome:
 
 
 def recorder_for(
-    build_id: int, database: Database, listeners: tuple[Callable[[Event], None], ...], mask: Mask
+    build_id: int,
+    database: Database,
+    listeners: tuple[Callable[[Event], None], ...],
+    mask: Mask,
+    *,
+    stored: Callable[[], None] = lambda: None,
 ) -> Recorder:
-    """A recorder that stores a build's events, and goes on after those that an interrupted attempt left."""
+    """A recorder that stores a build's events, and goes on after those that an interrupted attempt left. `stored` is
+    called whenever there is more to read: for a chatty step once for hundreds of lines, and never before they are
+    there."""
     builds = Builds(database)
 
     def store(rows: list[dict[str, Any]]) -> None:
         builds.append(build_id, rows)
+        stored()
 
     return Recorder(listeners=listeners, sink=store, number=builds.last_event(build_id), mask=mask)
 

@@ -21,7 +21,7 @@ from imageforge.errors import Busy, Cancelled, Failure, ForgeError, StackError, 
 from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.conduct import conduct, conduct_release, ending, recorder_for
 from imageforge.pipeline.deployer import Deployer
-from imageforge.pipeline.event import Event, EventKind, Recorder
+from imageforge.pipeline.event import EventKind, Recorder
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.plan import Request, plan
 from imageforge.pipeline.run import Workshop, destination
@@ -111,7 +111,7 @@ class Job:
             secrets = AppSecrets.of(self._build.app, self._database, Vault(self._home.key_file))
         except ForgeError as error:
             wrong_key = error
-        recorder = recorder_for(self._build.id, self._database, (self._tell,), secrets.mask)
+        recorder = recorder_for(self._build.id, self._database, (), secrets.mask, stored=self._tell)
         try:
             with self._interruptible():
                 self._carry_out(recorder, secrets, wrong_key)
@@ -267,8 +267,7 @@ class Job:
             os.kill(os.getpid(), signal.SIGINT)
             return
 
-    def _tell(self, event: Event) -> None:
-        del event
+    def _tell(self) -> None:
         self._waker.tell(self._build.id)
 
 

@@ -73,35 +73,12 @@ class BuildQueue:
         """Store a build. Those of the same app and branch that still wait are superseded by it; with `cancel_running`
         the one that runs is asked to end, too."""
         now = time.time()
-        with self._database.writing() as connection:
-            if submission.delivery is not None:
-                seen = connection.execute(_delivery(submission.app, submission.delivery)).first()
-                if seen is not None and seen[0] is not None:
-                    return Accepted(build_id=seen[0], duplicate=True)
-            values = {
-                "app": submission.app,
-                "source": submission.source,
-                "spec": dict(submission.spec),
-                "origin": submission.origin,
-                "actor": submission.actor,
-                "branch": submission.branch,
-                "revision": submission.revision,
-                "message": submission.message,
-                "priority": submission.priority,
-                "status": (BuildStatus.QUEUED if submission.held_by is None else BuildStatus.HELD).value,
-                "owner": None if submission.held_by is None else dict(submission.held_by),
-                "created_at": now,
-            }
-            key = connection.execute(builds.insert().values(values)).inserted_primary_key
-            assert key is not None
-            build_id = int(key[0])
-            superseded: tuple[int, ...] = ()
-            if submission.supersedes and submission.held_by is None:
-                branch = (submission.app, submission.branch)
-                superseded = _supersede(connection, branch, build_id, now, cancel_running=cancel_running)
-            if submission.delivery is not None:
-                _remember(connection, submission.app, submission.delivery, build_id, "push", now)
-        return Accepted(build_id=build_id, superseded=superseded)
+
+        def store(connection: sa.Connection) -> Accepted:
+            return _submit(connection, submission, now, cancel_running=cancel_running)
+
+        # Pushes come in bursts, and each is answered once it is on the disk.
+        return self._database.together(store)
 
     def release(self, build_id: int, *, cancel_running: bool = False) -> Accepted | None:
         """Let a held build wait for a worker, as if it were submitted now; None where it was not held any more."""
@@ -251,9 +228,12 @@ class BuildQueue:
 
     def remember_delivery(self, app: str, key: DeliveryKey, reason: str) -> None:
         """Keep the id of a delivery that made no build."""
-        with self._database.writing() as connection:
+
+        def store(connection: sa.Connection) -> None:
             if connection.execute(_delivery(app, key)).first() is None:
                 _remember(connection, app, key, None, reason, time.time())
+
+        self._database.together(store)
 
     def forget_deliveries(self, before: float) -> None:
         """Drop ids of deliveries that were received earlier."""
@@ -263,6 +243,37 @@ class BuildQueue:
 
 def _same_branch(app: str, branch: str) -> sa.ColumnElement[bool]:
     return sa.and_(builds.c.app == app, builds.c.branch == branch, builds.c.spec.is_not(None))
+
+
+def _submit(connection: sa.Connection, submission: Submission, now: float, *, cancel_running: bool) -> Accepted:
+    if submission.delivery is not None:
+        seen = connection.execute(_delivery(submission.app, submission.delivery)).first()
+        if seen is not None and seen[0] is not None:
+            return Accepted(build_id=seen[0], duplicate=True)
+    values = {
+        "app": submission.app,
+        "source": submission.source,
+        "spec": dict(submission.spec),
+        "origin": submission.origin,
+        "actor": submission.actor,
+        "branch": submission.branch,
+        "revision": submission.revision,
+        "message": submission.message,
+        "priority": submission.priority,
+        "status": (BuildStatus.QUEUED if submission.held_by is None else BuildStatus.HELD).value,
+        "owner": None if submission.held_by is None else dict(submission.held_by),
+        "created_at": now,
+    }
+    key = connection.execute(builds.insert().values(values)).inserted_primary_key
+    assert key is not None
+    build_id = int(key[0])
+    superseded: tuple[int, ...] = ()
+    if submission.supersedes and submission.held_by is None:
+        branch = (submission.app, submission.branch)
+        superseded = _supersede(connection, branch, build_id, now, cancel_running=cancel_running)
+    if submission.delivery is not None:
+        _remember(connection, submission.app, submission.delivery, build_id, "push", now)
+    return Accepted(build_id=build_id, superseded=superseded)
 
 
 def _supersede(

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from imageforge.errors import StackError
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest step in `migrations/versions`; a database that stands there is opened without Alembic being imported."""
 
 BUSY_SECONDS = 30
 """How long a writer waits for another one's transaction; ours are short, a backup's are not."""
+ASK_SECONDS, ASK_SLOWLY_SECONDS, SOON_SECONDS = 0.001, 0.01, 0.25
+"""How often a writer asks for SQLite's write lock, and how often once it has waited for the third. SQLite's own waits
+grow to a tenth of a second, while the lock is had for milliseconds at a time: who waits longest would get it last."""
+MOST_TOGETHER = 64
+"""Actions in one transaction at most, so that the lock is given back."""
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Item:
+    """An action that waits for a transaction, then what came of it."""
+
+    action: Callable[[sa.Connection], Any]
+    done: bool = False
+    value: Any = None
+    error: Exception | None = None
 
 
 class Database:
@@ -25,6 +47,13 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = url
         self._engine = _open(url)
+        # One of this process at a time asks for SQLite's write lock: the others would ask in vain, and more often.
+        self._turn: contextlib.AbstractContextManager[Any] = (
+            threading.Lock() if self._engine.dialect.name == "sqlite" else contextlib.nullcontext()
+        )
+        self._leading = threading.Lock()
+        self._joining = threading.Lock()
+        self._items: list[_Item] = []
         try:
             self._migrate()
         except (OperationalError, DatabaseError) as error:
@@ -50,10 +79,80 @@ class Database:
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that is committed at the end of the block. Raises StackError (`store-failed`)."""
         try:
-            with self._engine.connect().execution_options(**{WRITING: True}) as connection, connection.begin():
+            with (
+                self._turn,
+                self._engine.connect().execution_options(**{WRITING: True}) as connection,
+                connection.begin(),
+            ):
                 yield connection
         except (OperationalError, DatabaseError) as error:
             raise _unusable(self._shown, error) from error
+
+    def together(self, action: Callable[[sa.Connection], T]) -> T:
+        """What `action` gives, once the transaction that it is part of is on the disk. Callers that come while another
+        transaction is under way share the next one: a disk that is written through to once has taken them all.
+
+        One that fails is undone alone, and fails its caller alone. Raises what `action` raises, and StackError
+        (`store-failed`) where the transaction itself fails: then nothing of any of them is stored.
+        """
+        mine = _Item(action=action)
+        with self._joining:
+            self._items.append(mine)
+        try:
+            with self._leading:
+                while not mine.done:
+                    self._carry_out_next()
+        finally:
+            with self._joining, contextlib.suppress(ValueError):
+                self._items.remove(mine)  # we were interrupted, and nobody has taken it
+        if mine.error is not None:
+            raise mine.error
+        result: T = mine.value
+        return result
+
+    def _carry_out_next(self) -> None:
+        """One transaction over those that wait. Who is interrupted in it leaves the others' to wait again."""
+        ended = False
+        items: list[_Item] = []
+        try:
+            with self.writing() as connection:
+                # Taken now: whoever came while we waited for the lock is with us.
+                with self._joining:
+                    items, self._items = self._items[:MOST_TOGETHER], self._items[MOST_TOGETHER:]
+                for item in items:
+                    self._try(item, connection, alone=len(items) == 1)
+            ended = True
+        except Exception as error:
+            if not items:  # the lock was not to be had, for none of them
+                with self._joining:
+                    items, self._items = self._items, []
+            for item in items:
+                item.error = error if len(items) == 1 else _again(error)
+            ended = True
+        finally:
+            if ended:
+                for item in items:
+                    item.done = True
+            else:
+                with self._joining:
+                    self._items = items + self._items
+
+    def _try(self, item: _Item, connection: sa.Connection, *, alone: bool) -> None:
+        item.error = None  # of a transaction that was interrupted
+        if alone:
+            item.value = item.action(connection)
+            return
+        part = connection.begin_nested()
+        try:
+            item.value = item.action(connection)
+        except (OperationalError, DatabaseError) as error:
+            item.error = _unusable(self._shown, error)
+            part.rollback()  # fails, and with it the whole, where the database has rolled back everything by itself
+        except Exception as error:
+            item.error = error
+            part.rollback()
+        else:
+            part.commit()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -108,7 +207,25 @@ WRITING = "imageforge_writing"
 def _begin(connection: sa.Connection) -> None:
     # A transaction that reads and then writes must take the write lock first: one that is upgraded later fails at once
     # when another writer was in between, however long the busy timeout.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITING) else "BEGIN")
+    if not connection.get_execution_options().get(WRITING):
+        connection.exec_driver_sql("BEGIN")
+        return
+    raw: Any = connection.connection.dbapi_connection
+    began = time.monotonic()
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        while (waited := time.monotonic() - began) < BUSY_SECONDS:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+                time.sleep(ASK_SECONDS if waited < SOON_SECONDS else ASK_SLOWLY_SECONDS)
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # which fails, and as SQLAlchemy's own error
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
 
 def _open(url: str, *, foreign_keys: bool = True) -> sa.Engine:
@@ -127,6 +244,13 @@ def _open(url: str, *, foreign_keys: bool = True) -> sa.Engine:
         sa.event.listen(engine, "connect", configure)
         sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def _again(error: Exception) -> Exception:
+    """The same error for one more caller: each raises its own, with its own traceback."""
+    if isinstance(error, StackError):
+        return StackError(error.code, error.subject, error.message, hint=error.hint)
+    return error
 
 
 def _unusable(where: str, error: Exception) -> StackError:

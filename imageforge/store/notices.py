@@ -113,16 +113,17 @@ class Notices:
         with self._database.reading() as connection:
             return tuple(build_from(row) for row in connection.execute(query).mappings())
 
-    def tell(self, build: Build, drafts: Iterable[Draft]) -> None:
-        """Store what is to be told of a build as it stands; nothing where it stands differently by now, or where the
-        same was stored before."""
+    def tell(self, told: Iterable[tuple[Build, Iterable[Draft]]]) -> None:
+        """Store what is to be told of builds as they stand, all in one transaction; nothing of one that stands
+        differently by now, or of which the same was stored before."""
         now = time.time()
-        as_seen = sa.and_(builds.c.id == build.id, builds.c.status == build.status.value)
         with self._database.writing() as connection:
-            if not connection.execute(builds.update().where(as_seen).values(told=build.status.value)).rowcount:
-                return
-            for draft in drafts:
-                _add(connection, build, draft, now)
+            for build, drafts in told:
+                as_seen = sa.and_(builds.c.id == build.id, builds.c.status == build.status.value)
+                if not connection.execute(builds.update().where(as_seen).values(told=build.status.value)).rowcount:
+                    continue
+                for draft in drafts:
+                    _add(connection, build, draft, now)
 
     def waiting(self) -> tuple[Waiting, ...]:
         """Of each target the oldest notice whose time has come, oldest first."""

@@ -61,6 +61,10 @@ builds = Table(
     sqlite_autoincrement=True,
 )
 
+# Of what is asked under the write lock: which builds of a branch wait, and when an app was last at work.
+Index("builds_of_branch", builds.c.app, builds.c.branch, builds.c.status)
+Index("builds_by_start", builds.c.app, builds.c.started_at)
+
 events = Table(
     "events",
     metadata,

@@ -246,7 +246,7 @@ def test_what_is_to_be_told_again_while_it_is_told_is_told_again(bench: Bench, r
         if len(receiver.got) == 1:
             seen = bench.builds.find(build)
             assert seen
-            bench.notices.tell(seen, bench.courier._drafts(seen))
+            bench.notices.tell([(seen, bench.courier._drafts(seen))])
         return github(TOKEN)(got)
 
     receiver.answer = meanwhile
@@ -285,7 +285,7 @@ def test_a_crash_between_telling_and_noting_it_tells_again(bench: Bench, receive
     bench.submit()
     killed = Notices(bench.database)
     for build in killed.untold():
-        killed.tell(build, bench.courier._drafts(build))
+        killed.tell([(build, bench.courier._drafts(build))])
     (leased,) = killed.take([item.id for item in killed.waiting()], lease=60.0)
     assert bench.courier.look() == 0, "it is somebody else's for now"
     bench.hurry()
