@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from imageforge.cli.backend import backend
 from imageforge.cli.confirm import confirm
-from imageforge.cli.output import Format, FormatOption, document, say, show
+from imageforge.cli.output import Format, FormatOption, document, facts, say, show
 from imageforge.cli.state import Workplace
 from imageforge.cli.status import app_rows
 from imageforge.config.repository import WEB
@@ -91,12 +91,29 @@ def configure_app(
     git_url: GitUrlOption = None,
     watch: WatchOption = None,
     on_newer: OnNewerOption = None,
-    form: FormatOption = Format.YAML,
+    form: FormatOption = Format.TABLE,
 ) -> None:
     """Change an app's settings; what is not named stays as it is."""
     with backend() as there:
-        changed = there.configure(name, _settings(branch, git_url, watch, on_newer))
-    document(dict(changed), form if form is Format.JSON else Format.YAML)
+        changed = dict(there.configure(name, _settings(branch, git_url, watch, on_newer)))
+    if form in (Format.JSON, Format.YAML):
+        document(changed, form)
+    else:
+        facts(_facts(changed), form)
+
+
+def _facts(changed: dict[str, Any]) -> dict[str, object]:
+    """An app's settings in words; what is not set is left out."""
+    found = {
+        "app": changed["name"],
+        "branch": changed["branch"],
+        "git url": changed["git_url"],
+        "watched": ", ".join(changed["watch"]),
+        "on newer": f"{changed['on_newer']} the running build",
+        "priority": changed["priority"],
+        "url": changed["url"],
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _settings(
