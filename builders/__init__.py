@@ -30,7 +30,15 @@ from builders.errors import (
     StepFailed,
 )
 from builders.load import load
-from builders.model import BuildEvent, BuildEventKind, BuildRequest, BuiltImage, SquashedImage, SquashMode
+from builders.model import (
+    BuildEvent,
+    BuildEventKind,
+    BuildRequest,
+    BuiltImage,
+    RegistryLogin,
+    SquashedImage,
+    SquashMode,
+)
 from builders.squash import drop_damaged, squash
 
 __all__ = [
@@ -50,6 +58,7 @@ __all__ = [
     "Endpoint",
     "EngineError",
     "EngineFacts",
+    "RegistryLogin",
     "Resolution",
     "SquashError",
     "SquashMode",

@@ -10,9 +10,19 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RegistryLogin:
+    """What a registry is asked for base images with."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildRequest:
     """What to build. `tag` names the result in the engine; `labels` are put on the image and nowhere else;
-    `secrets` are files by the ids under which RUN steps may mount them, which leave no trace in the image."""
+    `secrets` are files by the ids under which RUN steps may mount them, which leave no trace in the image;
+    `registries` are logins by host (``ghcr.io``, ``registry.example.org:5000``), which go before those that the user
+    who runs the build has made with `docker login`."""
 
     context: Path
     dockerfile: Path
@@ -22,6 +32,7 @@ class BuildRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    registries: Mapping[str, RegistryLogin] = field(default_factory=dict)
 
 
 class BuildEventKind(StrEnum):

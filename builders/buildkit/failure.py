@@ -18,6 +18,7 @@ _INSIDE_ENGINE = re.compile(r"/.*/(?:merged|diff)(?=/)")  # where an engine keep
 _NO_TARGET = re.compile(r"target stage (?P<name>\S+) could not be found|failed to reach build target (?P<other>\S+)")
 _METADATA = "[internal] load metadata for "
 _RESOLVE = "resolve image config for "
+_REFUSED = re.compile(r"\b(40[13]|[Uu]nauthorized|[Ff]orbidden|denied|authorization failed|no basic auth)\b")
 
 
 def explain(parser: ProgressParser, *, dockerfile: Path, exit_code: int) -> BuilderError:
@@ -98,7 +99,11 @@ def _no_image(step: Step, dockerfile: Path, text: str) -> BuilderError:
         "image-unavailable",
         where,
         f"the image {image} is neither in the engine nor to be had from its registry: {step.error}",
-        hint="load or build it first, or name one that this engine can reach",
+        hint=(
+            "if it is private, its registry asks for a login: `imageforge secret set APP HOST --for registry`"
+            if _REFUSED.search(step.error or "")
+            else "load or build it first, or name one that this engine can reach"
+        ),
     )
 
 

@@ -14,9 +14,10 @@ from builders.buildkit.argv import build_argv
 from builders.buildkit.client import BuildClient
 from builders.buildkit.environment import client_environment, with_build_args
 from builders.buildkit.failure import explain
+from builders.buildkit.logins import with_logins
 from builders.buildkit.progress import ProgressParser
 from builders.context import check_context
-from builders.engine import Endpoint, connect, inspect_image
+from builders.engine import Endpoint, config_folder, connect, inspect_image
 from builders.engine.connection import engine_lost
 from builders.errors import BuilderError, Cancelled, ClientError, EngineError
 from builders.model import BuildEvent, BuildRequest, BuiltImage
@@ -40,12 +41,15 @@ def build(
     `cancelled` was set. However it ends, no process of the client is left.
     """
     context, dockerfile = check_context(request.context, request.dockerfile)
-    environment = with_build_args(
-        client_environment(os.environ if environ is None else environ, endpoint), request.build_args
-    )
+    environment = {
+        **with_build_args(client_environment(os.environ if environ is None else environ, endpoint), request.build_args)
+    }
     parser = ProgressParser()
     with tempfile.TemporaryDirectory(prefix="imageforge-build-") as folder:
         id_file = Path(folder) / "image-id"
+        if request.registries:
+            configuration = with_logins(config_folder(environment), request.registries, Path(folder) / "docker")
+            environment["DOCKER_CONFIG"] = str(configuration)
         command = build_argv(request, client=client, context=context, dockerfile=dockerfile, image_id_file=id_file)
         logger.debug("building %s with %s", request.tag, client.path)
         code = _run(command, environment, parser, on_event, cancelled, request)

@@ -3,6 +3,7 @@
 `builders.engine.connection` is the only module of the package that imports the Docker SDK.
 """
 
+from builders.engine.cli_context import config_folder
 from builders.engine.connection import Connection, connect
 from builders.engine.endpoint import Endpoint
 from builders.engine.facts import EngineFacts, engine_facts
@@ -22,6 +23,7 @@ __all__ = [
     "Endpoint",
     "EngineFacts",
     "Resolution",
+    "config_folder",
     "connect",
     "engine_facts",
     "find_engine",

@@ -14,7 +14,8 @@ from imageforge.store.app_config import OWN
 
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
 VariableName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-SecretName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+# Which of them a purpose allows is decided where it is set: of a registry it is a host.
+SecretName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]
 Value = Annotated[str, Field(max_length=65536, pattern=r"^[^\x00]*$")]
 BuildId = Annotated[int, Field(ge=1, le=2**53)]
 # What a header or an argument of a program could trip over is refused at the border.
@@ -187,13 +188,14 @@ class NoticeView(BaseModel):
         )
 
 
-SecretFor = Literal["build", "run"]
+SecretFor = Literal["build", "run", "registry"]
 
 
 class SecretBody(Body):
     """A secret. It can be set and removed, not read.
 
-    For running it is a variable of the containers or, with a `path`, a file below /run/secrets.
+    For running it is a variable of the containers or, with a `path`, a file below /run/secrets. For a registry its name
+    is the host, and it is what base images are pulled with: ``USER:PASSWORD``.
     """
 
     value: Annotated[str, Field(min_length=1, max_length=65536)]

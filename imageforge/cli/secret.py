@@ -20,6 +20,7 @@ from imageforge.report.units import age
 app = typer.Typer(no_args_is_help=True, help="Secrets of an app, for its builds and its containers.")
 AppArgument = Annotated[str, typer.Argument(metavar="APP")]
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,121}(:[0-9]{1,5})?")
 FOLDER = "/run/secrets"
 
 
@@ -28,6 +29,7 @@ class For(StrEnum):
 
     BUILD = "build"
     RUN = "run"
+    REGISTRY = "registry"
 
 
 @app.command("ls")
@@ -55,7 +57,8 @@ def set_secret(
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="Where the value is; else standard input.")] = None,
     purpose: Annotated[
-        For | None, typer.Option("--for", help="Builds, which is what it means where it is left out, or containers.")
+        For | None,
+        typer.Option("--for", help="Builds, if it is left out; containers (run); or pulling base images (registry)."),
     ] = None,
     as_file: Annotated[
         str | None,
@@ -68,18 +71,23 @@ def set_secret(
     For builds: `RUN --mount=type=secret,id=NAME` has it as /run/secrets/NAME for the length of that step. For running:
     the containers have it as the environment variable NAME, or with --as-file as a file, and the running replicas are
     replaced by ones that have it. It is hidden in logs, and an image that holds it is not pushed.
+
+    For a registry: NAME is its host, such as ghcr.io, and the value USER:PASSWORD, with which the builds of this app
+    pull their base images.
     """
     if as_file is not None and secret is None:
         raise UsageError("secret-name-missing", name, "--as-file is the place of one secret", hint="name it: APP NAME")
     whom = purpose or (For.RUN if as_file is not None else For.BUILD)
     text = _read(file, exactly=as_file is not None or (file is not None and whom is For.BUILD and secret is not None))
+    if whom is For.REGISTRY and secret is None:
+        raise UsageError("secret-name-missing", name, "a login is of one registry", hint="name its host: APP HOST")
     values = {secret: text} if secret is not None else _lines(text)
     for key, value in values.items():
-        if not NAME.fullmatch(key):
+        if not (HOST if whom is For.REGISTRY else NAME).fullmatch(key):
             raise UsageError(
                 "invalid-secret-name",
                 key.partition("=")[0][:40],
-                "expected letters, digits, _ . -",
+                "expected the host of a registry" if whom is For.REGISTRY else "expected letters, digits, _ . -",
                 hint="the value comes from standard input: printf %s VALUE | imageforge secret set APP NAME",
             )
         if not value:
@@ -94,6 +102,8 @@ def set_secret(
             follow(build, there.events(build), form)
         elif whom is For.RUN:
             say(f"{named} set; {name} is not running, and starts with what is set")
+        elif whom is For.REGISTRY:
+            say(f"{named} set: builds of {name} pull from it with that")
         else:
             say(f"{named} set for builds of {name}; its containers get what is set with --for run")
 

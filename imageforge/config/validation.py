@@ -14,7 +14,7 @@ LONGEST = 60
 PATTERNS: Mapping[str, str] = {
     r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$": "1 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with -",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and _, not beginning with a digit",
-    r"^[A-Za-z_][A-Za-z0-9_.-]*$": "letters, digits, _, . and -, beginning with a letter or _",
+    r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$": "letters, digits, _, ., - and, of a host, :, beginning with none of . : -",
     r"^[^\x00]*$": "text without a NUL",
     r"^[^\x00-\x1f\x7f]+$": "text without control characters",
     r"^([0-9a-f]{40}|[0-9a-f]{64})$": "a whole commit: 40 or 64 of 0-9 and a-f",

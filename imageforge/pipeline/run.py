@@ -211,6 +211,7 @@ def _build(plan: Plan, build_id: int, base_image: str | None, workshop: Workshop
             labels={Label.INSTANCE.value: workshop.home.instance, Label.APP.value: plan.app},
             no_cache=plan.no_cache,
             secrets=secrets,
+            registries=workshop.secrets.registries,
         )
         ceiling = raise_ceiling(workshop.endpoint.host, workshop.settings)
         with named_when_hit(ceiling, memory_limit(workshop.settings)):

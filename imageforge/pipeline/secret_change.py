@@ -13,12 +13,16 @@ from imageforge.store import Database, Purpose, SealedSecret, SealedSecrets
 from imageforge.vault import Vault
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,120}[A-Za-z0-9])?(:[0-9]{1,5})?")
+LOGIN = re.compile(r"[^\s:]+:[^\r\n]+")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 LONGEST = 65536
 """Characters of a value."""
 LARGEST = 1024 * 1024
 """Bytes of an app's run secrets together: a Secret of Kubernetes has no more."""
 LONGEST_PATH = 255
+SET_BY_NAME = (Purpose.RUN, Purpose.BUILD, Purpose.REGISTRY)
+"""Purposes of the secrets that users set under names of their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,8 +39,8 @@ def change_secrets(
     """Set secrets of an app; None forgets one. All or none.
 
     Raises UsageError (`no-secret-given`, `invalid-secret-name`, `secret-empty`, `secret-not-text`, `secret-too-long`,
-    `secret-path-for-builds`, `secret-path-invalid`, `secret-path-taken`, `secrets-too-large`, `no-such-secret`), and
-    StackError (`key-wrong`, `key-missing`) rather than seal with another key than what is there.
+    `secret-path-for-builds`, `secret-path-invalid`, `secret-path-taken`, `secrets-too-large`, `registry-login-invalid`,
+    `no-such-secret`), and StackError (`key-wrong`, `key-missing`) rather than seal with another key than what is there.
     """
     if not values:
         raise UsageError("no-secret-given", app, "no secret was named", hint="imageforge secret set APP NAME")
@@ -71,15 +75,15 @@ def purpose_of(app: str, name: str, said: str | None, database: Database) -> Pur
     if said is not None:
         return Purpose(said)
     rows = SealedSecrets(database).all(app)
-    found = [row.purpose for row in rows if row.name == name and row.purpose in (Purpose.RUN, Purpose.BUILD)]
+    found = [row.purpose for row in rows if row.name == name and row.purpose in SET_BY_NAME]
     if not found:
         raise no_such_secret(app, name)
     if len(found) > 1:
         raise UsageError(
             "secret-ambiguous",
             name,
-            "there is one for builds and one for running",
-            hint="pass --for build or --for run",
+            f"there is one for each of {', '.join(sorted(found))}",
+            hint=f"pass --for {found[0]}",
         )
     return found[0]
 
@@ -99,6 +103,8 @@ def _checked(name: str, secret: NewSecret, purpose: Purpose) -> NewSecret:
             "a build has it where its step mounts it",
             hint="leave out the path, or pass --for run",
         )
+    if purpose is Purpose.REGISTRY:
+        return _checked_login(name, secret)
     variable = purpose is Purpose.RUN and secret.path is None
     if not (VARIABLE if variable else NAME).fullmatch(name):
         raise UsageError(
@@ -116,6 +122,24 @@ def _checked(name: str, secret: NewSecret, purpose: Purpose) -> NewSecret:
     if variable and "\0" in secret.value:
         raise UsageError("secret-not-text", name, "a variable cannot hold a NUL", hint="make it a file: --as-file")
     return secret if secret.path is None else NewSecret(value=secret.value, path=_path(secret.path))
+
+
+def _checked_login(host: str, secret: NewSecret) -> NewSecret:
+    if not HOST.fullmatch(host):
+        raise UsageError(
+            "invalid-secret-name",
+            host[:80],
+            "expected the host of a registry",
+            hint="such as ghcr.io, registry.example.org:5000, or docker.io",
+        )
+    if len(secret.value) > LONGEST or not LOGIN.fullmatch(secret.value):
+        raise UsageError(
+            "registry-login-invalid",
+            host,
+            "expected USER:PASSWORD in one line",
+            hint=f"printf '%s:%s' USER \"$PASSWORD\" | imageforge secret set APP {host} --for registry",
+        )
+    return secret
 
 
 def _path(said: str) -> str:

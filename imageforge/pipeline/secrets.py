@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builders import RegistryLogin
 from imageforge.errors import GateRefused, StackError
 from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.store import Database, Purpose, Releases, SealedSecrets
@@ -17,11 +18,13 @@ from imageforge.vault import Mask, Vault, scan_layout
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppSecrets:
-    """`build` by the ids under which steps mount them, `run` those of its containers; `mask` hides these and all other
-    secrets of the app, those of its earlier releases too."""
+    """`build` by the ids under which steps mount them, `run` those of its containers, `registries` by host the logins
+    with which base images are pulled; `mask` hides these and all other secrets of the app, those of its earlier
+    releases too."""
 
     build: Mapping[str, str] = field(default_factory=dict, repr=False)
     run: Mapping[str, str] = field(default_factory=dict, repr=False)
+    registries: Mapping[str, RegistryLogin] = field(default_factory=dict, repr=False)
     mask: Mask = field(default_factory=lambda: Mask(()))
 
     @classmethod
@@ -30,16 +33,21 @@ class AppSecrets:
         opened = {key: vault.open(sealed) for key, sealed in SealedSecrets(database).of(app).items()}
         build = {name: value for (purpose, name), value in opened.items() if purpose is Purpose.BUILD}
         run = {name: value for (purpose, name), value in opened.items() if purpose is Purpose.RUN}
-        return cls(build=build, run=run, mask=Mask({*opened.values(), *_of_releases(app, database, vault)}))
+        logins = {name: _login(value) for (purpose, name), value in opened.items() if purpose is Purpose.REGISTRY}
+        known = {*opened.values(), *(login.password for login in logins.values())}
+        mask = Mask({*known, *_of_releases(app, database, vault)})
+        return cls(build=build, run=run, registries=logins, mask=mask)
 
     @staticmethod
     def mask_of(app: str, database: Database, vault: Vault) -> Mask:
         """The mask alone. What does not open is left out: a container that needs it cannot start, and one that does not
         need it must not be held up."""
         known = set(_of_releases(app, database, vault))
-        for sealed in SealedSecrets(database).of(app).values():
+        for (purpose, _), sealed in SealedSecrets(database).of(app).items():
             with suppress(StackError):
-                known.add(vault.open(sealed))
+                known.add(value := vault.open(sealed))
+                if purpose is Purpose.REGISTRY:
+                    known.add(_login(value).password)
         return Mask(known)
 
     @contextmanager
@@ -95,6 +103,11 @@ def tells_apart(value: str) -> bool:
     may be set as a secret and be in any image; a value of 16 characters, or of 8 that are not all letters, is none of
     these. What is shorter than 8 the scan leaves out in any case."""
     return len(value) >= SURELY_NO_WORD or not value.strip().isalpha()
+
+
+def _login(value: str) -> RegistryLogin:
+    user, _, password = value.partition(":")
+    return RegistryLogin(user=user, password=password)
 
 
 def _of_releases(app: str, database: Database, vault: Vault) -> Iterator[str]:

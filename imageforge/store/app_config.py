@@ -20,6 +20,8 @@ class Purpose(StrEnum):
     """The containers, as an environment variable or a file."""
     BUILD = "build"
     """RUN steps that mount it."""
+    REGISTRY = "registry"
+    """A registry that the builds' base images come from; named after its host, ``USER:PASSWORD``."""
     WEBHOOK = "webhook"
     """The signatures of webhooks; one an app, named `webhook`."""
     SOURCE = "source"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from builders import RegistryLogin
 from imageforge.config import Home, Settings
 from imageforge.errors import DeployFailed, GateRefused, StackError, UsageError
 from imageforge.pipeline.deployer import Deployer
@@ -84,6 +85,12 @@ def release(deployer: Deployer, number: int, **environment: str) -> Release:
     ("purpose", "name", "value", "path", "code"),
     [
         (Purpose.RUN, "A-B", VALUE, None, "invalid-secret-name"),
+        (Purpose.BUILD, "ghcr.io:443", VALUE, None, "invalid-secret-name"),
+        (Purpose.REGISTRY, "https://ghcr.io", "u:p", None, "invalid-secret-name"),
+        (Purpose.REGISTRY, "ghcr.io", "no-password", None, "registry-login-invalid"),
+        (Purpose.REGISTRY, "ghcr.io", ":p", None, "registry-login-invalid"),
+        (Purpose.REGISTRY, "ghcr.io", "u:p\nq", None, "registry-login-invalid"),
+        (Purpose.REGISTRY, "ghcr.io", "u:p", "x", "secret-path-for-builds"),
         (Purpose.RUN, "1A", VALUE, None, "invalid-secret-name"),
         (Purpose.RUN, "a b", VALUE, "x", "invalid-secret-name"),
         (Purpose.RUN, "A", "", None, "secret-empty"),
@@ -104,7 +111,8 @@ def test_a_bad_change_is_refused_and_nothing_of_it_is_stored(
 ) -> None:
     put(deployer, path="kept", KEPT="kept-value")
     before = SealedSecrets(deployer.database).all("shop")
-    new = {"FINE": NewSecret(value="fine"), name: None if value is None else NewSecret(value=value, path=path)}
+    fine, fitting = ("ghcr.io:443", "a:b") if purpose is Purpose.REGISTRY else ("FINE", "fine")
+    new = {fine: NewSecret(value=fitting), name: None if value is None else NewSecret(value=value, path=path)}
     with pytest.raises(UsageError) as caught:
         change_secrets("shop", purpose, new, deployer.database, deployer.vault)
     assert caught.value.code == code
@@ -257,6 +265,17 @@ def test_secrets_of_every_purpose_and_of_earlier_releases_are_masked(deployer: D
     with pytest.raises(StackError, match="is not there"):
         AppSecrets.of("shop", deployer.database, deployer.vault)
     assert AppSecrets.mask_of("shop", deployer.database, deployer.vault).empty
+
+
+def test_a_login_at_a_registry_is_for_pulling_alone_and_masked(deployer: Deployer) -> None:
+    put(deployer, Purpose.REGISTRY, **{"registry.example.org:5000": "bot:pa:ss-word"})
+    found = AppSecrets.of("shop", deployer.database, deployer.vault)
+    assert found.registries == {"registry.example.org:5000": RegistryLogin(user="bot", password="pa:ss-word")}
+    assert (dict(found.build), dict(found.run)) == ({}, {})
+    for mask in (found.mask, AppSecrets.mask_of("shop", deployer.database, deployer.vault)):
+        assert mask.text("401 for pa:ss-word") == "401 for ***"
+    # A login is no part of a release: another one replaces no replica.
+    assert release(deployer, 1).secrets is None
 
 
 def test_a_crash_is_told_with_stars_also_over_several_lines(deployer: Deployer) -> None:

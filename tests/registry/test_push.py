@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
-import shutil
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from registry import Descriptor, ImageManifest, ImageRef, MediaType, OciLayout, RegistryClient, push, registry_config
+from registry import Descriptor, ImageManifest, ImageRef, MediaType, OciLayout, RegistryClient, push
 from registry.auth import Credentials, Secret, find_credentials
 from registry.errors import LayoutError, RefusedError, TransportError
-
-PROGRAM = shutil.which("docker-registry") or shutil.which("registry") or "docker-registry"
-PASSWORD = "correct horse"
-# htpasswd -nbB forge "correct horse", at the lowest cost
-HTPASSWD = "forge:$2y$05$FvrnU9lkXCoiuO5rbAcvzO3KQsB9N30Rzm2BMPVazlV096E.q1K3W"
+from tests.plain_registry import HTPASSWD, PASSWORD, plain_registry
 
 Start = Callable[..., str]
 
@@ -30,34 +23,8 @@ Start = Callable[..., str]
 @pytest.fixture
 def start_registry(tmp_path: Path, free_port: int) -> Iterator[Start]:
     """Starts docker-registry with changes to our configuration; gives its address."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(**changes: object) -> str:
-        config = yaml.safe_load(registry_config(root=tmp_path / "data", address="127.0.0.1", port=free_port))
-        config = {**config, **changes}
-        file = tmp_path / "config.yml"
-        file.write_text(yaml.safe_dump(config))
-        log = (tmp_path / "log").open("wb")
-        running.append(subprocess.Popen([PROGRAM, "serve", str(file)], stdout=log, stderr=log))
-        log.close()
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                with RegistryClient(f"127.0.0.1:{free_port}") as client:
-                    client.ping()
-            except RefusedError:
-                break
-            except TransportError:
-                assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-                time.sleep(0.02)
-            else:
-                break
-        return f"127.0.0.1:{free_port}"
-
-    yield start
-    for child in running:
-        child.terminate()
-        child.wait(10)
+    with contextlib.ExitStack() as running:
+        yield lambda **changes: running.enter_context(plain_registry(tmp_path, free_port, **changes))
 
 
 @pytest.fixture

@@ -107,6 +107,21 @@ def test_a_domain_that_is_not_there_is_told_before_anything_is_asked(forge: Forg
     assert forge("domains", "rm", "shop", "Bücher.example", "--yes")[0] == 0
 
 
+def test_a_login_at_a_registry(forge: Forge) -> None:
+    host = "127.0.0.1:5000"
+    assert forge("secret", "set", "shop", host, "--for", "registry", given="bot")[2].startswith(
+        f"error[registry-login-invalid]: {host}: expected USER:PASSWORD"
+    )
+    code, _, err = forge("secret", "set", "shop", host, "--for", "registry", given="bot:word\n")
+    assert (code, err) == (0, f"{host} set: builds of shop pull from it with that\n")
+    assert forge("secret", "set", "shop", "--for", "registry", given="A=bot:word")[2].startswith(
+        "error[secret-name-missing]"
+    )
+    _, out, _ = forge("secret", "ls", "shop", "-o", "json")
+    assert [(row["name"], row["purpose"]) for row in json.loads(out)] == [(host, "registry")]
+    assert forge("secret", "rm", "shop", host)[0] == 0
+
+
 def test_secrets_that_nobody_gave_are_not_listed(forge: Forge) -> None:
     assert forge("secret", "set", "shop", "KEY", given="a value")[0] == 0
     assert forge("webhook", "show", "shop")[0] == 0
