@@ -170,7 +170,8 @@ class Database:
 
     def _migrate(self) -> None:
         with self._engine.connect() as connection:
-            if _revision(connection) == HEAD:
+            found = _revision(connection)
+            if found == HEAD or (found is not None and found > HEAD and _oldest(connection) <= HEAD):
                 return
         # Here and not above: most commands find the tables as they should be, and start faster without it.
         from imageforge.store import migrate  # noqa: PLC0415
@@ -199,6 +200,11 @@ def _revision(connection: sa.Connection) -> str | None:
         return None
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     return None if found is None else str(found)
+
+
+def _oldest(connection: sa.Connection) -> str:
+    """The oldest step whose programs may work with a newer store: a number of four digits, so that text compares."""
+    return str(connection.execute(sa.text("SELECT oldest FROM compatibility")).scalar_one())
 
 
 WRITING = "imageforge_writing"

@@ -1,6 +1,10 @@
 """The tables. Times are Unix seconds; documents are JSON; numbers of releases count from 1 for each app.
 
 A change here is a file in `migrations/versions` too; a test compares what the migrations make with what stands here.
+
+While a service is upgraded, programs of the version before work on with the changed tables. A change that they could do
+harm with writes its own number into `compatibility`, and they refuse the store until they are replaced. Whatever only
+adds (a table, an index, a column with a default) leaves that as it is.
 """
 
 from __future__ import annotations
@@ -8,6 +12,13 @@ from __future__ import annotations
 from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
+
+compatibility = Table(
+    "compatibility",
+    metadata,
+    # One row: the oldest step of the migrations whose programs may still work with these tables.
+    Column("oldest", String(32), primary_key=True),
+)
 
 apps = Table(
     "apps",

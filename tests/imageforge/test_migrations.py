@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from imageforge.errors import StackError
 from imageforge.store import Builds, BuildStatus, Database, schema
 from imageforge.store.database import HEAD
 from imageforge.store.migrate import known_revisions
@@ -50,6 +52,35 @@ def test_a_new_store_is_as_the_schema_says(tmp_path: Path) -> None:
     with Database.at(tmp_path / "new.sqlite") as database:
         assert differences(database) == []
     assert max(known_revisions()) == HEAD
+
+
+def test_the_steps_numbers_compare_as_text() -> None:
+    assert all(len(step) == 4 and step.isdigit() for step in known_revisions())
+
+
+@pytest.mark.parametrize(("oldest", "usable"), [("0007", True), (HEAD, True), ("0998", False)])
+def test_a_newer_store_is_used_where_it_says_so(tmp_path: Path, oldest: str, usable: bool) -> None:
+    """As by what still runs while a service is upgraded, and by the version before that is put back."""
+    file = tmp_path / "newer.sqlite"
+    Database.at(file).close()
+    with sqlite3.connect(file) as connection:
+        connection.executescript(
+            f"UPDATE alembic_version SET version_num = '0999'; UPDATE compatibility SET oldest = '{oldest}';"
+            "CREATE TABLE of_later (x INTEGER); ALTER TABLE builds ADD COLUMN of_later TEXT"
+        )
+    connection.close()
+    before = file.read_bytes()
+    if not usable:
+        with pytest.raises(StackError) as caught:
+            Database.at(file)
+        assert caught.value.code == "store-too-new"
+        assert file.read_bytes() == before
+        return
+    with Database.at(file) as database:
+        number = Builds(database).start(app="shop", source=".")
+        assert Builds(database).find(number)
+        with database.reading() as connection:
+            assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "0999"
 
 
 def test_a_store_of_before_the_migrations_is_brought_up_with_its_rows(tmp_path: Path) -> None:

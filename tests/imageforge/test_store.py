@@ -139,6 +139,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     Database.at(file).close()
     connection = sqlite3.connect(file)
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.execute("UPDATE compatibility SET oldest = '9999'")
     connection.commit()
     connection.close()
     with pytest.raises(StackError) as caught:

@@ -47,6 +47,7 @@ def test_a_store_of_a_newer_version_stops_the_upgrade_and_not_the_service(
     Database.at(home.store).close()
     with sqlite3.connect(home.store) as store:
         store.execute("UPDATE alembic_version SET version_num = '9999'")
+        store.execute("UPDATE compatibility SET oldest = '9999'")
     store.close()
     with pytest.raises(StackError) as caught:
         up.ensure_up(home, Settings(), upgrade=True)
