@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from imageforge.config import Home, load_settings
-from imageforge.errors import Failure
+from imageforge.errors import Failure, ForgeError
 from imageforge.git_remote.hook import Hook, Push, say
 from imageforge.queue.wake import Waker
 from imageforge.report.failure import render
@@ -37,7 +37,12 @@ def run_hook(name: str, *, holder: int, stopping: Callable[[], bool] = lambda: F
     `holder` is the pid of git's receive-pack, which lives until post-receive has ended; `stopping` as in `Hook`."""
     home = Home.locate()
     pushes = [Push(*line.split()) for line in sys.stdin.read().splitlines()]
-    with Database.at(home.store) as database:
+    try:
+        opened = Database.at(home.store)
+    except ForgeError as error:
+        say(render(error))
+        return 1
+    with opened as database:
         hook = Hook(
             app=os.environ["FORGE_APP"],
             actor=os.environ.get("FORGE_ACTOR", ""),

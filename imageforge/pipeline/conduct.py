@@ -18,7 +18,7 @@ from imageforge.pipeline.run import Earlier, Product, Workshop, reuse, run
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.report.deploy import DeployReport, StageRow
 from imageforge.stack.registry_lock import writing_registry
-from imageforge.store import Build, Builds, BuildStatus, Database, Releases, ReleaseStatus
+from imageforge.store import Build, Builds, BuildStatus, Database, Release, Releases, ReleaseStatus
 from imageforge.vault import Mask
 
 LOG_BYTES = 256 * 1024 * 1024
@@ -129,11 +129,18 @@ def conduct(
             return Outcome(product=product, report=DeployReport.from_json(same.report or {}))
         release = release_product(plan, product, deployer)
         builds.update(build_id, release=release.number)
-        if release.status in (ReleaseStatus.LIVE, ReleaseStatus.SUPERSEDED) and "requests" in (release.report or {}):
-            # An attempt that was killed had got so far; what came since must not be undone.
-            return Outcome(product=product, report=DeployReport.from_json(release.report or {}))
+        if done := _done(release):
+            return Outcome(product=product, report=done)
         report = roll_out(release, deployer, recorder, tuple(stages), build_id=build_id)
     return Outcome(product=product, report=report)
+
+
+def _done(release: Release) -> DeployReport | None:
+    """The report of a release that an earlier attempt, killed afterwards, had made live: what came since must not be
+    undone."""
+    if release.status in (ReleaseStatus.LIVE, ReleaseStatus.SUPERSEDED) and "requests" in (release.report or {}):
+        return DeployReport.from_json(release.report or {})
+    return None
 
 
 def conduct_release(
@@ -151,6 +158,8 @@ def conduct_release(
         if earlier is None:
             raise UsageError("no-such-release", app, f"release {number} is no longer kept")
         release = again(earlier, deployer, note=note, refresh=refresh, made_by=build_id)
+    elif done := _done(release):
+        return done
     # The command of an earlier release knows nothing of what later ones did; another environment may need it.
     return roll_out(release, deployer, recorder, (), build_id=build_id if refresh else None)
 

@@ -206,9 +206,31 @@ def _available(app: str, deployer: Deployer) -> int:
         return 0
 
 
-def _restore(release: Release, before: Release | None, deployer: Deployer, recorder: Recorder) -> str:
-    """Back to the release before, or to nothing where there was none. Never raises: the first error is the one to
-    tell."""
+def abandon(release: Release, deployer: Deployer) -> str:
+    """Take back a rollout that nobody carries out any more, and say what serves instead; nothing where the release is
+    no longer pending. The caller holds the app."""
+    releases = Releases(deployer.database)
+    found = releases.find(release.app, release.number)
+    if found is None or found.status is not ReleaseStatus.PENDING:
+        return ""
+    before = settle(release.app, deployer, ours=release.number)
+    said = _restore(release, before, deployer, Recorder(), seconds=0.0)
+    report = {**(release.report or {}), "error": "its build ended before its rollout did"}
+    releases.finish(release.app, release.number, ReleaseStatus.FAILED, report)
+    Apps(deployer.database).keep_processes(release.app, beside_web(before) if before else ())
+    return said
+
+
+def _restore(
+    release: Release,
+    before: Release | None,
+    deployer: Deployer,
+    recorder: Recorder,
+    *,
+    seconds: float = RESTORE_SECONDS,
+) -> str:
+    """Back to the release before, or to nothing where there was none; waits that long for it to be whole. Never raises:
+    the first error is the one to tell."""
     try:
         if before is None:
             with holding_hosts(deployer.home, release.app):
@@ -216,7 +238,7 @@ def _restore(release: Release, before: Release | None, deployer: Deployer, recor
             return "nothing of it is left running"
         _apply(before, with_secrets(before, as_scaled(before, deployer), deployer), deployer)
         remove_others(before, deployer)
-        for standing in standings(before, deployer, RESTORE_SECONDS):
+        for standing in standings(before, deployer, seconds):
             if all(
                 status.observed_generation >= status.generation and status.phase is RolloutPhase.COMPLETE
                 for status in standing.values()

@@ -100,6 +100,7 @@ class Job:
         self._queue = BuildQueue(database)
         self._cancelled = threading.Event()
         self._done = threading.Event()
+        self._handed_back = False
         self._reason: ForgeError | None = None
         self._folder = home.scratch / f"build-{build.id}"
 
@@ -116,9 +117,7 @@ class Job:
             with self._interruptible():
                 self._carry_out(recorder, secrets, wrong_key)
         except HandedBack:
-            recorder.emit("", EventKind.NOTE, "the service is stopping; this build goes on when it is back")
-            recorder.close()
-            self._queue.give_back(self._build.id, self._build.attempt)
+            self._hand_back(recorder)
         except (Exception, KeyboardInterrupt) as error:
             # It is stored and told; only what nobody meant to raise belongs into the worker's log.
             if not isinstance(error, Failure | KeyboardInterrupt):
@@ -152,8 +151,20 @@ class Job:
                 controller=ControllerClient(self._home.controller_socket),
             )
             with self._app(recorder):
-                report = self._work(spec, workshop, recorder, deployer)
+                try:
+                    report = self._work(spec, workshop, recorder, deployer)
+                except HandedBack:
+                    # While the app is held: who deletes it next finds the build waiting, and cancels it.
+                    self._hand_back(recorder)
+                    raise
             last["report"] = report.as_json() if report else None
+
+    def _hand_back(self, recorder: Recorder) -> None:
+        if not self._handed_back:
+            self._handed_back = True
+            recorder.emit("", EventKind.NOTE, "the service is stopping; this build goes on when it is back")
+            recorder.close()
+            self._queue.give_back(self._build.id, self._build.attempt)
 
     def _work(self, spec: BuildSpec, workshop: Workshop, recorder: Recorder, deployer: Deployer) -> DeployReport | None:
         source = spec.source

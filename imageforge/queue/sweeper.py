@@ -14,13 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imageforge.config import Home, Settings
-from imageforge.errors import ForgeError
+from imageforge.errors import Busy, ForgeError
+from imageforge.pipeline.app_lock import deploying
+from imageforge.pipeline.deploy import abandon
+from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.domains import settle_hosts
 from imageforge.queue.contexts import Contexts
 from imageforge.queue.intake import Intake
 from imageforge.queue.wake import Waker
 from imageforge.stack.process import lives
-from imageforge.store import Answers, Apps, Audit, BuildQueue, Builds, Database
+from imageforge.store import Answers, Apps, Audit, BuildQueue, Builds, Database, Releases
 from imageforge.store.build_queue import LEASE_SECONDS
 from runtime import ControllerClient, ControllerUnreachable, RuntimeFailure
 
@@ -97,6 +100,7 @@ class Sweeper:
             log.warning("the worker of build %d was killed", build_id)
             self._waker.tell(build_id)
         Builds(self._database).settle(lives)
+        self._abandon()
         waiting = self._queue.waiting()
         if waiting and self._waker.pending() == 0:
             for build_id in waiting[: self._settings.workers]:
@@ -143,6 +147,27 @@ class Sweeper:
                 continue
             self._queue.refuse(build.id, {"subject": f"build {build.id}", **PUSH_REJECTED})
             self._waker.tell(build.id)
+
+    def _abandon(self) -> None:
+        """Take back the rollouts of builds that ended while no worker was at them. An app that somebody is at is left
+        for later."""
+        for release in Releases(self._database).abandoned():
+            deployer = Deployer(
+                home=self._home,
+                settings=self._settings,
+                database=self._database,
+                controller=ControllerClient(self._home.controller_socket),
+            )
+            try:
+                with deploying(self._home, release.app, "taking back a rollout"):
+                    said = abandon(release, deployer)
+            except Busy:
+                continue
+            except (RuntimeFailure, ForgeError) as error:
+                log.warning("%s release %d is not taken back: %s", release.app, release.number, error)
+                continue
+            if said:
+                log.warning("%s release %d: its build has ended; %s", release.app, release.number, said)
 
     def _clear_scratch(self) -> None:
         """Remove the folders of builds that will not run again, and those that a killed process left long ago."""

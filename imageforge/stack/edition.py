@@ -21,7 +21,9 @@ def edition() -> str:
         found = find_spec(package)
         assert found is not None
         for folder in sorted(found.submodule_search_locations or ()):
-            for file in sorted(Path(folder).rglob("*.py")):
+            for file in sorted(Path(folder).rglob("*")):
+                if "__pycache__" in file.parts or not file.is_file():
+                    continue
                 digest.update(f"{package}/{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
                 digest.update(file.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:12]}"

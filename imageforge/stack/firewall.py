@@ -43,7 +43,6 @@ def remember(file: Path, *, earlier: Path | None = None) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if earlier is not None and earlier.exists():
         text = earlier.read_text()
-        earlier.unlink()
     else:
         rules = {table: _rules(table) for table in TABLES}
         text = json.dumps({"rules": rules, "forwarding": FORWARDING.read_text().strip()})
@@ -52,6 +51,8 @@ def remember(file: Path, *, earlier: Path | None = None) -> None:
     with contextlib.suppress(FileExistsError):
         file.hardlink_to(draft)  # of two at once, the first
     draft.unlink()
+    if earlier is not None:
+        earlier.unlink(missing_ok=True)
 
 
 def restore(file: Path) -> None:

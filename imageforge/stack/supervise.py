@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 def main() -> int:
     """Run until SIGTERM, or until SIGUSR1, which leaves everything to the next supervisor. On the descriptor given
     with --tell, one line a service that became ready, then ``ready``; or ``failed`` and the reason, after which
-    everything it started is stopped again."""
+    everything it started is stopped again. Where it has adopted services of an earlier supervisor, it stays and goes on
+    trying, after ``trouble`` and the reason."""
     parser = argparse.ArgumentParser(prog="imageforge.stack.supervise")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--engine", required=True)
@@ -64,11 +65,16 @@ def main() -> int:
         def announce(name: str) -> None:
             waiting.discard(name)
             say(f"up {name}")
-            if not waiting:
+            if not waiting and not tell.closed:
                 say("ready")
                 tell.close()
 
         def first_failure(reason: str) -> None:
+            if supervisor.adopting:
+                # What runs already is not given up for one that does not start: it is tried again.
+                say(f"trouble {reason}")
+                tell.close()
+                return
             failures.append(reason)
             supervisor.ask_to_stop()
 

@@ -73,6 +73,8 @@ class Supervisor:
         self._edition = edition
         self._foreground = foreground
         self.leaving = False
+        self.adopting = False
+        """Whether services ran when it began: then a failure ends nothing."""
         self._engine = engine
         self._engine_origin = engine_origin
         self._watched = [Watched(service) for service in services]
@@ -155,7 +157,7 @@ class Supervisor:
             return
         log.info("adopted %s", watched.service.name, extra={"pid": identity.pid})
         watched.identity = identity
-        watched.adopted = True
+        watched.adopted = self.adopting = True
         watched.stale = (
             bool(watched.service.edition) and read_edition(watched.service.pid_file) != watched.service.edition
         )

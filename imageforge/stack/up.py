@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
@@ -45,12 +46,14 @@ def ensure_up(
     home.prepare()
     with _one_at_a_time(home):
         report, supervisor = read_report(home), running_supervisor(home)
-        if supervisor and upgrade and (report is None or report.edition != edition()):
-            _retire(home, supervisor, comes_again=report is not None and report.foreground)
-        if running_supervisor(home) is None:
+        other = supervisor is not None and upgrade and (report is None or report.edition != edition())
+        if supervisor is None or other:
+            # Before anything ends: what stops the start must not stop what runs.
             choice = engine_choice.choose(home, settings)
-            chosen = services(home, settings, engine=choice.host, private=choice.private)
-            _check_ports(settings, chosen)
+            _check_ports(settings, services(home, settings, engine=choice.host, private=choice.private))
+        if supervisor is not None and other:
+            _retire(home, supervisor, comes_again=_comes_again(supervisor, report))
+        if running_supervisor(home) is None:
             engine_choice.remember(home, choice)
             _launch(home, choice, on_line)
         return _wait_ready(home)
@@ -61,6 +64,7 @@ def run_foreground(home: Home, settings: Settings) -> None:
     home.prepare()
     if running_supervisor(home):
         raise StackError("already-running", str(home.path), "a supervisor runs in this home", hint="imageforge down")
+    Database.at(home.store).close()  # one that is too new ends this, and nothing that runs
     choice = engine_choice.choose(home, settings)
     _check_ports(settings, services(home, settings, engine=choice.host, private=choice.private))
     engine_choice.remember(home, choice)
@@ -122,6 +126,17 @@ def _retire(home: Home, supervisor: ProcessIdentity, *, comes_again: bool) -> No
         )
 
 
+def _comes_again(supervisor: ProcessIdentity, report: StackReport | None) -> bool:
+    """Whether somebody starts the next supervisor. One of before the report said so is asked by its environment, in
+    which systemd names each start of a unit."""
+    if report is not None and report.edition:
+        return report.foreground
+    try:
+        return b"INVOCATION_ID=" in Path(f"/proc/{supervisor.pid}/environ").read_bytes()
+    except OSError:
+        return False
+
+
 def _check_ports(settings: Settings, chosen: tuple[Service, ...]) -> None:
     adopted = {service.name for service in chosen if read_pid_file(service.pid_file)}
     refuse_taken((one for one in listeners(settings) if one.service not in adopted), settings)
@@ -164,6 +179,16 @@ def _launch(home: Home, choice: engine_choice.EngineChoice, on_line: Callable[[s
                     reason or rest,
                     hint=_log_hint(home),
                     kept="applications that run, run on",
+                )
+            elif word == "trouble":
+                child.returncode = 0
+                name, _, reason = rest.partition(": ")
+                raise StackError(
+                    "stack-start-failed",
+                    name,
+                    reason or rest,
+                    hint=f"it is tried again and again: imageforge status; {_log_hint(home)}",
+                    kept="what runs, runs on",
                 )
             elif word == "ready":
                 child.returncode = 0

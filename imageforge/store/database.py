@@ -48,9 +48,7 @@ class Database:
         self._url = url
         self._engine = _open(url)
         # One of this process at a time asks for SQLite's write lock: the others would ask in vain, and more often.
-        self._turn: contextlib.AbstractContextManager[Any] = (
-            threading.Lock() if self._engine.dialect.name == "sqlite" else contextlib.nullcontext()
-        )
+        self._turn = threading.RLock() if self._engine.dialect.name == "sqlite" else None
         self._leading = threading.Lock()
         self._joining = threading.Lock()
         self._items: list[_Item] = []
@@ -80,13 +78,30 @@ class Database:
         """A transaction that is committed at the end of the block. Raises StackError (`store-failed`)."""
         try:
             with (
-                self._turn,
+                self._taking_turns(),
                 self._engine.connect().execution_options(**{WRITING: True}) as connection,
                 connection.begin(),
             ):
                 yield connection
         except (OperationalError, DatabaseError) as error:
             raise _unusable(self._shown, error) from error
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=BUSY_SECONDS):
+            raise StackError(
+                "store-failed",
+                self._shown,
+                f"other writers have held it for {BUSY_SECONDS} s",
+                hint="check the disk; `imageforge doctor`",
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def together(self, action: Callable[[sa.Connection], T]) -> T:
         """What `action` gives, once the transaction that it is part of is on the disk. Callers that come while another

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from imageforge.store.builds import BuildStatus
 from imageforge.store.database import Database
 from imageforge.store.schema import builds, releases
 
@@ -105,6 +106,24 @@ class Releases:
     def pending(self, app: str) -> tuple[Release, ...]:
         """Those whose deploy is under way, or was killed; newest first."""
         return self._with_status(app, ReleaseStatus.PENDING)
+
+    def abandoned(self) -> tuple[Release, ...]:
+        """Those that are pending although the build which a worker carried out for them has ended: it was killed or
+        handed back in the rollout, and then cancelled, replaced by a newer one, or failed before it came so far
+        again."""
+        open_ = [status.value for status in BuildStatus if not status.ended]
+        query = (
+            sa.select(releases)
+            .join(builds, sa.and_(builds.c.app == releases.c.app, builds.c.release == releases.c.number))
+            .where(
+                releases.c.status == ReleaseStatus.PENDING.value,
+                builds.c.status.not_in(open_),
+                builds.c.spec.is_not(None),
+            )
+            .order_by(releases.c.app, releases.c.number)
+        )
+        with self._database.reading() as connection:
+            return tuple(_release(row) for row in connection.execute(query).mappings())
 
     def superseded(self, app: str) -> tuple[Release, ...]:
         """Those that once were live; newest first."""

@@ -28,6 +28,9 @@ class Counters:
             key = f"{pid}/{row.backend}/{row.server}"
             now = [getattr(row, name) for name in FIELDS]
             before = self._seen.get(key, [0] * len(FIELDS))
+            if len(before) < len(FIELDS):
+                # Of a controller that did not count the last fields, nor all requests: what was before it is not new.
+                self._seen[key] = before = [now[0], *before[1:], *now[len(before) :]]
             if row.server == BACKEND:
                 self._in_flight.setdefault(row.backend, {})[pid] = row.current
             if now == before:
@@ -95,5 +98,5 @@ class Counters:
             backend: {name: {**dict.fromkeys(FIELDS, 0), **totals} for name, totals in servers.items()}
             for backend, servers in raw["totals"].items()
         }
-        counters._seen = {key: [*seen, *[0] * len(FIELDS)][: len(FIELDS)] for key, seen in raw["seen"].items()}
+        counters._seen = raw["seen"]
         return counters

@@ -161,6 +161,35 @@ def test_a_rollout_is_seen_through_though_in_its_middle_end(service: Service, pr
     assert forge.get(app)[1].strip() == victim
 
 
+STUCK = DOCKERFILE.replace('CMD ["python3", "/srv/main.py"]', 'CMD ["sleep", "600"]')
+
+
+def test_a_rollout_whose_build_is_cancelled_while_nobody_is_at_it_is_taken_back(
+    service: Service, project: Path
+) -> None:
+    forge, app = service.forge, "taken-back"
+    write_app(project, "first")
+    first = patient(service, service.upload(app, project).json()["build"])
+    assert first["status"] == "succeeded"
+    replicas = {row["replica"] for row in forge.replicas(app)}
+    write_app(project, "second", STUCK)
+    build = service.upload(app, project).json()["build"]
+    service.until(build, "stage-started", "rollout")
+    while len(forge.replicas(app)) == len(replicas):
+        assert service.build(build)["status"] == "running"
+    for worker in ("worker-1", "worker-2"):
+        kill(forge, worker)
+    assert service.ask("POST", f"/v1/builds/{build}/cancel").status_code < 300
+    deadline = time.monotonic() + 60
+    while [row["status"] for row in service.ask("GET", f"/v1/apps/{app}/releases").json()] != ["failed", "live"]:
+        assert time.monotonic() < deadline, service.ask("GET", f"/v1/apps/{app}/releases").json()
+        time.sleep(0.2)
+    assert service.build(build)["status"] == "cancelled"
+    while {row["replica"] for row in forge.replicas(app)} != replicas:
+        assert time.monotonic() < deadline, forge.replicas(app)
+    assert forge.get(app)[1].strip() == "first"
+
+
 RELEASE = """\
 import signal, socket, struct, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -234,6 +263,7 @@ def test_a_push_made_while_the_service_was_down_is_built_at_its_start(service: S
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_fifty_random_deaths_lose_no_build(service: Service, project: Path, tell: Callable[[str], None]) -> None:
     """The long form, for `make soak`: whoever dies whenever, what was accepted is accounted for."""
     seed = int(os.environ.get("SOAK_SEED", "1"))

@@ -156,6 +156,25 @@ def test_services_of_another_edition_are_replaced_one_after_the_other(home: Home
         second.end()
 
 
+def test_one_that_does_not_start_costs_none_that_was_replaced_before_it(home: Home) -> None:
+    first = Running(home, *(service(home, name, edition="old") for name in ("api", "worker")))
+    wait_for(lambda: len(first.announced) == 2)
+    first.leave()
+    ends = (sys.executable, "-c", "raise SystemExit('broken')")
+    broken = service(home, "worker", ends, edition="new", ready=lambda: "not yet")
+    second = Running(home, service(home, "api", edition="new"), broken)
+    try:
+        wait_for(lambda: second.failures)
+        assert second.supervisor.adopting
+        assert second.announced == ["api"]
+        api = read_pid_file(home.run / "api.pid")
+        assert api is not None
+        assert api.alive
+        assert read_edition(home.run / "api.pid") == "new"
+    finally:
+        second.end()
+
+
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 )
