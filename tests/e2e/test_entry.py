@@ -24,6 +24,8 @@ from imageforge.store import Database, Domains
 from registry import RefusedError, RegistryClient
 from registry.auth import Credentials, Secret
 from runtime import ControllerClient
+from runtime.balancer.socket import CommandSocket
+from runtime.balancer.stats import parse_info
 from tests.authority import TestAuthority
 from tests.e2e.conftest import Forge, temporary_forge, unused_port
 from tests.e2e.service import Repository, Service, write_app
@@ -59,6 +61,10 @@ class World:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with httpx.Client(verify=self.authority.context(), timeout=30) as client:
             return client.request(method, url, headers={**headers, **more.pop("headers", {})}, **more)
+
+    def balancer(self) -> int:
+        """The process that serves; a reload makes another."""
+        return parse_info(CommandSocket(Home(self.forge.home).balancer_socket).ask("show info")).pid
 
     def doctor(self) -> list[dict[str, Any]]:
         """What `doctor` says."""
@@ -244,7 +250,7 @@ def test_git_pushes_over_https(world: World, service: Service, tmp_path: Path) -
 def test_a_domain_comes_and_goes_without_a_rollout_and_stays_over_releases(world: World) -> None:
     forge = world.forge
     before = {row["replica"] for row in forge.replicas("shop")}
-    domain = f"https://www.example.org:{world.https_port}/"
+    domain, serving = f"https://www.example.org:{world.https_port}/", world.balancer()
     assert world.ask("GET", domain).status_code == 404
     with Load(world) as load:
         forge.ok("domains", "add", "shop", "WWW.example.org.")
@@ -273,6 +279,7 @@ def test_a_domain_comes_and_goes_without_a_rollout_and_stays_over_releases(world
         forge.ok("domains", "rm", "shop", "www.example.org", "--yes")
         until(lambda: world.ask("GET", domain).status_code == 404, 10)
     assert load.failures == []
+    assert world.balancer() == serving, "a reload would end what every application has in flight"
     taken = forge.run("domains", "add", "shop", HOST)
     assert (taken.code, "error[domain-invalid]" in taken.err) == (3, True)
 
@@ -313,6 +320,7 @@ def test_a_certificate_is_got_by_acme_and_one_is_not(world: World, service: Serv
 
 
 def test_a_certificate_is_replaced_under_load_and_a_broken_one_harms_no_other(world: World) -> None:
+    serving = world.balancer()
     with Load(world) as load:
         for _ in range(3):
             before, asked = world.serial(HOST)[0], load.count
@@ -328,6 +336,7 @@ def test_a_certificate_is_replaced_under_load_and_a_broken_one_harms_no_other(wo
         assert world.serial(HOST)[0] == good
     assert load.failures == []
     assert load.count > 100
+    assert world.balancer() == serving, "a reload would end what every application has in flight"
     said = [check["found"] for check in world.doctor() if check["name"] == "certificate"]
     assert {Path(found.split()[0]).name for found in said} == {"other.pem", "old.pem", "forge.pem"}
     left_out = world.forge.ok("status", "-o", "json").json["left_out_certificates"]
