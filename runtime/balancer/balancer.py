@@ -214,7 +214,6 @@ class Balancer:
     def _reload_unless_loaded(self, info: Info, wanted_stamp: str) -> BalancerError | None:
         """Why the running process is not what is wanted, or None; one that failed is not tried again at once."""
         if info.description == wanted_stamp:
-            self._refused = None
             return None
         return self._reload_or_say(info, wanted_stamp)
 

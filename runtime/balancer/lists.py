@@ -102,10 +102,11 @@ def missing_certificates(folder: str, wanted: Sequence[Entry], there: Sequence[L
 
 
 def load_commands(path: str, pem: bytes, stores: frozenset[str], changing: frozenset[str]) -> Iterator[Command]:
-    """Have HAProxy hold a certificate that no line leads to. What is there of it was left by who was cut off."""
+    """Have HAProxy hold a certificate that no line leads to. What is there of it was left by who was cut off, and so is
+    a change of any other: HAProxy has one at a time."""
     said = escape(path)
-    if path in changing:
-        yield Command(line=f"abort ssl cert {said}", answer="aborted")
+    for left in sorted(changing):
+        yield Command(line=f"abort ssl cert {escape(left)}", answer="aborted")
     if path in stores:
         yield Command(line=f"del ssl cert {said}", answer="deleted")
     # An empty line would end the command before its time.

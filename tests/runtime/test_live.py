@@ -44,6 +44,11 @@ class Lines(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def handle(self) -> None:
+        # HAProxy, as it ends, resets what it kept open.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
     def do_GET(self) -> None:
         assert isinstance(self.server, Lines)
         self.send_response(200)
@@ -273,6 +278,12 @@ def test_what_was_cut_off_in_the_middle_of_a_certificate_is_begun_anew(entry: En
             assert entry.serial(FIRST)
             entry.ask(f"del ssl crt-list {CERTIFICATES} {path}")
             assert "deleted" in entry.ask(f"del ssl cert {path}")
+        # It was in the middle of one, and another is wanted now.
+        entry.ask(f"new ssl cert {path}")
+        entry.ask(f"set ssl cert {path} <<\n{pem.decode()}")
+        (entry.certificates / "first.pem").write_bytes(newer := entry.authority.bundle(FIRST))
+        entry.lead(FIRST)
+        assert entry.serial(FIRST) == x509.load_pem_x509_certificate(newer).serial_number
 
 
 def test_what_the_running_process_does_not_take_it_gets_by_a_reload_once(
@@ -314,6 +325,19 @@ def test_a_process_that_never_shows_what_is_wanted_is_not_reloaded_again_and_aga
     assert entry.balancer.error is not None
     assert entry.balancer.error.code == "balancer-refused"
     assert entry.worker == after
+
+    tried: list[object] = []
+
+    def fail(*arguments: object) -> None:
+        tried.append(arguments)
+        raise BalancerError("balancer-reload-failed", "haproxy.cfg", "no new process")
+
+    monkeypatch.setattr(entry.balancer, "_reload", fail)
+    for _ in range(3):
+        with pytest.raises(AssertionError):
+            entry.lead(FIRST)
+        assert entry.balancer.error.code == "balancer-reload-failed"
+    assert len(tried) == 1, "what failed is not tried again at once"
 
 
 def _redirected(entry: Entry, host: str) -> bool:
