@@ -51,28 +51,36 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _with_engine(arguments: Sequence[str]) -> int:
+    with engine("10.213.0.0/16") as host:
+        return _pytest(arguments, {**os.environ, "DOCKER_HOST": host})
+
+
+@contextlib.contextmanager
+def engine(pool: str, *prefix: str) -> Iterator[str]:
+    """A private dockerd with addresses of its own, started by way of `prefix`; how DOCKER_HOST spells it."""
     folder = Path(tempfile.mkdtemp(prefix="ifg-test-", dir="/var/tmp"))
     home = Home(folder)
     try:
         home.prepare()
-        private_engine.prepare(home, Settings(engine_pool="10.213.0.0/16"))
+        private_engine.prepare(home, Settings(engine_pool=pool))
+        command = [*prefix, *private_engine.argv(home)]
         with (folder / "engine.log").open("wb") as log:
-            engine = subprocess.Popen(private_engine.argv(home), stdout=log, stderr=log, start_new_session=True)
+            daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
-            _wait_ready(home, engine, folder / "engine.log")
-            return _pytest(arguments, {**os.environ, "DOCKER_HOST": f"unix://{home.engine_socket}"})
+            _wait_ready(home, daemon, folder / "engine.log")
+            yield f"unix://{home.engine_socket}"
         finally:
-            engine.terminate()
-            engine.wait(30)
+            daemon.terminate()
+            daemon.wait(30)
     finally:
         private_engine.clean(home)
         shutil.rmtree(folder)
 
 
-def _wait_ready(home: Home, engine: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_ready(home: Home, daemon: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while probes.engine_ok(home.engine_socket):
-        if engine.poll() is not None or time.monotonic() > deadline:
+        if daemon.poll() is not None or time.monotonic() > deadline:
             raise SystemExit(f"tests: the private engine did not start:\n{log.read_text()[-2000:]}")
         time.sleep(0.05)
 

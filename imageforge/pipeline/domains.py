@@ -24,7 +24,7 @@ from runtime import ControllerClient, ControllerUnreachable, NotFound, RuntimeFa
 
 NAMESPACE = "default"
 MOST = 100
-"""Domains of one app: each reloads the balancer of all apps, and is an order of the one account at the authority."""
+"""Domains of one app: each is an order of the one account at the authority."""
 
 
 class DomainInvalid(UsageError):

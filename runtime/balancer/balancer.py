@@ -1,8 +1,8 @@
 """The one who talks to HAProxy: brings its servers to what is wanted, in the order that drops no request.
 
-Facts that decide the order, found on HAProxy 2.6: servers come and go at run time, backends and hosts need a reload;
-a reload forgets what was added at run time, so the file holds the wanted servers before any reload; a server is deleted
-only in maintenance and without connections, and safely only some time after its last one.
+Facts that decide the order, found on HAProxy 2.6: servers, hosts and certificates come and go at run time, backends
+need a reload; a reload forgets what was added at run time, so the files hold all that is wanted before any reload; a
+server is deleted only in maintenance and without connections, and safely only some time after its last one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from runtime.balancer.config import Backend, Server, endpoint, stamp
+from runtime.balancer.config import Backend, Server, beside, endpoint, stamp
 from runtime.balancer.counters import Counters
 from runtime.balancer.files import BalancerFiles
 from runtime.balancer.keyring import Ring
 from runtime.balancer.leaving import LeavingProcesses
+from runtime.balancer.live import LiveLists
 from runtime.balancer.socket import CommandSocket
 from runtime.balancer.stats import BACKEND, Info, Row, parse_failed_reloads, parse_info, parse_stat
 from runtime.errors import BalancerError
@@ -60,6 +61,8 @@ class Balancer:
         self._places: dict[str, set[str]] = {}
         self._idle_since: dict[Place, float] = {}
         self._refused: _Refused | None = None
+        self._live = LiveLists(settings)
+        self._loaded_for: tuple[int, tuple[str, ...]] | None = None
         self._leaving = LeavingProcesses(settings, counters)
         self.error: BalancerError | None = BalancerError("balancer-unreachable", "HAProxy", "not asked yet")
 
@@ -127,7 +130,8 @@ class Balancer:
         ring = self._files.ring()
         refused = self._write(backends, ring)
         info, _ = self._look()
-        refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends, ring))
+        refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends))
+        refused = refused or self._sync_lists(backends, ring)
         info, rows = self._look()
         self._places = {}
         loaded = {row.backend for row in rows}
@@ -210,8 +214,10 @@ class Balancer:
     def _reload_unless_loaded(self, info: Info, wanted_stamp: str) -> BalancerError | None:
         """Why the running process is not what is wanted, or None; one that failed is not tried again at once."""
         if info.description == wanted_stamp:
-            self._refused = None
             return None
+        return self._reload_or_say(info, wanted_stamp)
+
+    def _reload_or_say(self, info: Info, wanted_stamp: str) -> BalancerError | None:
         if self._refused and self._refused.stamp == wanted_stamp and time.monotonic() < self._refused.until:
             return self._refused.error
         try:
@@ -221,6 +227,26 @@ class Balancer:
             self._refused = _Refused(stamp=wanted_stamp, until=time.monotonic() + RETRY_AFTER, error=error)
             return error
         self._refused = None
+        return None
+
+    def _sync_lists(self, backends: Sequence[Backend], ring: Ring) -> BalancerError | None:
+        """Why the hosts and certificates of the running process are not those that are wanted, or None. One that
+        refuses a change is reloaded, once for the same lists: it has them from the files then, or from nowhere."""
+        try:
+            self._live.sync(backends, ring)
+        except BalancerError as error:
+            if error.code != "balancer-refused":
+                raise
+            log.warning("lists not changed in the running process", extra={"error": str(error)})
+            info, _ = self._look()
+            lists = tuple(beside(self._settings, backends, ring).values())
+            if self._loaded_for == (info.pid, lists):
+                return error
+            refused = self._reload_or_say(info, stamp(self._settings, backends))
+            if refused is None:
+                info, _ = self._look()
+                self._loaded_for = (info.pid, lists)
+            return refused
         return None
 
     def _reload(self, old_pid: int, wanted_stamp: str) -> None:

@@ -2,8 +2,8 @@
 
 The configuration itself, and beside it the lists it reads: `HOSTS_MAP`, which leads a host name to its backend, and
 where others than this machine are served, the same for them, the certificates, and the hosts that have one. The names
-of the backends, hosts and certificates are the structure; it is stamped into the configuration (`description`), so that
-a running HAProxy can be asked what it was loaded with. The servers in the file are only what a restart begins with.
+of the backends are the structure; it is stamped into the configuration (`description`), so that a running HAProxy can
+be asked what it was loaded with. The servers in the file and the lists beside it are only what a restart begins with.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from runtime.settings import PublicEntry, RuntimeSettings
 HOSTS_MAP = "hosts.map"
 PUBLIC_MAP = "public.map"
 CERTIFICATES = "certificates.list"
-SECURED = "secured.list"
+SECURED = "secured.map"
+"""The hosts that have a certificate, with their backends: a map too, for a map is changed in large steps."""
 ENTRY_HEADER = "X-Imageforge-Entry"
 """By which the API is told that the balancer speaks, and for which listener: ``tls KEY`` or ``plain KEY``."""
 CHALLENGES = "/.well-known/acme-challenge/"
@@ -67,10 +68,9 @@ def keys_folder(settings: RuntimeSettings) -> Path:
     return settings.balancer_config.with_name("keyring")
 
 
-def stamp(settings: RuntimeSettings, backends: Sequence[Backend], ring: Ring = NOTHING) -> str:
-    """A digest of all that needs a reload to change: everything but the servers."""
-    bare = [Backend(name=backend.name, hosts=backend.hosts) for backend in backends]
-    text = _render(settings, bare, "") + "".join(beside(settings, bare, ring).values())
+def stamp(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
+    """A digest of all that needs a reload to change: everything but the servers, the hosts and the certificates."""
+    text = _render(settings, [Backend(name=backend.name, hosts=()) for backend in backends], "")
     return STAMP + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -85,11 +85,10 @@ def beside(settings: RuntimeSettings, backends: Sequence[Backend], ring: Ring = 
     if settings.public is None:
         return lists
     pairs = [(host, backend) for backend in sorted(backends) for host in backend.hosts if is_public(host)]
-    secured = [host for host, _ in pairs if ring.covers(host)]
     return {
         **lists,
         PUBLIC_MAP: "".join(f"{host} {backend.name}\n" for host, backend in pairs),
-        SECURED: "".join(f"{host}\n" for host in secured),
+        SECURED: "".join(f"{host} {backend.name}\n" for host, backend in pairs if ring.covers(host)),
         CERTIFICATES: "".join(f"{entry.file} {' '.join(entry.names)}\n" for entry in ring.entries),
     }
 
@@ -99,9 +98,9 @@ def is_public(host: str) -> bool:
     return host != "localhost" and not host.endswith(".localhost")
 
 
-def render(settings: RuntimeSettings, backends: Sequence[Backend], ring: Ring = NOTHING) -> str:
+def render(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
     """The whole configuration file."""
-    return _render(settings, backends, stamp(settings, backends, ring))
+    return _render(settings, backends, stamp(settings, backends))
 
 
 def _render(settings: RuntimeSettings, backends: Sequence[Backend], description: str) -> str:
@@ -183,7 +182,7 @@ def _public(entry: PublicEntry) -> str:
 frontend public-plain
     bind {_bind(entry.address, entry.http_port)}
 {_arrival("http")}    http-request redirect code 308 location https://%[var(txn.host)]{port}%[pathq] if \
-{not_challenge}{{ var(txn.host) -m str -f {SECURED} }}
+{not_challenge}{{ var(txn.host),map({SECURED}) -m found }}
 {challenges}    use_backend imageforge-plain if {service}
 {_route(PUBLIC_MAP)}    default_backend unknown-host
 

@@ -1,4 +1,4 @@
-"""HAProxy's files on disk: written only where they changed, and a new structure only once HAProxy finds it valid."""
+"""HAProxy's files on disk: written only where they changed, and all but servers only once HAProxy finds it valid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BalancerFiles:
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
         self._config = settings.balancer_config
-        self._valid = ""
+        self._valid: tuple[str, ...] = ()
         folders = settings.public.certificates if settings.public else ()
         self._keyring = Keyring(folders, keys_folder(settings))
 
@@ -34,17 +34,18 @@ class BalancerFiles:
 
     def write(self, backends: Sequence[Backend], ring: Ring) -> None:
         """Put what `backends` asks for in place; raises BalancerError ``balancer-config-invalid``, files unchanged."""
-        config, lists = render(self._settings, backends, ring), beside(self._settings, backends, ring)
-        structure = stamp(self._settings, backends, ring)
-        if structure != self._valid:
+        config, lists = render(self._settings, backends), beside(self._settings, backends, ring)
+        # The servers are not in it: they come and go often, and each is an address and a number.
+        content = (stamp(self._settings, backends), *lists.values())
+        if content != self._valid:
             self._validate(config, lists)
         # The lists first: a configuration that names a missing one does not start.
         for name, text in lists.items():
             _replace(self._config.with_name(name), text)
         _replace(self._config, config)
-        if structure != self._valid:
+        if content != self._valid:
             self._keyring.tidy(ring)
-            self._valid = structure
+            self._valid = content
 
     def _validate(self, config: str, lists: Mapping[str, str]) -> None:
         with tempfile.TemporaryDirectory(prefix="imageforge-balancer-") as directory:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import secrets
 import socket
 import ssl
+import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,10 +28,13 @@ from imageforge.store import Database, Domains
 from registry import RefusedError, RegistryClient
 from registry.auth import Credentials, Secret
 from runtime import ControllerClient
+from runtime.balancer.socket import CommandSocket
+from runtime.balancer.stats import parse_info
 from tests.authority import TestAuthority
 from tests.e2e.conftest import Forge, temporary_forge, unused_port
 from tests.e2e.service import Repository, Service, write_app
 from tests.pebble import pebble
+from tests.sandbox import INSIDE, engine
 
 pytestmark = pytest.mark.engine
 
@@ -59,6 +66,10 @@ class World:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with httpx.Client(verify=self.authority.context(), timeout=30) as client:
             return client.request(method, url, headers={**headers, **more.pop("headers", {})}, **more)
+
+    def balancer(self) -> int:
+        """The process that serves; a reload makes another."""
+        return parse_info(CommandSocket(Home(self.forge.home).balancer_socket).ask("show info")).pid
 
     def doctor(self) -> list[dict[str, Any]]:
         """What `doctor` says."""
@@ -244,7 +255,7 @@ def test_git_pushes_over_https(world: World, service: Service, tmp_path: Path) -
 def test_a_domain_comes_and_goes_without_a_rollout_and_stays_over_releases(world: World) -> None:
     forge = world.forge
     before = {row["replica"] for row in forge.replicas("shop")}
-    domain = f"https://www.example.org:{world.https_port}/"
+    domain, serving = f"https://www.example.org:{world.https_port}/", world.balancer()
     assert world.ask("GET", domain).status_code == 404
     with Load(world) as load:
         forge.ok("domains", "add", "shop", "WWW.example.org.")
@@ -273,6 +284,7 @@ def test_a_domain_comes_and_goes_without_a_rollout_and_stays_over_releases(world
         forge.ok("domains", "rm", "shop", "www.example.org", "--yes")
         until(lambda: world.ask("GET", domain).status_code == 404, 10)
     assert load.failures == []
+    assert world.balancer() == serving, "a reload would end what every application has in flight"
     taken = forge.run("domains", "add", "shop", HOST)
     assert (taken.code, "error[domain-invalid]" in taken.err) == (3, True)
 
@@ -313,6 +325,7 @@ def test_a_certificate_is_got_by_acme_and_one_is_not(world: World, service: Serv
 
 
 def test_a_certificate_is_replaced_under_load_and_a_broken_one_harms_no_other(world: World) -> None:
+    serving = world.balancer()
     with Load(world) as load:
         for _ in range(3):
             before, asked = world.serial(HOST)[0], load.count
@@ -328,6 +341,7 @@ def test_a_certificate_is_replaced_under_load_and_a_broken_one_harms_no_other(wo
         assert world.serial(HOST)[0] == good
     assert load.failures == []
     assert load.count > 100
+    assert world.balancer() == serving, "a reload would end what every application has in flight"
     said = [check["found"] for check in world.doctor() if check["name"] == "certificate"]
     assert {Path(found.split()[0]).name for found in said} == {"other.pem", "old.pem", "forge.pem"}
     left_out = world.forge.ok("status", "-o", "json").json["left_out_certificates"]
@@ -380,3 +394,73 @@ def test_the_registry_needs_a_token_that_reaches(world: World, service: Service,
     assert world.ask("DELETE", f"{world.url}/v2/shop/manifests/{digest}", given).status_code == 401
     assert world.ask("GET", f"{world.url}/v2/_catalog", given).status_code == 401
     assert pull(mine)
+
+
+ELSEWHERE = """
+mount --bind "$1" /etc/hosts
+mount -t tmpfs none /etc/docker
+mkdir -p "/etc/docker/certs.d/$2"
+cp "$3" "/etc/docker/certs.d/$2/ca.crt"
+shift 3
+exec "$@"
+"""
+"""A machine that knows the registry's name and trusts its authority, as its owner sets it up: two files that only the
+engine sees, for it has these mounts to itself."""
+
+
+@pytest.mark.skipif(INSIDE not in os.environ, reason="a second engine is only started where the first is private")
+def test_the_docker_client_logs_in_pushes_and_pulls(world: World, tmp_path: Path) -> None:
+    """Its engine is another than that of the service, so what it pulls came from the registry."""
+    registry = f"{HOST}:{world.https_port}"
+    token = world.forge.ok("token", "create", "docker", "--scope", "build", "--app", "tool").out.strip()
+    (tmp_path / "hosts").write_text(f"127.0.0.1 localhost\n{world.address} {HOST}\n")
+    settings = ("sh", "-euc", ELSEWHERE, "sh", str(tmp_path / "hosts"), registry, str(world.authority.file))
+    with engine("10.216.0.0/16", "unshare", "--mount", *settings) as host:
+        environ = {**os.environ, "DOCKER_HOST": host, "DOCKER_CONFIG": str(tmp_path / "config")}
+
+        def docker_(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+            command = ["docker", *arguments]
+            return subprocess.run(command, input=data, env=environ, capture_output=True, timeout=120, check=False)
+
+        def ok(*arguments: str, data: bytes = b"") -> str:
+            done = docker_(*arguments, data=data)
+            assert done.returncode == 0, (arguments, done.stderr.decode())
+            return done.stdout.decode().strip()
+
+        def refused(*arguments: str, data: bytes = b"") -> str:
+            done = docker_(*arguments, data=data)
+            assert done.returncode != 0, (arguments, done.stdout.decode())
+            return done.stderr.decode()
+
+        login = ("login", registry, "--username", "anyone", "--password-stdin")
+        assert "unauthorized" in refused(*login, data=b"wrong")
+        mine, foreign = f"{registry}/tool:1", f"{registry}/another:1"
+        image = ok("import", "-", mine, data=_small_tree())
+        ok("tag", mine, foreign)
+        assert "unauthorized" in refused("push", mine)
+
+        assert "Login Succeeded" in ok(*login, data=token.encode())
+        pushed = ok("push", mine)
+        digest = next(word for word in pushed.split() if word.startswith("sha256:"))
+        with RegistryClient(f"127.0.0.1:{world.forge.registry_port}") as local:
+            assert local.get_manifest("tool", "1").digest == digest
+        assert "denied" in refused("push", foreign)
+        ok("rmi", mine, foreign)
+        assert ok("images", "--quiet", "--all") == ""
+        ok("pull", f"{registry}/tool@{digest}")
+        assert ok("inspect", "--format", "{{.Id}}", f"{registry}/tool@{digest}") == image
+
+        ok("logout", registry)
+        ok("rmi", f"{registry}/tool@{digest}")
+        assert "unauthorized" in refused("pull", mine)
+    assert not Path("/etc/docker/certs.d", registry).exists()
+
+
+def _small_tree() -> bytes:
+    """A file system with one file, as a tar."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo("hello")
+        entry.size = 3_000_000
+        archive.addfile(entry, io.BytesIO(secrets.token_bytes(entry.size)))
+    return packed.getvalue()

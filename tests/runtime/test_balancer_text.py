@@ -43,12 +43,13 @@ def test_haproxy_finds_it_valid(short_path: Path, backends: tuple[Backend, ...],
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_the_stamp_is_of_the_structure_not_of_the_servers(tmp_path: Path) -> None:
+def test_the_stamp_is_of_the_structure_not_of_servers_and_hosts(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, "abc", "", 8700)
     bare = (replace(BACKENDS[0], servers=()),)
     assert stamp(settings, BACKENDS) == stamp(settings, bare)
     assert stamp(settings, BACKENDS) in render(settings, BACKENDS)
-    assert stamp(settings, BACKENDS) != stamp(settings, (replace(bare[0], hosts=("x.localhost",)),))
+    assert stamp(settings, BACKENDS) == stamp(settings, (replace(bare[0], hosts=("x.localhost",)),))
+    assert stamp(settings, BACKENDS) != stamp(settings, (replace(bare[0], name="n_api"),))
     assert stamp(settings, ()) != stamp(replace(settings, http_port=1), ())
     assert render(settings, ()) == initial_config(settings)
 

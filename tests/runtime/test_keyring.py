@@ -94,14 +94,14 @@ def test_what_the_world_is_led_to(tmp_path: Path) -> None:
     ring = Ring((Entry(file="a.pem", names=("w.example.org",)),))
     lists = beside(settings, BACKENDS, ring)
     assert lists[PUBLIC_MAP] == "w.example.org n_web\na.example.net n_web\n"
-    assert lists[SECURED] == "w.example.org\n"
+    assert lists[SECURED] == "w.example.org n_web\n"
     assert lists[CERTIFICATES] == "a.pem w.example.org\n"
-    text = render(settings, BACKENDS, ring)
+    text = render(settings, BACKENDS)
     assert text.count("0123") == 2, "only what goes to the API may hold the key"
     for listener in text.split("frontend public-")[1:]:
         for header in ("X-Imageforge-Entry", "X-Forwarded-For", "Forwarded", "X-Real-IP"):
             assert f"http-request del-header {header}\n" in listener
-    assert stamp(settings, BACKENDS, ring) != stamp(settings, BACKENDS)
+    assert stamp(settings, BACKENDS) != stamp(replace(settings, public=None), BACKENDS)
     assert RuntimeSettings.from_json(settings.to_json()) == settings
     assert "0123" not in repr(settings)
 

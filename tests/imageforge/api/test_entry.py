@@ -145,7 +145,7 @@ def test_a_domain_that_is_not_an_apps_to_have(public: Api, domain: str, words: s
 
 
 def test_one_app_does_not_use_up_what_all_need(public: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each domain is a reload of the balancer, and an order of the one account at the authority."""
+    """Each domain is an order of the one account at the authority."""
     monkeypatch.setattr(domains, "MOST", 2)
     public.ask("POST", "/v1/apps", json={"name": "greedy"})
     path = "/v1/apps/greedy/domains"
