@@ -45,7 +45,8 @@ def service_figures() -> tuple[list[Figure], list[Pair]]:
         figures = [_accepts(service, folder), _unchanged(service, folder)]
         figures += _webhooks(service, folder)
         figures.append(_readers(service, folder))
-        return figures, [_push(service, folder)]
+        pair, floor = _push(service, folder)
+        return [*figures, floor], [pair]
 
 
 def _accepts(service: Service, folder: Path) -> Figure:
@@ -232,8 +233,9 @@ def _cpu_seconds(home: Path) -> float:
     raise AssertionError("there is no API")
 
 
-def _push(service: Service, folder: Path) -> Pair:
-    """A one-line change, from `git push` to the first answer of the new version, against the script."""
+def _push(service: Service, folder: Path) -> tuple[Pair, Figure]:
+    """A one-line change, from `git push` to the first answer of the new version, against the script; and how much of
+    either is the engine's start of a container."""
     endpoint = find_engine(private_socket=None)
     client = find_build_client(endpoint, engine_facts(endpoint))
     repository = Repository(folder / "pushed")
@@ -263,19 +265,53 @@ def _push(service: Service, folder: Path) -> Pair:
             answered.append(time.perf_counter())
 
     answered: list[float] = []
+    commit = ""
 
     def theirs() -> None:
+        nonlocal commit
         commit = change()
         registry = f"127.0.0.1:{service.forge.registry_port}"
         command = [str(PEER), str(repository.folder), commit, registry, str(count), docker]
         subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)
 
     try:
-        return measure("git push to first answer", "script: clone, lint, build, push, run", ours, theirs, rounds=PUSHES)
+        pair = measure("git push to first answer", "script: clone, lint, build, push, run", ours, theirs, rounds=PUSHES)
+        image = f"127.0.0.1:{service.forge.registry_port}/peer:{commit}"
+        starts = [_bare_start(docker, image, environ) for _ in range(PUSHES)]
+        floor = Figure(
+            name="a bare create and start, to first answer",
+            value=f"p50 {statistics.median(starts) * 1000:.0f} ms",
+            of=f"{PUSHES} containers of that image: of a push, what nobody can do faster",
+        )
+        return pair, floor
     finally:
         for number in (count - 1, count):
             command = [docker, "rm", "--force", f"peer-{number}"]
             subprocess.run(command, env=environ, capture_output=True, check=False)
+
+
+def _bare_start(docker: str, image: str, environ: dict[str, str]) -> float:
+    """Seconds from `docker create` to the container's first answer. It is removed afterwards."""
+
+    def ask(*arguments: str) -> str:
+        return subprocess.run([docker, *arguments], env=environ, check=True, capture_output=True, text=True).stdout
+
+    began = time.perf_counter()
+    container = ask("create", "--env", "PORT=8080", image).strip()
+    try:
+        ask("start", container)
+        address = ask("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container).strip()
+        while True:
+            with (
+                contextlib.suppress(OSError),
+                contextlib.closing(http.client.HTTPConnection(address, 8080, timeout=5)) as client,
+            ):
+                client.request("GET", "/")
+                client.getresponse().read()
+                return time.perf_counter() - began
+            time.sleep(0.01)
+    finally:
+        ask("rm", "--force", container)
 
 
 def _answer(service: Service) -> str:

@@ -4,7 +4,7 @@ The face of the package; callers import from here only.
 """
 
 from linters.catalog import rules
-from linters.check import check
+from linters.check import check, warm
 from linters.errors import DockerfileError, LintError, ToolError
 from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
 from linters.hadolint import hadolint_version
@@ -27,4 +27,5 @@ __all__ = [
     "hadolint_version",
     "rules",
     "syntax_directive",
+    "warm",
 ]

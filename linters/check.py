@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from linters.catalog import rules
 from linters.dockerfile import Dockerfile, Problem, parse, printable, read_text
-from linters.errors import DockerfileError
+from linters.errors import DockerfileError, ToolError
+from linters.hadolint import find_hadolint
 from linters.ignores import Waivers, ignores
+from linters.memory import Memory
 from linters.model import Finding, LintReport
 from linters.rule import Hit, Rule, Subject
 from linters.second_opinion import second_opinion
@@ -28,19 +31,26 @@ def check(
     build_args: Mapping[str, str] = _NO_ARGS,
     display_name: str | None = None,
     text: str | None = None,
+    memory: Path | None = None,
 ) -> LintReport:
     """Lints `dockerfile`, or `text` in its place, for a build of `target` (the last stage where None).
 
     `context` is the folder that is built, `build_args` what the build is given, `display_name` what findings call the
-    file. Raises DockerfileError `dockerfile-missing`, `dockerfile-unreadable`, `dockerfile-empty`,
-    `dockerfile-syntax` or `dockerfile-target-unknown`. A hadolint that does not run is a note in the report.
+    file, `memory` a folder of what hadolint said, which is not asked again about the same text. Raises DockerfileError
+    `dockerfile-missing`, `dockerfile-unreadable`, `dockerfile-empty`, `dockerfile-syntax` or
+    `dockerfile-target-unknown`. A hadolint that does not run is a note in the report.
     """
     name = display_name or str(dockerfile)
     parsed = parse(read_text(dockerfile, subject=name) if text is None else text)
     _refuse_unsound(parsed, name)
     subject = Subject(parsed, plan(parsed, target=target, build_args=build_args, subject=name), context=context)
     own = _own(subject)
-    second, notes = second_opinion(subject, name, covered=((code, hit) for rule, hit in own for code in rule.covers))
+    second, notes = second_opinion(
+        subject,
+        name,
+        covered=((code, hit) for rule, hit in own for code in rule.covers),
+        memory=Memory(memory) if memory else None,
+    )
     findings = [_finding(rule, hit, name) for rule, hit in own]
     findings += second
     return LintReport(
@@ -51,6 +61,13 @@ def check(
         images=_images(subject),
         notes=(*_left_out(subject), *notes),
     )
+
+
+def warm() -> None:
+    """Load and find what each check needs: processes that are forked afterwards have it."""
+    rules()
+    with contextlib.suppress(ToolError):
+        find_hadolint()
 
 
 def _images(subject: Subject) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ directory and a clean environment (it would read configuration from either), and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sysconfig
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from linters.errors import ToolError
+from linters.memory import Memory
 from linters.model import Severity
 
 TIMEOUT = 60.0
@@ -81,10 +83,31 @@ def hadolint_version() -> str | None:
         return None
 
 
-def opinions(text: str, *, timeout: float = TIMEOUT) -> tuple[Opinion, ...]:
-    """What hadolint says of `text` under the shipped profile. Raises ToolError where it says nothing usable."""
+def opinions(text: str, *, timeout: float = TIMEOUT, memory: Memory | None = None) -> tuple[Opinion, ...]:
+    """What hadolint says of `text` under the shipped profile, or said according to `memory`. Raises ToolError where it
+    says nothing usable."""
     with resources.as_file(resources.files("linters") / _PROFILE) as profile:
+        key = "" if memory is None else _key(text, profile)
+        output = memory.find(key) if memory else None
+        if output is not None:
+            with contextlib.suppress(ToolError):
+                return _read(output)
         output = _run(["--no-color", "--no-fail", "-f", "json", "-c", str(profile), "-"], text, timeout=timeout)
+    found = _read(output)
+    if memory:
+        memory.keep(key, output)
+    return found
+
+
+def _key(text: str, profile: Path) -> str:
+    """All that decides an answer: the binary as it lies there, what it is told to look at, and the text."""
+    binary = find_hadolint()
+    known = binary.stat()
+    program = f"{binary} {known.st_mtime_ns} {known.st_size}"
+    return Memory.key(program.encode(), profile.read_bytes(), text.encode("utf-8"))
+
+
+def _read(output: str) -> tuple[Opinion, ...]:
     try:
         return tuple(_opinion(entry) for entry in json.loads(output))
     except (ValueError, TypeError, KeyError) as error:

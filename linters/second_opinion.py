@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from linters import hadolint
 from linters.dockerfile import Instruction
 from linters.errors import ToolError
+from linters.memory import Memory
 from linters.model import Finding, Principle
 from linters.normalise import for_hadolint
 from linters.rule import Hit, Subject
@@ -17,15 +18,16 @@ _log = logging.getLogger(__name__)
 
 
 def second_opinion(
-    subject: Subject, name: str, *, covered: Iterable[tuple[str, Hit]]
+    subject: Subject, name: str, *, covered: Iterable[tuple[str, Hit]], memory: Memory | None = None
 ) -> tuple[list[Finding], tuple[str, ...]]:
     """Hadolint's findings in the file called `name`, without excerpts, and notes on what it could not check.
 
     `covered` are the hadolint codes that a hit of ours stands for; such a finding on the same instruction is left out.
+    `memory` has what was said of the same text before.
     """
     dockerfile = subject.dockerfile
     try:
-        said = hadolint.opinions(for_hadolint(dockerfile))
+        said = hadolint.opinions(for_hadolint(dockerfile), memory=memory)
     except ToolError as error:
         _log.warning("hadolint did not run", extra={"code": error.code, "reason": error.message})
         return [], (f"hadolint {error.message}; {error.kept}",)

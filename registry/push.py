@@ -82,9 +82,9 @@ def _push(
         futures = {blob.digest: pool.submit(send, blob) for blob in blobs.values()}
         sent = {digest: future.result() for digest, future in futures.items()}
     media_type = layout.manifest_descriptor().media_type
-    digest = client.put_manifest(reference.repository, manifest.digest, manifest.raw, media_type)
-    if reference.tag:
-        client.put_manifest(reference.repository, reference.tag, manifest.raw, media_type)
+    # Under a tag it is there by its digest, too: the distribution specification's word for a push.
+    named = reference.tag or manifest.digest
+    digest = client.put_manifest(reference.repository, named, manifest.raw, media_type)
     uploaded = [blobs[digest] for digest, was_sent in sent.items() if was_sent]
     skipped = [blobs[digest] for digest, was_sent in sent.items() if not was_sent]
     return PushResult(

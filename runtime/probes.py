@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from runtime.manifest.model import Probe
 
 USER_AGENT = "imageforge-probe/1"
-EARLY_PERIODS = ((1.0, 0.1), (float("inf"), 0.25))
+EARLY_PERIODS = ((1.0, 0.02), (5.0, 0.1), (float("inf"), 0.25))
 """Seconds between probes of a container that has never been ready, until it has run for so long: finding it ready
 sooner changes no verdict, for only successes move the state then. Most programs listen within the first second."""
 

@@ -112,6 +112,12 @@ class Connection:
             answer = self._client.load_image(_Pieces(archive), quiet=True)  # type: ignore[no-untyped-call]
             self._raise_reported(answer, subject)
 
+    def pull(self, reference: str) -> None:
+        """``POST /images/create``: what the engine lacks of the image is fetched, and it knows it by that name."""
+        with self._translated(reference):
+            answer = self._client.pull(reference, stream=True, decode=True)
+            self._raise_reported(answer, reference)
+
     def import_image(self, archive: Iterable[bytes], *, repository: str, tag: str, changes: list[str]) -> None:
         """``POST /images/create?fromSrc=-``: a file tree as tar becomes an image of one layer."""
         subject = f"{repository}:{tag}"

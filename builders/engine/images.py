@@ -89,6 +89,16 @@ def remove_tag(endpoint: Endpoint, tag: str) -> bool:
     return True
 
 
+def name_pushed(endpoint: Endpoint, reference: str) -> None:
+    """Has the engine know an image that it holds by the digest that a registry has it under: it asks for the manifest
+    alone, and finds that it has what is named there. The image then outlives its other names.
+
+    Raises EngineError where the engine does not get the manifest.
+    """
+    with connect(endpoint) as engine:
+        engine.pull(reference)
+
+
 def has_image(endpoint: Endpoint, reference: str) -> bool:
     """Whether the engine has an image of that name or ID."""
     try:

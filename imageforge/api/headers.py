@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # The page at /docs has its files from here and asks only this server, and its style sheet holds images; everything else
@@ -20,6 +19,10 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
 }
 
+_EVERY = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS.items())
+_DOCS = tuple((name, DOCS_POLICY.encode() if name == b"content-security-policy" else value) for name, value in _EVERY)
+"""As ASGI has them, made once."""
+
 
 class SecurityHeaders:
     """Adds headers to every answer. Plain ASGI: what wraps a response in tasks of its own would hold up streams."""
@@ -32,11 +35,10 @@ class SecurityHeaders:
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if scope["path"] == "/docs":
-                    headers.setdefault("Content-Security-Policy", DOCS_POLICY)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                said = [*message.get("headers", ())]
+                names = {name.lower() for name, _ in said}
+                ours = _DOCS if scope["path"] == "/docs" else _EVERY
+                message = {**message, "headers": said + [pair for pair in ours if pair[0] not in names]}
             await send(message)
 
         await self._app(scope, receive, add if scope["type"] == "http" else send)

@@ -7,10 +7,13 @@ import logging
 import os
 import sys
 import traceback
+from collections import UserDict
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from imageforge import __version__
 from imageforge.cli.failure import (
@@ -25,14 +28,7 @@ from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import Failure, UsageError
 from imageforge.report.failure import render
 
-app = typer.Typer(
-    name="imageforge",
-    help="A push becomes a running, load-balanced application on a machine you own.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+OPTIONS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 COMMANDS = (
     "up", "down", "status", "doctor", "backup", "restore", "login", "lint", "rules", "build", "deploy", "ps", "logs",
     "scale", "restart", "releases", "report", "rollback", "manifest",
@@ -67,15 +63,45 @@ def _absent(name: str) -> Callable[[], None]:
     return absent
 
 
-for command in COMMANDS:
-    module = _load(command)
-    app.command(command)(getattr(module, command) if module else _absent(command))
-for group in GROUPS:
-    module = _load(group)
-    if module:
-        app.add_typer(module.app, name=group)
-    else:
-        app.command(group)(_absent(group))
+class _Commands(UserDict[str, Any]):
+    """The commands by name, each loaded when it is asked for: one that talks to a server needs no database, and all of
+    them together take a second to load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = dict.fromkeys((*COMMANDS, *GROUPS))
+
+    def __getitem__(self, name: str) -> Any:
+        if self.data[name] is None:
+            self.data[name] = self._made(name)
+        return self.data[name]
+
+    def _made(self, name: str) -> Any:
+        module, around = _load(name), typer.Typer(**OPTIONS)
+        if module is None:
+            around.command(name)(_absent(name))
+        elif name in GROUPS:
+            around.add_typer(module.app, name=name)
+        else:
+            around.command(name)(getattr(module, name))
+        return get_group(around).commands[name]
+
+
+class _Tree(TyperGroup):
+    """The group of all commands, in the order in which they are listed above."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()
+
+
+app = typer.Typer(
+    name="imageforge",
+    cls=_Tree,
+    help="A push becomes a running, load-balanced application on a machine you own.",
+    no_args_is_help=True,
+    **OPTIONS,
+)
 
 
 def _show_version(value: bool) -> None:

@@ -145,6 +145,11 @@ class Home:
         return self.state / "blobs"
 
     @property
+    def opinions(self) -> Path:
+        """What hadolint said of Dockerfiles, so that it is not asked twice; worth nothing but time."""
+        return self.state / "opinions"
+
+    @property
     def scratch(self) -> Path:
         """Temporary files of builds, on the same file system as the blobs so that a finished one can be renamed."""
         return self.state / "scratch"

@@ -67,6 +67,7 @@ class Hook:
         self._stopping = stopping
         self._settings = settings
         self._scratch = home.scratch
+        self._opinions = home.opinions
         self._database = database
         self._intake = Intake(home, settings, database, waker)
         self._app: App = self._intake.new_app(app)
@@ -125,7 +126,7 @@ class Hook:
                 Request(path=folder, deploy=True, name=self._app.name, confined=True), load_repository(folder)
             )
             with Progress(stream=sys.stdout) as progress, Recorder(listeners=(progress,)).stage("lint") as log:
-                lint(planned, log)
+                lint(planned, log, memory=self._opinions)
             digest = draft.keep()
         holder = identify(self._holder)
         self._intake.submit(

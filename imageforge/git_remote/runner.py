@@ -17,6 +17,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import linters
 from imageforge.config import Home
 from imageforge.git_remote.program import run_hook
 from imageforge.git_remote.relay import LARGEST, STREAMS
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    linters.warm()
     serve(Home(arguments.home).hooks_socket)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 from imageforge.errors import GateRefused
 from imageforge.pipeline.event import EventKind, StageLog
@@ -10,14 +11,16 @@ from imageforge.pipeline.plan import Plan
 from linters import Finding, LintReport, Severity, check
 
 
-def lint(plan: Plan, log: StageLog) -> LintReport:
-    """Check the Dockerfile. Raises linters' DockerfileError, or GateRefused (`lint-refused`)."""
+def lint(plan: Plan, log: StageLog, *, memory: Path) -> LintReport:
+    """Check the Dockerfile; `memory` as `linters.check` has it. Raises linters' DockerfileError, or GateRefused
+    (`lint-refused`)."""
     report = check(
         plan.dockerfile,
         context=plan.context,
         target=plan.target,
         build_args=plan.build_args,
         display_name=shown_dockerfile(plan),
+        memory=memory,
     )
     today = datetime.date.today()
     for finding in report.findings:

@@ -25,6 +25,7 @@ from builders import (
     find_build_client,
     inspect_image,
     load,
+    name_pushed,
     remove_tag,
     squash,
 )
@@ -87,7 +88,7 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
     """Lint, build, squash and push. `find` knows the earlier builds by their fingerprints: one of the same tree,
     options and bases is not built again. Raises the packages' errors; each stage records its own failure."""
     with recorder.stage("lint") as log:
-        report = lint(plan, log)
+        report = lint(plan, log, memory=workshop.home.opinions)
     key = fingerprint(plan, report, workshop.endpoint)
     if key is not None:
         product = reuse(find(key), build_id, workshop, recorder)
@@ -148,8 +149,19 @@ def _ship(
     workshop.secrets.refuse_leaks(squashed.layout, plan.app)
     with recorder.stage("push") as log:
         reference = str(_push(plan, build_id, squashed, workshop, log).reference)
-        # The engine gets the very bytes that were pushed, and so knows the image by the same ID.
-        return squashed, reference, load(squashed.layout, endpoint=workshop.endpoint, tag=None)
+        return squashed, reference, _keep(built, squashed, reference, workshop.endpoint)
+
+
+def _keep(built: BuiltImage, squashed: SquashedImage, reference: str, endpoint: Endpoint) -> str:
+    """Have the engine hold the very bytes that were pushed, under the name that a rollout asks for; its ID there."""
+    # What was left as it was built is there already: the ID is the digest of all that makes the image.
+    same = built.image_id == squashed.image_id
+    image_id = built.image_id if same else load(squashed.layout, endpoint=endpoint, tag=None)
+    # Now, while it has another name: an image that loses its last one is deleted, and would be fetched as a whole.
+    # Where it does not work, the rollout fetches it, and tells why it cannot.
+    with contextlib.suppress(EngineError):
+        name_pushed(endpoint, reference)
+    return image_id
 
 
 def reuse(earlier: Earlier | None, build_id: int, workshop: Workshop, recorder: Recorder) -> Product | None:

@@ -10,6 +10,9 @@ from pathlib import Path
 from imageforge.config import Home
 from imageforge.queue import job, wake
 
+NICE = 5
+"""What a build leaves to others who want the processors: a delivery is answered first, and applications serve first."""
+
 
 def main() -> None:
     """Wait for builds and carry them out, until SIGTERM."""
@@ -20,6 +23,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # A job names its function only; what it works on is this worker's home.
     os.environ["IMAGEFORGE_HOME"] = str(arguments.home)
+    os.nice(NICE)
     job.warm()
     assert job.work.__name__ == wake.JOB.rpartition(".")[2]
     wake.serve(Home(arguments.home).redis_socket, arguments.sign)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import linters
 from builders import BuilderError, Endpoint, SquashMode, engine_facts, find_build_client
 from imageforge.config import Home, Settings, load_repository, load_settings
 from imageforge.errors import Busy, Cancelled, Failure, ForgeError, StackError, UsageError
@@ -35,6 +36,7 @@ from imageforge.stack.process import myself
 from imageforge.stack.state import read_report
 from imageforge.store import Build, BuildQueue, Builds, Database
 from imageforge.vault import Vault
+from registry import RegistryClient
 from runtime import ControllerClient
 
 log = logging.getLogger(__name__)
@@ -73,8 +75,12 @@ def work(build_id: int) -> None:
 
 
 def warm() -> None:
-    """Find out beforehand what each build would ask for again: those that are forked from here know it."""
-    report = read_report(Home.locate())
+    """Find out and load beforehand what each build would again: those that are forked from here have it."""
+    home = Home.locate()
+    # The HTTP client loads half of itself, and OpenSSL, with the first that is made.
+    RegistryClient(load_settings(home.settings_file).registry).close()
+    linters.warm()
+    report = read_report(home)
     if report is None:
         return
     endpoint = Endpoint(host=report.engine, origin=report.engine_origin)

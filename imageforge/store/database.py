@@ -52,6 +52,7 @@ class Database:
         self._leading = threading.Lock()
         self._joining = threading.Lock()
         self._items: list[_Item] = []
+        self._shared = threading.local()
         try:
             self._migrate()
         except (OperationalError, DatabaseError) as error:
@@ -172,11 +173,26 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection for reading. Raises StackError (`store-failed`)."""
+        shared: sa.Connection | None = getattr(self._shared, "connection", None)
         try:
-            with self._engine.connect() as connection:
+            with contextlib.nullcontext(shared) if shared is not None else self._engine.connect() as connection:
                 yield connection
         except (OperationalError, DatabaseError) as error:
             raise _unusable(self._shown, error) from error
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """What this thread reads within is read by one connection, and is of one moment: to open one for each question
+        takes longer than the answer. What it writes within is not seen by it before the end."""
+        if getattr(self._shared, "connection", None) is not None:
+            yield
+            return
+        with self.reading() as connection:
+            self._shared.connection = connection
+            try:
+                yield
+            finally:
+                self._shared.connection = None
 
     @property
     def _shown(self) -> str:

@@ -120,6 +120,15 @@ def read(text: str, source: str) -> Iterator[Node]:
         loader.dispose()
 
 
+def node_of(value: Plain) -> Node:
+    """The inverse of `Node.plain`, for a value that has no text: all of it stands on line 1."""
+    if isinstance(value, dict):
+        return Node({key: Entry(node_of(item), 1) for key, item in value.items()}, 1)
+    if isinstance(value, list):
+        return Node([node_of(item) for item in value], 1)
+    return Node(value, 1)
+
+
 def write(documents: Iterable[Mapping[str, Plain]]) -> str:
     """YAML that `read` and Kubernetes both read back as the same values."""
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, explicit_start=True, width=120)

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import docker
 import pytest
 
 from imageforge.webhooks import Provider, sample, sample_ping
@@ -176,6 +177,19 @@ def test_the_same_tree_is_built_once_and_an_unchanged_app_is_left_alone(service:
     text = service.ask("GET", f"/v1/builds/{second['id']}/events", params={"format": "text"}).text
     assert f"as in build {first['id']}" in text
     assert "runs this already" in text
+
+
+@pytest.mark.parametrize("squash", ["none", "all"])
+def test_the_engine_holds_what_was_pushed_before_anything_runs_of_it(
+    service: Service, project: Path, docker_client: docker.DockerClient, squash: str
+) -> None:
+    write_app(project, f"held {squash}")
+    first = service.ended(service.upload("held", project, deploy=False, squash=squash).json()["build"])
+    image = docker_client.images.get(first["image"])  # by its digest, so that a rollout has nothing to fetch
+    assert first["image"] in image.attrs["RepoDigests"]
+    assert not image.attrs["RepoTags"]
+    second = service.ended(service.upload("held", project, deploy=False, squash=squash).json()["build"])
+    assert second["reused_from"] == first["id"]
 
 
 def test_readers_of_logs_who_left_hold_no_place(service: Service, project: Path) -> None:

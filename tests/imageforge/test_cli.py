@@ -7,9 +7,13 @@ import builtins
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 import imageforge.cli.state as cli_state
 from imageforge.cli.main import COMMANDS, GROUPS, app, run
@@ -145,7 +149,19 @@ def test_every_command_is_in_the_page_and_has_help() -> None:
     page = (ROOT / "imageforge" / "cli" / "README.md").read_text()
     for name in (*COMMANDS, *GROUPS):
         assert re.search(rf"(^|\s){name}\b", page), f"{name} is not in imageforge/cli/README.md"
-    assert all(command.callback and command.callback.__doc__ for command in app.registered_commands)
+    tree = get_command(app)
+    assert isinstance(tree, TyperGroup)
+    assert list(tree.commands) == [*COMMANDS, *GROUPS]
+    assert all(command.help for command in tree.commands.values())
+
+
+def test_a_build_at_a_server_loads_no_database_and_no_controller() -> None:
+    script = (
+        "import sys; from imageforge.cli.main import run; run(['build', '--help']); "
+        "print(sorted({'sqlalchemy', 'runtime.controller', 'cryptography.x509', 'redis'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_every_error_raised_by_hand_has_a_kebab_case_code() -> None:

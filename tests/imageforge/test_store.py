@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,15 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
         Database.at(file)
     assert caught.value.code == "store-failed"
     assert str(file) in caught.value.subject
+
+
+def test_what_is_read_in_one_moment_is_of_one_moment_and_of_one_thread(tmp_path: Path) -> None:
+    with Database.at(tmp_path / "store.sqlite") as database:
+        apps = Apps(database)
+        with database.one_moment():
+            assert apps.find("shop") is None
+            with database.one_moment(), ThreadPoolExecutor(1) as pool:
+                pool.submit(apps.ensure, "shop").result()
+                assert pool.submit(apps.find, "shop").result() is not None
+            assert apps.find("shop") is None
+        assert apps.find("shop") is not None

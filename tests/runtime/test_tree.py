@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import ManifestError
-from runtime.manifest.tree import read, write
+from runtime.manifest.tree import node_of, read, write
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_lines_are_those_of_keys_and_values() -> None:
 def test_what_was_written_reads_back_the_same(value: object) -> None:
     (node,) = read(write([{"value": value}]), "x.yaml")  # type: ignore[dict-item]
     assert node.plain() == {"value": value}
+    assert node_of({"value": value}).plain() == {"value": value}  # type: ignore[dict-item]
 
 
 @given(st.text())

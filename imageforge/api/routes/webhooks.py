@@ -22,7 +22,7 @@ from imageforge.errors import ForgeError, UsageError
 from imageforge.pipeline.webhook_secret import webhook_secret
 from imageforge.queue.intake import Origin
 from imageforge.queue.spec import GitSource, Options
-from imageforge.store import Apps, BuildQueue, DeliveryKey, Scope
+from imageforge.store import App, Apps, BuildQueue, DeliveryKey, Scope
 from imageforge.webhooks import Delivery, Rules, SignatureRefused, decide, identify, parse, verify
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
@@ -77,19 +77,11 @@ def show(app: Annotated[Name, Path()], site: Here, who: Who) -> WebhookView:
 
 
 def _take(name: str, headers: dict[str, str], body: bytes, site: Site) -> JSONResponse:
-    provider = identify(headers)
-    app = Apps(site.database).find(name)
-    # One answer for an app that is not there and for a signature that is wrong: whoever asks learns no names.
-    secret = webhook_secret(name, site.database, site.vault) if app else None
-    if provider is None or app is None or secret is None:
-        if provider is not None:
-            verify(provider, headers, body, NOBODY, now=time.time())  # which takes as long, and never succeeds
-        raise SignatureRefused
-    document = verify(provider, headers, body, secret, now=time.time())
-    delivery = parse(provider, headers, document)
-    key = DeliveryKey(provider=provider.value, delivery=delivery.id[:128])
-    queue = BuildQueue(site.database)
-    seen, build_id = queue.delivered(app.name, key)
+    with site.database.one_moment():
+        app, delivery = _proved(name, headers, body, site)
+        key = DeliveryKey(provider=delivery.provider.value, delivery=delivery.id[:128])
+        queue = BuildQueue(site.database)
+        seen, build_id = queue.delivered(app.name, key)
     if seen:
         return JSONResponse({"reason": "delivered-before", "build": build_id}, 200)
     decision = decide(delivery, Rules(branch=app.settings.branch, watch=app.settings.watch))
@@ -102,7 +94,7 @@ def _take(name: str, headers: dict[str, str], body: bytes, site: Site) -> JSONRe
         Options(),
         Origin(
             way="webhook",
-            actor=f"{provider.value}: {delivery.sender}",
+            actor=f"{delivery.provider.value}: {delivery.sender}",
             branch=delivery.branch or "",
             revision=delivery.after,
             message=delivery.message.partition("\n")[0][:200],
@@ -111,6 +103,19 @@ def _take(name: str, headers: dict[str, str], body: bytes, site: Site) -> JSONRe
     )
     answer: dict[str, Any] = {"reason": decision.reason, **accepted_body(site, stored)}
     return JSONResponse(answer, 200 if stored.duplicate else 202)
+
+
+def _proved(name: str, headers: dict[str, str], body: bytes, site: Site) -> tuple[App, Delivery]:
+    """The app, and what its forge says. Raises SignatureRefused, and MalformedDelivery of what is signed."""
+    provider = identify(headers)
+    app = Apps(site.database).find(name)
+    # One answer for an app that is not there and for a signature that is wrong: whoever asks learns no names.
+    secret = webhook_secret(name, site.database, site.vault) if app else None
+    if provider is None or app is None or secret is None:
+        if provider is not None:
+            verify(provider, headers, body, NOBODY, now=time.time())  # which takes as long, and never succeeds
+        raise SignatureRefused
+    return app, parse(provider, headers, verify(provider, headers, body, secret, now=time.time()))
 
 
 def _source(delivery: Delivery, configured: str | None) -> GitSource:
