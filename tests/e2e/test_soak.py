@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.soak, pytest.mark.timeout(1500)]
 DEPLOYS = 20
 
 
-def test_twenty_deploys_under_load_lose_no_request(forge: Forge, project: Path) -> None:
+def test_twenty_deploys_under_load_lose_no_request(forge: Forge, project: Path, tell: Callable[[str], None]) -> None:
     for file in (EXAMPLES / "01-hello-http").iterdir():
         (project / file.name).write_bytes(file.read_bytes())
     forge.ok("deploy", project)
@@ -31,3 +32,4 @@ def test_twenty_deploys_under_load_lose_no_request(forge: Forge, project: Path) 
     wait_ready(forge, "hello", 3)
     assert load.failed == 0, f"{load.failed} of {load.sent}: {load.failures[:5]}"
     assert load.sent > DEPLOYS * 100
+    tell(f"{DEPLOYS} deploys under load: {load.failed} of {load.sent} requests failed")
