@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,10 @@ from imageforge.cli.state import Workplace
 from imageforge.config import load_settings
 from imageforge.stack.up import ensure_up
 from imageforge.store import Database, SealedSecrets
+from runtime import ControllerClient, RolloutPhase
+
+SERVING_SECONDS = 60.0
+"""How long the applications may take to be whole again; their images come from the restored registry."""
 
 
 def restore(
@@ -36,3 +41,19 @@ def restore(
             say(f"keys     {sealed} secrets are sealed: put their key where it was, {home.key_file}, or set them again")
     if start:
         ensure_up(home, load_settings(home.settings_file), on_line=lambda name: say(f"up       {name}"))
+        late = _wait_serving(ControllerClient(home.controller_socket))
+        say("serving  every app" if not late else f"starting {', '.join(late)}: `imageforge status` shows how far")
+
+
+def _wait_serving(controller: ControllerClient) -> list[str]:
+    """Wait until what runs is whole, for its images may have to come from the registry; gives what is not yet."""
+    deadline = time.monotonic() + SERVING_SECONDS
+    while True:
+        late = [
+            status.name
+            for status in controller.deployments()
+            if status.phase is not RolloutPhase.COMPLETE or status.observed_generation < status.generation
+        ]
+        if not late or time.monotonic() > deadline:
+            return late
+        time.sleep(0.1)
