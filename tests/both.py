@@ -1,7 +1,8 @@
-"""Every test, in two runs at once: ``python -m tests.both [PYTEST ARGUMENTS]``.
+"""Every test, in several runs at once: ``python -m tests.both [PYTEST OPTIONS]``.
 
-What needs an engine waits most of its time for containers, so what needs none has a core meanwhile. Its output comes
-afterwards.
+What needs an engine waits most of its time for containers. So it runs in two halves, each in a sandbox with an engine
+of its own, and what needs none runs beside them. Where an engine answers there is one run: two would be in each other's
+way. The output of all but the first comes afterwards.
 """
 
 from __future__ import annotations
@@ -11,29 +12,48 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+
+from tests.sandbox import engine_answers
 
 PATIENCE = 180.0
-"""Seconds that either may take to end in order."""
+"""Seconds that each may take to end in order."""
 NEEDS_ENGINE, NEEDS_NONE = "engine and not soak", "not engine and not soak"
+HERE = Path(__file__).parent
+WHOLE = HERE / "e2e"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Gives 0 where both runs passed."""
-    with tempfile.TemporaryFile("w+") as output:
-        command = [sys.executable, "-m", "pytest", *arguments, "-m", NEEDS_NONE]
-        unit = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        engine = subprocess.Popen([sys.executable, "-m", "tests.sandbox", *arguments, "-m", NEEDS_ENGINE])
+def halves() -> tuple[list[str], list[str]]:
+    """The end to end tests file by file in turn, as they take the longest, and all the others with the second half."""
+    files = sorted(WHOLE.glob("test_*.py"))
+    others = sorted(folder for folder in HERE.iterdir() if (folder / "__init__.py").exists() and folder != WHOLE)
+    return [str(file) for file in files[::2]], [str(path) for path in (*files[1::2], *others)]
+
+
+def main(options: Sequence[str]) -> int:
+    """Gives 0 where all runs passed."""
+    sandbox = [sys.executable, "-m", "tests.sandbox", *options, "-m", NEEDS_ENGINE]
+    commands = [sandbox] if engine_answers() else [[*sandbox, *half] for half in halves()]
+    commands.append([sys.executable, "-m", "pytest", *options, "-m", NEEDS_NONE])
+    runs: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [Path(folder) / str(number) for number in range(1, len(commands))]
         try:
-            codes = engine.wait(), unit.wait()
+            runs.append(subprocess.Popen(commands[0]))
+            for command, output in zip(commands[1:], outputs, strict=True):
+                with output.open("wb") as handle:
+                    runs.append(subprocess.Popen(command, stdout=handle, stderr=subprocess.STDOUT))
+            codes = [run.wait() for run in runs]
         except BaseException:
-            # It takes its namespace and its engine down, and is not to be killed at that.
-            engine.send_signal(signal.SIGINT)
-            unit.terminate()
-            engine.wait(PATIENCE)
-            unit.wait(PATIENCE)
+            # They take their namespaces and engines down, and are not to be killed at that.
+            for run in runs:
+                run.send_signal(signal.SIGINT)
+            for run in runs:
+                run.wait(PATIENCE)
             raise
-        output.seek(0)
-        sys.stdout.write("\nwhat needs no engine:\n" + output.read())
+        for command, output in zip(commands[1:], outputs, strict=True):
+            what = "the other half" if "tests.sandbox" in command else "what needs no engine"
+            sys.stdout.write(f"\n{what}:\n{output.read_text(errors='replace')}")
     return next((code for code in codes if code), 0)
 
 

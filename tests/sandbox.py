@@ -10,6 +10,7 @@ All of it is gone afterwards.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -27,6 +28,9 @@ from imageforge.stack import private_engine, probes
 SUBNETS = tuple(f"10.212.{number}" for number in range(77, 256))
 """One of them has the two addresses between the namespace and the host: the first that no other run beside this one
 has. The private engines inside take theirs from elsewhere."""
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+FORWARDED = Path("/run/imageforge-tests.forwarding")
+"""Whether the host forwarded packets before the first of the runs that are under way."""
 INSIDE = "IMAGEFORGE_TEST_INSIDE"
 START_SECONDS = 60
 NO_TESTS_COLLECTED = 5
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         return _with_engine(arguments)
     private = list(arguments[:1]) == ["--private"]
     arguments = arguments[1:] if private else arguments
-    if _engine_answers() and not private:
+    if engine_answers() and not private:
         return _pytest(arguments, dict(os.environ))
     reason = private_engine.unavailable()
     if reason:
@@ -105,42 +109,66 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
 @contextlib.contextmanager
 def namespace() -> Iterator[str]:
     """A network namespace that reaches the outside through this host, and nothing reaches it."""
-    taken = subprocess.run(["ip", "-4", "address"], capture_output=True, text=True, check=True).stdout
-    subnet = next(subnet for subnet in SUBNETS if f"{subnet}." not in taken)
     name = f"ifg{secrets.token_hex(3)}"
     outer, inner = f"{name}o", f"{name}i"
-    forward = Path("/proc/sys/net/ipv4/ip_forward")
-    before = forward.read_text()
+    rules: list[list[str]] = []
+    try:
+        with _alone():
+            _make(name, outer, inner, rules)
+        yield name
+    finally:
+        with _alone():
+            for rule in rules:
+                _do("iptables", "-w", rule[0], rule[1], "-D", *rule[2:], check=False)
+            _do("ip", "link", "delete", outer, check=False)
+            _do("ip", "netns", "delete", name, check=False)
+            if not _others() and FORWARDED.exists():
+                FORWARDING.write_text(FORWARDED.read_text())
+                FORWARDED.unlink()
+
+
+def _make(name: str, outer: str, inner: str, rules: list[list[str]]) -> None:
+    """The namespace, its way out, and in `rules` what was added to the packet filter for it."""
+    taken = subprocess.run(["ip", "-4", "address"], capture_output=True, text=True, check=True).stdout
+    subnet = next(subnet for subnet in SUBNETS if f"{subnet}." not in taken)
     source = f"{subnet}.0/30"
-    rules = [
+    rules += [
         ["-t", "nat", "POSTROUTING", "-s", source, "!", "-o", outer, "-j", "MASQUERADE"],
         ["-t", "filter", "FORWARD", "-i", outer, "-j", "ACCEPT"],
         ["-t", "filter", "FORWARD", "-o", outer, "-j", "ACCEPT"],
     ]
-    try:
-        _do("ip", "netns", "add", name)
-        _do("ip", "link", "add", outer, "type", "veth", "peer", "name", inner)
-        _do("ip", "link", "set", inner, "netns", name)
-        _do("ip", "address", "add", f"{subnet}.1/30", "dev", outer)
-        _do("ip", "link", "set", outer, "mtu", str(private_engine.mtu()), "up")
-        inside = ("nsenter", f"--net=/run/netns/{name}")
-        _do(*inside, "ip", "link", "set", "lo", "up")
-        _do(*inside, "ip", "address", "add", f"{subnet}.2/30", "dev", inner)
-        _do(*inside, "ip", "link", "set", inner, "mtu", str(private_engine.mtu()), "up")
-        _do(*inside, "ip", "route", "add", "default", "via", f"{subnet}.1")
-        for rule in rules:
-            _do("iptables", "-w", rule[0], rule[1], "-I", *rule[2:])
-        forward.write_text("1")
-        yield name
-    finally:
-        for rule in rules:
-            _do("iptables", "-w", rule[0], rule[1], "-D", *rule[2:], check=False)
-        _do("ip", "link", "delete", outer, check=False)
-        _do("ip", "netns", "delete", name, check=False)
-        forward.write_text(before)
+    if not _others():
+        FORWARDED.write_text(FORWARDING.read_text())
+    _do("ip", "netns", "add", name)
+    _do("ip", "link", "add", outer, "type", "veth", "peer", "name", inner)
+    _do("ip", "link", "set", inner, "netns", name)
+    _do("ip", "address", "add", f"{subnet}.1/30", "dev", outer)
+    _do("ip", "link", "set", outer, "mtu", str(private_engine.mtu()), "up")
+    inside = ("nsenter", f"--net=/run/netns/{name}")
+    _do(*inside, "ip", "link", "set", "lo", "up")
+    _do(*inside, "ip", "address", "add", f"{subnet}.2/30", "dev", inner)
+    _do(*inside, "ip", "link", "set", inner, "mtu", str(private_engine.mtu()), "up")
+    _do(*inside, "ip", "route", "add", "default", "via", f"{subnet}.1")
+    for rule in rules:
+        _do("iptables", "-w", rule[0], rule[1], "-I", *rule[2:])
+    FORWARDING.write_text("1")
 
 
-def _engine_answers() -> bool:
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Of several runs at once one at a time: they share the host's addresses and its forwarding."""
+    with Path("/run/imageforge-tests.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _others() -> bool:
+    """Whether another run has a namespace. What a killed one left counts, too: its way out may be in use."""
+    return any(Path("/sys/class/net").glob("ifg*o"))
+
+
+def engine_answers() -> bool:
+    """Whether the tests have an engine that is there already."""
     if os.environ.get("DOCKER_HOST"):
         return True
     return probes.engine_ok(Path("/var/run/docker.sock")) is None
