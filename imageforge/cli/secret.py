@@ -20,7 +20,6 @@ from imageforge.report.units import age
 app = typer.Typer(no_args_is_help=True, help="Secrets of an app, for its builds and its containers.")
 AppArgument = Annotated[str, typer.Argument(metavar="APP")]
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
-HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,121}(:[0-9]{1,5})?")
 FOLDER = "/run/secrets"
 
 
@@ -83,11 +82,12 @@ def set_secret(
         raise UsageError("secret-name-missing", name, "a login is of one registry", hint="name its host: APP HOST")
     values = {secret: text} if secret is not None else _lines(text)
     for key, value in values.items():
-        if not (HOST if whom is For.REGISTRY else NAME).fullmatch(key):
+        # The host of a registry is judged where it is stored.
+        if whom is not For.REGISTRY and not NAME.fullmatch(key):
             raise UsageError(
                 "invalid-secret-name",
                 key.partition("=")[0][:40],
-                "expected the host of a registry" if whom is For.REGISTRY else "expected letters, digits, _ . -",
+                "expected letters, digits, _ . -",
                 hint="the value comes from standard input: printf %s VALUE | imageforge secret set APP NAME",
             )
         if not value:

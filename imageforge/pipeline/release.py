@@ -149,6 +149,7 @@ def runs(release: Release, deployer: Deployer) -> bool:
 
 
 def beside_web(release: Release) -> list[str]:
+    """The processes of a release but web, by name."""
     return [name for name in processes(release.manifests) if name != WEB]
 
 

@@ -7,9 +7,7 @@ from collections.abc import Collection
 
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.domains import NAMESPACE
-from imageforge.pipeline.manifests import (
-    processes,
-)
+from imageforge.pipeline.manifests import processes
 from imageforge.store import Release
 from runtime import ControllerClient, NotFound
 

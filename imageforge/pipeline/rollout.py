@@ -89,6 +89,7 @@ def _fail(release: Release, verdict: Verdict, log: StageLog, process: str) -> No
 
 
 def counters_of(deployer: Deployer, app: str) -> ServiceCounters:
+    """What the balancer has counted for an app so far; zeros where it has none of it."""
     try:
         return deployer.controller.counters(NAMESPACE, app)
     except NotFound:
@@ -96,6 +97,7 @@ def counters_of(deployer: Deployer, app: str) -> ServiceCounters:
 
 
 def difference(before: ServiceCounters, after: ServiceCounters) -> ServiceCounters:
+    """What was counted from one look to a later one."""
     return ServiceCounters(
         requests=after.requests - before.requests,
         failed=after.failed - before.failed,
@@ -115,6 +117,8 @@ def report_of(
     seconds: float,
     stages: tuple[StageRow, ...],
 ) -> DeployReport:
+    """The report of a rollout that is done and took `seconds`: as it stands, what the balancer counted for all and our
+    own watch for itself, of which the worse counts; with the stages before it."""
     return DeployReport(
         app=release.app,
         release=release.number,

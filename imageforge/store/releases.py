@@ -112,9 +112,14 @@ class Releases:
         handed back in the rollout, and then cancelled, replaced by a newer one, or failed before it came so far
         again."""
         open_ = [status.value for status in BuildStatus if not status.ended]
+        # The newest one of the number: an app that was deleted and made again counts its releases from 1 again.
+        other = builds.alias()
+        newest = sa.select(sa.func.max(other.c.id)).where(
+            other.c.app == releases.c.app, other.c.release == releases.c.number
+        )
         query = (
             sa.select(releases)
-            .join(builds, sa.and_(builds.c.app == releases.c.app, builds.c.release == releases.c.number))
+            .select_from(releases.join(builds, builds.c.id == newest.correlate(releases).scalar_subquery()))
             .where(
                 releases.c.status == ReleaseStatus.PENDING.value,
                 builds.c.status.not_in(open_),

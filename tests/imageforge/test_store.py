@@ -11,7 +11,17 @@ import pytest
 
 from imageforge.errors import StackError, UsageError
 from imageforge.stack.process import lives, myself
-from imageforge.store import Apps, Builds, BuildStatus, Database, Release, Releases, ReleaseStatus
+from imageforge.store import (
+    Apps,
+    BuildQueue,
+    Builds,
+    BuildStatus,
+    Database,
+    Release,
+    Releases,
+    ReleaseStatus,
+    Submission,
+)
 
 
 def release(number: int, **changes: object) -> Release:
@@ -133,6 +143,29 @@ def test_no_process_runs_under_the_name_of_another_app_and_none_the_other_way_ro
         apps.scale("shop", "worker", 3)
         apps.scale("shop", "cron", 0)
         assert (apps.require("shop").scales, apps.require("shop").replicas) == ({"worker": 3, "cron": 0}, None)
+
+
+def test_a_rollout_is_abandoned_once_the_newest_build_of_its_release_has_ended(tmp_path: Path) -> None:
+    with Database.at(tmp_path / "s.sqlite") as database:
+        Apps(database).ensure("shop")
+        queue, builds, releases = BuildQueue(database), Builds(database), Releases(database)
+        submission = Submission(app="shop", source="upload", spec={"kind": "x"}, origin="api", actor="a")
+        # Of an app of that name which was deleted since: its releases were numbered from 1, too.
+        old = queue.submit(submission).build_id
+        builds.update(old, release=1)
+        builds.finish(old, BuildStatus.SUCCEEDED)
+        new = queue.submit(submission).build_id
+        releases.add(release(1), made_by=new)
+        assert releases.abandoned() == ()
+        queue.cancel(new)
+        assert [found.number for found in releases.abandoned()] == [1]
+        releases.finish("shop", 1, ReleaseStatus.FAILED, None)
+        assert releases.abandoned() == ()
+        # What the command line carries out is settled by whoever comes next.
+        own = builds.start(app="shop", source=".")
+        releases.add(release(2), made_by=own)
+        builds.finish(own, BuildStatus.FAILED)
+        assert releases.abandoned() == ()
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
