@@ -18,7 +18,14 @@ _INSIDE_ENGINE = re.compile(r"/.*/(?:merged|diff)(?=/)")  # where an engine keep
 _NO_TARGET = re.compile(r"target stage (?P<name>\S+) could not be found|failed to reach build target (?P<other>\S+)")
 _METADATA = "[internal] load metadata for "
 _RESOLVE = "resolve image config for "
+_BROKE_OFF = re.compile(r"did not provide an image ID|error reading from server|transport is closing")
 _REFUSED = re.compile(r"\b(40[13]|[Uu]nauthorized|[Ff]orbidden|denied|authorization failed|no basic auth)\b")
+
+
+def broke_off(parser: ProgressParser) -> bool:
+    """Whether the client's own last words are that its engine ended in the middle. Asking the engine is not enough: one
+    that is watched has been started again before it is asked."""
+    return parser.failed is None and _BROKE_OFF.search("\n".join(parser.summary)) is not None
 
 
 def explain(parser: ProgressParser, *, dockerfile: Path, exit_code: int) -> BuilderError:

@@ -13,7 +13,7 @@ from builders import process
 from builders.buildkit.argv import build_argv
 from builders.buildkit.client import BuildClient
 from builders.buildkit.environment import client_environment, with_build_args
-from builders.buildkit.failure import explain
+from builders.buildkit.failure import broke_off, explain
 from builders.buildkit.logins import with_logins
 from builders.buildkit.progress import ProgressParser
 from builders.context import check_context
@@ -54,7 +54,7 @@ def build(
         logger.debug("building %s with %s", request.tag, client.path)
         code = _run(command, environment, parser, on_event, cancelled, request)
         if code != 0:
-            _raise_if_lost(endpoint, request)
+            _raise_if_lost(endpoint, request, parser)
             raise explain(parser, dockerfile=dockerfile, exit_code=code)
         return inspect_image(_image_id(id_file, request), endpoint=endpoint)
 
@@ -85,8 +85,11 @@ def _run(
     return code
 
 
-def _raise_if_lost(endpoint: Endpoint, request: BuildRequest) -> None:
-    """A client whose engine is gone ends like one whose step failed; the engine's silence tells them apart."""
+def _raise_if_lost(endpoint: Endpoint, request: BuildRequest, parser: ProgressParser) -> None:
+    """A client whose engine is gone ends like one whose step failed; its last words or the engine's silence tell them
+    apart."""
+    if broke_off(parser):
+        raise engine_lost(endpoint, request.tag, "it ended during the build, and may have been started again since")
     try:
         with connect(endpoint, timeout=10):
             return

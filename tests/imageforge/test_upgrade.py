@@ -17,6 +17,7 @@ from imageforge.stack.edition import edition
 from imageforge.stack.process import identify, write_pid_file
 from imageforge.stack.state import StackReport, supervisor_pid_file, write_report
 from imageforge.store import Database
+from tests.e2e.conftest import unused_port
 from tests.imageforge.test_stack import SLEEPER, home
 
 __all__ = ["home"]
@@ -30,6 +31,21 @@ def sleepers() -> Iterator[list[subprocess.Popen[bytes]]]:
     for child in started:
         child.kill()
         child.wait()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision that goes wrong must not start daemons on the machine that runs the tests."""
+
+    def launch(*_: object) -> None:
+        raise AssertionError("a supervisor was started")
+
+    monkeypatch.setattr(up, "_launch", launch)
+
+
+def free() -> Settings:
+    """Settings of ports that nobody has, whatever else runs here."""
+    return Settings(http_port=unused_port(), api_port=unused_port(), registry_port=unused_port())
 
 
 def stand_in(home: Home, child: subprocess.Popen[bytes], *, foreground: bool = False, of: str = "old") -> None:
@@ -50,7 +66,7 @@ def test_a_store_of_a_newer_version_stops_the_upgrade_and_not_the_service(
         store.execute("UPDATE compatibility SET oldest = '9999'")
     store.close()
     with pytest.raises(StackError) as caught:
-        up.ensure_up(home, Settings(), upgrade=True)
+        up.ensure_up(home, free(), upgrade=True)
     assert caught.value.code == "store-too-new"
     assert sleepers[0].poll() is None
 
@@ -59,9 +75,9 @@ def test_the_same_edition_is_left_alone_and_so_is_another_one_unless_asked(
     home: Home, sleepers: list[subprocess.Popen[bytes]]
 ) -> None:
     stand_in(home, sleepers[0], of=edition())
-    assert up.ensure_up(home, Settings(), upgrade=True).edition == edition()
+    assert up.ensure_up(home, free(), upgrade=True).edition == edition()
     stand_in(home, sleepers[0], of="old")
-    assert up.ensure_up(home, Settings()).edition == "old"
+    assert up.ensure_up(home, free()).edition == "old"
     assert sleepers[0].poll() is None
 
 
@@ -79,10 +95,10 @@ def test_whoever_starts_the_next_supervisor_is_waited_for(
     systemd = threading.Thread(target=come_again)
     systemd.start()
     if of == "new":
-        assert up.ensure_up(home, Settings(), upgrade=True).edition == edition()
+        assert up.ensure_up(home, free(), upgrade=True).edition == edition()
     else:
         with pytest.raises(StackError) as caught:
-            up.ensure_up(home, Settings(), upgrade=True)
+            up.ensure_up(home, free(), upgrade=True)
         assert (caught.value.code, caught.value.kept) == ("not-upgraded", "everything runs on")
     systemd.join()
     assert sleepers[0].poll() is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.buildkit.failure import explain
+from builders.buildkit.failure import broke_off, explain
 from builders.buildkit.progress import ProgressParser
 from builders.errors import BuilderError, DiskFull, StepFailed
 
@@ -49,6 +49,25 @@ def test_the_line_that_a_newer_client_prints_is_used(tmp_path: Path) -> None:
 def test_codes_that_say_more(tmp_path: Path, code: int, part: str) -> None:
     error = explained(tmp_path, f"#4 [2/3] RUN a\n#4 ERROR: executor failed running [a]: exit code: {code}\n")
     assert part in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("said", "broke"),
+    [
+        ("cannot write /tmp/x/image-id because server did not provide an image ID\n", True),
+        (
+            "ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF\n",
+            True,
+        ),
+        ("#4 [2/3] RUN a\n#4 0.1 error reading from server\n#4 ERROR: executor failed: exit code: 1\n", False),
+        ("", False),
+    ],
+)
+def test_a_client_whose_engine_ended_says_so(said: str, broke: bool) -> None:
+    parser = ProgressParser()
+    list(parser.feed(said.encode()))
+    list(parser.finish())
+    assert broke_off(parser) is broke
 
 
 @pytest.mark.parametrize("said", ["", "error: something new happened\n", "#1 [internal] load x\n#1 ERROR: strange\n"])
