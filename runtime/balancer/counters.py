@@ -68,7 +68,8 @@ class Counters:
         """The sums of one backend; zeros for one that has counted nothing yet.
 
         A 5xx that the backend counted and no server did is HAProxy's own answer: a request it could not serve.
-        Some of the dropped requests it counts as aborted, too, not telling which: the larger of the two is taken.
+        Some of the dropped requests it counts as aborted, too, not telling which: the larger of the two is taken, which
+        is none only where there is none, and the least that it can be where there are both.
         """
         servers = dict(self._totals.get(backend, {}))
         whole = servers.pop(BACKEND, dict.fromkeys(FIELDS, 0))
