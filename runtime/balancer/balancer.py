@@ -284,8 +284,9 @@ class Balancer:
 
     def _look(self) -> tuple[Info, tuple[Row, ...]]:
         """What the serving process says, with the counts of all processes folded."""
-        info = parse_info(self._worker.ask("show info"))
-        rows = parse_stat(self._worker.ask("show stat"))
+        # One question: of two, the old process may answer the first and its successor the second, in a reload.
+        said, _, counted = self._worker.ask("show info;show stat").partition("\n\n")
+        info, rows = parse_info(said), parse_stat(counted)
         self._counters.fold(info.pid, rows)
         self._leaving.look(info.pid)
         return info, rows

@@ -198,6 +198,22 @@ def test_a_host_comes_and_goes_while_a_stream_goes_on(entry: Entry) -> None:
     assert (entry.answers(FIRST), entry.answers(SECOND)) == (False, True)
 
 
+def test_each_request_is_counted_once_over_reloads(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever process answers while one takes over from the other; they are asked as fast as they answer."""
+    monkeypatch.setattr("runtime.balancer.balancer.POLL", 0.0)
+    there = (Server(name="a", address="127.0.0.1", port=entry.server.server_port),)
+    backends = [Backend(name="n_web", hosts=(FIRST,), servers=there)]
+    entry.balancer.sync(lambda: backends)
+    for number in range(1, 31):
+        with Session(entry.settings.http_port, FIRST) as session:
+            assert session.status("/") == 200
+        backends.append(Backend(name=f"n_other{number}", hosts=(f"{number}.example.org",), servers=there))
+        entry.balancer.sync(lambda: backends)
+        wait_for(lambda: not entry.balancer.counters("n_web").in_flight)
+        counted = entry.balancer.counters("n_web")
+        assert (counted.requests, counted.per_replica) == (number, {"a": number})
+
+
 def test_lists_that_are_not_as_wanted_are_put_right(entry: Entry) -> None:
     entry.lead(FIRST)
     hosts = entry.settings.balancer_config.with_name(HOSTS_MAP)
