@@ -14,6 +14,7 @@ from runtime.model import (
     AppliedObject,
     ControllerInfo,
     DeploymentStatus,
+    Event,
     JobStatus,
     LogLine,
     SecretStatus,
@@ -124,6 +125,18 @@ class ControllerClient:
     ) -> Iterator[LogLine]:
         """The output of a Job's pods, merged by time; with `follow` until the Job is done."""
         return self._stream("job_logs", namespace=namespace, name=name, follow=follow, tail=tail)
+
+    def events(
+        self,
+        namespace: str | None = None,
+        kind: str | None = None,
+        name: str | None = None,
+        *,
+        follow: bool = False,
+    ) -> Iterator[Event]:
+        """What happened to one object, to those of a namespace or to all, the latest last; then with `follow` what
+        comes, one that repeats with its new count."""
+        return self._stream("events", namespace=namespace, kind=kind, name=name, follow=follow)
 
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What HAProxy counted for a Service; the sums never go back."""

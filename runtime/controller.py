@@ -21,6 +21,7 @@ from runtime.creation import Creation
 from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
 from runtime.engine import Engine
 from runtime.errors import BalancerError, EngineError, NotFound
+from runtime.events import Recorder
 from runtime.jobs import Jobs
 from runtime.keeper import Keeper, Surroundings
 from runtime.labels import Label
@@ -69,6 +70,7 @@ class Controller:
         self.balancer = balancer
         self._store = store
         self.roster = Roster(store)
+        self.events = Recorder(store)
         self.objects = Objects(store, self.roster.poke, Seal(settings.key))
         self._creation = Creation(
             engine=engine, secret=self.objects.secret, files=SecretFiles(settings.secret_files, settings.engine)
@@ -94,6 +96,7 @@ class Controller:
             revision_of=self._revision_of,
             starts=threading.Semaphore(PARALLEL_STARTS),
             creation=self._creation,
+            events=self.events,
         )
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)

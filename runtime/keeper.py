@@ -15,6 +15,7 @@ from runtime.container import Identity, network_name, refuse_root
 from runtime.creation import Creation, Given
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, RuntimeFailure
+from runtime.events import Recorder
 from runtime.labels import Label
 from runtime.manifest.model import Probe
 from runtime.probes import ProbeResult, Readiness, early_period, run_probe
@@ -40,6 +41,7 @@ class Surroundings:
     revision_of: Callable[[Replica], int]
     starts: threading.Semaphore
     creation: Creation
+    events: Recorder
 
 
 class Keeper(threading.Thread):

@@ -60,6 +60,24 @@ class ReplicaStatus:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened to an object, as Kubernetes tells it: `reason` is one word, a `warning` is of its type
+    Warning and the others Normal. `count` is how often it was said, from `first_at` to `last_at`; `number` grows with
+    each time."""
+
+    namespace: str
+    kind: str
+    name: str
+    warning: bool
+    reason: str
+    message: str
+    count: int
+    first_at: float
+    last_at: float
+    number: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SecretStatus:
     """A Secret as it may be shown: its keys with the bytes of their values, and no value."""
 

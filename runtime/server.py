@@ -190,6 +190,20 @@ class Answers:
         reader = LogReader(self._controller.engine, attempts, over=over)
         return reader.follow(tail) if follow else reader.past(tail)
 
+    def events(self, namespace: str | None, kind: str | None, name: str | None, follow: bool) -> Iterable[Value]:
+        """The past, and with `follow` what comes, until the controller ends."""
+        recorder, seen = self._controller.events, 0
+        while True:
+            newest = recorder.newest
+            found = recorder.past(namespace, kind, name, after=seen)
+            yield from found
+            # Of those that are another object's, too: they are not waited for again.
+            seen = max([newest, *(event.number for event in found)])
+            if not follow or self._controller.stopping:
+                return
+            if not recorder.wait(seen, WATCH_SECONDS):
+                yield None
+
     def counters(self, namespace: str, service: str) -> Iterable[Value]:
         yield self._controller.counters(namespace, service)
 
@@ -223,6 +237,7 @@ METHODS = (
     "watch_job",
     "logs",
     "job_logs",
+    "events",
     "counters",
     "manifests",
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import RuntimeFailure
+from runtime.model import Event
 
 VERSION = 1
 
@@ -36,6 +37,12 @@ CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 _ADDED = """
 CREATE TABLE IF NOT EXISTS job_run (
     namespace TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (namespace, name)
+);
+CREATE TABLE IF NOT EXISTS event (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    warning INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL,
+    count INTEGER NOT NULL, first_at REAL NOT NULL, last_at REAL NOT NULL,
+    UNIQUE (namespace, kind, name, warning, reason, message)
 );
 """
 """Tables that earlier versions of this format have not, and do not mind."""
@@ -216,6 +223,67 @@ class Store:
     def put_job_run(self, namespace: str, name: str, state: dict[str, Any]) -> None:
         """Write what became of a Job so far."""
         self._execute("INSERT OR REPLACE INTO job_run VALUES (?, ?, ?)", namespace, name, json.dumps(state))
+
+    def put_event(self, event: Event) -> int:
+        """Write an event, or count the same one once more; its number, larger than all before."""
+        same = (event.namespace, event.kind, event.name, event.warning, event.reason, event.message)
+        with self.transaction():
+            known = self._query(
+                "SELECT count, first_at FROM event WHERE namespace = ? AND kind = ? AND name = ? AND warning = ? "
+                "AND reason = ? AND message = ?",
+                *same,
+            )
+            count, first_at = known[0] if known else (0, event.first_at)
+            self._execute(
+                "INSERT OR REPLACE INTO event (namespace, kind, name, warning, reason, message, count, first_at, "
+                "last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                *same,
+                count + event.count,
+                first_at,
+                event.last_at,
+            )
+            return self.newest_event()
+
+    def newest_event(self) -> int:
+        """The number of the latest event; 0 before the first."""
+        rows = self._query("SELECT max(number) FROM event")
+        return rows[0][0] or 0
+
+    def events(self, namespace: str | None, kind: str | None, name: str | None, *, after: int) -> tuple[Event, ...]:
+        """The events of what is named, those with a larger number than `after`, the latest last."""
+        rows = self._query(
+            "SELECT namespace, kind, name, warning, reason, message, count, first_at, last_at, number FROM event "
+            "WHERE number > ? AND coalesce(?, namespace) = namespace AND coalesce(?, kind) = kind "
+            "AND coalesce(?, name) = name ORDER BY number",
+            after,
+            namespace,
+            kind,
+            name,
+        )
+        return tuple(
+            Event(
+                namespace=row[0],
+                kind=row[1],
+                name=row[2],
+                warning=bool(row[3]),
+                reason=row[4],
+                message=row[5],
+                count=row[6],
+                first_at=row[7],
+                last_at=row[8],
+                number=row[9],
+            )
+            for row in rows
+        )
+
+    def trim_events(self, kept: int, since: float) -> None:
+        """Forget all but the latest `kept` events, and those that were last said before `since`."""
+        self._execute(
+            "DELETE FROM event WHERE last_at < ? OR number <= (SELECT number FROM event ORDER BY number DESC "
+            "LIMIT 1 OFFSET ?)",
+            since,
+            kept,
+        )
 
     def note(self, key: str) -> str | None:
         """A text kept under a key."""

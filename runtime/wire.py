@@ -18,6 +18,7 @@ from runtime.model import (
     AppliedObject,
     ControllerInfo,
     DeploymentStatus,
+    Event,
     JobPhase,
     JobStatus,
     LogLine,
@@ -33,6 +34,7 @@ Value = (
     AppliedObject
     | ControllerInfo
     | DeploymentStatus
+    | Event
     | JobStatus
     | LogLine
     | SecretStatus
@@ -45,7 +47,7 @@ _FAILURES: dict[str, type[RuntimeFailure]] = {
     name: item for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, RuntimeFailure)
 }
 _VALUES: dict[str, Any] = {
-    item.__name__: item for item in (AppliedObject, ControllerInfo, LogLine, SecretStatus, ServiceCounters)
+    item.__name__: item for item in (AppliedObject, ControllerInfo, Event, LogLine, SecretStatus, ServiceCounters)
 }
 
 
