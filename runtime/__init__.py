@@ -27,6 +27,7 @@ from runtime.labels import Label
 from runtime.manifest import load as load_manifests
 from runtime.model import (
     AppliedObject,
+    Condition,
     ControllerInfo,
     DeploymentStatus,
     Event,
@@ -34,6 +35,7 @@ from runtime.model import (
     JobStatus,
     LogLine,
     ReplicaStatus,
+    RevisionStatus,
     RolloutPhase,
     SecretStatus,
     ServiceCounters,
@@ -46,6 +48,7 @@ __all__ = [
     "AppliedObject",
     "BalancerError",
     "CertificateState",
+    "Condition",
     "ConfigError",
     "Conflict",
     "ControllerClient",
@@ -64,6 +67,7 @@ __all__ = [
     "NotFound",
     "PublicEntry",
     "ReplicaStatus",
+    "RevisionStatus",
     "RolloutPhase",
     "RuntimeFailure",
     "RuntimeSettings",

@@ -17,6 +17,7 @@ from runtime.model import (
     Event,
     JobStatus,
     LogLine,
+    RevisionStatus,
     SecretStatus,
     ServiceCounters,
 )
@@ -81,6 +82,23 @@ class ControllerClient:
     def restart(self, namespace: str, name: str) -> None:
         """Replace every replica by a rolling update."""
         self._none("restart", namespace=namespace, name=name)
+
+    def pause(self, namespace: str, name: str) -> None:
+        """Roll nothing of a Deployment out any more; it can be scaled. Raises Conflict where it is paused."""
+        self._none("pause", namespace=namespace, name=name, paused=True)
+
+    def resume(self, namespace: str, name: str) -> None:
+        """Go on. Raises Conflict where it is not paused."""
+        self._none("pause", namespace=namespace, name=name, paused=False)
+
+    def undo(self, namespace: str, name: str, *, revision: int | None = None) -> AppliedObject:
+        """Go back to the template of a revision, by rolling update; None is the one before. Raises Conflict for a
+        paused one and for one that belongs to an app, NotFound for a revision that is not kept."""
+        return cast(AppliedObject, self._one("undo", namespace=namespace, name=name, number=revision))
+
+    def revisions(self, namespace: str, name: str) -> tuple[RevisionStatus, ...]:
+        """The templates that a Deployment has and had, the oldest first."""
+        return tuple(self._all("revisions", namespace=namespace, name=name))
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
         """Delete a ``Deployment``, ``Job``, ``Secret`` or ``Service``; the replicas of a Deployment are drained and

@@ -7,18 +7,19 @@ that comes every `RESYNC_SECONDS`.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from runtime.balancer.balancer import Balancer
 from runtime.balancer.config import backend_name
 from runtime.clock import steady
 from runtime.container import ContainerState, network_name
 from runtime.creation import Creation
-from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
+from runtime.decide import Action, Desired, Observed, Start, decide, tell
 from runtime.engine import Engine
 from runtime.errors import BalancerError, EngineError, NotFound
 from runtime.events import Recorder
@@ -26,14 +27,15 @@ from runtime.jobs import Jobs
 from runtime.keeper import Keeper, Surroundings
 from runtime.labels import Label
 from runtime.manifest.template import random_suffix
-from runtime.model import DeploymentStatus, ServiceCounters
+from runtime.model import DeploymentStatus, RevisionStatus, ServiceCounters
 from runtime.objects import Held, Objects
+from runtime.proportion import Size
 from runtime.roster import Replica, Roster, from_stored
 from runtime.routes import leads_to, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
-from runtime.status import Counts, Progress, count, deployment_status, is_complete
+from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, revisions
 from runtime.store import Store
 from runtime.watch import EngineWatch
 
@@ -58,6 +60,7 @@ class _Course:
 
     progress: Progress
     observed_generation: int = 0
+    sized_for: Size | None = None
 
 
 class Controller:
@@ -134,6 +137,11 @@ class Controller:
         held = sorted(self.objects.deployments(), key=lambda item: (item.deployment.namespace, item.deployment.name))
         return tuple(self._status(item) for item in held if namespace in (None, item.deployment.namespace))
 
+    def revisions(self, namespace: str, name: str) -> tuple[RevisionStatus, ...]:
+        """A Deployment's templates, the oldest first; raises NotFound."""
+        held = self.objects.deployment(namespace, name)
+        return revisions(held, self._replicas_of(held))
+
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What was counted for a Service; zeros for one that nobody routes to. Raises NotFound."""
         self.objects.service(namespace, service)
@@ -198,37 +206,52 @@ class Controller:
         replicas = self._replicas_of(held)
         if held.deleting and not replicas:
             self.objects.finish_delete(held)
+            self._store.drop_note(_size_note(held))
             self._courses.pop(_key(held), None)
             self._empty.add(held.deployment.namespace)
             return
         counts = count(held, replicas, now)
-        course = self._courses.setdefault(_key(held), _Course(_first_progress(held, counts, now)))
+        course = self._courses.get(_key(held)) or self._begin_course(held, counts, now)
         course.progress = course.progress.step(counts, held.generation, now)
-        if is_complete(held, counts):
+        if is_complete(held, counts) or held.deployment.paused:
             course.progress = replace(course.progress, at=now)
         observed = [self._observed(held, replica, now) for replica in replicas]
-        for action in decide(_desired(held), observed):
+        desired = _desired(held, course.sized_for)
+        actions = decide(desired, observed)
+        for line in tell(actions, observed, held.deployment.name):
+            self.events.say("Deployment", *_key(held), "ScalingReplicaSet", line)
+        for action in actions:
             self._act(held, action)
+        if desired is not None and desired.size != course.sized_for:
+            course.sized_for = desired.size
+            self._store.put_note(_size_note(held), json.dumps(asdict(desired.size)))
         course.observed_generation = held.generation
         self._trim_history(held, replicas)
+
+    def _begin_course(self, held: Held, counts: Counts, now: float) -> _Course:
+        """What a controller before this one remembered of the Deployment's size is remembered."""
+        sized = self._store.note(_size_note(held))
+        course = _Course(_first_progress(held, counts, now), sized_for=Size(**json.loads(sized)) if sized else None)
+        self._courses[_key(held)] = course
+        return course
 
     def _act(self, held: Held, action: Action) -> None:
         if isinstance(action, Start):
             for _ in range(action.count):
-                self._begin(held)
+                self._begin(held, action.template_hash)
             return
         keeper = self._keeper(action.name)
         if keeper is not None:
             log.info("stopping", extra={"replica": action.name})
             keeper.terminate()
 
-    def _begin(self, held: Held) -> None:
-        deployment = held.deployment
+    def _begin(self, held: Held, template_hash: str) -> None:
+        deployment = held.revisions[template_hash].deployment
         replica = Replica(
-            name=f"{deployment.name}-{held.hash}-{random_suffix()}",
+            name=f"{deployment.name}-{template_hash}-{random_suffix()}",
             namespace=deployment.namespace,
             deployment=deployment.name,
-            template_hash=held.hash,
+            template_hash=template_hash,
             template=deployment.template,
             created_at=time.time(),
         )
@@ -368,12 +391,24 @@ def _key(held: Held) -> Key:
     return held.deployment.namespace, held.deployment.name
 
 
-def _desired(held: Held) -> Desired | None:
+def _desired(held: Held, sized_for: Size | None) -> Desired | None:
     if held.deleting:
         return None
     deployment = held.deployment
-    surge, unavailable = resolve_bounds(deployment.replicas, deployment.max_surge, deployment.max_unavailable)
-    return Desired(replicas=deployment.replicas, template_hash=held.hash, max_surge=surge, max_unavailable=unavailable)
+    surge, unavailable = bounds(deployment)
+    return Desired(
+        replicas=deployment.replicas,
+        template_hash=held.hash,
+        max_surge=surge,
+        max_unavailable=unavailable,
+        recreate=deployment.recreate,
+        paused=deployment.paused,
+        sized_for=sized_for,
+    )
+
+
+def _size_note(held: Held) -> str:
+    return f"size {held.deployment.namespace}/{held.deployment.name}"
 
 
 def _first_progress(held: Held, counts: Counts, now: float) -> Progress:

@@ -96,6 +96,31 @@ class RolloutPhase(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """One of a Deployment's conditions, in Kubernetes' words: `type` is ``Available`` or ``Progressing``, `status`
+    ``True``, ``False`` or ``Unknown``."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevisionStatus:
+    """A template that a Deployment has or had. `replicas` are those that live; `cause` is its annotation
+    kubernetes.io/change-cause."""
+
+    number: int
+    hash: str
+    current: bool
+    replicas: int
+    image: str
+    release: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DeploymentStatus:
     """A Deployment as it stands. The counts are those of Kubernetes' DeploymentStatus; `generation` is that of the
     newest manifest and `observed_generation` of the one the counts speak of. `replica_list` holds old revisions too.
@@ -119,6 +144,8 @@ class DeploymentStatus:
     deleting: bool = False
     release: str = ""
     host: str = ""
+    paused: bool = False
+    conditions: tuple[Condition, ...] = field(default=())
     replica_list: tuple[ReplicaStatus, ...] = field(default=())
 
 

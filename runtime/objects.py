@@ -10,7 +10,15 @@ from typing import Any
 
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
-from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Secret, Service
+from runtime.manifest.model import (
+    RELEASE_ANNOTATION,
+    RESTARTED_ANNOTATION,
+    Deployment,
+    Job,
+    Secret,
+    Service,
+    app_of,
+)
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, SecretStatus
 from runtime.seal import Seal
@@ -169,6 +177,50 @@ class Objects:
 
         self._edit(namespace, name, annotate)
 
+    def pause(self, namespace: str, name: str, *, paused: bool) -> None:
+        """Roll nothing out any more, or go on. Raises Conflict (`already-paused`, `not-paused`)."""
+        if self.deployment(namespace, name).deployment.paused == paused:
+            raise Conflict(
+                "already-paused" if paused else "not-paused",
+                f"Deployment {namespace}/{name}",
+                f"it is {'' if paused else 'not '}paused",
+                hint=f"imageforge rollout status deployment/{name}",
+            )
+        self._edit(namespace, name, lambda data: data["spec"].update(paused=paused))
+
+    def undo(self, namespace: str, name: str, number: int | None) -> AppliedObject:
+        """Go back to the template of a revision, or of the one before. Raises Conflict (`owned-by-app`,
+        `rollout-paused`), NotFound (`revision-not-found`)."""
+        with self._lock:
+            held = self.deployment(namespace, name)
+            subject = f"Deployment {namespace}/{name}"
+            template = held.deployment.template
+            if RELEASE_ANNOTATION in template.annotations:
+                app = app_of(template.labels, name)
+                raise Conflict(
+                    "owned-by-app",
+                    subject,
+                    f"it belongs to the app {app}, whose releases say what runs",
+                    hint=f"imageforge rollback {app}",
+                )
+            if held.deployment.paused:
+                raise Conflict(
+                    "rollout-paused",
+                    subject,
+                    "cannot roll back a paused deployment",
+                    hint=f"imageforge rollout resume deployment/{name}",
+                )
+            revision = _revision(held, number, subject)
+            if revision.hash == held.hash:
+                return AppliedObject(kind="Deployment", namespace=namespace, name=name, change="unchanged")
+            stored = next(item for item in self._store.revisions(namespace, name) if item.number == revision.number)
+            self._edit(
+                namespace,
+                name,
+                lambda data: data["spec"].update(template=copy.deepcopy(stored.data["spec"]["template"])),
+            )
+        return AppliedObject(kind="Deployment", namespace=namespace, name=name, change="configured")
+
     def delete(self, namespace: str, kind: str, name: str) -> None:
         """Forget a Service or Secret at once; a Deployment or Job is kept until its containers are gone."""
         if kind not in ("Deployment", "Job", "Secret", "Service"):
@@ -265,6 +317,8 @@ class Objects:
             )
         if data["spec"].get("replicas") is None:
             data["spec"]["replicas"] = held.deployment.replicas
+        if data["spec"].get("paused") is None and held.deployment.paused:
+            data["spec"]["paused"] = True
         restarted = held.deployment.template.annotations.get(RESTARTED_ANNOTATION)
         meta = data["spec"]["template"]["metadata"]
         if restarted and RESTARTED_ANNOTATION not in (meta.get("annotations") or {}):
@@ -402,6 +456,21 @@ class Objects:
             deleting=stored.deleting,
             revisions=revisions,
         )
+
+
+def _revision(held: Held, number: int | None, subject: str) -> Revision:
+    """The revision that is asked for; None is the newest but the current one."""
+    others = [item for item in held.revisions.values() if item.hash != held.hash]
+    found = (
+        max(others, key=lambda item: item.number, default=None)
+        if number is None
+        else next((item for item in held.revisions.values() if item.number == number), None)
+    )
+    if found is None:
+        known = ", ".join(str(item) for item in sorted(item.number for item in held.revisions.values()))
+        said = "there is none before the current one" if number is None else f"it has no revision {number}"
+        raise NotFound("revision-not-found", subject, said, hint=f"it has the revisions {known}")
+    return found
 
 
 def not_found(kind: str, namespace: str, name: str) -> NotFound:

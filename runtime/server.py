@@ -133,6 +133,16 @@ class Answers:
         self._objects.restart(namespace, name, datetime.now(UTC).isoformat())
         return ()
 
+    def pause(self, namespace: str, name: str, paused: bool) -> Iterable[Value]:
+        self._objects.pause(namespace, name, paused=paused)
+        return ()
+
+    def undo(self, namespace: str, name: str, number: int | None) -> Iterable[Value]:
+        yield self._objects.undo(namespace, name, number)
+
+    def revisions(self, namespace: str, name: str) -> Iterable[Value]:
+        return self._controller.revisions(namespace, name)
+
     def delete(self, namespace: str, kind: str, name: str) -> Iterable[Value]:
         self._objects.delete(namespace, kind, name)
         return ()
@@ -230,6 +240,9 @@ METHODS = (
     "watch",
     "scale",
     "restart",
+    "pause",
+    "undo",
+    "revisions",
     "delete",
     "secrets",
     "jobs",

@@ -294,6 +294,10 @@ class Store:
         """Keep a text under a key."""
         self._execute("INSERT OR REPLACE INTO note VALUES (?, ?)", key, value)
 
+    def drop_note(self, key: str) -> None:
+        """Forget the text under a key."""
+        self._execute("DELETE FROM note WHERE key = ?", key)
+
     def _prepare(self) -> None:
         with self._translated():
             self._path.chmod(0o600)

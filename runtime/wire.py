@@ -16,6 +16,7 @@ from runtime import errors
 from runtime.errors import RuntimeFailure
 from runtime.model import (
     AppliedObject,
+    Condition,
     ControllerInfo,
     DeploymentStatus,
     Event,
@@ -23,6 +24,7 @@ from runtime.model import (
     JobStatus,
     LogLine,
     ReplicaStatus,
+    RevisionStatus,
     RolloutPhase,
     SecretStatus,
     ServiceCounters,
@@ -37,6 +39,7 @@ Value = (
     | Event
     | JobStatus
     | LogLine
+    | RevisionStatus
     | SecretStatus
     | ServiceCounters
     | str
@@ -47,7 +50,8 @@ _FAILURES: dict[str, type[RuntimeFailure]] = {
     name: item for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, RuntimeFailure)
 }
 _VALUES: dict[str, Any] = {
-    item.__name__: item for item in (AppliedObject, ControllerInfo, Event, LogLine, SecretStatus, ServiceCounters)
+    item.__name__: item
+    for item in (AppliedObject, ControllerInfo, Event, LogLine, RevisionStatus, SecretStatus, ServiceCounters)
 }
 
 
@@ -73,7 +77,13 @@ def unpack(raw: Any) -> Any:
         name = raw["class"]
         if name == DeploymentStatus.__name__:
             replicas = tuple(_replica(item) for item in raw["replica_list"])
-            return _made(DeploymentStatus, raw, phase=RolloutPhase(raw["phase"]), replica_list=replicas)
+            return _made(
+                DeploymentStatus,
+                raw,
+                phase=RolloutPhase(raw["phase"]),
+                replica_list=replicas,
+                conditions=tuple(_made(Condition, item) for item in raw.get("conditions", ())),
+            )
         if name == JobStatus.__name__:
             return _made(JobStatus, raw, phase=JobPhase(raw["phase"]), last_log=tuple(raw["last_log"]))
         return _made(_VALUES[name], raw)

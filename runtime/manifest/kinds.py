@@ -198,16 +198,16 @@ DEPLOYMENT = Object(
                 "template": Object(fields={"metadata": metadata(None), "spec": _POD}, required=("metadata", "spec")),
                 "strategy": Object(
                     fields={
-                        "type": Text(choices=("RollingUpdate",), unsupported=("Recreate",)),
+                        "type": Text(choices=("RollingUpdate", "Recreate")),
                         "rollingUpdate": Object(fields={"maxSurge": _SHARE, "maxUnavailable": _SHARE}),
                     }
                 ),
                 "minReadySeconds": Whole(),
                 "progressDeadlineSeconds": Whole(),
                 "revisionHistoryLimit": Whole(),
+                "paused": Flag(),
             },
             required=("selector", "template"),
-            known=words("paused"),
         ),
     },
     required=("metadata", "spec"),

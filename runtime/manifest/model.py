@@ -10,6 +10,7 @@ from runtime.manifest.tree import Plain
 HOST_ANNOTATION = "imageforge.io/host"
 MASKED_ANNOTATION = "imageforge.io/masked"
 RELEASE_ANNOTATION = "imageforge.io/release"
+CAUSE_ANNOTATION = "kubernetes.io/change-cause"
 RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
@@ -139,7 +140,8 @@ class PodTemplate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deployment:
-    """apps/v1 Deployment. `max_surge` and `max_unavailable` are counts or percentages as written."""
+    """apps/v1 Deployment. `max_surge` and `max_unavailable` are counts or percentages as written; `recreate` is the
+    strategy Recreate, which has neither."""
 
     namespace: str
     name: str
@@ -151,6 +153,8 @@ class Deployment:
     min_ready_seconds: int = 0
     progress_deadline: int = 600
     revision_history_limit: int = 10
+    recreate: bool = False
+    paused: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 

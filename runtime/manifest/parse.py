@@ -82,7 +82,11 @@ def deployment(root: Cursor) -> Deployment:
         min_ready_seconds=spec.get("minReadySeconds").plain(0),
         progress_deadline=spec.get("progressDeadlineSeconds").plain(600),
         revision_history_limit=spec.get("revisionHistoryLimit").plain(10),
+        recreate=spec.get("strategy").get("type").plain() == "Recreate",
+        paused=spec.get("paused").plain(False),
     )
+    if parsed.recreate and not rolling.node.says_nothing:
+        raise rolling.fail("invalid-value", " may not be set when the strategy is Recreate", hint="remove it")
     _check_deployment(parsed, spec)
     return parsed
 
