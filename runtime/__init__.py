@@ -37,6 +37,8 @@ from runtime.model import (
     RolloutPhase,
     SecretStatus,
     ServiceCounters,
+    ServicePortStatus,
+    ServiceStatus,
 )
 from runtime.settings import PublicEntry, RuntimeSettings
 
@@ -69,6 +71,8 @@ __all__ = [
     "RuntimeSettings",
     "SecretStatus",
     "ServiceCounters",
+    "ServicePortStatus",
+    "ServiceStatus",
     "certificate_states",
     "clear_secret_files",
     "covers_host",

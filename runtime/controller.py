@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from runtime.balancer.balancer import Balancer
-from runtime.balancer.config import backend_name
 from runtime.clock import steady
 from runtime.container import ContainerState, network_name
 from runtime.creation import Creation
 from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
+from runtime.discovery.discovery import Discovery
 from runtime.engine import Engine
 from runtime.errors import BalancerError, EngineError, NotFound
 from runtime.events import Recorder
@@ -26,10 +26,10 @@ from runtime.jobs import Jobs
 from runtime.keeper import Keeper, Surroundings
 from runtime.labels import Label
 from runtime.manifest.template import random_suffix
-from runtime.model import DeploymentStatus, ServiceCounters
+from runtime.model import DeploymentStatus, ServiceCounters, ServiceStatus
 from runtime.objects import Held, Objects
 from runtime.roster import Replica, Roster, from_stored
-from runtime.routes import leads_to, wanted_backends
+from runtime.routes import backend_of, places, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
@@ -72,8 +72,12 @@ class Controller:
         self.roster = Roster(store)
         self.events = Recorder(store)
         self.objects = Objects(store, self.roster.poke, Seal(settings.key))
+        self.discovery = Discovery(settings, store, engine, self.objects.services, self.events)
         self._creation = Creation(
-            engine=engine, secret=self.objects.secret, files=SecretFiles(settings.secret_files, settings.engine)
+            engine=engine,
+            secret=self.objects.secret,
+            files=SecretFiles(settings.secret_files, settings.engine),
+            links=self.discovery.links,
         )
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
@@ -86,6 +90,7 @@ class Controller:
             store,
             poke=self.roster.poke,
             emptied=self._empty.add,
+            met=self.discovery.met,
         )
         self._stopping = threading.Event()
         self._around = Surroundings(
@@ -97,6 +102,7 @@ class Controller:
             starts=threading.Semaphore(PARALLEL_STARTS),
             creation=self._creation,
             events=self.events,
+            met=self.discovery.met,
         )
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -136,8 +142,14 @@ class Controller:
 
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What was counted for a Service; zeros for one that nobody routes to. Raises NotFound."""
-        self.objects.service(namespace, service)
-        return self.balancer.counters(backend_name(namespace, service))
+        found = self.objects.service(namespace, service)
+        return self.balancer.counters(*(backend_of(found, port) for port in found.ports))
+
+    def services(self, namespace: str | None) -> tuple[ServiceStatus, ...]:
+        """How all Services stand, or those of one namespace."""
+        found = sorted(self.objects.services(), key=lambda item: (item.namespace, item.name))
+        replicas = self.roster.all()
+        return tuple(self.discovery.status(item, replicas) for item in found if namespace in (None, item.namespace))
 
     def _status(self, held: Held) -> DeploymentStatus:
         now = steady()
@@ -168,6 +180,7 @@ class Controller:
 
     def _look(self) -> None:
         """One look at everything."""
+        self._empty |= self.discovery.sync(self.objects.services(), self.roster.all())
         self._sync_balancer()
         for held in self.objects.deployments():
             self._steer(held)
@@ -177,21 +190,16 @@ class Controller:
 
     def _sync_balancer(self) -> None:
         try:
-            up = self.balancer.sync(lambda: wanted_backends(self.objects.services(), self.roster.all()))
+            bound = self.discovery.bound()
+            up = self.balancer.sync(lambda: wanted_backends(self.objects.services(), self.roster.all(), bound))
         except BalancerError as error:
             log.warning("balancer not in step", extra={"error": str(error)})
             return
         self._save_counters()
         services = self.objects.services()
         for replica in self.roster.all():
-            if replica.ready and not replica.admitted:
-                places = {
-                    (backend_name(service.namespace, service.name), replica.name)
-                    for service in services
-                    if leads_to(service, replica.namespace, replica.template)
-                }
-                if places <= up:
-                    self.roster.update(replica.name, lambda now: now.ready and now.running, admitted=True)
+            if replica.ready and not replica.admitted and places(services, replica, bound) <= up:
+                self.roster.update(replica.name, lambda now: now.ready and now.running, admitted=True)
 
     def _steer(self, held: Held) -> None:
         now = steady()
@@ -335,14 +343,16 @@ class Controller:
                 del self._keepers[name]
 
     def _remove_networks(self) -> None:
-        """The network of a namespace goes with its last Deployment and the end of its last Job."""
+        """The network of a namespace goes with its last Deployment and Service, and the end of its last Job."""
         for namespace in tuple(self._empty):
             used = any(held.deployment.namespace == namespace for held in self.objects.deployments())
-            used = used or self.jobs.active_in(namespace)
+            used = used or self.jobs.active_in(namespace) or self.discovery.needs(namespace)
             try:
                 name = network_name(self.settings.instance, namespace)
                 if used or self.engine.remove_network(name, self.settings.instance):
                     self._empty.discard(namespace)
+                    if not used:
+                        self.discovery.met(namespace, None)
             except EngineError as error:
                 log.warning("network not removed", extra={"namespace": namespace, "error": str(error)})
 

@@ -26,6 +26,8 @@ from runtime.model import (
     RolloutPhase,
     SecretStatus,
     ServiceCounters,
+    ServicePortStatus,
+    ServiceStatus,
 )
 
 PROTOCOL = 1
@@ -39,6 +41,7 @@ Value = (
     | LogLine
     | SecretStatus
     | ServiceCounters
+    | ServiceStatus
     | str
     | None
 )
@@ -76,6 +79,10 @@ def unpack(raw: Any) -> Any:
             return _made(DeploymentStatus, raw, phase=RolloutPhase(raw["phase"]), replica_list=replicas)
         if name == JobStatus.__name__:
             return _made(JobStatus, raw, phase=JobPhase(raw["phase"]), last_log=tuple(raw["last_log"]))
+        if name == ServiceStatus.__name__:
+            ports = tuple(_made(ServicePortStatus, item) for item in raw["ports"])
+            lists = {key: tuple(raw[key]) for key in ("hosts", "endpoints")}
+            return _made(ServiceStatus, raw, ports=ports, **lists)
         return _made(_VALUES[name], raw)
     except (KeyError, TypeError, ValueError) as error:
         raise RuntimeFailure(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from runtime.balancer.config import Backend, Server, beside, endpoint, stamp
+from runtime.balancer.config import Backend, Server, beside, endpoint, server_words, stamp
 from runtime.balancer.counters import Counters
 from runtime.balancer.files import BalancerFiles
 from runtime.balancer.keyring import Ring
@@ -59,6 +59,7 @@ class Balancer:
         self._master = CommandSocket(settings.balancer_master_socket)
         self._lock = threading.RLock()
         self._places: dict[str, set[str]] = {}
+        self._ending: set[str] = set()
         self._idle_since: dict[Place, float] = {}
         self._refused: _Refused | None = None
         self._live = LiveLists(settings)
@@ -80,14 +81,26 @@ class Balancer:
                 raise
             return up
 
-    def withdraw(self, server: str) -> None:
-        """No new request to this server from now on, in any backend; those in flight may finish."""
+    def withdraw(self, server: str, *, unless_last: bool = False) -> bool:
+        """No new request to this server from now on, in any backend; those in flight may finish. With `unless_last` it
+        stays where no other would be left but such as stay for the same reason; False where it does, anywhere."""
         with self._lock:
-            for backend in self._places.pop(server, set()):
+            backends = self._places.pop(server, set())
+            kept = {backend for backend in backends if self._is_last(server, backend)} if unless_last else set()
+            self._ending.discard(server)
+            if kept:
+                self._places[server] = kept
+                self._ending.add(server)
+            for backend in backends - kept:
                 try:
                     self._command(f"set server {backend}/{server} state maint")
                 except BalancerError as error:
                     log.warning("server not withdrawn", extra={"server": server, "error": str(error)})
+            return not kept
+
+    def _is_last(self, server: str, backend: str) -> bool:
+        others = (name for name, places in self._places.items() if backend in places and name != server)
+        return all(name in self._ending for name in others)
 
     def wait_idle(self, server: str, deadline: float, stop: threading.Event) -> bool:
         """Whether the server's last request ended before `deadline` (`time.monotonic`) or HAProxy is gone.
@@ -109,14 +122,14 @@ class Balancer:
         """Whether a process of an earlier configuration still finishes what it began."""
         return self._leaving.any
 
-    def counters(self, backend: str) -> ServiceCounters:
-        """The sums of a backend, fresh where HAProxy answers."""
+    def counters(self, *backends: str) -> ServiceCounters:
+        """The sums of these backends, fresh where HAProxy answers."""
         with self._lock:
             try:
                 self._look()
             except BalancerError as error:
                 log.debug("counters are those of the last look", extra={"error": str(error)})
-            return self._counters.of(backend)
+            return self._counters.of(*backends)
 
     def saved_counters(self) -> str | None:
         """The sums as text to be stored; None where nothing was counted since the last call."""
@@ -134,6 +147,7 @@ class Balancer:
         refused = refused or self._sync_lists(backends, ring)
         info, rows = self._look()
         self._places = {}
+        self._ending &= {server.name for backend in backends for server in backend.servers}
         loaded = {row.backend for row in rows}
         changed = [self._sync_backend(info, backend, rows) for backend in backends if backend.name in loaded]
         if any(changed):
@@ -155,7 +169,7 @@ class Balancer:
         changed = False
         for server in backend.servers:
             self._places.setdefault(server.name, set()).add(backend.name)
-            changed |= self._serve(f"{backend.name}/{server.name}", server, there.get(server.name))
+            changed |= self._serve(backend, server, there.get(server.name))
         wanted = {server.name for server in backend.servers}
         for row in there.values():
             if row.server not in wanted:
@@ -164,10 +178,12 @@ class Balancer:
                 self._idle_since.pop((row.backend, row.server), None)
         return changed
 
-    def _serve(self, place: str, server: Server, row: Row | None) -> bool:
+    def _serve(self, backend: Backend, server: Server, row: Row | None) -> bool:
+        place = f"{backend.name}/{server.name}"
         if row is None:
             # Without these two a dynamic server of 2.6 opens a connection for each request.
-            self._command(f"add server {place} {endpoint(server)} pool-purge-delay 5s pool-max-conn -1", "New server")
+            words = f"{server_words(backend, server)} pool-purge-delay 5s pool-max-conn -1"
+            self._command(f"add server {place} {words}", "New server")
             self._command(f"enable server {place}")
             return True
         if row.address != endpoint(server):

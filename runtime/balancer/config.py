@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.balancer.keyring import Ring
+from runtime.manifest.model import Protocol
 from runtime.settings import PublicEntry, RuntimeSettings
 
 HOSTS_MAP = "hosts.map"
@@ -30,6 +31,15 @@ CHALLENGES = "/.well-known/acme-challenge/"
 HSTS_SECONDS = 31536000
 NOTHING = Ring()
 STAMP = "imageforge-"
+OWN = "at_"
+"""How the names of the Services' own frontends begin."""
+PEERS = "affinity"
+PEER = "imageforge"
+PEERS_SOCKET = "haproxy-peers.sock"
+LONG_CONNECTION = "120h"
+"""The kernel's own for an established connection, net.netfilter.nf_conntrack_tcp_timeout_established."""
+LONG_REQUEST = "1h"
+"""Between Services of one machine nobody else cuts a request short."""
 USER = "haproxy"
 """The account that the distributions' packages make."""
 
@@ -44,17 +54,30 @@ class Server:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Bind:
+    """An address and port at which a backend is served to who connects there."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Backend:
-    """What a routed Service is to HAProxy."""
+    """What a port of a Service is to HAProxy: `hosts` lead to it on the entry port, `binds` by their address.
+    `affinity` are the seconds for which a client keeps its server, 0 for none."""
 
     name: str
     hosts: tuple[str, ...]
     servers: tuple[Server, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    protocol: Protocol = Protocol.HTTP
+    affinity: int = 0
+    least_connections: bool = False
 
 
-def backend_name(namespace: str, service: str) -> str:
-    """Unambiguous, for neither part can hold an underscore."""
-    return f"{namespace}_{service}"
+def backend_name(namespace: str, service: str, port: str = "") -> str:
+    """Of a Service's routed port, or of another by its name. Unambiguous, for no part can hold an underscore."""
+    return "_".join([namespace, service, *([port] if port else [])])
 
 
 def initial_config(settings: RuntimeSettings) -> str:
@@ -70,7 +93,7 @@ def keys_folder(settings: RuntimeSettings) -> Path:
 
 def stamp(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
     """A digest of all that needs a reload to change: everything but the servers, the hosts and the certificates."""
-    text = _render(settings, [Backend(name=backend.name, hosts=()) for backend in backends], "")
+    text = _render(settings, [replace(backend, hosts=(), servers=()) for backend in backends], "")
     return STAMP + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -106,9 +129,12 @@ def render(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
 def _render(settings: RuntimeSettings, backends: Sequence[Backend], description: str) -> str:
     ordered = sorted(backends)
     parts = [_head(settings, description), _frontend(settings, routed=bool(ordered))]
+    if any(backend.affinity for backend in ordered):
+        parts.append(_peers(settings))
     if settings.public:
         parts.append(_public(settings.public))
     parts += [_backend(backend) for backend in ordered]
+    parts += [_own_frontend(backend) for backend in ordered if backend.binds]
     return "\n".join(parts)
 
 
@@ -119,6 +145,7 @@ global
     description {description or "-"}
     default-path config
     nbthread 1
+    localpeer {PEER}
     hard-stop-after 60s
 {_identity()}{_keys(settings)}    stats socket {_quote(settings.balancer_socket)} mode 600 level admin
 
@@ -236,12 +263,50 @@ def _bind(address: str, port: int) -> str:
 
 
 def _backend(backend: Backend) -> str:
-    servers = "".join(f"    server {server.name} {endpoint(server)}\n" for server in sorted(backend.servers))
+    lines = (f"    server {server.name} {server_words(backend, server)}\n" for server in sorted(backend.servers))
+    return f"backend {backend.name}\n{_manner(backend)}{_balance(backend)}{''.join(lines)}"
+
+
+def _manner(backend: Backend) -> str:
+    if backend.protocol is Protocol.TCP:
+        return _connections("server")
+    patience = f"    http-request set-timeout server {LONG_REQUEST} if {{ fe_name -m beg {OWN} }}\n"
     return f"""\
-backend {backend.name}
-    http-request disable-l7-retry if {{ method POST PATCH CONNECT }}
+{patience if backend.binds else ""}    http-request disable-l7-retry if {{ method POST PATCH CONNECT }}
     http-error status 503 content-type text/plain string "No replica of this application is ready.\\n"
-{servers}"""
+"""
+
+
+def _balance(backend: Backend) -> str:
+    lines = "    balance leastconn\n" if backend.least_connections else ""
+    if backend.affinity:
+        lines += f"    stick-table type ip size 200k expire {backend.affinity}s peers {PEERS}\n    stick on src\n"
+    return lines
+
+
+def _own_frontend(backend: Backend) -> str:
+    """Where the Service's own addresses are served. ``transparent``: an address that is not there, as after a reboot,
+    keeps HAProxy neither from starting nor from answering once it is."""
+    binds = "".join(f"    bind {_bind(bind.address, bind.port)} transparent\n" for bind in backend.binds)
+    patience = _connections("client") if backend.protocol is Protocol.TCP else f"    timeout client {LONG_REQUEST}\n"
+    return f"frontend {OWN}{backend.name}\n{binds}{patience}    default_backend {backend.name}\n"
+
+
+def _connections(side: str) -> str:
+    """A connection may rest for as long as one may rest in the kernel's own tables; keep-alives find who is gone."""
+    keep_alive = "clitcpka" if side == "client" else "srvtcpka"
+    return f"    mode tcp\n    timeout {side} {LONG_CONNECTION}\n    option {keep_alive}\n"
+
+
+def _peers(settings: RuntimeSettings) -> str:
+    """By which a reload's new process learns of the old one which client keeps which server."""
+    path = settings.balancer_socket.with_name(PEERS_SOCKET)
+    return f"peers {PEERS}\n    peer {PEER} {_quote_word(f'unix@{path}')}\n"
+
+
+def server_words(backend: Backend, server: Server) -> str:
+    """A server's address, and how it is spoken to, as the configuration and the runtime socket write it."""
+    return endpoint(server) + (" proto h2" if backend.protocol is Protocol.H2C else "")
 
 
 def endpoint(server: Server) -> str:

@@ -9,8 +9,9 @@ from runtime.errors import ManifestError
 from runtime.manifest.check import check
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
 from runtime.manifest.model import Deployment, Document, Job, Secret, Service
-from runtime.manifest.parse import Cursor, deployment, job, secret, service
+from runtime.manifest.parse import Cursor, deployment, job, secret
 from runtime.manifest.schema import inner
+from runtime.manifest.service import service
 from runtime.manifest.tree import Node, Plain, node_of, read, write
 
 __all__ = ["Deployment", "Document", "Job", "Secret", "Service", "dump", "load", "reload"]
