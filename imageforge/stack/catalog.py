@@ -225,7 +225,7 @@ def _balancer(home: Home, runtime: RuntimeSettings) -> Service:
 
 
 def _resolver(home: Home, runtime: RuntimeSettings) -> Service:
-    """Who answers for the names of Services: as root alone, and beside the engine alone, it can listen where it must."""
+    """Who answers for the names of Services. It can do so as root alone, and beside the engine alone."""
     file = home.state / "resolver.json"
 
     def prepare() -> None:
