@@ -20,6 +20,7 @@ from runtime.creation import Creation
 from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
 from runtime.discovery.discovery import Discovery
 from runtime.engine import Engine
+from runtime.entrances import Entrances
 from runtime.errors import BalancerError, EngineError, NotFound
 from runtime.events import Recorder
 from runtime.jobs import Jobs
@@ -73,6 +74,8 @@ class Controller:
         self.events = Recorder(store)
         self.objects = Objects(store, self.roster.poke, Seal(settings.key))
         self.discovery = Discovery(settings, store, engine, self.objects.services, self.events)
+        self.entrances = Entrances(self.objects.ingresses, self.objects.secret, self.events)
+        balancer.given = self.entrances.certificates
         self._creation = Creation(
             engine=engine,
             secret=self.objects.secret,
@@ -191,14 +194,19 @@ class Controller:
     def _sync_balancer(self) -> None:
         try:
             bound = self.discovery.bound()
-            up = self.balancer.sync(lambda: wanted_backends(self.objects.services(), self.roster.all(), bound))
+            ingresses = self.objects.ingresses()
+            up = self.balancer.sync(
+                lambda: wanted_backends(self.objects.services(), self.roster.all(), bound, ingresses)
+            )
         except BalancerError as error:
             log.warning("balancer not in step", extra={"error": str(error)})
             return
         self._save_counters()
         services = self.objects.services()
+        by_tls = self.settings.public is not None
+        self.entrances.report(services, self.balancer.certificate_problem, by_tls=by_tls)
         for replica in self.roster.all():
-            if replica.ready and not replica.admitted and places(services, replica, bound) <= up:
+            if replica.ready and not replica.admitted and places(services, replica, bound, ingresses) <= up:
                 self.roster.update(replica.name, lambda now: now.ready and now.running, admitted=True)
 
     def _steer(self, held: Held) -> None:

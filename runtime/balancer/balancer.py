@@ -11,13 +11,13 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.balancer.config import Backend, Server, beside, endpoint, server_words, stamp
 from runtime.balancer.counters import Counters
 from runtime.balancer.files import BalancerFiles
-from runtime.balancer.keyring import Ring
+from runtime.balancer.keyring import NONE_GIVEN, Ring
 from runtime.balancer.leaving import LeavingProcesses
 from runtime.balancer.live import LiveLists
 from runtime.balancer.socket import CommandSocket
@@ -65,6 +65,8 @@ class Balancer:
         self._live = LiveLists(settings)
         self._loaded_for: tuple[int, tuple[str, ...]] | None = None
         self._leaving = LeavingProcesses(settings, counters)
+        self.given: Callable[[], Mapping[str, bytes]] = dict
+        """Certificates with their keys that are to be served beside those of the folders, by names that stay theirs."""
         self.error: BalancerError | None = BalancerError("balancer-unreachable", "HAProxy", "not asked yet")
 
     def sync(self, wanted: Wanted) -> frozenset[Place]:
@@ -117,6 +119,11 @@ class Balancer:
             if time.monotonic() >= deadline or stop.wait(POLL):
                 return False
 
+    def certificate_problem(self, name: str) -> str:
+        """Why a certificate that was given by this name is not served; empty where it is."""
+        with self._lock:
+            return self._files.problem(name)
+
     @property
     def settling(self) -> bool:
         """Whether a process of an earlier configuration still finishes what it began."""
@@ -140,7 +147,7 @@ class Balancer:
             return self._counters.to_json()
 
     def _sync(self, backends: Sequence[Backend]) -> tuple[frozenset[Place], BalancerError | None]:
-        ring = self._files.ring()
+        ring = self._files.ring(self.given() if self._settings.public else NONE_GIVEN)
         refused = self._write(backends, ring)
         info, _ = self._look()
         refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends))

@@ -22,6 +22,10 @@ from runtime.settings import PublicEntry, RuntimeSettings
 
 HOSTS_MAP = "hosts.map"
 PUBLIC_MAP = "public.map"
+EXACT_MAP = "exact.map"
+BELOW_MAP = "below.map"
+PUBLIC = "public-"
+"""How the names of the same two begin that others than this machine are served by."""
 CERTIFICATES = "certificates.list"
 SECURED = "secured.map"
 """The hosts that have a certificate, with their backends: a map too, for a map is changed in large steps."""
@@ -62,8 +66,23 @@ class Bind:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Route:
+    """Requests on the entry port for a host (``*.domain`` for all names with one label more, ``*`` for any) and a path;
+    not `exact`, for all below the path too."""
+
+    host: str
+    path: str
+    exact: bool = False
+
+    @property
+    def key(self) -> str:
+        """As a request is looked up: by host and path, and a slash behind where what is below it is meant."""
+        return self.host + (self.path if self.exact else f"{self.path.rstrip('/')}/")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Backend:
-    """What a port of a Service is to HAProxy: `hosts` lead to it on the entry port, `binds` by their address.
+    """What a port of a Service is to HAProxy: `hosts` and `routes` lead to it on the entry port, `binds` elsewhere.
     `affinity` are the seconds for which a client keeps its server, 0 for none."""
 
     name: str
@@ -73,6 +92,7 @@ class Backend:
     protocol: Protocol = Protocol.HTTP
     affinity: int = 0
     least_connections: bool = False
+    routes: tuple[Route, ...] = ()
 
 
 def backend_name(namespace: str, service: str, port: str = "") -> str:
@@ -93,7 +113,8 @@ def keys_folder(settings: RuntimeSettings) -> Path:
 
 def stamp(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
     """A digest of all that needs a reload to change: everything but the servers, the hosts and the certificates."""
-    text = _render(settings, [replace(backend, hosts=(), servers=()) for backend in backends], "")
+    bare = [replace(backend, hosts=(), servers=(), routes=()) for backend in backends]
+    text = _render(settings, bare, "", by_path=_by_path(backends))
     return STAMP + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -105,15 +126,46 @@ def render_hosts(backends: Sequence[Backend]) -> str:
 def beside(settings: RuntimeSettings, backends: Sequence[Backend], ring: Ring = NOTHING) -> dict[str, str]:
     """The lists that the configuration reads, by file name."""
     lists = {HOSTS_MAP: render_hosts(backends)}
+    if _by_path(backends):
+        lists |= {EXACT_MAP: _render_routes(backends, exact=True), BELOW_MAP: _render_routes(backends, exact=False)}
     if settings.public is None:
         return lists
+    secured = [(host, backend) for backend in sorted(backends) for host in _names(backend) if is_public(host)]
+    if _by_path(backends):
+        lists |= {
+            PUBLIC + EXACT_MAP: _render_routes(backends, exact=True, public=True),
+            PUBLIC + BELOW_MAP: _render_routes(backends, exact=False, public=True),
+        }
     pairs = [(host, backend) for backend in sorted(backends) for host in backend.hosts if is_public(host)]
     return {
         **lists,
         PUBLIC_MAP: "".join(f"{host} {backend.name}\n" for host, backend in pairs),
-        SECURED: "".join(f"{host} {backend.name}\n" for host, backend in pairs if ring.covers(host)),
+        SECURED: "".join(
+            f"{host} {name}\n"
+            for host, name in {host: backend.name for host, backend in secured}.items()
+            if ring.covers(host)
+        ),
         CERTIFICATES: "".join(f"{entry.file} {' '.join(entry.names)}\n" for entry in ring.entries),
     }
+
+
+def _by_path(backends: Sequence[Backend]) -> bool:
+    return any(backend.routes for backend in backends)
+
+
+def _render_routes(backends: Sequence[Backend], *, exact: bool, public: bool = False) -> str:
+    found = {
+        route.key: backend.name
+        for backend in sorted(backends)
+        for route in backend.routes
+        if route.exact == exact and (is_public(route.host) or not public)
+    }
+    return "".join(f"{key} {name}\n" for key, name in found.items())
+
+
+def _names(backend: Backend) -> list[str]:
+    """The hosts that lead to it, without those that stand for several."""
+    return [*backend.hosts, *(route.host for route in backend.routes if not route.host.startswith("*"))]
 
 
 def is_public(host: str) -> bool:
@@ -123,16 +175,16 @@ def is_public(host: str) -> bool:
 
 def render(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
     """The whole configuration file."""
-    return _render(settings, backends, stamp(settings, backends))
+    return _render(settings, backends, stamp(settings, backends), by_path=_by_path(backends))
 
 
-def _render(settings: RuntimeSettings, backends: Sequence[Backend], description: str) -> str:
+def _render(settings: RuntimeSettings, backends: Sequence[Backend], description: str, *, by_path: bool) -> str:
     ordered = sorted(backends)
-    parts = [_head(settings, description), _frontend(settings, routed=bool(ordered))]
+    parts = [_head(settings, description), _frontend(settings, routed=bool(ordered), by_path=by_path)]
     if any(backend.affinity for backend in ordered):
         parts.append(_peers(settings))
     if settings.public:
-        parts.append(_public(settings.public))
+        parts.append(_public(settings.public, by_path=by_path))
     parts += [_backend(backend) for backend in ordered]
     parts += [_own_frontend(backend) for backend in ordered if backend.binds]
     return "\n".join(parts)
@@ -183,19 +235,19 @@ def _keys(settings: RuntimeSettings) -> str:
     return f"    crt-base {_quote(keys_folder(settings))}\n" if settings.public else ""
 
 
-def _frontend(settings: RuntimeSettings, *, routed: bool) -> str:
+def _frontend(settings: RuntimeSettings, *, routed: bool, by_path: bool) -> str:
     return f"""\
 frontend entry
     bind {_bind(settings.http_address, settings.http_port)}
     http-request set-var(txn.host) req.hdr(host),host_only,lower
-{_route(HOSTS_MAP) if routed else ""}    default_backend unknown-host
+{_route(HOSTS_MAP) if routed else ""}{_route_by_path("") if by_path else ""}    default_backend unknown-host
 
 backend unknown-host
     http-request return status 404 content-type text/plain string "No application answers to this host name.\\n"
 """
 
 
-def _public(entry: PublicEntry) -> str:
+def _public(entry: PublicEntry, *, by_path: bool) -> str:
     """Two listeners for others, and the service behind them.
 
     Whatever a client says of itself and of where it came from is dropped before it is said anew. Only hosts that are
@@ -205,13 +257,14 @@ def _public(entry: PublicEntry) -> str:
     not_challenge = f"!{{ path_beg {CHALLENGES} }} " if entry.acme else ""
     port = "" if entry.https_port == 443 else f":{entry.https_port}"
     service = f"{{ var(txn.host) -m str {entry.host} }}"
+    routes = _route(PUBLIC_MAP) + (_route_by_path(PUBLIC) if by_path else "")
     return f"""\
 frontend public-plain
     bind {_bind(entry.address, entry.http_port)}
 {_arrival("http")}    http-request redirect code 308 location https://%[var(txn.host)]{port}%[pathq] if \
 {not_challenge}{{ var(txn.host),map({SECURED}) -m found }}
 {challenges}    use_backend imageforge-plain if {service}
-{_route(PUBLIC_MAP)}    default_backend unknown-host
+{routes}    default_backend unknown-host
 
 frontend public-tls
     bind {_bind(entry.address, entry.https_port)} ssl crt-list {CERTIFICATES} strict-sni alpn h2,http/1.1 \
@@ -221,7 +274,7 @@ ssl-min-ver TLSv1.2
     use_backend imageforge-registry if {service} {{ path /v2 }}
     use_backend imageforge-registry if {service} {{ path_beg /v2/ }}
     use_backend imageforge-tls if {service}
-{_route(PUBLIC_MAP)}    default_backend unknown-host
+{routes}    default_backend unknown-host
 
 {_service("imageforge-plain", entry.api, f"plain {entry.key}")}
 {_service("imageforge-tls", entry.api, f"tls {entry.key}")}
@@ -254,6 +307,23 @@ backend {name}
 def _route(hosts: str) -> str:
     lookup = f"var(txn.host),map({hosts})"
     return f"    use_backend %[{lookup}] if {{ {lookup} -m found }}\n"
+
+
+def _route_by_path(prefix: str) -> str:
+    """The whole path before what is above it, the longer before the shorter, and a host of its own before those that
+    stand for several: as Ingress has it."""
+    lines = [
+        "http-request set-var(txn.path) path",
+        "http-request set-var(txn.domain) var(txn.host),field(2,.,0)",
+    ]
+    rules = []
+    for number, host in enumerate(("var(txn.host)", "str(*.),concat(,txn.domain)", "str(*)")):
+        exact, below = f"txn.exact{number}", f"txn.below{number}"
+        lines.append(f"http-request set-var({exact}) {host},concat(,txn.path)")
+        lines.append(f"http-request set-var({below}) {host},concat(,txn.path,/)")
+        for lookup in (f"var({exact}),map({prefix}{EXACT_MAP})", f"var({below}),map_beg({prefix}{BELOW_MAP})"):
+            rules.append(f"use_backend %[{lookup}] if {{ {lookup} -m found }}")
+    return "".join(f"    {line}\n" for line in [*lines, *rules])
 
 
 def _bind(address: str, port: int) -> str:

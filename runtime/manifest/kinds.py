@@ -5,6 +5,7 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 
 from __future__ import annotations
 
+from runtime.manifest.ingress import INGRESS
 from runtime.manifest.schema import (
     APP_PROTOCOL,
     DNS_LABEL,
@@ -328,6 +329,7 @@ SECRET = Object(
 
 KINDS: dict[str, tuple[str, Shape]] = {
     "Deployment": ("apps/v1", DEPLOYMENT),
+    "Ingress": ("networking.k8s.io/v1", INGRESS),
     "Job": ("batch/v1", JOB),
     "Secret": ("v1", SECRET),
     "Service": ("v1", SERVICE),
@@ -336,7 +338,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
 
 KNOWN_KINDS = words(
     "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
-    "Ingress IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
+    "IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
     "PersistentVolumeClaim Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runtime.manifest.routing import Ingress
 from runtime.manifest.tree import Plain
 
 HOST_ANNOTATION = "imageforge.io/host"
@@ -220,14 +221,15 @@ class Service:
         """The port that the hosts lead to: the only one, else the one named ``http``."""
         return next((port for port in self.ports if port.name == "http"), self.ports[0])
 
-    def speaks(self, port: ServicePort) -> Protocol:
-        """What the balancer takes the port's bytes for. Without a word on it they are left alone."""
+    def speaks(self, port: ServicePort, *, routed: bool = False) -> Protocol:
+        """What the balancer takes the port's bytes for; without a word on it they are left alone. What is `routed` by
+        host or path speaks HTTP."""
         if self.protocol == Protocol.TCP:
             return Protocol.TCP
         said = port.app_protocol.lower() or port.name.replace("grpc-web", "http").partition("-")[0]
         if said in ("kubernetes.io/h2c", "h2c", "http2", "grpc"):
             return Protocol.H2C
-        routed = bool(self.hosts) and port == self.routed_port
+        routed = routed or (bool(self.hosts) and port == self.routed_port)
         return Protocol.HTTP if said in ("http", "kubernetes.io/ws") or routed or self.protocol else Protocol.TCP
 
 
@@ -249,7 +251,7 @@ class Document:
     namespace: str
     name: str
     data: dict[str, Plain] = field(repr=False)
-    object: Deployment | Job | Secret | Service
+    object: Deployment | Ingress | Job | Secret | Service
     where: str
 
 
