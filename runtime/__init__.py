@@ -10,6 +10,7 @@ from runtime.balancer.config import CHALLENGES, ENTRY_HEADER
 from runtime.balancer.config import initial_config as initial_balancer_config
 from runtime.balancer.keyring import certificate_states
 from runtime.client import ControllerClient
+from runtime.discovery.host import cannot_have_addresses
 from runtime.errors import (
     BalancerError,
     ConfigError,
@@ -73,6 +74,7 @@ __all__ = [
     "ServiceCounters",
     "ServicePortStatus",
     "ServiceStatus",
+    "cannot_have_addresses",
     "certificate_states",
     "clear_secret_files",
     "covers_host",
