@@ -317,10 +317,10 @@ class Keeper(threading.Thread):
         grace = replica.template.grace_period
         balancer = self._around.balancer
         until = time.monotonic() + grace
-        if not balancer.withdraw(replica.name, unless_last=True):
-            # Requests come to it still, until another is ready, none comes for a moment, or its time is over.
-            balancer.wait_idle(replica.name, until, self._leaving)
-            balancer.withdraw(replica.name)
+        if not balancer.let_go(replica.name, unless_last=True):
+            # Requests come to it still, until another is ready, none comes for a moment, or half of its time is over.
+            balancer.wait_idle(replica.name, until - grace / 2, self._leaving)
+            balancer.let_go(replica.name)
         if replica.container_id and not self._has_died():
             balancer.wait_idle(replica.name, until, self._leaving)
         attempt = 0

@@ -11,8 +11,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from runtime.balancer.config import Backend, Server, beside, endpoint, server_words, stamp
 from runtime.balancer.counters import Counters
@@ -59,7 +59,8 @@ class Balancer:
         self._master = CommandSocket(settings.balancer_master_socket)
         self._lock = threading.RLock()
         self._places: dict[str, set[str]] = {}
-        self._ending: set[str] = set()
+        self._lasting: set[str] = set()
+        self._let_go: set[str] = set()
         self._idle_since: dict[Place, float] = {}
         self._refused: _Refused | None = None
         self._live = LiveLists(settings)
@@ -77,32 +78,43 @@ class Balancer:
         """
         with self._lock:
             try:
-                up, self.error = self._sync(wanted())
+                up, self.error = self._sync(self._without_let_go(wanted()))
             except BalancerError as error:
                 self.error = error
                 raise
             return up
 
-    def withdraw(self, server: str, *, unless_last: bool = False) -> bool:
-        """No new request to this server from now on, in any backend; those in flight may finish. With `unless_last` it
-        stays where no other would be left but such as stay for the same reason; False where it does, anywhere."""
+    def withdraw(self, server: str) -> None:
+        """No new request to this server from now on, in any backend, unless `sync` is asked for it again; those in
+        flight may finish."""
+        with self._lock:
+            self._take_out(server, self._places.pop(server, set()))
+
+    def let_go(self, server: str, *, unless_last: bool = False) -> bool:
+        """No new request to this server ever again. With `unless_last` it stays where no other would be left but such
+        as stay for the same reason; False where it does, anywhere."""
         with self._lock:
             backends = self._places.pop(server, set())
             kept = {backend for backend in backends if self._is_last(server, backend)} if unless_last else set()
-            self._ending.discard(server)
             if kept:
                 self._places[server] = kept
-                self._ending.add(server)
-            for backend in backends - kept:
-                try:
-                    self._command(f"set server {backend}/{server} state maint")
-                except BalancerError as error:
-                    log.warning("server not withdrawn", extra={"server": server, "error": str(error)})
+                self._lasting.add(server)
+            else:
+                self._lasting.discard(server)
+                self._let_go.add(server)
+            self._take_out(server, backends - kept)
             return not kept
+
+    def _take_out(self, server: str, backends: Iterable[str]) -> None:
+        for backend in backends:
+            try:
+                self._command(f"set server {backend}/{server} state maint")
+            except BalancerError as error:
+                log.warning("server not withdrawn", extra={"server": server, "error": str(error)})
 
     def _is_last(self, server: str, backend: str) -> bool:
         others = (name for name, places in self._places.items() if backend in places and name != server)
-        return all(name in self._ending for name in others)
+        return all(name in self._lasting for name in others)
 
     def wait_idle(self, server: str, deadline: float, stop: threading.Event) -> bool:
         """Whether the server's last request ended before `deadline` (`time.monotonic`) or HAProxy is gone.
@@ -146,6 +158,16 @@ class Balancer:
             self._counters.changed = False
             return self._counters.to_json()
 
+    def _without_let_go(self, backends: Sequence[Backend]) -> Sequence[Backend]:
+        """Who decided on these may not know yet that one of their servers was let go."""
+        self._let_go &= {server.name for backend in backends for server in backend.servers}
+        if not self._let_go:
+            return backends
+        return [
+            replace(backend, servers=tuple(item for item in backend.servers if item.name not in self._let_go))
+            for backend in backends
+        ]
+
     def _sync(self, backends: Sequence[Backend]) -> tuple[frozenset[Place], BalancerError | None]:
         ring = self._files.ring(self.given() if self._settings.public else NONE_GIVEN)
         refused = self._write(backends, ring)
@@ -154,7 +176,7 @@ class Balancer:
         refused = refused or self._sync_lists(backends, ring)
         info, rows = self._look()
         self._places = {}
-        self._ending &= {server.name for backend in backends for server in backend.servers}
+        self._lasting &= {server.name for backend in backends for server in backend.servers}
         loaded = {row.backend for row in rows}
         changed = [self._sync_backend(info, backend, rows) for backend in backends if backend.name in loaded]
         if any(changed):

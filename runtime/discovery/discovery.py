@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
@@ -30,6 +31,8 @@ from runtime.store import Store
 
 log = logging.getLogger(__name__)
 
+AGAIN_SECONDS = 10.0
+"""How soon is asked again what may be as it was: a network without its bridge here, a resolver that does not answer."""
 RESOLV_CONF = Path("/etc/resolv.conf")
 Key = tuple[str, str]
 
@@ -75,6 +78,8 @@ class Discovery:
         self._kept: Zone | None = None
         self._told: Zone | None = None
         self._deaf: dict[str, str] = {}
+        self._ask_again: dict[str, float] = {}
+        self._tell_again = 0.0
         self._replicas: Sequence[Replica] = ()
 
     def sync(self, services: Sequence[Service], replicas: Sequence[Replica]) -> frozenset[str]:
@@ -222,8 +227,9 @@ class Discovery:
         except EngineError as error:
             return before, f"it has no address of its own yet: {error.message}"
         problem = self._on_the_bridge(address, facts)
-        if problem:
+        if problem and time.monotonic() >= self._ask_again.get(service.namespace, 0.0):
             # The network may be another by now.
+            self._ask_again[service.namespace] = time.monotonic() + AGAIN_SECONDS
             self.met(service.namespace, None)
         return address, problem
 
@@ -302,7 +308,7 @@ class Discovery:
             return
         here = [facts for facts in self._networks.values() if host.bridge_is_here(facts.bridge)]
         wanted = zone(self._services(), self._addresses(), self._replicas, map(_listening, here))
-        if wanted == self._told and not self._deaf:
+        if (wanted == self._told and not self._deaf) or time.monotonic() < self._tell_again:
             return
         try:
             if wanted != self._kept:
@@ -315,6 +321,8 @@ class Discovery:
             self._told = wanted
         except OSError as error:
             self._told = None
+            if isinstance(error, TimeoutError):
+                self._tell_again = time.monotonic() + AGAIN_SECONDS
             log.debug("resolver not told", extra={"error": str(error)})
 
 

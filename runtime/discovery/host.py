@@ -64,7 +64,8 @@ def cannot_be_bound(bind: Bind) -> str:
     """Why HAProxy could not listen there; empty where it can, and where it does. One that it cannot bind would keep
     everything else out of its configuration."""
     # As HAProxy does it: what another of the same user has bound so is no obstacle, what a stranger has is one.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in bind.address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         for level, option in (
             (socket.SOL_SOCKET, socket.SO_REUSEADDR),
             (socket.SOL_SOCKET, socket.SO_REUSEPORT),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtime.discovery.zone import Zone
 
-SECONDS = 5.0
+SECONDS = 2.0
 
 
 def keep(zone: Zone, file: Path) -> None:

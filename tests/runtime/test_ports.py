@@ -131,7 +131,7 @@ def test_connections_take_turns_and_outlive_a_replica_that_goes(
     with Client(where) as one, Client(where) as two:
         assert {one.name, two.name} == {"a", "b"}
         old = one if one.name == "a" else two
-        assert balancer.withdraw("a")
+        balancer.withdraw("a")
         with Client(where) as three, Client(where) as four:
             assert (three.name, four.name) == ("b", "b")
         assert old.echoes("still here")
@@ -150,17 +150,20 @@ def test_the_last_one_serves_on_until_another_does(
     a, b = echoes
     where = bind_of(free_port + 1)
     sync(balancer, redis(free_port + 1, a.server))
-    assert not balancer.withdraw("a", unless_last=True)
+    assert not balancer.let_go("a", unless_last=True)
     sync(balancer, redis(free_port + 1, a.server))
     with Client(where) as client:
         assert client.name == "a"
     # Two that end stay for each other's sake, and no longer.
     sync(balancer, redis(free_port + 1, a.server, b.server))
-    assert balancer.withdraw("a", unless_last=True)
-    assert not balancer.withdraw("b", unless_last=True)
+    assert balancer.let_go("a", unless_last=True)
+    assert not balancer.let_go("b", unless_last=True)
+    # Who decides still wants both, for neither knows of the other.
+    sync(balancer, redis(free_port + 1, a.server, b.server))
     with Client(where) as client:
         assert client.name == "b"
-    assert balancer.withdraw("b")
+    assert balancer.let_go("b")
+    sync(balancer, redis(free_port + 1, a.server, b.server))
     with socket.create_connection((where.address, where.port), timeout=10) as refused:
         assert refused.recv(1) == b""
     assert balancer.counters("n_redis").failed == 1
@@ -185,7 +188,7 @@ def test_a_client_keeps_its_replica_over_a_reload(
                 assert client.name == first[source]
         # Another Service comes: a reload.
         sync(balancer, one, replace(one, name="n_other", binds=(bind_of(free_port + 2),)))
-    assert balancer.withdraw("a")
+    balancer.withdraw("a")
     for source in sources:
         with Client(where, source) as client:
             assert client.name == "b"
