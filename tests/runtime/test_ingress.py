@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import Conflict, ManifestError, load_manifests
+from runtime import Conflict, ManifestError, PublicEntry, load_manifests
 from runtime.balancer.balancer import Balancer
 from runtime.balancer.config import BELOW_MAP, Backend, Route, Server, beside
 from runtime.balancer.counters import Counters
@@ -299,3 +300,67 @@ def test_certificates_out_of_secrets(tmp_path: Path) -> None:
         NO_TLS,
     }
     store.close()
+
+
+def test_by_tls_with_a_certificate_of_a_secret(short_path: Path, free_port: int) -> None:
+    """Others are served by path too; who comes without TLS is sent there once there is a certificate."""
+    authority = TestAuthority(short_path / "authority")
+    public = PublicEntry(
+        address="127.0.0.1",
+        http_port=unused_port(),
+        https_port=unused_port(),
+        host="forge.example.org",
+        api="127.0.0.1:1",
+        registry="127.0.0.1:1",
+        key="0123",
+        certificates=(),
+    )
+    settings = replace(make_settings(short_path, "abc", "", free_port), public=public)
+    stack, server = Stack(settings=settings, home=short_path), Named("api")
+    stack.start_haproxy()
+    try:
+        balancer = Balancer(settings, Counters())
+        given = {"shops/shop-tls": authority.bundle("shop.org")}
+        balancer.given = lambda: given
+        backend = server.backend(Route(host="shop.org", path="/api"), Route(host="local.localhost", path="/"))
+        balancer.sync(lambda: [backend])
+        assert (balancer.error, balancer.certificate_problem("shops/shop-tls")) == (None, "")
+        before = balancer_process(stack)
+
+        def by_tls(host: str, path: str) -> tuple[int, str]:
+            plain = socket.create_connection(("127.0.0.1", public.https_port), timeout=10)
+            connection = http.client.HTTPConnection(host)
+            connection.sock = authority.context().wrap_socket(plain, server_hostname=host)
+            connection.request("GET", path, headers={"Host": host})
+            response = connection.getresponse()
+            said = response.status, response.read().decode()
+            connection.close()
+            return said
+
+        def by_plain(host: str, path: str) -> tuple[int, str | None]:
+            connection = http.client.HTTPConnection("127.0.0.1", public.http_port, timeout=10)
+            connection.request("GET", path, headers={"Host": host})
+            response = connection.getresponse()
+            response.read()
+            connection.close()
+            return response.status, response.headers["Location"]
+
+        assert by_tls("shop.org", "/api/x") == (200, "api")
+        assert by_tls("shop.org", "/other")[0] == 404
+        assert by_plain("shop.org", "/api") == (308, f"https://shop.org:{public.https_port}/api")
+        assert by_plain("local.localhost", "/") == (404, None)
+        # Another certificate comes in the running process, for another host.
+        given["shops/other"] = authority.bundle("other.org")
+        backend = replace(backend, routes=(*backend.routes, Route(host="other.org", path="/")))
+        balancer.sync(lambda: [backend])
+        assert by_tls("other.org", "/x") == (200, "api")
+        assert balancer_process(stack) == before
+    finally:
+        stack.stop_haproxy()
+        server.shutdown()
+        server.server_close()
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

@@ -33,7 +33,8 @@ class Echo:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
+        # The listener is closed while somebody waits at it, which some kernels tell as a descriptor that is none.
+        with contextlib.suppress(OSError, ValueError):
             while True:
                 client, _ = self._listener.accept()
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
@@ -192,6 +193,42 @@ def test_a_client_keeps_its_replica_over_a_reload(
     for source in sources:
         with Client(where, source) as client:
             assert client.name == "b"
+
+
+class Sockets(Echo):
+    """Answers a request with 101, and then each line again, as a websocket's server does."""
+
+    def _serve(self, client: socket.socket) -> None:
+        with client.makefile("rb") as lines:
+            while lines.readline().strip():
+                pass
+        client.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+        client.sendall(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+        super()._serve(client)
+
+
+def test_a_websocket_is_waited_for(balancer: Balancer, free_port: int) -> None:
+    """A replica that goes gets no new request, and is idle when its last websocket was closed."""
+    server = Sockets("a")
+    backend = redis(free_port + 1, server.server, protocol=Protocol.HTTP)
+    sync(balancer, backend)
+    over = threading.Event()
+    with socket.create_connection(("127.0.0.61", free_port + 1), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+        client.sendall(b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        lines = client.makefile("rb")
+        assert lines.readline().startswith(b"HTTP/1.1 101")
+        while lines.readline().strip():
+            pass
+        assert lines.readline() == b"a\n"
+        assert balancer.let_go("a")
+        client.sendall(b"still here\n")
+        assert lines.readline() == b"still here\n"
+        assert not balancer.wait_idle("a", 0, over)
+        lines.close()
+    wait_for(lambda: balancer.wait_idle("a", 0, over))
+    assert balancer.counters("n_redis").failed == 0
+    server.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has networks of its own to give")
