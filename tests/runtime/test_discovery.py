@@ -26,14 +26,18 @@ from hypothesis import strategies as st
 from runtime import ManifestError, RuntimeSettings, load_manifests
 from runtime.balancer.config import Bind
 from runtime.discovery.answer import answer, failure, listed
+from runtime.discovery.discovery import Discovery
 from runtime.discovery.host import cannot_be_bound, cannot_have_addresses, is_here
-from runtime.discovery.links import service_variables
+from runtime.discovery.links import Links, service_variables
 from runtime.discovery.network import NetworkFacts, containers_half, free_addresses, network_facts, used_addresses
 from runtime.discovery.node_ports import node_ports
 from runtime.discovery.resolver import Resolver
 from runtime.discovery.telling import keep, tell
 from runtime.discovery.zone import Zone, search_list
-from runtime.manifest.model import Protocol, Service, ServicePort
+from runtime.engine import Engine
+from runtime.events import Recorder
+from runtime.manifest.model import ContainerSpec, PodTemplate, Protocol, Service, ServicePort
+from runtime.store import Store
 from tests.runtime.stack import ROOT, make_settings, wait_for
 
 ZONE = Zone(
@@ -475,3 +479,49 @@ def test_a_zone_that_cannot_be_read_keeps_nobody_from_starting(settings: Runtime
     settings.zone.write_text("{")
     with resolver_process(settings):
         assert tell(ZONE, settings.resolver_socket) == {}
+
+
+def test_where_a_service_can_have_no_address_it_is_said_by_name(short_path: Path) -> None:
+    """Hosts and ports of the machine are served all the same; what was given is kept, and given back."""
+    settings = make_settings(short_path, "abc", "tcp://192.0.2.1:2375", 8700)
+    store = Store(settings.store)
+    events = Recorder(store)
+    asks = service("asks", ServicePort(port=80, target=80, node_port=30007), type="NodePort")
+    some = service("some", type="NodePort")
+    services = (asks, some, service("plain"))
+
+    def discovery() -> Discovery:
+        # Nobody asks the engine of another host for anything.
+        return Discovery(settings, store, Engine(settings.engine), lambda: services, events)
+
+    made = discovery()
+    assert made.sync(services, ()) == frozenset()
+    status = made.status(services[2], ())
+    assert (status.address, status.message) == (
+        "",
+        "it has no address of its own: the engine, tcp://192.0.2.1:2375, is not of this host",
+    )
+    assert [(event.name, event.reason, event.warning) for event in events.past()] == [
+        (item.name, "AddressUnavailable", True) for item in services
+    ]
+    made.sync(services, ())
+    assert {event.count for event in events.past()} == {1}
+    given = made.status(some, ()).ports[0].node_port
+    assert made.bound()["shop", "asks"].ports == {80: (Bind(address="127.0.0.1", port=30007),)}
+    assert made.bound()["shop", "some"].ports == {80: (Bind(address="127.0.0.1", port=given),)}
+    assert made.bound()["shop", "plain"].ports == {80: ()}
+    assert made.links("shop", PodTemplate(container=ContainerSpec(name="a", image="b"), labels={})) == Links()
+
+    # A later controller goes on with the same, also where another program has the port by then: that is said.
+    with socket.create_server(("127.0.0.1", given)):
+        later = discovery()
+        later.sync(services, ())
+        port = later.status(some, ()).ports[0]
+        assert (port.node_port, later.bound()["shop", "some"].ports) == (given, {80: ()})
+        assert f"127.0.0.1:{given} is taken" in port.problem
+        assert events.past(name="some")[-1].reason == "PortUnavailable"
+    later.sync(services, ())
+    assert later.status(some, ()).ports[0].problem == ""
+    assert later.sync(services[:1], ()) == {"shop"}
+    assert set(store.service_places()) == {("shop", "asks")}
+    store.close()
