@@ -10,6 +10,7 @@ from runtime.balancer.config import CHALLENGES, ENTRY_HEADER
 from runtime.balancer.config import initial_config as initial_balancer_config
 from runtime.balancer.keyring import certificate_states
 from runtime.client import ControllerClient
+from runtime.discovery.host import cannot_have_addresses
 from runtime.errors import (
     BalancerError,
     ConfigError,
@@ -39,6 +40,8 @@ from runtime.model import (
     RolloutPhase,
     SecretStatus,
     ServiceCounters,
+    ServicePortStatus,
+    ServiceStatus,
 )
 from runtime.settings import PublicEntry, RuntimeSettings
 
@@ -73,6 +76,9 @@ __all__ = [
     "RuntimeSettings",
     "SecretStatus",
     "ServiceCounters",
+    "ServicePortStatus",
+    "ServiceStatus",
+    "cannot_have_addresses",
     "certificate_states",
     "clear_secret_files",
     "covers_host",

@@ -20,6 +20,7 @@ from runtime.model import (
     RevisionStatus,
     SecretStatus,
     ServiceCounters,
+    ServiceStatus,
 )
 from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
 
@@ -159,6 +160,10 @@ class ControllerClient:
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What HAProxy counted for a Service; the sums never go back."""
         return cast(ServiceCounters, self._one("counters", namespace=namespace, service=service))
+
+    def services(self, namespace: str | None = None) -> tuple[ServiceStatus, ...]:
+        """How the Services stand, of one namespace or of all."""
+        return tuple(self._all("services", namespace=namespace))
 
     def manifests(self, namespace: str, name: str) -> str:
         """A Deployment as it stands, the Services that lead to it, and the Secrets it uses, masked, as YAML."""

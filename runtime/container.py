@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from runtime.discovery.links import NO_LINKS, Links
 from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
@@ -48,6 +49,8 @@ class ContainerRequest:
     read_only: bool = False
     no_new_privileges: bool = False
     stop_timeout: int = 30
+    nameserver: str = ""
+    search: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,12 +88,12 @@ def network_name(instance: str, namespace: str) -> str:
 
 
 def container_request(
-    template: PodTemplate, who: Identity, lookup: Lookup, volumes: Mapping[str, Path]
+    template: PodTemplate, who: Identity, lookup: Lookup, volumes: Mapping[str, Path], links: Links = NO_LINKS
 ) -> ContainerRequest:
     """The container of a replica, as Kubernetes would make it from the same template; `volumes` are the folders that
     hold its volumes. Raises ConfigError, KeyFailure."""
     spec = template.container
-    env = environment(spec, who.namespace, lookup)
+    env = environment(spec, who.namespace, lookup, links.variables)
     return ContainerRequest(
         name=f"imageforge-{who.instance}-{who.replica}",
         # The kernel's limit; Kubernetes cuts there too.
@@ -106,6 +109,8 @@ def container_request(
         read_only=spec.security.read_only_root,
         no_new_privileges=not spec.security.allow_privilege_escalation,
         stop_timeout=template.grace_period,
+        nameserver=links.nameserver,
+        search=links.search,
         mounts=tuple(Mount(source=str(volumes[mount.volume]), target=mount.path) for mount in spec.mounts),
     )
 

@@ -15,23 +15,38 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from runtime.balancer.balancer import Balancer
-from runtime.balancer.config import backend_name
 from runtime.clock import steady
 from runtime.container import ContainerState, network_name
 from runtime.creation import Creation
-from runtime.decide import Action, Desired, Observed, Start, decide, tell
+from runtime.decide import (
+    Action,
+    Desired,
+    Observed,
+    Start,
+    decide,
+    tell,
+)
+from runtime.discovery.discovery import (
+    Discovery,
+)
 from runtime.engine import Engine
+from runtime.entrances import Entrances
 from runtime.errors import BalancerError, EngineError, NotFound
 from runtime.events import Recorder
 from runtime.jobs import Jobs
 from runtime.keeper import Keeper, Surroundings
 from runtime.labels import Label
 from runtime.manifest.template import random_suffix
-from runtime.model import DeploymentStatus, RevisionStatus, ServiceCounters
+from runtime.model import (
+    DeploymentStatus,
+    RevisionStatus,
+    ServiceCounters,
+    ServiceStatus,
+)
 from runtime.objects import Held, Objects
 from runtime.proportion import Size
 from runtime.roster import Replica, Roster, from_stored
-from runtime.routes import leads_to, wanted_backends
+from runtime.routes import backend_of, places, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
@@ -75,8 +90,14 @@ class Controller:
         self.roster = Roster(store)
         self.events = Recorder(store)
         self.objects = Objects(store, self.roster.poke, Seal(settings.key))
+        self.discovery = Discovery(settings, store, engine, self.objects.services, self.events)
+        self.entrances = Entrances(self.objects.ingresses, self.objects.secret, self.events)
+        balancer.given = self.entrances.certificates
         self._creation = Creation(
-            engine=engine, secret=self.objects.secret, files=SecretFiles(settings.secret_files, settings.engine)
+            engine=engine,
+            secret=self.objects.secret,
+            files=SecretFiles(settings.secret_files, settings.engine),
+            links=self.discovery.links,
         )
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
@@ -89,6 +110,7 @@ class Controller:
             store,
             poke=self.roster.poke,
             emptied=self._empty.add,
+            met=self.discovery.met,
         )
         self._stopping = threading.Event()
         self._around = Surroundings(
@@ -100,6 +122,7 @@ class Controller:
             starts=threading.Semaphore(PARALLEL_STARTS),
             creation=self._creation,
             events=self.events,
+            met=self.discovery.met,
         )
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -144,8 +167,14 @@ class Controller:
 
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What was counted for a Service; zeros for one that nobody routes to. Raises NotFound."""
-        self.objects.service(namespace, service)
-        return self.balancer.counters(backend_name(namespace, service))
+        found = self.objects.service(namespace, service)
+        return self.balancer.counters(*(backend_of(found, port) for port in found.ports))
+
+    def services(self, namespace: str | None) -> tuple[ServiceStatus, ...]:
+        """How all Services stand, or those of one namespace."""
+        found = sorted(self.objects.services(), key=lambda item: (item.namespace, item.name))
+        replicas = self.roster.all()
+        return tuple(self.discovery.status(item, replicas) for item in found if namespace in (None, item.namespace))
 
     def _status(self, held: Held) -> DeploymentStatus:
         now = steady()
@@ -176,6 +205,7 @@ class Controller:
 
     def _look(self) -> None:
         """One look at everything."""
+        self._empty |= self.discovery.sync(self.objects.services(), self.roster.all())
         self._sync_balancer()
         for held in self.objects.deployments():
             self._steer(held)
@@ -185,21 +215,21 @@ class Controller:
 
     def _sync_balancer(self) -> None:
         try:
-            up = self.balancer.sync(lambda: wanted_backends(self.objects.services(), self.roster.all()))
+            bound = self.discovery.bound()
+            ingresses = self.objects.ingresses()
+            up = self.balancer.sync(
+                lambda: wanted_backends(self.objects.services(), self.roster.all(), bound, ingresses)
+            )
         except BalancerError as error:
             log.warning("balancer not in step", extra={"error": str(error)})
             return
         self._save_counters()
         services = self.objects.services()
+        by_tls = self.settings.public is not None
+        self.entrances.report(services, self.balancer.certificate_problem, by_tls=by_tls)
         for replica in self.roster.all():
-            if replica.ready and not replica.admitted:
-                places = {
-                    (backend_name(service.namespace, service.name), replica.name)
-                    for service in services
-                    if leads_to(service, replica.namespace, replica.template)
-                }
-                if places <= up:
-                    self.roster.update(replica.name, lambda now: now.ready and now.running, admitted=True)
+            if replica.ready and not replica.admitted and places(services, replica, bound, ingresses) <= up:
+                self.roster.update(replica.name, lambda now: now.ready and now.running, admitted=True)
 
     def _steer(self, held: Held) -> None:
         now = steady()
@@ -358,14 +388,16 @@ class Controller:
                 del self._keepers[name]
 
     def _remove_networks(self) -> None:
-        """The network of a namespace goes with its last Deployment and the end of its last Job."""
+        """The network of a namespace goes with its last Deployment and Service, and the end of its last Job."""
         for namespace in tuple(self._empty):
             used = any(held.deployment.namespace == namespace for held in self.objects.deployments())
-            used = used or self.jobs.active_in(namespace)
+            used = used or self.jobs.active_in(namespace) or self.discovery.needs(namespace)
             try:
                 name = network_name(self.settings.instance, namespace)
                 if used or self.engine.remove_network(name, self.settings.instance):
                     self._empty.discard(namespace)
+                    if not used:
+                        self.discovery.met(namespace, None)
             except EngineError as error:
                 log.warning("network not removed", extra={"namespace": namespace, "error": str(error)})
 

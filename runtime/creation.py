@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from runtime.container import Identity, container_request
+from runtime.discovery.links import NO_LINKS, Links
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
 from runtime.manifest.model import PodTemplate
@@ -26,18 +27,19 @@ Given = frozenset[bytes]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Creation:
     """What every container is made with. `secret` gives the values of a Secret by namespace and name, None where there
-    is none."""
+    is none; `links` what a container in a namespace is told of its Services."""
 
     engine: Engine
     secret: Callable[[str, str], Mapping[str, bytes] | None]
     files: SecretFiles
+    links: Callable[[str, PodTemplate], Links] = lambda _namespace, _template: NO_LINKS
 
     def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
         """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
         # Asked once a Secret, so that variables and files are of one version of it.
         lookup = cache(lambda name: self.secret(who.namespace, name))
         written = self.files.write(who.replica, folders(template, who.namespace, lookup))
-        request = container_request(template, who, lookup, written)
+        request = container_request(template, who, lookup, written, self.links(who.namespace, template))
         values = (lookup(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:

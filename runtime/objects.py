@@ -8,8 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runtime.claims import refuse_conflicts
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
+from runtime.manifest.kinds import (
+    KINDS,
+)
 from runtime.manifest.model import (
     RELEASE_ANNOTATION,
     RESTARTED_ANNOTATION,
@@ -18,6 +22,9 @@ from runtime.manifest.model import (
     Secret,
     Service,
     app_of,
+)
+from runtime.manifest.routing import (
+    Ingress,
 )
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, SecretStatus
@@ -74,6 +81,7 @@ class Objects:
         self._deployments = {_key(stored): self._held(stored) for stored in store.objects("Deployment")}
         self._jobs = {_key(stored): _job(stored) for stored in store.objects("Job")}
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
+        self._ingresses = {_key(stored): _ingress(stored) for stored in store.objects("Ingress")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
 
     def deployments(self) -> tuple[Held, ...]:
@@ -115,6 +123,11 @@ class Objects:
             raise not_found("Service", namespace, name)
         return found
 
+    def ingresses(self) -> tuple[Ingress, ...]:
+        """Every Ingress."""
+        with self._lock:
+            return tuple(self._ingresses.values())
+
     def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
         """The values of a Secret by key; None where there is none. Raises KeyFailure."""
         with self._lock:
@@ -140,7 +153,7 @@ class Objects:
         """Make the objects as the manifests say: all of them, or none and an error."""
         documents = load(text, source)
         with self._lock:
-            self._refuse_taken_hosts(documents)
+            self._refuse_conflicts(documents)
             merged = [self._merge(document) for document in documents]
             if any(document.kind == "Secret" for document in documents) and not self._secrets:
                 # Only now: to those that are there, a new key would be a wrong one.
@@ -155,7 +168,7 @@ class Objects:
         """What `apply` would do, or the error it would raise."""
         documents = load(text, source)
         with self._lock:
-            self._refuse_taken_hosts(documents)
+            self._refuse_conflicts(documents)
             return tuple(
                 _applied(document, self._change(document, data)[0]) for document, data in map(self._merge, documents)
             )
@@ -223,13 +236,14 @@ class Objects:
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
         """Forget a Service or Secret at once; a Deployment or Job is kept until its containers are gone."""
-        if kind not in ("Deployment", "Job", "Secret", "Service"):
-            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment, Job, Secret or Service")
+        if kind not in KINDS:
+            raise NotFound("unknown-kind", kind, "no such kind", hint=f"expected one of {', '.join(sorted(KINDS))}")
         with self._lock:
             stored = self._stored(kind, namespace, name)
-            if kind in ("Secret", "Service"):
+            if kind in ("Ingress", "Secret", "Service"):
                 self._store.drop_object(kind, namespace, name)
-                (self._services if kind == "Service" else self._secrets).pop((namespace, name))
+                held = {"Ingress": self._ingresses, "Secret": self._secrets, "Service": self._services}[kind]
+                held.pop((namespace, name))  # type: ignore[attr-defined]
             elif not stored.deleting:
                 self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
                 self._reload([(kind, namespace, name)])
@@ -279,22 +293,15 @@ class Objects:
             ]
         return dump(chosen)
 
-    def _refuse_taken_hosts(self, documents: tuple[Document, ...]) -> None:
-        after = dict(self._services)
-        after.update(
-            {(item.namespace, item.name): item.object for item in documents if isinstance(item.object, Service)}
-        )
-        owners: dict[str, Key] = {}
-        for key, service in after.items():
-            for host in service.hosts:
-                other = owners.setdefault(host, key)
-                if other != key:
-                    raise Conflict(
-                        "host-taken",
-                        f"Service {'/'.join(key)}",
-                        f"the host {host} already leads to Service {'/'.join(other)}",
-                        hint="choose another host, or take it from the other Service",
-                    )
+    def _refuse_conflicts(self, documents: tuple[Document, ...]) -> None:
+        services, ingresses = dict(self._services), dict(self._ingresses)
+        for item in documents:
+            if isinstance(item.object, Service):
+                services[item.namespace, item.name] = item.object
+            elif isinstance(item.object, Ingress):
+                ingresses[item.namespace, item.name] = item.object
+        given = {key: ports for key, (_, ports) in self._store.service_places().items()}
+        refuse_conflicts(services.values(), ingresses.values(), given)
 
     def _merge(self, document: Document) -> tuple[Document, dict[str, Any]]:
         """The manifest with what was set by other means and the manifest leaves open: scale, restart."""
@@ -428,6 +435,8 @@ class Objects:
             stored = self._stored(kind, namespace, name)
             if kind == "Service":
                 self._services[namespace, name] = _service(stored)
+            elif kind == "Ingress":
+                self._ingresses[namespace, name] = _ingress(stored)
             elif kind == "Secret":
                 self._secrets[namespace, name] = stored
             elif kind == "Job":
@@ -490,6 +499,12 @@ def _service(stored: StoredObject) -> Service:
     service = reload(stored.data)
     assert isinstance(service, Service)
     return service
+
+
+def _ingress(stored: StoredObject) -> Ingress:
+    ingress = reload(stored.data)
+    assert isinstance(ingress, Ingress)
+    return ingress
 
 
 def _job(stored: StoredObject) -> HeldJob:

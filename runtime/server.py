@@ -217,6 +217,9 @@ class Answers:
     def counters(self, namespace: str, service: str) -> Iterable[Value]:
         yield self._controller.counters(namespace, service)
 
+    def services(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.services(namespace)
+
     def manifests(self, namespace: str, name: str) -> Iterable[Value]:
         yield self._objects.manifests(namespace, name)
 
@@ -252,6 +255,7 @@ METHODS = (
     "job_logs",
     "events",
     "counters",
+    "services",
     "manifests",
 )
 

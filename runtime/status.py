@@ -18,7 +18,7 @@ from runtime.manifest.model import (
 from runtime.model import Condition, DeploymentStatus, ReplicaStatus, RevisionStatus, RolloutPhase
 from runtime.objects import Held
 from runtime.roster import Replica
-from runtime.routes import leads_to, routed_port
+from runtime.routes import routed_port, routes_to
 from runtime.sockets import listening
 
 
@@ -92,7 +92,7 @@ def deployment_status(
     counts = count(held, replicas, now)
     phase = phase_of(held, counts, progress, now)
     hosts = [
-        host for service in services if leads_to(service, deployment.namespace, template) for host in service.hosts
+        host for service in services if routes_to(service, deployment.namespace, template) for host in service.hosts
     ]
     return DeploymentStatus(
         name=deployment.name,
@@ -191,7 +191,7 @@ def replica_status(replica: Replica, held: Held, services: Sequence[Service]) ->
 def _port(template: PodTemplate, namespace: str, services: Sequence[Service]) -> int:
     """Where requests go: the routed port, else the probed one, else the first that is named; 0 for none."""
     for service in services:
-        if leads_to(service, namespace, template):
+        if routes_to(service, namespace, template):
             return routed_port(service, template) or 0
     container = template.container
     if container.readiness is not None:
@@ -203,7 +203,7 @@ def _unroutable(held: Held, services: Sequence[Service]) -> str:
     """What keeps a Service from leading anywhere, if anything does."""
     deployment = held.deployment
     for service in services:
-        leads_here = leads_to(service, deployment.namespace, deployment.template)
+        leads_here = routes_to(service, deployment.namespace, deployment.template)
         if leads_here and routed_port(service, deployment.template) is None:
             target = service.routed_port.target
             return f'Service {service.name} leads to the port "{target}", and the container has none of that name'

@@ -28,6 +28,8 @@ from runtime.model import (
     RolloutPhase,
     SecretStatus,
     ServiceCounters,
+    ServicePortStatus,
+    ServiceStatus,
 )
 
 PROTOCOL = 1
@@ -42,6 +44,7 @@ Value = (
     | RevisionStatus
     | SecretStatus
     | ServiceCounters
+    | ServiceStatus
     | str
     | None
 )
@@ -86,6 +89,10 @@ def unpack(raw: Any) -> Any:
             )
         if name == JobStatus.__name__:
             return _made(JobStatus, raw, phase=JobPhase(raw["phase"]), last_log=tuple(raw["last_log"]))
+        if name == ServiceStatus.__name__:
+            ports = tuple(_made(ServicePortStatus, item) for item in raw["ports"])
+            lists = {key: tuple(raw[key]) for key in ("hosts", "endpoints")}
+            return _made(ServiceStatus, raw, ports=ports, **lists)
         return _made(_VALUES[name], raw)
     except (KeyError, TypeError, ValueError) as error:
         raise RuntimeFailure(

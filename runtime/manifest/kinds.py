@@ -5,7 +5,10 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 
 from __future__ import annotations
 
+from runtime.manifest.ingress import INGRESS
 from runtime.manifest.schema import (
+    APP_PROTOCOL,
+    DNS_LABEL,
     ENV_NAME,
     FILE_PATH,
     HTTP_PATH,
@@ -35,6 +38,8 @@ _PORT_NUMBER = Whole(low=1, high=65535)
 _PORT_NAME = Text(
     pattern=PORT_NAME, says="a port name: at most 15 lower-case letters, digits and hyphens, one a letter"
 )
+_SERVICE_PORT_NAME = Text(pattern=DNS_LABEL, says="lower-case letters, digits and hyphens, at most 63 characters")
+_APP_PROTOCOL = Text(pattern=APP_PROTOCOL, says="a protocol such as http or kubernetes.io/h2c")
 _PORT = WholeOrText(whole=_PORT_NUMBER, text=_PORT_NAME)
 _SHARE = WholeOrText(whole=Whole(), text=Text(pattern=PERCENT, says="a count or a percentage such as 25%"))
 _PROTOCOL = Text(choices=("TCP",), unsupported=("UDP", "SCTP"))
@@ -159,6 +164,7 @@ _POD = Object(
         "containers": Many(item=_CONTAINER, least=1, most=1, unique="name"),
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
+        "enableServiceLinks": Flag(),
         "volumes": Many(
             item=Object(
                 fields={"name": NAME, "secret": _SECRET_VOLUME},
@@ -175,7 +181,7 @@ _POD = Object(
     },
     required=("containers",),
     known=words(
-        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
+        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy "
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
         "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
@@ -265,21 +271,31 @@ SERVICE = Object(
                 "selector": _FREE_LABELS,
                 "ports": Many(
                     item=Object(
-                        fields={"port": _PORT_NUMBER, "targetPort": _PORT, "name": _PORT_NAME, "protocol": _PROTOCOL},
+                        fields={
+                            "port": _PORT_NUMBER,
+                            "targetPort": _PORT,
+                            "name": _SERVICE_PORT_NAME,
+                            "protocol": _PROTOCOL,
+                            "appProtocol": _APP_PROTOCOL,
+                            "nodePort": Whole(low=30000, high=32767),
+                        },
                         required=("port",),
-                        known=words("appProtocol nodePort"),
                     ),
                     least=1,
                     unique="name",
                 ),
-                "type": Text(choices=("ClusterIP",), unsupported=("NodePort", "LoadBalancer", "ExternalName")),
+                "type": Text(choices=("ClusterIP", "NodePort"), unsupported=("LoadBalancer", "ExternalName")),
+                "clusterIP": Text(),
+                "sessionAffinity": Text(choices=("None", "ClientIP")),
+                "sessionAffinityConfig": Object(
+                    fields={"clientIP": Object(fields={"timeoutSeconds": Whole(low=1, high=86400)})}
+                ),
             },
-            required=("selector", "ports"),
+            required=("selector",),
             known=words(
-                "allocateLoadBalancerNodePorts clusterIP clusterIPs externalIPs externalName externalTrafficPolicy "
+                "allocateLoadBalancerNodePorts clusterIPs externalIPs externalName externalTrafficPolicy "
                 "healthCheckNodePort internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP "
-                "loadBalancerSourceRanges publishNotReadyAddresses sessionAffinity sessionAffinityConfig "
-                "trafficDistribution"
+                "loadBalancerSourceRanges publishNotReadyAddresses trafficDistribution"
             ),
         ),
     },
@@ -313,6 +329,7 @@ SECRET = Object(
 
 KINDS: dict[str, tuple[str, Shape]] = {
     "Deployment": ("apps/v1", DEPLOYMENT),
+    "Ingress": ("networking.k8s.io/v1", INGRESS),
     "Job": ("batch/v1", JOB),
     "Secret": ("v1", SECRET),
     "Service": ("v1", SERVICE),
@@ -321,7 +338,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
 
 KNOWN_KINDS = words(
     "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
-    "Ingress IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
+    "IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
     "PersistentVolumeClaim Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"
