@@ -83,7 +83,7 @@ class ControllerClient:
         self._none("restart", namespace=namespace, name=name)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Delete a ``Deployment``, ``Job``, ``Secret`` or ``Service``; the replicas of a Deployment are drained and
+        """Delete an object; ``Namespace`` goes with all that is in it. The replicas of a Deployment are drained and
         stopped meanwhile, the pod of a Job is stopped."""
         self._none("delete", namespace=namespace, kind=kind, name=name)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +14,7 @@ from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
 from runtime.manifest.model import RELEASE_ANNOTATION, PodTemplate, app_of
-from runtime.secret import Lookup
+from runtime.sources import Pod, Sources
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,12 +87,12 @@ def network_name(instance: str, namespace: str) -> str:
 
 
 def container_request(
-    template: PodTemplate, who: Identity, lookup: Lookup, volumes: Mapping[str, Path]
+    template: PodTemplate, who: Identity, sources: Sources, volumes: Mapping[str, Path]
 ) -> ContainerRequest:
     """The container of a replica, as Kubernetes would make it from the same template; `volumes` are the folders that
     hold its volumes. Raises ConfigError, KeyFailure."""
     spec = template.container
-    env = environment(spec, who.namespace, lookup)
+    env = environment(spec, sources)
     return ContainerRequest(
         name=f"imageforge-{who.instance}-{who.replica}",
         # The kernel's limit; Kubernetes cuts there too.
@@ -126,6 +128,24 @@ def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
         Label.RELEASE: template.annotations.get(RELEASE_ANNOTATION, ""),
         Label.DIGEST: digest,
     }
+
+
+def pod_of(template: PodTemplate, who: Identity, host: Callable[[], str]) -> Pod:
+    """The replica as it is told of itself, with the labels that a cluster's controllers would add; `host` gives this
+    machine's address."""
+    added = {"pod-template-hash": who.template_hash}
+    if who.job:
+        added = {"job-name": who.job, "batch.kubernetes.io/job-name": who.job}
+    return Pod(
+        name=who.replica,
+        namespace=who.namespace,
+        # The same whenever it is asked for, and another one for each replica, whose name no other has.
+        uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{who.instance}/{who.namespace}/{who.replica}")),
+        node=socket.gethostname().lower(),
+        host=host,
+        labels={**template.labels, **added},
+        annotations=template.annotations,
+    )
 
 
 def refuse_root(template: PodTemplate, image: ImageFacts) -> None:

@@ -73,7 +73,10 @@ class Controller:
         self.events = Recorder(store)
         self.objects = Objects(store, self.roster.poke, Seal(settings.key))
         self._creation = Creation(
-            engine=engine, secret=self.objects.secret, files=SecretFiles(settings.secret_files, settings.engine)
+            engine=engine,
+            secret=self.objects.secret,
+            config_map=self.objects.config_map,
+            files=SecretFiles(settings.secret_files, settings.engine),
         )
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
@@ -172,6 +175,7 @@ class Controller:
         for held in self.objects.deployments():
             self._steer(held)
         self.jobs.sync()
+        self.objects.finish_namespaces()
         self._prune_keepers()
         self._remove_networks()
 

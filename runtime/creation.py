@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from runtime.container import Identity, container_request
+from runtime.container import Identity, container_request, network_name, pod_of
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
+from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import PodTemplate
 from runtime.redact import redact
 from runtime.secret_files import SecretFiles
+from runtime.sources import Sources
 from runtime.volumes import folders
 
 LAST_LOG_LINES = 20
@@ -26,18 +28,25 @@ Given = frozenset[bytes]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Creation:
     """What every container is made with. `secret` gives the values of a Secret by namespace and name, None where there
-    is none."""
+    is none, and `config_map` a ConfigMap in the same way."""
 
     engine: Engine
     secret: Callable[[str, str], Mapping[str, bytes] | None]
+    config_map: Callable[[str, str], ConfigMap | None]
     files: SecretFiles
 
     def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
         """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
         # Asked once a Secret, so that variables and files are of one version of it.
         lookup = cache(lambda name: self.secret(who.namespace, name))
+        sources = Sources(
+            namespace=who.namespace,
+            secret=lookup,
+            config_map=cache(lambda name: self.config_map(who.namespace, name)),
+            pod=pod_of(template, who, lambda: self.engine.gateway(network_name(who.instance, who.namespace))),
+        )
         written = self.files.write(who.replica, folders(template, who.namespace, lookup))
-        request = container_request(template, who, lookup, written)
+        request = container_request(template, who, sources, written)
         values = (lookup(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:

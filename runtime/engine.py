@@ -84,6 +84,12 @@ class Engine:
                     hint=f"docker network rm {name}",
                 )
 
+    def gateway(self, name: str) -> str:
+        """The address of the engine's host on a bridge network."""
+        with self._translated(f"network {name}") as api:
+            configs = (api.inspect_network(name).get("IPAM") or {}).get("Config") or []
+        return next((str(config["Gateway"]) for config in configs if config.get("Gateway")), "")
+
     def networks(self, instance: str) -> tuple[str, ...]:
         """The names of the instance's networks."""
         with self._translated("networks") as api:

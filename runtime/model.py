@@ -79,12 +79,13 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SecretStatus:
-    """A Secret as it may be shown: its keys with the bytes of their values, and no value."""
+    """A Secret as it may be shown: its keys with the bytes of their values, and no value. `type` is Kubernetes'."""
 
     name: str
     namespace: str
     labels: dict[str, str]
     sizes: dict[str, int]
+    type: str = "Opaque"
 
 
 class RolloutPhase(StrEnum):

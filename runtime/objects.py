@@ -10,7 +10,10 @@ from typing import Any
 
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
+from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Secret, Service
+from runtime.manifest.namespace import subject
+from runtime.manifest.secret_type import OPAQUE
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, SecretStatus
 from runtime.seal import Seal
@@ -53,10 +56,13 @@ class HeldJob:
 
 
 Key = tuple[str, str]
+DEFAULT_NAMESPACE = "default"
+_DELETABLE = ("ConfigMap", "Deployment", "Job", "Namespace", "Secret", "Service")
 
 
 class Objects:
-    """All Deployments, Jobs and Services, parsed, and the Secrets, sealed. `on_change` is called after each change."""
+    """All Deployments, Jobs, Services and ConfigMaps, parsed, and the Secrets, sealed. `on_change` is called after
+    each change."""
 
     def __init__(self, store: Store, on_change: Callable[[], None], seal: Seal) -> None:
         self._store = store
@@ -67,6 +73,8 @@ class Objects:
         self._jobs = {_key(stored): _job(stored) for stored in store.objects("Job")}
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
+        self._config_maps = {_key(stored): _config_map(stored) for stored in store.objects("ConfigMap")}
+        self._namespaces = {stored.name: stored.deleting for stored in store.objects("Namespace")}
 
     def deployments(self) -> tuple[Held, ...]:
         """Every Deployment, also those being deleted."""
@@ -123,15 +131,22 @@ class Objects:
                 name=key[1],
                 labels=dict(stored.data["metadata"].get("labels") or {}),
                 sizes=dict(stored.data["sizes"]),
+                type=stored.data.get("type") or OPAQUE,
             )
             for key, stored in found
             if namespace in (None, key[0])
         )
 
+    def config_map(self, namespace: str, name: str) -> ConfigMap | None:
+        """A ConfigMap; None where there is none."""
+        with self._lock:
+            return self._config_maps.get((namespace, name))
+
     def apply(self, text: str, source: str) -> tuple[AppliedObject, ...]:
         """Make the objects as the manifests say: all of them, or none and an error."""
         documents = load(text, source)
         with self._lock:
+            self._refuse_ending_namespaces(documents)
             self._refuse_taken_hosts(documents)
             merged = [self._merge(document) for document in documents]
             if any(document.kind == "Secret" for document in documents) and not self._secrets:
@@ -147,6 +162,7 @@ class Objects:
         """What `apply` would do, or the error it would raise."""
         documents = load(text, source)
         with self._lock:
+            self._refuse_ending_namespaces(documents)
             self._refuse_taken_hosts(documents)
             return tuple(
                 _applied(document, self._change(document, data)[0]) for document, data in map(self._merge, documents)
@@ -170,18 +186,65 @@ class Objects:
         self._edit(namespace, name, annotate)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Forget a Service or Secret at once; a Deployment or Job is kept until its containers are gone."""
-        if kind not in ("Deployment", "Job", "Secret", "Service"):
-            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment, Job, Secret or Service")
+        """Forget a ConfigMap, Secret or Service at once; a Deployment or Job is kept until its containers are gone, a
+        Namespace, for which `namespace` says nothing, until all of its objects are."""
+        if kind not in _DELETABLE:
+            raise NotFound("unknown-kind", kind, "no such kind", hint=f"expected {', '.join(_DELETABLE)}")
         with self._lock:
-            stored = self._stored(kind, namespace, name)
-            if kind in ("Secret", "Service"):
-                self._store.drop_object(kind, namespace, name)
-                (self._services if kind == "Service" else self._secrets).pop((namespace, name))
-            elif not stored.deleting:
-                self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
-                self._reload([(kind, namespace, name)])
+            if kind == "Namespace":
+                self._delete_namespace(name)
+            else:
+                self._stored(kind, namespace, name)
+                self._delete(kind, namespace, name)
         self._on_change()
+
+    def finish_namespaces(self) -> None:
+        """Forget the Namespaces that are being deleted and hold nothing any more."""
+        with self._lock:
+            for name in [name for name, deleting in self._namespaces.items() if deleting]:
+                held = self._store.objects_in(name)
+                for each in held:
+                    # Again, for a controller that was killed in the middle.
+                    if not each.deleting:
+                        self._delete(each.kind, each.namespace, each.name)
+                if not held:
+                    self._store.drop_object("Namespace", "", name)
+                    del self._namespaces[name]
+
+    def _delete_namespace(self, name: str) -> None:
+        if name == DEFAULT_NAMESPACE:
+            raise Conflict(
+                "namespace-kept",
+                f"Namespace {name}",
+                "this namespace may not be deleted",
+                hint="delete what is in it",
+            )
+        held = self._store.objects_in(name)
+        stored = self._store.object("Namespace", "", name)
+        if stored is None and not held:
+            raise not_found("Namespace", "", name)
+        if stored is None:
+            data = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            stored = StoredObject(kind="Namespace", namespace="", name=name, data=data, generation=0)
+        with self._store.transaction():
+            self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
+        self._namespaces[name] = True
+        for each in held:
+            self._delete(each.kind, each.namespace, each.name)
+
+    def _delete(self, kind: str, namespace: str, name: str) -> None:
+        stored = self._stored(kind, namespace, name)
+        if kind in ("ConfigMap", "Secret", "Service"):
+            self._store.drop_object(kind, namespace, name)
+            if kind == "ConfigMap":
+                self._config_maps.pop((namespace, name), None)
+            elif kind == "Secret":
+                self._secrets.pop((namespace, name), None)
+            else:
+                self._services.pop((namespace, name), None)
+        elif not stored.deleting:
+            self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
+            self._reload([(kind, namespace, name)])
 
     def finish_delete(self, held: Held) -> None:
         """The last replica of a deleted Deployment is gone, unless it was applied again meanwhile."""
@@ -210,7 +273,8 @@ class Objects:
                 self._reload([("Deployment", *key)])
 
     def manifests(self, namespace: str, name: str) -> str:
-        """The Deployment as it stands, the Services that lead to it, and the Secrets it uses, masked, as one text."""
+        """The Deployment as it stands, the Services that lead to it, the ConfigMaps and, masked, the Secrets that it
+        uses, as one text."""
         with self._lock:
             held = self.deployment(namespace, name)
             template = held.deployment.template
@@ -219,6 +283,11 @@ class Objects:
                 for secret in sorted(template.secrets)
                 if (namespace, secret) in self._secrets
             ]
+            chosen += [
+                self._stored("ConfigMap", namespace, config_map).data
+                for config_map in sorted(template.config_maps)
+                if (namespace, config_map) in self._config_maps
+            ]
             chosen += [self._stored("Deployment", namespace, name).data]
             chosen += [
                 self._stored("Service", service.namespace, service.name).data
@@ -226,6 +295,17 @@ class Objects:
                 if service.namespace == namespace and service.selects(template.labels)
             ]
         return dump(chosen)
+
+    def _refuse_ending_namespaces(self, documents: tuple[Document, ...]) -> None:
+        for document in documents:
+            name = document.namespace or document.name
+            if self._namespaces.get(name):
+                raise Conflict(
+                    "namespace-ending",
+                    subject(document.kind, document.namespace, document.name),
+                    f"unable to create new content in namespace {name} because it is being terminated",
+                    hint="wait until it is gone",
+                )
 
     def _refuse_taken_hosts(self, documents: tuple[Document, ...]) -> None:
         after = dict(self._services)
@@ -249,6 +329,8 @@ class Objects:
         data: dict[str, Any] = copy.deepcopy(document.data)
         if isinstance(document.object, Secret):
             self._refuse_change_of_immutable(document, document.object)
+        if isinstance(document.object, ConfigMap):
+            self._refuse_change_of_immutable_map(document, document.object)
         if isinstance(document.object, Job):
             self._refuse_change(document, document.object)
         held = self._deployments.get((document.namespace, document.name))
@@ -273,6 +355,14 @@ class Objects:
 
     def _refuse_change_of_immutable(self, document: Document, secret: Secret) -> None:
         before = self._secrets.get((document.namespace, document.name))
+        if before is not None and (before.data.get("type") or OPAQUE) != secret.type:
+            raise ManifestError(
+                "immutable-field",
+                document.where,
+                f"type of Secret {document.namespace}/{document.name} cannot be changed, it is "
+                + (before.data.get("type") or OPAQUE),
+                hint="give the new one another name, or delete this one first",
+            )
         if before is None or not before.data.get("immutable") or self._values(before) is None:
             return
         if self._same_secret(before, secret):
@@ -281,6 +371,17 @@ class Objects:
             "immutable-field",
             document.where,
             f"Secret {document.namespace}/{document.name}: field is immutable when `immutable` is set",
+            hint="give the new one another name, or delete this one first",
+        )
+
+    def _refuse_change_of_immutable_map(self, document: Document, config_map: ConfigMap) -> None:
+        before = self._config_maps.get((document.namespace, document.name))
+        if before is None or not before.immutable or before == config_map:
+            return
+        raise ManifestError(
+            "immutable-field",
+            document.where,
+            f"ConfigMap {document.namespace}/{document.name}: field is immutable when `immutable` is set",
             hint="give the new one another name, or delete this one first",
         )
 
@@ -378,6 +479,10 @@ class Objects:
                 self._secrets[namespace, name] = stored
             elif kind == "Job":
                 self._jobs[namespace, name] = _job(stored)
+            elif kind == "ConfigMap":
+                self._config_maps[namespace, name] = _config_map(stored)
+            elif kind == "Namespace":
+                self._namespaces[name] = stored.deleting
             else:
                 self._deployments[namespace, name] = self._held(stored)
 
@@ -406,7 +511,7 @@ class Objects:
 
 def not_found(kind: str, namespace: str, name: str) -> NotFound:
     """The error for an object that is not there."""
-    return NotFound("not-found", f"{kind} {namespace}/{name}", "no such object", hint="imageforge ps")
+    return NotFound("not-found", subject(kind, namespace, name), "no such object", hint="imageforge ps")
 
 
 def _applied(document: Document, change: str) -> AppliedObject:
@@ -421,6 +526,12 @@ def _service(stored: StoredObject) -> Service:
     service = reload(stored.data)
     assert isinstance(service, Service)
     return service
+
+
+def _config_map(stored: StoredObject) -> ConfigMap:
+    config_map = reload(stored.data)
+    assert isinstance(config_map, ConfigMap)
+    return config_map
 
 
 def _job(stored: StoredObject) -> HeldJob:

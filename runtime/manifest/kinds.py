@@ -5,8 +5,9 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 
 from __future__ import annotations
 
+from runtime.manifest.config_map import CONFIG_MAP
+from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.schema import (
-    ENV_NAME,
     FILE_PATH,
     HTTP_PATH,
     IMAGE,
@@ -30,6 +31,8 @@ from runtime.manifest.schema import (
     metadata,
     words,
 )
+from runtime.manifest.secret_type import SECRET_TYPE
+from runtime.manifest.variable import ENV, ENV_FROM
 
 _PORT_NUMBER = Whole(low=1, high=65535)
 _PORT_NAME = Text(
@@ -63,33 +66,8 @@ _CONTAINER = Object(
         "image": Text(pattern=IMAGE, says="an image reference without spaces"),
         "command": Many(item=Text()),
         "args": Many(item=Text()),
-        "env": Many(
-            item=Object(
-                fields={
-                    "name": Text(pattern=ENV_NAME, says="a variable name"),
-                    "value": Text(),
-                    "valueFrom": Object(
-                        fields={
-                            "secretKeyRef": Object(
-                                fields={"name": SECRET_NAME, "key": SECRET_KEY_NAME, "optional": Flag()},
-                                required=("name", "key"),
-                            )
-                        },
-                        known=words("configMapKeyRef fieldRef fileKeyRef resourceFieldRef"),
-                    ),
-                },
-                required=("name",),
-            )
-        ),
-        "envFrom": Many(
-            item=Object(
-                fields={
-                    "prefix": Text(pattern=ENV_NAME, says="the beginning of a variable name"),
-                    "secretRef": Object(fields={"name": SECRET_NAME, "optional": Flag()}, required=("name",)),
-                },
-                known=words("configMapRef"),
-            )
-        ),
+        "env": ENV,
+        "envFrom": ENV_FROM,
         "volumeMounts": Many(
             item=Object(
                 fields={
@@ -292,18 +270,7 @@ SECRET = Object(
         "apiVersion": Text(),
         "kind": Text(),
         "metadata": metadata(SECRET_NAME),
-        "type": Text(
-            choices=("Opaque",),
-            unsupported=(
-                "kubernetes.io/service-account-token",
-                "kubernetes.io/dockercfg",
-                "kubernetes.io/dockerconfigjson",
-                "kubernetes.io/basic-auth",
-                "kubernetes.io/ssh-auth",
-                "kubernetes.io/tls",
-                "bootstrap.kubernetes.io/token",
-            ),
-        ),
+        "type": SECRET_TYPE,
         "data": SECRET_VALUES,
         "stringData": SECRET_VALUES,
         "immutable": Flag(),
@@ -312,16 +279,18 @@ SECRET = Object(
 )
 
 KINDS: dict[str, tuple[str, Shape]] = {
+    "ConfigMap": ("v1", CONFIG_MAP),
     "Deployment": ("apps/v1", DEPLOYMENT),
     "Job": ("batch/v1", JOB),
+    "Namespace": ("v1", NAMESPACE),
     "Secret": ("v1", SECRET),
     "Service": ("v1", SERVICE),
 }
 """kind -> (apiVersion, shape)."""
 
 KNOWN_KINDS = words(
-    "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
-    "Ingress IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
+    "CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
+    "Ingress IngressClass LimitRange NetworkPolicy Node PersistentVolume "
     "PersistentVolumeClaim Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"

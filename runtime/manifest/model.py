@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from runtime.manifest.config_map import ConfigMap
+from runtime.manifest.namespace import Namespace
 from runtime.manifest.tree import Plain
+from runtime.manifest.variable import ConfigKey, ConfigVariables, SecretKey, SecretVariables, Value
 
 HOST_ANNOTATION = "imageforge.io/host"
 MASKED_ANNOTATION = "imageforge.io/masked"
@@ -48,24 +51,6 @@ class ContainerPort:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SecretKey:
-    """A variable's value that is one key of a Secret."""
-
-    name: str
-    key: str
-    optional: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecretVariables:
-    """Every key of a Secret as a variable, its name behind `prefix`."""
-
-    name: str
-    prefix: str = ""
-    optional: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SecretItem:
     """A key of a Secret as a file; `mode` None is the volume's."""
 
@@ -102,12 +87,12 @@ class ContainerSpec:
     image: str
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
-    env: tuple[tuple[str, str | SecretKey], ...] = ()
+    env: tuple[tuple[str, Value], ...] = ()
     ports: tuple[ContainerPort, ...] = ()
     readiness: Probe | None = None
     always_pull: bool = False
     security: SecurityContext = field(default_factory=SecurityContext)
-    env_from: tuple[SecretVariables, ...] = ()
+    env_from: tuple[SecretVariables | ConfigVariables, ...] = ()
     mounts: tuple[VolumeMount, ...] = ()
 
     def port_number(self, port: int | str) -> int | None:
@@ -132,9 +117,16 @@ class PodTemplate:
         """The names of the Secrets that its replicas are given something of."""
         spec = self.container
         keys = (value.name for _, value in spec.env if isinstance(value, SecretKey))
-        return frozenset(
-            [*keys, *(source.name for source in spec.env_from), *(volume.secret for volume in self.volumes)]
-        )
+        whole = (source.name for source in spec.env_from if isinstance(source, SecretVariables))
+        return frozenset([*keys, *whole, *(volume.secret for volume in self.volumes)])
+
+    @property
+    def config_maps(self) -> frozenset[str]:
+        """The names of the ConfigMaps that its replicas are given something of."""
+        spec = self.container
+        keys = (value.config_map for _, value in spec.env if isinstance(value, ConfigKey))
+        whole = (source.config_map for source in spec.env_from if isinstance(source, ConfigVariables))
+        return frozenset([*keys, *whole])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,23 +193,29 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Secret:
-    """v1 Secret of the type Opaque. `data` are the values by key, as bytes; no text shows them."""
+    """v1 Secret. `data` are the values by key, as bytes; no text shows them. `type` says which keys there must be."""
 
     namespace: str
     name: str
     data: Mapping[str, bytes] = field(repr=False)
     immutable: bool = False
+    type: str = "Opaque"
+
+
+Manifest = ConfigMap | Deployment | Job | Namespace | Secret | Service
+"""An object of any kind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """One manifest: its parsed object, and its plain data, from which the same object can be parsed again."""
+    """One manifest: its parsed object, and its plain data, from which the same object can be parsed again.
+    `namespace` is empty of a kind that has none."""
 
     kind: str
     namespace: str
     name: str
     data: dict[str, Plain] = field(repr=False)
-    object: Deployment | Job | Secret | Service
+    object: Manifest
     where: str
 
 

@@ -6,9 +6,8 @@ import base64
 import binascii
 import posixpath
 import re
-from typing import Any
 
-from runtime.errors import ManifestError
+from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import (
     HOST_ANNOTATION,
     MASKED_ANNOTATION,
@@ -20,48 +19,19 @@ from runtime.manifest.model import (
     Probe,
     Secret,
     SecretItem,
-    SecretKey,
-    SecretVariables,
     SecretVolume,
     SecurityContext,
     Service,
     ServicePort,
     VolumeMount,
 )
-from runtime.manifest.tree import Node
+from runtime.manifest.secret_type import OPAQUE, check_type
+from runtime.manifest.variable import variable, variables
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 
 
 _LARGEST_SECRET = 1024 * 1024
-
-
-class Cursor:
-    """A node with the way to it; errors raised through it carry path and line."""
-
-    def __init__(self, node: Node, source: str, path: str = "") -> None:
-        self.node = node
-        self.source = source
-        self.path = path
-
-    def get(self, name: str) -> Cursor:
-        """The field, or a cursor on nothing."""
-        entry = self.node.value.get(name) if isinstance(self.node.value, dict) else None
-        node = entry.node if entry else Node(None, self.node.line)
-        return Cursor(node, self.source, f"{self.path}.{name}" if self.path else name)
-
-    def items(self) -> list[Cursor]:
-        """The list's items; none for an absent list."""
-        nodes = self.node.value if isinstance(self.node.value, list) else []
-        return [Cursor(node, self.source, f"{self.path}[{index}]") for index, node in enumerate(nodes)]
-
-    def plain(self, default: Any = None) -> Any:
-        """The plain value, whose type the schema has checked; `default` for an absent one."""
-        return default if self.node.value is None else self.node.plain()
-
-    def fail(self, code: str, message: str, hint: str | None = None) -> ManifestError:
-        """An error at this place."""
-        return ManifestError(code, f"{self.source}:{self.node.line}", f"{self.path}{message}", hint=hint)
 
 
 def deployment(root: Cursor) -> Deployment:
@@ -143,11 +113,14 @@ def secret(root: Cursor) -> Secret:
     size = sum(map(len, data.values()))
     if size > _LARGEST_SECRET:
         raise root.fail("invalid-value", f"the values have {size} bytes, at most {_LARGEST_SECRET} are allowed")
+    kind = root.get("type").plain(OPAQUE)
+    check_type(kind, data, root)
     return Secret(
         namespace=meta.get("namespace").plain("default"),
         name=meta.get("name").plain(),
         data=data,
         immutable=root.get("immutable").plain(False),
+        type=kind,
     )
 
 
@@ -225,31 +198,6 @@ def _mount(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> VolumeMount:
     return VolumeMount(volume=name, path="/" + posixpath.normpath(cursor.get("mountPath").plain()).lstrip("/"))
 
 
-def _variable(cursor: Cursor) -> tuple[str, str | SecretKey]:
-    name, source = cursor.get("name").plain(), cursor.get("valueFrom")
-    if source.node.says_nothing:
-        return name, cursor.get("value").plain("")
-    if cursor.get("value").plain(""):
-        raise source.fail("invalid-value", ": there is a `value` too, and a variable has one of the two")
-    key = source.get("secretKeyRef")
-    if key.node.value is None:
-        raise source.fail("missing-field", ".secretKeyRef is missing")
-    return name, SecretKey(
-        name=key.get("name").plain(), key=key.get("key").plain(), optional=key.get("optional").plain(False)
-    )
-
-
-def _variables(cursor: Cursor) -> SecretVariables:
-    source = cursor.get("secretRef")
-    if source.node.value is None:
-        raise cursor.fail("missing-field", ".secretRef is missing")
-    return SecretVariables(
-        name=source.get("name").plain(),
-        prefix=cursor.get("prefix").plain(""),
-        optional=source.get("optional").plain(False),
-    )
-
-
 def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> ContainerSpec:
     ports = tuple(
         ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
@@ -260,12 +208,12 @@ def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> ContainerSp
         image=cursor.get("image").plain(),
         command=_strings(cursor.get("command")),
         args=_strings(cursor.get("args")),
-        env=tuple(map(_variable, cursor.get("env").items())),
+        env=tuple(map(variable, cursor.get("env").items())),
         ports=ports,
         readiness=_probe(cursor.get("readinessProbe")),
         always_pull=cursor.get("imagePullPolicy").plain() == "Always",
         security=_security(cursor.get("securityContext")),
-        env_from=tuple(map(_variables, cursor.get("envFrom").items())),
+        env_from=tuple(map(variables, cursor.get("envFrom").items())),
         mounts=tuple(_mount(item, volumes) for item in cursor.get("volumeMounts").items()),
     )
     probe = container.readiness

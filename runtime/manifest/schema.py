@@ -107,6 +107,8 @@ LABELS = TextMap(
 )
 SECRET_NAME = Text(pattern=SUBDOMAIN, says="lower-case letters, digits, hyphens and dots, at most 253 characters")
 SECRET_KEY_NAME = Text(pattern=SECRET_KEY, says="a key of a Secret: letters, digits, . _ -, at most 253 characters")
+CONFIG_NAME = SECRET_NAME
+CONFIG_KEY_NAME = Text(pattern=SECRET_KEY, says="a key of a ConfigMap: letters, digits, . _ -, at most 253 characters")
 SECRET_VALUES = TextMap(keys=SECRET_KEY_NAME, values=Text(hidden=True))
 ANNOTATIONS = TextMap(keys=Text(pattern=LABEL_KEY, says="an annotation key such as imageforge.io/host"))
 METADATA_KNOWN = words(

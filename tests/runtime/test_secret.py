@@ -14,12 +14,14 @@ from runtime import ConfigError, KeyFailure, ManifestError, load_manifests
 from runtime.container import Identity, container_request
 from runtime.environment import environment
 from runtime.errors import RuntimeFailure
-from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Secret, SecretKey, SecretVariables
+from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Secret
 from runtime.manifest.template import template_hash
+from runtime.manifest.variable import SecretKey, SecretVariables
 from runtime.objects import Objects
 from runtime.redact import redact
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles, file_system
+from runtime.sources import Sources
 from runtime.store import Store
 from runtime.volumes import File, folders
 from tests.runtime.stack import manifest
@@ -39,7 +41,18 @@ stringData:
 
 # (replaced, by, code, line, part of the message)
 REFUSED = [
-    ("type: Opaque", "type: kubernetes.io/tls", "unsupported-value", 5, "kubernetes.io/tls"),
+    ("type: Opaque", "type: kubernetes.io/dockercfg", "unsupported-value", 5, "kubernetes.io/dockercfg"),
+    ("type: Opaque", "type: kubernetes.io/tls", "missing-field", 5, "needs the key tls.crt"),
+    ("type: Opaque", "type: kubernetes.io/ssh-auth", "missing-field", 5, "needs the key ssh-privatekey"),
+    ("type: Opaque", "type: kubernetes.io/basic-auth", "missing-field", 5, "needs the key username or password"),
+    ("type: Opaque", "type: kubernetes.io/dockerconfigjson", "missing-field", 5, "needs the key .dockerconfigjson"),
+    (
+        "type: Opaque\ndata:\n  token",
+        "type: kubernetes.io/dockerconfigjson\ndata:\n  .dockerconfigjson",
+        "invalid-value",
+        5,
+        "is not a JSON object",
+    ),
     ("type: Opaque", "type: Opaq", "invalid-value", 5, "expected Opaque"),
     ("type: Opaque", "immutable: maybe", "wrong-type", 5, "immutable"),
     ("name: web.keys", "name: Web", "invalid-value", 4, "metadata.name"),
@@ -93,15 +106,17 @@ def deployment(container: str = CONTAINER, volumes: str = VOLUMES) -> str:
 REFUSED_USES = [
     ("secretKeyRef: {name: keys, key: a}", "secretKeyRef: {name: keys}", "missing-field", "secretKeyRef.key"),
     ("secretKeyRef: {name: keys, key: a}", "secretKeyRef: null", "missing-field", "secretKeyRef is missing"),
+    ("secretKeyRef: {name: keys, key: a}", "resourceFieldRef: {resource: a}", "unsupported-field", "resourceFieldRef"),
+    ("secretKeyRef: {name: keys, key: a}", "fieldRef: {fieldPath: a}", "invalid-value", "no field of a pod"),
+    ("secretKeyRef: {name: keys, key: a}", "fieldRef: {fieldPath: status.podIP}", "unsupported-value", "nobody knows"),
     (
         "secretKeyRef: {name: keys, key: a}",
-        "configMapKeyRef: {name: k, key: a}",
-        "unsupported-field",
-        "configMapKeyRef",
+        "secretKeyRef: {name: keys, key: a}, configMapKeyRef: {name: k, key: a}",
+        "invalid-value",
+        "only one of them",
     ),
-    ("secretKeyRef: {name: keys, key: a}", "fieldRef: {fieldPath: a}", "unsupported-field", "fieldRef"),
     ("name: A, valueFrom", "name: A, value: x, valueFrom", "invalid-value", "one of the two"),
-    ("secretRef: {name: keys}", "configMapRef: {name: keys}", "unsupported-field", "configMapRef"),
+    ("secretRef: {name: keys}", "configMapRef: {names: keys}", "unknown-field", "configMapRef.names"),
     ("secretRef: {name: keys}", "prefix: X_", "missing-field", "secretRef is missing"),
     ("secretRef: {name: keys}", "secretRef: {name: keys}, prefix: '1='", "invalid-value", "prefix"),
     ("readOnly: true", "subPath: a", "unsupported-field", "volumeMounts[0].subPath"),
@@ -162,6 +177,9 @@ SECRETS: Mapping[str, Mapping[str, bytes]] = {
 }
 
 
+SOURCES = Sources(namespace="shop", secret=SECRETS.get)
+
+
 def spec(
     *env: tuple[str, str | SecretKey], env_from: tuple[SecretVariables, ...] = (), **options: tuple[str, ...]
 ) -> ContainerSpec:
@@ -180,8 +198,7 @@ def test_the_environment_is_the_kubelets_in_its_order() -> None:
             ("PLAIN", "x"),
             env_from=(sources[0], SecretVariables(name="none", optional=True)),
         ),
-        "default",
-        SECRETS.get,
+        Sources(namespace="default", secret=SECRETS.get),
     )
     # A value of a Secret is not expanded; a key that is no variable's name is left out.
     assert found.variables == {
@@ -189,7 +206,7 @@ def test_the_environment_is_the_kubelets_in_its_order() -> None:
     }  # fmt: skip
     assert found.secret == {"a", "B", "c.d", "K"}
     plain = {"keys": {"a": b"one"}, "more": {"a": b"two"}}
-    found = environment(spec(env_from=sources), "default", plain.get)
+    found = environment(spec(env_from=sources), Sources(namespace="default", secret=plain.get))
     assert found.variables == {"a": "two", "M_a": "two"}
     assert "one" not in repr(found)
 
@@ -209,7 +226,7 @@ def test_the_environment_is_the_kubelets_in_its_order() -> None:
 )
 def test_what_is_not_there_is_told_in_the_kubelets_words(container: ContainerSpec, code: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        environment(container, "shop", SECRETS.get)
+        environment(container, SOURCES)
     assert caught.value.code == code
     assert message in caught.value.message
 
@@ -223,15 +240,15 @@ def test_a_secret_never_gets_into_arguments(field: str) -> None:
     for said, refused in (("$(URL)", True), ("$$(URL)", False), ("$(OTHER)", False)):
         made = template(manifest("web:1", service=False, container=f"{env}\n          {field}: [run, '{said}']"))
         if not refused:
-            container_request(made, WHO, SECRETS.get, {})
+            container_request(made, WHO, SOURCES, {})
             continue
         with pytest.raises(ConfigError) as caught:
-            container_request(made, WHO, SECRETS.get, {})
+            container_request(made, WHO, SOURCES, {})
         assert (caught.value.code, caught.value.subject) == ("secret-in-arguments", field)
 
 
 def test_a_request_names_no_value() -> None:
-    request = container_request(template(deployment()), WHO, SECRETS.get, {"files": Path("/x")})
+    request = container_request(template(deployment()), WHO, SOURCES, {"files": Path("/x")})
     assert request.env["A"] == "one"
     assert "'one'" not in repr(request)
     assert "one" not in request.labels.values()
