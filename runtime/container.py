@@ -14,6 +14,7 @@ from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
 from runtime.manifest.model import RELEASE_ANNOTATION, PodTemplate, app_of
+from runtime.manifest.volume import VolumeMount
 from runtime.sources import Pod, Sources
 
 
@@ -87,10 +88,10 @@ def network_name(instance: str, namespace: str) -> str:
 
 
 def container_request(
-    template: PodTemplate, who: Identity, sources: Sources, volumes: Mapping[str, Path]
+    template: PodTemplate, who: Identity, sources: Sources, places: Mapping[VolumeMount, Path]
 ) -> ContainerRequest:
-    """The container of a replica, as Kubernetes would make it from the same template; `volumes` are the folders that
-    hold its volumes. Raises ConfigError, KeyFailure."""
+    """The container of a replica, as Kubernetes would make it from the same template; `places` are what its
+    mounts show. Raises ConfigError, KeyFailure."""
     spec = template.container
     env = environment(spec, sources)
     return ContainerRequest(
@@ -108,7 +109,7 @@ def container_request(
         read_only=spec.security.read_only_root,
         no_new_privileges=not spec.security.allow_privilege_escalation,
         stop_timeout=template.grace_period,
-        mounts=tuple(Mount(source=str(volumes[mount.volume]), target=mount.path) for mount in spec.mounts),
+        mounts=tuple(Mount(source=str(places[mount]), target=mount.path) for mount in spec.mounts),
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from runtime.balancer.balancer import Balancer
 from runtime.balancer.config import backend_name
 from runtime.clock import steady
-from runtime.container import ContainerState, network_name
+from runtime.container import ContainerState, Identity, network_name
 from runtime.creation import Creation
 from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
 from runtime.engine import Engine
@@ -28,6 +28,7 @@ from runtime.labels import Label
 from runtime.manifest.template import random_suffix
 from runtime.model import DeploymentStatus, ServiceCounters
 from runtime.objects import Held, Objects
+from runtime.refresh import Refresher, Running
 from runtime.roster import Replica, Roster, from_stored
 from runtime.routes import leads_to, wanted_backends
 from runtime.seal import Seal
@@ -78,6 +79,7 @@ class Controller:
             config_map=self.objects.config_map,
             files=SecretFiles(settings.secret_files, settings.engine),
         )
+        self._refresher = Refresher(self._creation, self.events)
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
         self._courses: dict[Key, _Course] = {}
@@ -175,6 +177,7 @@ class Controller:
         for held in self.objects.deployments():
             self._steer(held)
         self.jobs.sync()
+        self._refresher.sync(self.objects.config_version, self._running())
         self.objects.finish_namespaces()
         self._prune_keepers()
         self._remove_networks()
@@ -258,6 +261,26 @@ class Controller:
         idle = sorted((item for item in held.revisions.values() if item.hash not in used), key=lambda item: item.number)
         for revision in idle[: max(0, len(idle) - held.deployment.revision_history_limit)]:
             self.objects.drop_revision(held, revision)
+
+    def _running(self) -> list[Running]:
+        """Everything whose container runs, with what it was made from."""
+        found = [
+            Running(
+                who=Identity(
+                    instance=self.settings.instance,
+                    namespace=replica.namespace,
+                    deployment=replica.deployment,
+                    replica=replica.name,
+                    template_hash=replica.template_hash,
+                    revision=0,
+                ),
+                template=replica.template,
+                container_id=replica.container_id,
+            )
+            for replica in self.roster.all()
+            if replica.running and replica.container_id
+        ]
+        return found + self.jobs.running()
 
     def _adopt_patiently(self) -> bool:
         """Whether what runs was taken over; tried until the engine answers or the controller is stopped."""

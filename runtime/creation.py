@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from runtime.container import Identity, container_request, network_name, pod_of
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import PodTemplate
+from runtime.manifest.volume import VolumeMount
 from runtime.redact import redact
 from runtime.secret_files import SecretFiles
 from runtime.sources import Sources
@@ -37,17 +39,10 @@ class Creation:
 
     def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
         """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
-        # Asked once a Secret, so that variables and files are of one version of it.
-        lookup = cache(lambda name: self.secret(who.namespace, name))
-        sources = Sources(
-            namespace=who.namespace,
-            secret=lookup,
-            config_map=cache(lambda name: self.config_map(who.namespace, name)),
-            pod=pod_of(template, who, lambda: self.engine.gateway(network_name(who.instance, who.namespace))),
-        )
-        written = self.files.write(who.replica, folders(template, who.namespace, lookup))
-        request = container_request(template, who, sources, written)
-        values = (lookup(name) or {} for name in template.secrets)
+        sources = self.sources(template, who)
+        written = self.files.write(who.replica, folders(template, sources))
+        request = container_request(template, who, sources, self._places(template, who, written))
+        values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
             return self.engine.create(request), given
@@ -60,6 +55,30 @@ class Creation:
                     hint="use an engine of this host, or take the Secret as environment variables",
                 ) from error
             raise
+
+    def refresh(self, template: PodTemplate, who: Identity) -> bool:
+        """Bring the files that the replica's containers see up to date; whether anything changed. What is not there any
+        more stays as it was. Raises ConfigError, KeyFailure."""
+        return self.files.update(who.replica, folders(template, self.sources(template, who)))
+
+    def sources(self, template: PodTemplate, who: Identity) -> Sources:
+        """What the containers of a replica may be given. Each Secret and ConfigMap is asked for once, so that variables
+        and files are of one version of it."""
+        return Sources(
+            namespace=who.namespace,
+            secret=cache(lambda name: self.secret(who.namespace, name)),
+            config_map=cache(lambda name: self.config_map(who.namespace, name)),
+            pod=pod_of(template, who, lambda: self.engine.gateway(network_name(who.instance, who.namespace))),
+        )
+
+    def _places(self, template: PodTemplate, who: Identity, written: Mapping[str, Path]) -> dict[VolumeMount, Path]:
+        """What each mount of the container shows."""
+        return {
+            mount: self.files.place(who.replica, mount.volume, mount.sub_path)
+            if mount.sub_path
+            else written[mount.volume]
+            for mount in template.container.mounts
+        }
 
     def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
         """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""

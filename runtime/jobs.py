@@ -18,6 +18,7 @@ from runtime.manifest.template import random_suffix, template_hash
 from runtime.model import JobStatus
 from runtime.objects import HeldJob, Objects
 from runtime.redact import redact
+from runtime.refresh import Running
 from runtime.store import Store
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,28 @@ class Jobs:
         """The names of the pods that may have files of Secrets: those that have not ended."""
         with self._lock:
             return frozenset(run.current.name for run in self._runs.values() if run.current is not None)
+
+    def running(self) -> list[Running]:
+        """The pods whose containers run, with what they were made from."""
+        found = []
+        for held in self.objects.jobs():
+            attempt = self.run(held.job).current
+            if attempt is not None and attempt.running:
+                who = self.identity(held.job, attempt)
+                found.append(Running(who=who, template=held.job.template, container_id=attempt.container_id))
+        return found
+
+    def identity(self, job: Job, attempt: Attempt) -> Identity:
+        """Whose container a pod of a Job is."""
+        return Identity(
+            instance=self.instance,
+            namespace=job.namespace,
+            deployment="",
+            replica=attempt.name,
+            template_hash=template_hash(job.template),
+            revision=0,
+            job=job.name,
+        )
 
     def active_in(self, namespace: str) -> bool:
         """Whether a Job there still needs its network."""
@@ -263,16 +286,7 @@ class Runner(threading.Thread):
         refuse_root(job.template, self._engine.ensure_image(spec.image, always_pull=spec.always_pull))
         network = network_name(instance, job.namespace)
         self._engine.ensure_network(network, {Label.INSTANCE: instance, Label.NAMESPACE: job.namespace})
-        who = Identity(
-            instance=instance,
-            namespace=job.namespace,
-            deployment="",
-            replica=attempt.name,
-            template_hash=template_hash(job.template),
-            revision=0,
-            job=job.name,
-        )
-        container_id, self._given = self._jobs.creation.create(job.template, who)
+        container_id, self._given = self._jobs.creation.create(job.template, self._jobs.identity(job, attempt))
         created = replace(attempt, container_id=container_id, message="")
         self._put(run.with_attempt(created))
         return created

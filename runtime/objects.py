@@ -74,6 +74,7 @@ class Objects:
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
         self._config_maps = {_key(stored): _config_map(stored) for stored in store.objects("ConfigMap")}
+        self._config_version = 0
         self._namespaces = {stored.name: stored.deleting for stored in store.objects("Namespace")}
 
     def deployments(self) -> tuple[Held, ...]:
@@ -141,6 +142,11 @@ class Objects:
         """A ConfigMap; None where there is none."""
         with self._lock:
             return self._config_maps.get((namespace, name))
+
+    @property
+    def config_version(self) -> int:
+        """Another number after each change of a Secret or ConfigMap."""
+        return self._config_version
 
     def apply(self, text: str, source: str) -> tuple[AppliedObject, ...]:
         """Make the objects as the manifests say: all of them, or none and an error."""
@@ -477,10 +483,12 @@ class Objects:
                 self._services[namespace, name] = _service(stored)
             elif kind == "Secret":
                 self._secrets[namespace, name] = stored
+                self._config_version += 1
             elif kind == "Job":
                 self._jobs[namespace, name] = _job(stored)
             elif kind == "ConfigMap":
                 self._config_maps[namespace, name] = _config_map(stored)
+                self._config_version += 1
             elif kind == "Namespace":
                 self._namespaces[name] = stored.deleting
             else:

@@ -8,15 +8,12 @@ from __future__ import annotations
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.schema import (
-    FILE_PATH,
     HTTP_PATH,
     IMAGE,
     LABELS,
-    MOUNT_PATH,
     NAME,
     PERCENT,
     PORT_NAME,
-    SECRET_KEY_NAME,
     SECRET_NAME,
     SECRET_VALUES,
     SERVICE_NAME,
@@ -33,6 +30,7 @@ from runtime.manifest.schema import (
 )
 from runtime.manifest.secret_type import SECRET_TYPE
 from runtime.manifest.variable import ENV, ENV_FROM
+from runtime.manifest.volume import MOUNTS, VOLUMES
 
 _PORT_NUMBER = Whole(low=1, high=65535)
 _PORT_NAME = Text(
@@ -68,18 +66,7 @@ _CONTAINER = Object(
         "args": Many(item=Text()),
         "env": ENV,
         "envFrom": ENV_FROM,
-        "volumeMounts": Many(
-            item=Object(
-                fields={
-                    "name": NAME,
-                    "mountPath": Text(pattern=MOUNT_PATH, says="a path such as /run/secrets, without a colon"),
-                    "readOnly": Flag(),
-                },
-                required=("name", "mountPath"),
-                known=words("mountPropagation recursiveReadOnly subPath subPathExpr"),
-            ),
-            unique="mountPath",
-        ),
+        "volumeMounts": MOUNTS,
         "ports": Many(
             item=Object(
                 fields={"containerPort": _PORT_NUMBER, "name": _PORT_NAME, "protocol": _PROTOCOL},
@@ -111,45 +98,12 @@ _CONTAINER = Object(
     ),
 )
 
-_MODE = Whole(high=0o777)
-_SECRET_VOLUME = Object(
-    fields={
-        "secretName": SECRET_NAME,
-        "items": Many(
-            item=Object(
-                fields={
-                    "key": SECRET_KEY_NAME,
-                    "path": Text(pattern=FILE_PATH, says="a relative path without .."),
-                    "mode": _MODE,
-                },
-                required=("key", "path"),
-            ),
-            unique="path",
-        ),
-        "defaultMode": _MODE,
-        "optional": Flag(),
-    },
-    required=("secretName",),
-)
-
 _POD = Object(
     fields={
         "containers": Many(item=_CONTAINER, least=1, most=1, unique="name"),
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
-        "volumes": Many(
-            item=Object(
-                fields={"name": NAME, "secret": _SECRET_VOLUME},
-                required=("name",),
-                known=words(
-                    "awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI emptyDir "
-                    "ephemeral fc flexVolume flocker gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs "
-                    "persistentVolumeClaim photonPersistentDisk portworxVolume projected quobyte rbd scaleIO "
-                    "storageos vsphereVolume"
-                ),
-            ),
-            unique="name",
-        ),
+        "volumes": VOLUMES,
     },
     required=("containers",),
     known=words(

@@ -9,6 +9,7 @@ from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.namespace import Namespace
 from runtime.manifest.tree import Plain
 from runtime.manifest.variable import ConfigKey, ConfigVariables, SecretKey, SecretVariables, Value
+from runtime.manifest.volume import ClaimVolume, ConfigVolume, SecretVolume, Volume, VolumeMount, sources_of
 
 HOST_ANNOTATION = "imageforge.io/host"
 MASKED_ANNOTATION = "imageforge.io/masked"
@@ -51,34 +52,6 @@ class ContainerPort:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SecretItem:
-    """A key of a Secret as a file; `mode` None is the volume's."""
-
-    key: str
-    path: str
-    mode: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecretVolume:
-    """A Secret as a folder of files. Without `items` every key is a file of its name."""
-
-    name: str
-    secret: str
-    items: tuple[SecretItem, ...] = ()
-    mode: int = 0o644
-    optional: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VolumeMount:
-    """Where in the container a volume's folder is seen; of a Secret always for reading only."""
-
-    volume: str
-    path: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerSpec:
     """The one container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
     not yet expanded, and comes after `env_from`."""
@@ -110,7 +83,7 @@ class PodTemplate:
     labels: Mapping[str, str]
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace_period: int = 30
-    volumes: tuple[SecretVolume, ...] = ()
+    volumes: tuple[Volume, ...] = ()
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -118,7 +91,8 @@ class PodTemplate:
         spec = self.container
         keys = (value.name for _, value in spec.env if isinstance(value, SecretKey))
         whole = (source.name for source in spec.env_from if isinstance(source, SecretVariables))
-        return frozenset([*keys, *whole, *(volume.secret for volume in self.volumes)])
+        files = (source for volume in self.volumes for source in sources_of(volume))
+        return frozenset([*keys, *whole, *(each.secret for each in files if isinstance(each, SecretVolume))])
 
     @property
     def config_maps(self) -> frozenset[str]:
@@ -126,7 +100,13 @@ class PodTemplate:
         spec = self.container
         keys = (value.config_map for _, value in spec.env if isinstance(value, ConfigKey))
         whole = (source.config_map for source in spec.env_from if isinstance(source, ConfigVariables))
-        return frozenset([*keys, *whole])
+        files = (source for volume in self.volumes for source in sources_of(volume))
+        return frozenset([*keys, *whole, *(each.config_map for each in files if isinstance(each, ConfigVolume))])
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """The names of the PersistentVolumeClaims that its replicas use."""
+        return frozenset(volume.claim for volume in self.volumes if isinstance(volume, ClaimVolume))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import posixpath
 import re
 
 from runtime.manifest.cursor import Cursor
@@ -18,15 +17,13 @@ from runtime.manifest.model import (
     PodTemplate,
     Probe,
     Secret,
-    SecretItem,
-    SecretVolume,
     SecurityContext,
     Service,
     ServicePort,
-    VolumeMount,
 )
 from runtime.manifest.secret_type import OPAQUE, check_type
 from runtime.manifest.variable import variable, variables
+from runtime.manifest.volume import Volume, mounts, volume
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 
@@ -157,7 +154,7 @@ def _check_deployment(parsed: Deployment, spec: Cursor) -> None:
 
 def _template(cursor: Cursor) -> PodTemplate:
     meta, spec = cursor.get("metadata"), cursor.get("spec")
-    volumes = tuple(map(_volume, spec.get("volumes").items()))
+    volumes = tuple(map(volume, spec.get("volumes").items()))
     return PodTemplate(
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
@@ -167,38 +164,7 @@ def _template(cursor: Cursor) -> PodTemplate:
     )
 
 
-def _volume(cursor: Cursor) -> SecretVolume:
-    source = cursor.get("secret")
-    if source.node.value is None:
-        raise cursor.fail("missing-field", ".secret is missing: no other kind of volume is supported")
-    items = tuple(
-        SecretItem(key=item.get("key").plain(), path=item.get("path").plain(), mode=item.get("mode").plain())
-        for item in source.get("items").items()
-    )
-    paths = {posixpath.normpath(item.path): item.path for item in items}
-    for path, said in paths.items():
-        if any(other.startswith(f"{path}/") for other in paths) or len(paths) < len(items):
-            raise source.get("items").fail("invalid-value", f': "{said}" is in the way of another path')
-    return SecretVolume(
-        name=cursor.get("name").plain(),
-        secret=source.get("secretName").plain(),
-        items=items,
-        mode=source.get("defaultMode").plain(0o644),
-        optional=source.get("optional").plain(False),
-    )
-
-
-def _mount(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> VolumeMount:
-    name = cursor.get("name").plain()
-    if name not in {volume.name for volume in volumes}:
-        raise cursor.get("name").fail(
-            "invalid-value", f': no volume is named "{name}"', hint="name it under spec.template.spec.volumes"
-        )
-    # Of two slashes at the beginning, normpath keeps both.
-    return VolumeMount(volume=name, path="/" + posixpath.normpath(cursor.get("mountPath").plain()).lstrip("/"))
-
-
-def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> ContainerSpec:
+def _container(cursor: Cursor, volumes: tuple[Volume, ...]) -> ContainerSpec:
     ports = tuple(
         ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
         for item in cursor.get("ports").items()
@@ -214,7 +180,7 @@ def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> ContainerSp
         always_pull=cursor.get("imagePullPolicy").plain() == "Always",
         security=_security(cursor.get("securityContext")),
         env_from=tuple(map(variables, cursor.get("envFrom").items())),
-        mounts=tuple(_mount(item, volumes) for item in cursor.get("volumeMounts").items()),
+        mounts=mounts(cursor.get("volumeMounts"), volumes),
     )
     probe = container.readiness
     if probe is not None and container.port_number(probe.port) is None:
