@@ -32,7 +32,6 @@ def put(folder: Path, files: Folder, group: int | None = None) -> bool:
         _give(folder, group)
     elif not changes(folder, files):
         return False
-    before = _current(folder)
     payload = folder / f"..{secrets.token_hex(4)}"
     try:
         _fill(payload, files, group)
@@ -41,8 +40,10 @@ def put(folder: Path, files: Folder, group: int | None = None) -> bool:
         shutil.rmtree(payload, ignore_errors=True)
         raise
     _name(folder, {path.split("/", 1)[0] for path in files})
-    if before is not None:
-        shutil.rmtree(before, ignore_errors=True)
+    for entry in folder.iterdir():
+        # The one before, and those of a controller that was killed in the middle.
+        if entry != payload and entry.name.startswith("..") and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
     return True
 
 

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from runtime.environment import environment, words
@@ -28,10 +27,21 @@ class ImageFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mount:
-    """A folder of the host that the container sees, for reading only."""
+    """A folder of the host, or a volume of the engine, that the container sees."""
 
     source: str
     target: str
+    read_only: bool = True
+    is_volume: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a volume is: a path on the engine's host, or the name of a volume of the engine."""
+
+    source: str
+    is_volume: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +98,7 @@ def network_name(instance: str, namespace: str) -> str:
 
 
 def container_request(
-    template: PodTemplate, who: Identity, sources: Sources, places: Mapping[VolumeMount, Path]
+    template: PodTemplate, who: Identity, sources: Sources, places: Mapping[VolumeMount, Place]
 ) -> ContainerRequest:
     """The container of a replica, as Kubernetes would make it from the same template; `places` are what its
     mounts show. Raises ConfigError, KeyFailure."""
@@ -109,7 +119,16 @@ def container_request(
         read_only=spec.security.read_only_root,
         no_new_privileges=not spec.security.allow_privilege_escalation,
         stop_timeout=template.grace_period,
-        mounts=tuple(Mount(source=str(places[mount]), target=mount.path) for mount in spec.mounts),
+        mounts=tuple(_mount(mount, places[mount]) for mount in spec.mounts),
+    )
+
+
+def _mount(said: VolumeMount, place: Place) -> Mount:
+    return Mount(
+        source=place.source,
+        target=said.path,
+        read_only=said.read_only or place.read_only,
+        is_volume=place.is_volume,
     )
 
 

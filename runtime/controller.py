@@ -35,6 +35,7 @@ from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
 from runtime.status import Counts, Progress, count, deployment_status, is_complete
+from runtime.storage import Storage
 from runtime.store import Store
 from runtime.watch import EngineWatch
 
@@ -73,11 +74,21 @@ class Controller:
         self.roster = Roster(store)
         self.events = Recorder(store)
         self.objects = Objects(store, self.roster.poke, Seal(settings.key))
+        files = SecretFiles(settings.secret_files, settings.engine)
+        self.storage = Storage(
+            instance=settings.instance,
+            engine=engine,
+            files=files,
+            store=store,
+            claim=self.objects.claim,
+            host_paths=settings.host_paths,
+        )
         self._creation = Creation(
             engine=engine,
             secret=self.objects.secret,
             config_map=self.objects.config_map,
-            files=SecretFiles(settings.secret_files, settings.engine),
+            files=files,
+            storage=self.storage,
         )
         self._refresher = Refresher(self._creation, self.events)
         self._keepers: dict[str, Keeper] = {}
@@ -178,6 +189,7 @@ class Controller:
             self._steer(held)
         self.jobs.sync()
         self._refresher.sync(self.objects.config_version, self._running())
+        self._finish_claims()
         self.objects.finish_namespaces()
         self._prune_keepers()
         self._remove_networks()
@@ -262,6 +274,22 @@ class Controller:
         for revision in idle[: max(0, len(idle) - held.deployment.revision_history_limit)]:
             self.objects.drop_revision(held, revision)
 
+    def _finish_claims(self) -> None:
+        """A claim that is being deleted stays while something uses it; then its data go where that is asked for."""
+        ending = [held.claim for held in self.objects.claims() if held.deleting]
+        if not ending:
+            return
+        used = {(item.namespace, claim) for item in self.roster.all() for claim in item.template.claims}
+        used |= self.jobs.claims()
+        for claim in ending:
+            if (claim.namespace, claim.name) in used:
+                continue
+            try:
+                if not claim.delete or self.storage.remove_claim(claim.namespace, claim.name):
+                    self.objects.finish_delete_claim(claim.namespace, claim.name)
+            except EngineError as error:
+                log.warning("volume not removed", extra={"claim": claim.name, "error": str(error)})
+
     def _running(self) -> list[Running]:
         """Everything whose container runs, with what it was made from."""
         found = [
@@ -320,7 +348,9 @@ class Controller:
                 continue
             log.warning("removing a container that nothing owns", extra={"container": state.id[:12]})
             self.engine.remove(state.id)
-        self._creation.files.sweep({replica.name for replica in self.roster.all()} | self.jobs.pods())
+        kept = {replica.name for replica in self.roster.all()} | self.jobs.pods()
+        self._creation.files.sweep(kept)
+        self.storage.sweep(kept)
         for keeper in keepers:
             keeper.start()
 

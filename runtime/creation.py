@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
-from runtime.container import Identity, container_request, network_name, pod_of
+from runtime.container import Identity, Place, container_request, network_name, pod_of
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
 from runtime.manifest.config_map import ConfigMap
-from runtime.manifest.model import PodTemplate
+from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.manifest.volume import VolumeMount
 from runtime.redact import redact
 from runtime.secret_files import SecretFiles
 from runtime.sources import Sources
+from runtime.storage import Storage
 from runtime.volumes import folders
 
 LAST_LOG_LINES = 20
@@ -36,12 +36,15 @@ class Creation:
     secret: Callable[[str, str], Mapping[str, bytes] | None]
     config_map: Callable[[str, str], ConfigMap | None]
     files: SecretFiles
+    storage: Storage
 
     def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
         """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
         sources = self.sources(template, who)
         written = self.files.write(who.replica, folders(template, sources))
-        request = container_request(template, who, sources, self._places(template, who, written))
+        places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
+        places |= self.storage.places(template, who, None)
+        request = container_request(template, who, sources, self._mounted(template.container, who, places))
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
@@ -71,14 +74,15 @@ class Creation:
             pod=pod_of(template, who, lambda: self.engine.gateway(network_name(who.instance, who.namespace))),
         )
 
-    def _places(self, template: PodTemplate, who: Identity, written: Mapping[str, Path]) -> dict[VolumeMount, Path]:
+    def _mounted(self, spec: ContainerSpec, who: Identity, places: Mapping[str, Place]) -> dict[VolumeMount, Place]:
         """What each mount of the container shows."""
-        return {
-            mount: self.files.place(who.replica, mount.volume, mount.sub_path)
-            if mount.sub_path
-            else written[mount.volume]
-            for mount in template.container.mounts
-        }
+        found = {}
+        for mount in spec.mounts:
+            place = places[mount.volume]
+            if mount.sub_path:
+                place = replace(place, source=str(self.files.place(who.replica, mount.volume, mount.sub_path)))
+            found[mount] = place
+        return found
 
     def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
         """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""

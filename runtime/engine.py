@@ -6,9 +6,11 @@ gone from API 1.52 on. The engine's own restart policy is never used: its back-o
 
 from __future__ import annotations
 
+import io
 import logging
+import tarfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -29,6 +31,8 @@ StreamName = Literal["stdout", "stderr"]
 TIMEOUT = 60
 PULL_TIMEOUT = 600
 """Seconds without a byte. A pull is silent while a large layer is unpacked."""
+
+_OPENED = "/imageforge-volumes"
 
 _CONNECTION_LOST = (
     requests.exceptions.ConnectionError,
@@ -122,7 +126,14 @@ class Engine:
                 read_only=request.read_only,
                 # As mounts and not as binds: the engine would make the folder of a bind where it finds none.
                 mounts=[
-                    docker.types.Mount(target=mount.target, source=mount.source, type="bind", read_only=True)
+                    docker.types.Mount(
+                        target=mount.target,
+                        source=mount.source,
+                        type="volume" if mount.is_volume else "bind",
+                        read_only=mount.read_only,
+                        # A cluster's volumes are not filled from the image.
+                        no_copy=mount.is_volume,
+                    )
                     for mount in request.mounts
                 ],
                 security_opt=["no-new-privileges:true"] if request.no_new_privileges else [],
@@ -142,6 +153,57 @@ class Engine:
                 host_config=host_config,
             )
         return str(created["Id"])
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make the volume unless it is there; raises EngineError ``volume-taken`` for one that is not ours."""
+        with self._translated(f"volume {name}") as api:
+            found = api.create_volume(name, labels=dict(labels))
+        if (found.get("Labels") or {}).get(Label.INSTANCE) != labels[Label.INSTANCE]:
+            raise EngineError(
+                "volume-taken", name, "a volume of this name is there and not ours", hint=f"docker volume rm {name}"
+            )
+
+    def open_volumes(self, image: str, names: Sequence[str], instance: str, *, group: int | None) -> None:
+        """Let everybody write to volumes, by way of a container that never runs; with `group`, what is made there is
+        that group's."""
+        with self._translated(image) as api:
+            host_config = api.create_host_config(
+                network_mode="none",
+                mounts=[
+                    docker.types.Mount(target=f"{_OPENED}/{at}", source=name, type="volume", no_copy=True)
+                    for at, name in enumerate(names)
+                ],
+            )
+            made = api.create_container(
+                image,
+                entrypoint=["/never-run"],
+                labels={Label.INSTANCE: instance},
+                host_config=host_config,
+                healthcheck=docker.types.Healthcheck(test=["NONE"]),
+            )
+            try:
+                api.put_archive(made["Id"], _OPENED, _open_folders(len(names), group))
+            finally:
+                api.remove_container(made["Id"], force=True)
+
+    def remove_volume(self, name: str, instance: str) -> bool:
+        """Whether the instance's volume is gone; False while something still uses it."""
+        try:
+            with self._translated(f"volume {name}") as api:
+                found = api.inspect_volume(name)
+                if (found.get("Labels") or {}).get(Label.INSTANCE) == instance:
+                    api.remove_volume(name)
+        except EngineError as error:
+            if error.retryable:
+                raise
+            return error.code == "not-found"
+        return True
+
+    def volumes(self, instance: str) -> dict[str, dict[str, str]]:
+        """The labels of the instance's volumes, by name."""
+        with self._translated("volumes") as api:
+            found = api.volumes(filters={"label": f"{Label.INSTANCE}={instance}"})["Volumes"] or []
+        return {item["Name"]: item.get("Labels") or {} for item in found}
 
     def start(self, container_id: str) -> None:
         """Start a created container; raises EngineError ``container-not-started`` with the engine's reason."""
@@ -309,6 +371,19 @@ class Output:
         """End the stream, from any thread."""
         if self._frames is not None:
             self._frames.close()
+
+
+def _open_folders(count: int, group: int | None) -> bytes:
+    """A tar of folders with the modes that the volumes are to have."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        for at in range(count):
+            entry = tarfile.TarInfo(str(at))
+            entry.type = tarfile.DIRTYPE
+            entry.mode = 0o777 if group is None else 0o2777
+            entry.gid = group or 0
+            archive.addfile(entry)
+    return raw.getvalue()
 
 
 def _pull_failed(reference: str, reason: str) -> ImageError:

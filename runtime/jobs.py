@@ -111,6 +111,15 @@ class Jobs:
                 found.append(Running(who=who, template=held.job.template, container_id=attempt.container_id))
         return found
 
+    def claims(self) -> set[Key]:
+        """The PersistentVolumeClaims that Jobs use which are not done, by namespace and name."""
+        return {
+            (held.job.namespace, claim)
+            for held in self.objects.jobs()
+            if self.run(held.job).finished_at is None
+            for claim in held.job.template.claims
+        }
+
     def identity(self, job: Job, attempt: Attempt) -> Identity:
         """Whose container a pod of a Job is."""
         return Identity(
@@ -254,7 +263,7 @@ class Runner(threading.Thread):
                 for attempt in run.attempts:
                     if attempt.container_id:
                         self._engine.remove(attempt.container_id)
-                    self._jobs.creation.files.remove(attempt.name)
+                    self._jobs.creation.storage.forget(self._job.template, attempt.name)
                 self._jobs.drop(self._job)
             case Rest():
                 self._attend(run)

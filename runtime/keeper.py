@@ -320,7 +320,7 @@ class Keeper(threading.Thread):
                 if replica.container_id:
                     self._engine.stop(replica.container_id, grace)
                     self._engine.remove(replica.container_id)
-                self._around.creation.files.remove(replica.name)
+                self._around.creation.storage.forget(replica.template, replica.name)
                 self._roster.remove(replica.name)
                 return
             except EngineError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
+from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Secret, Service
 from runtime.manifest.namespace import subject
@@ -55,9 +56,17 @@ class HeldJob:
     deleting: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldClaim:
+    """A PersistentVolumeClaim; `deleting` until nothing uses it."""
+
+    claim: Claim
+    deleting: bool
+
+
 Key = tuple[str, str]
 DEFAULT_NAMESPACE = "default"
-_DELETABLE = ("ConfigMap", "Deployment", "Job", "Namespace", "Secret", "Service")
+_DELETABLE = ("ConfigMap", "Deployment", "Job", "Namespace", "PersistentVolumeClaim", "Secret", "Service")
 
 
 class Objects:
@@ -74,6 +83,7 @@ class Objects:
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
         self._config_maps = {_key(stored): _config_map(stored) for stored in store.objects("ConfigMap")}
+        self._claims = {_key(stored): _claim(stored) for stored in store.objects("PersistentVolumeClaim")}
         self._config_version = 0
         self._namespaces = {stored.name: stored.deleting for stored in store.objects("Namespace")}
 
@@ -142,6 +152,27 @@ class Objects:
         """A ConfigMap; None where there is none."""
         with self._lock:
             return self._config_maps.get((namespace, name))
+
+    def claim(self, namespace: str, name: str) -> Claim | None:
+        """A PersistentVolumeClaim, also one that is being deleted; None where there is none."""
+        with self._lock:
+            found = self._claims.get((namespace, name))
+        return None if found is None else found.claim
+
+    def claims(self) -> tuple[HeldClaim, ...]:
+        """Every PersistentVolumeClaim, also those being deleted."""
+        with self._lock:
+            return tuple(self._claims.values())
+
+    def finish_delete_claim(self, namespace: str, name: str) -> None:
+        """Nothing uses a deleted claim any more, unless it was applied again meanwhile."""
+        with self._lock:
+            found = self._claims.get((namespace, name))
+            if found is None or not found.deleting:
+                return
+            self._store.drop_object("PersistentVolumeClaim", namespace, name)
+            del self._claims[namespace, name]
+        self._on_change()
 
     @property
     def config_version(self) -> int:
@@ -489,6 +520,8 @@ class Objects:
             elif kind == "ConfigMap":
                 self._config_maps[namespace, name] = _config_map(stored)
                 self._config_version += 1
+            elif kind == "PersistentVolumeClaim":
+                self._claims[namespace, name] = _claim(stored)
             elif kind == "Namespace":
                 self._namespaces[name] = stored.deleting
             else:
@@ -540,6 +573,12 @@ def _config_map(stored: StoredObject) -> ConfigMap:
     config_map = reload(stored.data)
     assert isinstance(config_map, ConfigMap)
     return config_map
+
+
+def _claim(stored: StoredObject) -> HeldClaim:
+    claim = reload(stored.data)
+    assert isinstance(claim, Claim)
+    return HeldClaim(claim=claim, deleting=stored.deleting)
 
 
 def _job(stored: StoredObject) -> HeldJob:

@@ -299,6 +299,10 @@ class Store:
         rows = self._query("SELECT value FROM note WHERE key = ?", key)
         return rows[0][0] if rows else None
 
+    def drop_note(self, key: str) -> None:
+        """Keep no text under a key any more."""
+        self._execute("DELETE FROM note WHERE key = ?", key)
+
     def put_note(self, key: str, value: str) -> None:
         """Keep a text under a key."""
         self._execute("INSERT OR REPLACE INTO note VALUES (?, ?)", key, value)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from runtime.errors import ManifestError
 from runtime.manifest.check import check
+from runtime.manifest.claim import claim
 from runtime.manifest.config_map import ConfigMap, config_map
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
@@ -24,6 +25,7 @@ _PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
     "Deployment": deployment,
     "Job": job,
     "Namespace": namespace,
+    "PersistentVolumeClaim": claim,
     "Secret": secret,
     "Service": service,
 }

@@ -5,6 +5,7 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 
 from __future__ import annotations
 
+from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.schema import (
@@ -237,6 +238,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
     "Deployment": ("apps/v1", DEPLOYMENT),
     "Job": ("batch/v1", JOB),
     "Namespace": ("v1", NAMESPACE),
+    "PersistentVolumeClaim": ("v1", CLAIM),
     "Secret": ("v1", SECRET),
     "Service": ("v1", SERVICE),
 }
@@ -245,7 +247,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
 KNOWN_KINDS = words(
     "CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
     "Ingress IngressClass LimitRange NetworkPolicy Node PersistentVolume "
-    "PersistentVolumeClaim Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
+    "Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.namespace import Namespace
 from runtime.manifest.tree import Plain
@@ -182,7 +183,7 @@ class Secret:
     type: str = "Opaque"
 
 
-Manifest = ConfigMap | Deployment | Job | Namespace | Secret | Service
+Manifest = Claim | ConfigMap | Deployment | Job | Namespace | Secret | Service
 """An object of any kind."""
 
 

@@ -233,7 +233,7 @@ MOUNTS = Many(
     unique="mountPath",
 )
 
-_KINDS = ("secret", "configMap", "downwardAPI", "projected")
+_KINDS = ("secret", "configMap", "downwardAPI", "projected", "emptyDir", "hostPath", "persistentVolumeClaim")
 
 
 def volume(cursor: Cursor) -> Volume:
@@ -243,9 +243,7 @@ def volume(cursor: Cursor) -> Volume:
     there = [kind for kind in said if kind != "name" and cursor.get(kind).node.value is not None]
     if len(there) > 1:
         raise cursor.fail("invalid-value", f": there are {' and '.join(there)}, and a volume has one source")
-    if not there:
-        raise cursor.fail("missing-field", ".secret is missing", hint=f"name one of {', '.join(_KINDS)}")
-    kind = there[0]
+    kind = there[0] if there else "emptyDir"
     if kind not in _KINDS:
         raise cursor.get(kind).fail("unsupported-field", " is a volume of Kubernetes that imageforge does not support")
     source = cursor.get(kind)
@@ -350,6 +348,12 @@ def _empty(name: str, source: Cursor) -> EmptyVolume:
     said = limit.plain()
     amount = None if said is None else quantity(said)
     memory = source.get("medium").plain("") == "Memory"
+    if amount and not memory:
+        raise limit.fail(
+            "unsupported-value",
+            " is a limit for a folder on disk, which the engine does not hold",
+            hint="take it out, or add `medium: Memory`",
+        )
     # Nothing is no limit, as a cluster has it.
     return EmptyVolume(name=name, memory=memory, size=whole(amount) if amount else None)
 

@@ -120,7 +120,7 @@ REFUSED = [
         "unknown-kind",
         24,
         "Wibble",
-        "supported: ConfigMap, Deployment, Job, Namespace, Secret",
+        "supported: ConfigMap, Deployment, Job, Namespace, PersistentVolumeClaim, Secret",
     ),
     ("kind: Service", "kind: StatefulSet", "unsupported-kind", 24, "StatefulSet", "supported: "),
     ("kind: Service", "kind: 7", "wrong-type", 24, "the number 7", None),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime import ConfigError, KeyFailure, ManifestError, load_manifests
-from runtime.container import Identity, container_request
+from runtime.container import Identity, Place, container_request
 from runtime.environment import environment
 from runtime.errors import RuntimeFailure
 from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Secret
@@ -126,9 +126,6 @@ REFUSED_USES = [
     ("mountPath: /run/secrets", "mountPath: run/secrets", "invalid-value", "mountPath"),
     ("mountPath: /run/secrets", "mountPath: /", "invalid-value", "mountPath"),
     ("mountPath: /run/secrets", "mountPath: '/a:b'", "invalid-value", "without a colon"),
-    ("secret: {secretName: keys}", "emptyDir: {sizeLimit: 1}", "unsupported-field", "volumes[0].emptyDir"),
-    ("secret: {secretName: keys}", "hostPath: {path: /srv}", "unsupported-field", "volumes[0].hostPath"),
-    (", secret: {secretName: keys}", "", "missing-field", "volumes[0].secret is missing"),
     ("secretName: keys", "optional: true", "missing-field", "secretName"),
     ("secretName: keys", "secretName: keys, defaultMode: 512", "invalid-value", "defaultMode"),
     ("secretName: keys", "secretName: keys, items: [{key: a}]", "missing-field", "items[0].path"),
@@ -250,7 +247,10 @@ def test_a_secret_never_gets_into_arguments(field: str) -> None:
 
 def test_a_request_names_no_value() -> None:
     request = container_request(
-        template(deployment()), WHO, SOURCES, {mount: Path("/x") for mount in template(deployment()).container.mounts}
+        template(deployment()),
+        WHO,
+        SOURCES,
+        {mount: Place(source="/x") for mount in template(deployment()).container.mounts},
     )
     assert request.env["A"] == "one"
     assert "'one'" not in repr(request)

@@ -10,12 +10,24 @@ import pytest
 
 from runtime import ConfigError, ManifestError, atomic_folder, load_manifests
 from runtime.container import Identity, pod_of
+from runtime.host_path import host_place
+from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import Deployment, PodTemplate
 from runtime.manifest.template import template_hash
-from runtime.manifest.volume import ConfigVolume, SecretVolume, VolumeMount
+from runtime.manifest.volume import (
+    ClaimVolume,
+    ConfigVolume,
+    EmptyVolume,
+    HostVolume,
+    SecretVolume,
+    VolumeMount,
+)
+from runtime.objects import Objects
+from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.sources import Sources
+from runtime.store import Store
 from runtime.volumes import File, folders
 from tests.runtime.stack import manifest
 
@@ -225,3 +237,125 @@ def test_a_folder_of_the_version_before_is_made_anew() -> None:
         assert shown(shm("old") / "web-1" / "v") == {"a": "1"}
     finally:
         made.clear()
+
+
+STORED = [
+    ("emptyDir: {sizeLimit: 1Gi}", "unsupported-value", "on disk"),
+    ("emptyDir: {medium: HugePages}", "unsupported-value", "HugePages"),
+    ("emptyDir: {medium: Memory, sizeLimit: lots}", "invalid-value", "a quantity"),
+    ("hostPath: {path: srv}", "invalid-value", "absolute path"),
+    ("hostPath: {path: /srv/../etc}", "invalid-value", "has a .."),
+    ("hostPath: {path: /srv, type: Folder}", "invalid-value", "Folder"),
+    ("persistentVolumeClaim: {}", "missing-field", "claimName is missing"),
+    ("persistentVolumeClaim: {claimName: Data}", "invalid-value", "claimName"),
+]
+
+
+@pytest.mark.parametrize(("source", "code", "message"), STORED)
+def test_a_volume_to_write_to_is_refused_by_name(source: str, code: str, message: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifests(text(source))
+    assert caught.value.code == code, caught.value
+    assert message in caught.value.message
+
+
+def test_a_volume_to_write_to_is_read_with_its_defaults() -> None:
+    assert template("emptyDir: {}").volumes == (EmptyVolume(name="v", memory=False),)
+    assert template("emptyDir: null").volumes == template("emptyDir: {}").volumes
+    memory = template("emptyDir: {medium: Memory, sizeLimit: 1Mi}")
+    assert memory.volumes == (EmptyVolume(name="v", memory=True, size=1024 * 1024),)
+    claimed = template("persistentVolumeClaim: {claimName: data, readOnly: true}")
+    assert (claimed.volumes, claimed.claims) == ((ClaimVolume(name="v", claim="data", read_only=True),), {"data"})
+    assert claimed.container.mounts[0].read_only
+    assert template("hostPath: {path: //srv/}").volumes == (HostVolume(name="v", host_path="/srv"),)
+    with pytest.raises(ManifestError, match="a part of this kind of volume cannot be mounted"):
+        template("emptyDir: {}", CONTAINER.replace("readOnly: true", "subPath: a"))
+
+
+def test_places_of_this_machine_are_shown_where_its_owner_allows_it(tmp_path: Path) -> None:
+    engine = f"unix://{tmp_path}/run/docker.sock"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/file").write_text("")
+    (tmp_path / "data/out").symlink_to("/etc")
+    (tmp_path / "run").mkdir()
+    allowed = (str(tmp_path),)
+
+    def ask(path: str, kind: str = "", allowed: tuple[str, ...] = allowed, engine: str = engine) -> Path:
+        return host_place(HostVolume(name="v", host_path=path, type=kind), allowed, engine)
+
+    data = str(tmp_path / "data")
+    assert ask(data) == ask(data, "Directory") == tmp_path / "data"
+    assert ask(f"{data}/file", "File") == ask(f"{data}/file", "FileOrCreate") == tmp_path / "data/file"
+    assert ask(f"{data}/new/deep", "DirectoryOrCreate").is_dir()
+    assert ask(f"{data}/fresh", "FileOrCreate").is_file()
+    for path, kind, code, message in (
+        ("/etc", "", "host-path-refused", "not allowed to show this place"),
+        (f"{data}/out", "", "host-path-refused", "not allowed to show this place"),
+        (str(tmp_path), "", "host-path-refused", "the engine's socket is there"),
+        (f"{tmp_path}/run", "", "host-path-refused", "the engine's socket is there"),
+        (f"{data}/file", "Directory", "host-path-wrong", "is not a directory"),
+        (data, "File", "host-path-wrong", "is not a file"),
+        (data, "Socket", "host-path-wrong", "is not a socket"),
+        (data, "CharDevice", "host-path-wrong", "is not a character device"),
+        (f"{data}/none", "Directory", "host-path-wrong", "is not a directory"),
+        (f"{data}/none", "", "host-path-wrong", "is not there"),
+        (f"{data}/nowhere/none", "FileOrCreate", "host-path-wrong", "No such file or directory"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            ask(path, kind)
+        assert caught.value.code == code, caught.value
+        assert message in caught.value.message
+    with pytest.raises(ConfigError, match="hostPath volumes are not allowed"):
+        ask(data, allowed=())
+    with pytest.raises(ConfigError, match="the engine is elsewhere"):
+        ask(data, engine="tcp://10.0.0.1:2375")
+
+
+CLAIM = """\
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 1Gi}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("  accessModes: [ReadWriteOnce]\n", "", "missing-field"),
+        ("[ReadWriteOnce]", "[]", "invalid-value"),
+        ("[ReadWriteOnce]", "[ReadWriteOncePod]", "unsupported-value"),
+        ("{requests: {storage: 1Gi}}", "{}", "missing-field"),
+        ("storage: 1Gi", "storage: big", "invalid-value"),
+        ("  resources", "  volumeMode: Block\n  resources", "unsupported-value"),
+        ("  resources", "  volumeName: x\n  resources", "unsupported-field"),
+        ("{name: data}", "{name: data, annotations: {imageforge.io/reclaim: Keep}}", "invalid-value"),
+    ],
+)
+def test_a_claim_is_refused_by_name(old: str, new: str, code: str) -> None:
+    changed = CLAIM.replace(old, new, 1)
+    assert changed != CLAIM
+    with pytest.raises(ManifestError) as caught:
+        load_manifests(changed)
+    assert caught.value.code == code, caught.value
+
+
+def test_a_claim_stays_until_nothing_uses_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "x.db")
+    objects = Objects(store, lambda: None, Seal(tmp_path / "key"))
+    objects.apply(CLAIM, "a.yaml")
+    assert objects.claim("default", "data") == Claim(
+        namespace="default", name="data", storage="1Gi", access_modes=("ReadWriteOnce",)
+    )
+    objects.delete("default", "PersistentVolumeClaim", "data")
+    assert [held.deleting for held in objects.claims()] == [True]
+    # Applied again meanwhile, it stays.
+    objects.apply(CLAIM, "a.yaml")
+    objects.finish_delete_claim("default", "data")
+    assert [held.deleting for held in objects.claims()] == [False]
+    objects.delete("default", "PersistentVolumeClaim", "data")
+    objects.finish_delete_claim("default", "data")
+    assert (objects.claims(), objects.claim("default", "data")) == ((), None)
+    store.close()
