@@ -28,6 +28,7 @@ from runtime.manifest import load as load_manifests
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
+    CronJobStatus,
     DeploymentStatus,
     Event,
     JobPhase,
@@ -51,6 +52,7 @@ __all__ = [
     "ControllerClient",
     "ControllerInfo",
     "ControllerUnreachable",
+    "CronJobStatus",
     "DeploymentStatus",
     "EngineError",
     "Event",

@@ -13,6 +13,7 @@ from runtime.errors import ControllerUnreachable, NotFound
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
+    CronJobStatus,
     DeploymentStatus,
     Event,
     JobStatus,
@@ -94,6 +95,10 @@ class ControllerClient:
     def jobs(self, namespace: str | None = None) -> tuple[JobStatus, ...]:
         """How the Jobs stand, of one namespace or of all."""
         return tuple(self._all("jobs", namespace=namespace))
+
+    def cron_jobs(self, namespace: str | None = None) -> tuple[CronJobStatus, ...]:
+        """How the CronJobs stand, of one namespace or of all."""
+        return tuple(self._all("cron_jobs", namespace=namespace))
 
     def job(self, namespace: str, name: str) -> JobStatus:
         """How one Job stands; one that is being deleted is there until its containers are gone."""

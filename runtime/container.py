@@ -90,6 +90,7 @@ class Identity:
     template_hash: str
     revision: int
     job: str = ""
+    hostname: str = ""
 
 
 def network_name(instance: str, namespace: str) -> str:
@@ -107,7 +108,7 @@ def container_request(
     return ContainerRequest(
         name=f"imageforge-{who.instance}-{who.replica}",
         # The kernel's limit; Kubernetes cuts there too.
-        hostname=who.replica[:63].rstrip("-."),
+        hostname=(who.hostname or who.replica)[:63].rstrip("-."),
         image=spec.image,
         network=network_name(who.instance, who.namespace),
         labels=container_labels(template, who),

@@ -18,6 +18,7 @@ from runtime.balancer.config import backend_name
 from runtime.clock import steady
 from runtime.container import ContainerState, Identity, network_name
 from runtime.creation import Creation
+from runtime.crons import Crons
 from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
 from runtime.engine import Engine
 from runtime.errors import BalancerError, EngineError, NotFound
@@ -101,8 +102,10 @@ class Controller:
             self.objects,
             store,
             poke=self.roster.poke,
+            events=self.events,
             emptied=self._empty.add,
         )
+        self.crons = Crons(self.objects, self.jobs, store, self.events)
         self._stopping = threading.Event()
         self._around = Surroundings(
             instance=settings.instance,
@@ -187,6 +190,7 @@ class Controller:
         self._sync_balancer()
         for held in self.objects.deployments():
             self._steer(held)
+        self.crons.sync()
         self.jobs.sync()
         self._refresher.sync(self.objects.config_version, self._running())
         self._finish_claims()

@@ -12,7 +12,7 @@ from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
-from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Secret, Service
+from runtime.manifest.model import RESTARTED_ANNOTATION, CronJob, Deployment, Job, Secret, Service
 from runtime.manifest.namespace import subject
 from runtime.manifest.secret_type import OPAQUE
 from runtime.manifest.template import template_hash
@@ -65,8 +65,14 @@ class HeldClaim:
 
 
 Key = tuple[str, str]
+_FIXED_IN_JOBS = {
+    "template": "template",
+    "on_failure": "template.spec.restartPolicy",
+    "completions": "completions",
+    "indexed": "completionMode",
+}
 DEFAULT_NAMESPACE = "default"
-_DELETABLE = ("ConfigMap", "Deployment", "Job", "Namespace", "PersistentVolumeClaim", "Secret", "Service")
+_DELETABLE = ("ConfigMap", "CronJob", "Deployment", "Job", "Namespace", "PersistentVolumeClaim", "Secret", "Service")
 
 
 class Objects:
@@ -84,6 +90,7 @@ class Objects:
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
         self._config_maps = {_key(stored): _config_map(stored) for stored in store.objects("ConfigMap")}
         self._claims = {_key(stored): _claim(stored) for stored in store.objects("PersistentVolumeClaim")}
+        self._cron_jobs = {_key(stored): _cron_job(stored) for stored in store.objects("CronJob")}
         self._config_version = 0
         self._namespaces = {stored.name: stored.deleting for stored in store.objects("Namespace")}
 
@@ -163,6 +170,11 @@ class Objects:
         """Every PersistentVolumeClaim, also those being deleted."""
         with self._lock:
             return tuple(self._claims.values())
+
+    def cron_jobs(self) -> tuple[CronJob, ...]:
+        """Every CronJob."""
+        with self._lock:
+            return tuple(self._cron_jobs.values())
 
     def finish_delete_claim(self, namespace: str, name: str) -> None:
         """Nothing uses a deleted claim any more, unless it was applied again meanwhile."""
@@ -271,10 +283,12 @@ class Objects:
 
     def _delete(self, kind: str, namespace: str, name: str) -> None:
         stored = self._stored(kind, namespace, name)
-        if kind in ("ConfigMap", "Secret", "Service"):
+        if kind in ("ConfigMap", "CronJob", "Secret", "Service"):
             self._store.drop_object(kind, namespace, name)
             if kind == "ConfigMap":
                 self._config_maps.pop((namespace, name), None)
+            elif kind == "CronJob":
+                self._cron_jobs.pop((namespace, name), None)
             elif kind == "Secret":
                 self._secrets.pop((namespace, name), None)
             else:
@@ -441,11 +455,13 @@ class Objects:
         subject = f"Job {document.namespace}/{document.name}"
         if before.deleting:
             raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
-        if before.job.template != job.template:
+        fixed = ("template", "on_failure", "completions", "indexed")
+        changed = [name for name in fixed if getattr(before.job, name) != getattr(job, name)]
+        if changed:
             raise ManifestError(
                 "immutable-field",
                 document.where,
-                "spec.template of a Job cannot be changed",
+                f"spec.{_FIXED_IN_JOBS[changed[0]]} of a Job cannot be changed",
                 hint=f"delete {subject} first, or give the new one another name",
             )
 
@@ -520,6 +536,8 @@ class Objects:
             elif kind == "ConfigMap":
                 self._config_maps[namespace, name] = _config_map(stored)
                 self._config_version += 1
+            elif kind == "CronJob":
+                self._cron_jobs[namespace, name] = _cron_job(stored)
             elif kind == "PersistentVolumeClaim":
                 self._claims[namespace, name] = _claim(stored)
             elif kind == "Namespace":
@@ -579,6 +597,12 @@ def _claim(stored: StoredObject) -> HeldClaim:
     claim = reload(stored.data)
     assert isinstance(claim, Claim)
     return HeldClaim(claim=claim, deleting=stored.deleting)
+
+
+def _cron_job(stored: StoredObject) -> CronJob:
+    cron_job = reload(stored.data)
+    assert isinstance(cron_job, CronJob)
+    return cron_job
 
 
 def _job(stored: StoredObject) -> HeldJob:

@@ -17,6 +17,7 @@ from runtime.errors import RuntimeFailure
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
+    CronJobStatus,
     DeploymentStatus,
     Event,
     JobPhase,
@@ -33,6 +34,7 @@ PROTOCOL = 1
 Value = (
     AppliedObject
     | ControllerInfo
+    | CronJobStatus
     | DeploymentStatus
     | Event
     | JobStatus
@@ -47,7 +49,8 @@ _FAILURES: dict[str, type[RuntimeFailure]] = {
     name: item for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, RuntimeFailure)
 }
 _VALUES: dict[str, Any] = {
-    item.__name__: item for item in (AppliedObject, ControllerInfo, Event, LogLine, SecretStatus, ServiceCounters)
+    item.__name__: item
+    for item in (AppliedObject, ControllerInfo, CronJobStatus, Event, LogLine, SecretStatus, ServiceCounters)
 }
 
 

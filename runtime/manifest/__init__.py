@@ -9,6 +9,7 @@ from runtime.errors import ManifestError
 from runtime.manifest.check import check
 from runtime.manifest.claim import claim
 from runtime.manifest.config_map import ConfigMap, config_map
+from runtime.manifest.cron_job import cron_job
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
 from runtime.manifest.model import Deployment, Document, Job, Manifest, Secret, Service
@@ -22,6 +23,7 @@ __all__ = ["ConfigMap", "Deployment", "Document", "Job", "Namespace", "Secret", 
 _LIST = "List"
 _PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
     "ConfigMap": config_map,
+    "CronJob": cron_job,
     "Deployment": deployment,
     "Job": job,
     "Namespace": namespace,

@@ -9,6 +9,7 @@ from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.schema import (
+    CRON_JOB_NAME,
     HTTP_PATH,
     IMAGE,
     LABELS,
@@ -157,10 +158,28 @@ _JOB_POD = Object(
     fields={
         **_POD.fields,
         "containers": Many(item=_JOB_CONTAINER, least=1, most=1, unique="name"),
-        "restartPolicy": Text(choices=("Never",), unsupported=("OnFailure",)),
+        "restartPolicy": Text(choices=("Never", "OnFailure")),
     },
     required=("containers", "restartPolicy"),
     known=_POD.known,
+)
+
+JOB_SPEC = Object(
+    fields={
+        "template": Object(fields={"metadata": metadata(None), "spec": _JOB_POD}, required=("spec",)),
+        "backoffLimit": Whole(),
+        "activeDeadlineSeconds": Whole(low=1),
+        "ttlSecondsAfterFinished": Whole(),
+        "completions": Whole(high=100_000),
+        "parallelism": Whole(high=1000),
+        "completionMode": Text(choices=("NonIndexed", "Indexed")),
+        "suspend": Flag(),
+    },
+    required=("template",),
+    known=words(
+        "backoffLimitPerIndex managedBy manualSelector maxFailedIndexes podFailurePolicy "
+        "podReplacementPolicy selector successPolicy"
+    ),
 )
 
 JOB = Object(
@@ -168,20 +187,29 @@ JOB = Object(
         "apiVersion": Text(),
         "kind": Text(),
         "metadata": metadata(NAME),
+        "spec": JOB_SPEC,
+    },
+    required=("metadata", "spec"),
+    known=words("status"),
+)
+
+CRON_JOB = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(Text(pattern=CRON_JOB_NAME, says="lower-case letters, digits and hyphens, at most 52")),
         "spec": Object(
             fields={
-                "template": Object(fields={"metadata": metadata(None), "spec": _JOB_POD}, required=("spec",)),
-                "backoffLimit": Whole(),
-                "activeDeadlineSeconds": Whole(low=1),
-                "ttlSecondsAfterFinished": Whole(),
-                "completions": Whole(),
-                "parallelism": Whole(),
+                "schedule": Text(),
+                "timeZone": Text(),
+                "startingDeadlineSeconds": Whole(),
+                "concurrencyPolicy": Text(choices=("Allow", "Forbid", "Replace")),
+                "suspend": Flag(),
+                "successfulJobsHistoryLimit": Whole(),
+                "failedJobsHistoryLimit": Whole(),
+                "jobTemplate": Object(fields={"metadata": metadata(None), "spec": JOB_SPEC}, required=("spec",)),
             },
-            required=("template",),
-            known=words(
-                "backoffLimitPerIndex completionMode managedBy manualSelector maxFailedIndexes podFailurePolicy "
-                "podReplacementPolicy selector successPolicy suspend"
-            ),
+            required=("schedule", "jobTemplate"),
         ),
     },
     required=("metadata", "spec"),
@@ -235,6 +263,7 @@ SECRET = Object(
 
 KINDS: dict[str, tuple[str, Shape]] = {
     "ConfigMap": ("v1", CONFIG_MAP),
+    "CronJob": ("batch/v1", CRON_JOB),
     "Deployment": ("apps/v1", DEPLOYMENT),
     "Job": ("batch/v1", JOB),
     "Namespace": ("v1", NAMESPACE),
@@ -245,7 +274,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
 """kind -> (apiVersion, shape)."""
 
 KNOWN_KINDS = words(
-    "CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
+    "CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
     "Ingress IngressClass LimitRange NetworkPolicy Node PersistentVolume "
     "Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
@@ -17,6 +18,7 @@ MASKED_ANNOTATION = "imageforge.io/masked"
 RELEASE_ANNOTATION = "imageforge.io/release"
 RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
+CRON_JOB_ANNOTATION = "imageforge.io/cron-job"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 
@@ -130,8 +132,9 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """batch/v1 Job of one pod at a time, with restartPolicy Never. `active_deadline` None is no limit, `ttl` None keeps
-    it for ever once it is done."""
+    """batch/v1 Job. `active_deadline` None is no limit, `ttl` None keeps it for ever once it is done. `completions`
+    None is a queue of work: one pod that succeeds says that it is empty. With `on_failure` a container is started again
+    in its pod, else in another one. `owner` is the CronJob that made it."""
 
     namespace: str
     name: str
@@ -139,8 +142,40 @@ class Job:
     backoff_limit: int = 6
     active_deadline: int | None = None
     ttl: int | None = None
+    completions: int | None = 1
+    parallelism: int = 1
+    indexed: bool = False
+    suspend: bool = False
+    on_failure: bool = False
+    owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Concurrency(StrEnum):
+    """What becomes of a Job that still runs when the next one is due: both run; the next one waits; it is replaced."""
+
+    ALLOW = "Allow"
+    FORBID = "Forbid"
+    REPLACE = "Replace"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CronJob:
+    """batch/v1 CronJob. `schedule` is as `runtime.schedule` has it, `time_zone` None the machine's own; `job` what its
+    Jobs are, and `data` the manifest of one. Durations are seconds."""
+
+    namespace: str
+    name: str
+    schedule: str
+    job: Job
+    data: dict[str, Plain] = field(repr=False)
+    time_zone: str | None = None
+    concurrency: Concurrency = Concurrency.ALLOW
+    starting_deadline: int | None = None
+    suspend: bool = False
+    successful_history: int = 3
+    failed_history: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,7 +218,7 @@ class Secret:
     type: str = "Opaque"
 
 
-Manifest = Claim | ConfigMap | Deployment | Job | Namespace | Secret | Service
+Manifest = Claim | ConfigMap | CronJob | Deployment | Job | Namespace | Secret | Service
 """An object of any kind."""
 
 

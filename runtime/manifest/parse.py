@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import (
+    CRON_JOB_ANNOTATION,
     HOST_ANNOTATION,
     MASKED_ANNOTATION,
     ContainerPort,
@@ -56,19 +58,39 @@ def deployment(root: Cursor) -> Deployment:
 
 def job(root: Cursor) -> Job:
     """A Job from a tree that the schema has passed."""
-    meta, spec = root.get("metadata"), root.get("spec")
-    for name in ("completions", "parallelism"):
-        if spec.get(name).plain(1) != 1:
-            raise spec.get(name).fail("unsupported-value", f" is {spec.get(name).plain()}, supported is 1")
-    return Job(
+    meta = root.get("metadata")
+    return job_of(
+        root.get("spec"),
         namespace=meta.get("namespace").plain("default"),
         name=meta.get("name").plain(),
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
+    )
+
+
+def job_of(
+    spec: Cursor, *, namespace: str, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> Job:
+    """A Job of a ``spec`` that the schema has passed."""
+    indexed = spec.get("completionMode").plain("NonIndexed") == "Indexed"
+    completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
+    if indexed and completions is None:
+        raise spec.get("completionMode").fail("missing-field", " is Indexed, which needs completions")
+    return Job(
+        namespace=namespace,
+        name=name,
+        labels=labels,
+        annotations=annotations,
         template=_template(spec.get("template")),
         backoff_limit=spec.get("backoffLimit").plain(6),
         active_deadline=spec.get("activeDeadlineSeconds").plain(),
         ttl=spec.get("ttlSecondsAfterFinished").plain(),
+        completions=1 if completions is None and parallelism is None else completions,
+        parallelism=1 if parallelism is None else parallelism,
+        indexed=indexed,
+        suspend=spec.get("suspend").plain(False),
+        on_failure=spec.get("template").get("spec").get("restartPolicy").plain() == "OnFailure",
+        owner=annotations.get(CRON_JOB_ANNOTATION, ""),
     )
 
 
