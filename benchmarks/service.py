@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import selectors
+import signal
 import socket
 import sqlite3
 import statistics
@@ -20,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figure import Figure, percentile
@@ -84,10 +86,25 @@ def _webhooks(service: Service, folder: Path) -> list[Figure]:
     service.ask("PATCH", "/v1/apps/hooked", json={"git_url": url})
     service.ask("PUT", "/v1/apps/hooked/source/token", json={"value": service.token})
     secret = service.ask("GET", "/v1/apps/hooked/webhook").json()["secret"]
+    made = partial(_delivery, secret, url, commit)
+    figures = []
+    for how, signals in (("alone", (signal.SIGSTOP, signal.SIGCONT)), ("beside builds", (0, 0))):
+        # The answer alone, while the queue takes what comes and nobody builds; and beside all that this machine does.
+        requests = [made() for _ in range(DELIVERIES)]
+        for worker in _processes(service.forge.home, b"imageforge.queue"):
+            os.kill(worker, signals[0])
+        figures += _deliver(service, folder, requests, how, accepted := [])
+        for worker in _processes(service.forge.home, b"imageforge.queue"):
+            os.kill(worker, signals[1])
+        figures.append(_accounted(service, accepted))
+    return figures
+
+
+def _deliver(
+    service: Service, folder: Path, requests: list[tuple[dict[str, str], bytes]], how: str, accepted: list[int]
+) -> list[Figure]:
     taken: list[float] = []
-    accepted: list[int] = []
     lock = threading.Lock()
-    requests = [_delivery(secret, url, commit) for _ in range(DELIVERIES)]
     begin = time.perf_counter() + 0.5
 
     def send(first: int, step: int) -> None:
@@ -114,26 +131,29 @@ def _webhooks(service: Service, folder: Path) -> list[Figure]:
         thread.join()
     each = (_cpu_seconds(service.forge.home) - spent) / DELIVERIES * 1000
     load = os.getloadavg()[0]
+    value = f"p50 {percentile(taken, 0.5):.0f} ms, p99 {percentile(taken, 0.99):.0f} ms"
+    return [
+        Figure(name=f"a webhook, answered {how}", value=value, of=f"{DELIVERIES} at {PER_SECOND} a second"),
+        Figure(
+            name="a bare commit of SQLite meanwhile",
+            value=f"p50 {percentile(commits, 0.5):.0f} ms, p99 {percentile(commits, 0.99):.0f} ms",
+            of=f"a file of its own on the same disk; load {load:.1f}, {each:.1f} ms of the API's processor a delivery",
+        ),
+    ]
+
+
+def _accounted(service: Service, accepted: list[int]) -> Figure:
     with Database.at(service.forge.home / "state" / "store.sqlite") as database:
         deadline = time.monotonic() + 180
         while any(not build.status.ended for build in Builds(database).latest(limit=5)) and time.monotonic() < deadline:
             time.sleep(0.2)
         rows = [found for build in accepted if (found := Builds(database).find(build))]
     ended = sum(row.status.ended for row in rows)
-    value = f"p50 {percentile(taken, 0.5):.0f} ms, p99 {percentile(taken, 0.99):.0f} ms"
-    return [
-        Figure(name="a webhook, answered", value=value, of=f"{DELIVERIES} at {PER_SECOND} a second beside builds"),
-        Figure(
-            name="a bare commit of SQLite meanwhile",
-            value=f"p50 {percentile(commits, 0.5):.0f} ms, p99 {percentile(commits, 0.99):.0f} ms",
-            of=f"a file of its own on the same disk; load {load:.1f}, {each:.1f} ms of the API's processor a delivery",
-        ),
-        Figure(
-            name="webhooks accounted for",
-            value=f"{ended} ended of {len(rows)} kept of {len(accepted)} accepted of {DELIVERIES} sent",
-            of="one branch",
-        ),
-    ]
+    return Figure(
+        name="webhooks accounted for",
+        value=f"{ended} ended of {len(rows)} kept of {len(accepted)} accepted of {DELIVERIES} sent",
+        of="one branch",
+    )
 
 
 def _commits(file: Path, threads: list[threading.Thread]) -> list[float]:
@@ -143,7 +163,7 @@ def _commits(file: Path, threads: list[threading.Thread]) -> list[float]:
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("CREATE TABLE kept (text)")
+        connection.execute("CREATE TABLE IF NOT EXISTS kept (text)")
         while any(thread.is_alive() for thread in threads):
             began = time.perf_counter()
             connection.execute("INSERT INTO kept VALUES (?)", ("x" * 500,))
@@ -224,18 +244,26 @@ class _Tail:
 
 def _cpu_seconds(home: Path) -> float:
     """What the API of a home has had of the processors."""
+    (api,) = _processes(home, b"imageforge.api")
+    fields = Path(f"/proc/{api}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _processes(home: Path, module: bytes) -> list[int]:
+    """The processes of a home that run a module."""
+    found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             words = (folder / "cmdline").read_bytes().split(b"\0") if folder.name.isdecimal() else []
-            if b"imageforge.api" in words and str(home).encode() in words:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    raise AssertionError("there is no API")
+            if module in words and str(home).encode() in words:
+                found.append(int(folder.name))
+    assert found, f"no process runs {module.decode()}"
+    return found
 
 
 def _push(service: Service, folder: Path) -> tuple[Pair, Figure]:
     """A one-line change, from `git push` to the first answer of the new version, against the script; and how much of
-    either is the engine's start of a container."""
+    either is the engine's."""
     endpoint = find_engine(private_socket=None)
     client = find_build_client(endpoint, engine_facts(endpoint))
     repository = Repository(folder / "pushed")
@@ -278,10 +306,18 @@ def _push(service: Service, folder: Path) -> tuple[Pair, Figure]:
         pair = measure("git push to first answer", "script: clone, lint, build, push, run", ours, theirs, rounds=PUSHES)
         image = f"127.0.0.1:{service.forge.registry_port}/peer:{commit}"
         starts = [_bare_start(docker, image, environ) for _ in range(PUSHES)]
+        builds = []
+        for _ in range(PUSHES):
+            change()
+            command = [docker, "build", "--quiet", "--tag", image, str(repository.folder)]
+            began = time.perf_counter()
+            subprocess.run(command, env={**environ, "DOCKER_BUILDKIT": "1"}, check=True, stdout=subprocess.DEVNULL)
+            builds.append(time.perf_counter() - began)
+        start, build = statistics.median(starts), statistics.median(builds)
         floor = Figure(
-            name="a bare create and start, to first answer",
-            value=f"p50 {statistics.median(starts) * 1000:.0f} ms",
-            of=f"{PUSHES} containers of that image: of a push, what nobody can do faster",
+            name="a bare build, and a bare create and start to first answer",
+            value=f"p50 {build * 1000:.0f} + {start * 1000:.0f} ms, {(build + start) / pair.theirs:.2f} of the script",
+            of=f"{PUSHES} of each, for the same change: of a push, what nobody can do faster",
         )
         return pair, floor
     finally:

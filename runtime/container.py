@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from runtime.discovery.links import NO_LINKS, Links
 from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
@@ -61,6 +62,8 @@ class ContainerRequest:
     read_only: bool = False
     no_new_privileges: bool = False
     stop_timeout: int = 30
+    nameserver: str = ""
+    search: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,12 +102,16 @@ def network_name(instance: str, namespace: str) -> str:
 
 
 def container_request(
-    template: PodTemplate, who: Identity, sources: Sources, places: Mapping[VolumeMount, Place]
+    template: PodTemplate,
+    who: Identity,
+    sources: Sources,
+    places: Mapping[VolumeMount, Place],
+    links: Links = NO_LINKS,
 ) -> ContainerRequest:
     """The container of a replica, as Kubernetes would make it from the same template; `places` are what its
     mounts show. Raises ConfigError, KeyFailure."""
     spec = template.container
-    env = environment(spec, sources)
+    env = environment(spec, sources, links.variables)
     return ContainerRequest(
         name=f"imageforge-{who.instance}-{who.replica}",
         # The kernel's limit; Kubernetes cuts there too.
@@ -120,6 +127,8 @@ def container_request(
         read_only=spec.security.read_only_root,
         no_new_privileges=not spec.security.allow_privilege_escalation,
         stop_timeout=template.grace_period,
+        nameserver=links.nameserver,
+        search=links.search,
         mounts=tuple(_mount(mount, places[mount]) for mount in spec.mounts),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from runtime.container import Identity, Place, container_request, network_name, pod_of
+from runtime.discovery.links import NO_LINKS, Links
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
 from runtime.manifest.config_map import ConfigMap
@@ -30,13 +31,15 @@ Given = frozenset[bytes]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Creation:
     """What every container is made with. `secret` gives the values of a Secret by namespace and name, None where there
-    is none, and `config_map` a ConfigMap in the same way."""
+    is none, and `config_map` a ConfigMap in the same way; `links` what a container in a namespace is told of its
+    Services."""
 
     engine: Engine
     secret: Callable[[str, str], Mapping[str, bytes] | None]
     config_map: Callable[[str, str], ConfigMap | None]
     files: SecretFiles
     storage: Storage
+    links: Callable[[str, PodTemplate], Links] = lambda _namespace, _template: NO_LINKS
 
     def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
         """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
@@ -44,7 +47,8 @@ class Creation:
         written = self.files.write(who.replica, folders(template, sources))
         places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
         places |= self.storage.places(template, who, None)
-        request = container_request(template, who, sources, self._mounted(template.container, who, places))
+        mounted = self._mounted(template.container, who, places)
+        request = container_request(template, who, sources, mounted, self.links(who.namespace, template))
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:

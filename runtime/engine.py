@@ -12,6 +12,7 @@ import tarfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from typing import Any, Literal
 
 import docker
@@ -21,6 +22,8 @@ import requests.exceptions
 import urllib3.exceptions
 
 from runtime.container import ContainerRequest, ContainerState, ImageFacts, container_state, split_timestamp
+from runtime.discovery.links import NDOTS
+from runtime.discovery.network import NetworkFacts, containers_half, network_facts, used_addresses
 from runtime.errors import EngineError, ImageError
 from runtime.labels import Label
 
@@ -28,6 +31,9 @@ log = logging.getLogger(__name__)
 
 StreamName = Literal["stdout", "stderr"]
 
+NETWORK_TRIES = 3
+SMALLEST_SHARED = 28
+"""Bits of a subnet's prefix above which there is nothing to share between containers and Services."""
 TIMEOUT = 60
 PULL_TIMEOUT = 600
 """Seconds without a byte. A pull is silent while a large layer is unpacked."""
@@ -74,19 +80,34 @@ class Engine:
             raise ImageError("image-pull-failed", reference, "the engine pulled it and does not have it")
         return found
 
-    def ensure_network(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make the bridge network unless it is there; the engine would make a second one of the same name."""
+    def ensure_network(self, name: str, labels: Mapping[str, str]) -> NetworkFacts | None:
+        """Make the bridge network unless it is there; the engine would make a second one of the same name. None where
+        it has no IPv4 addresses."""
         with self._network_lock, self._translated(f"network {name}") as api:
             there = [network for network in api.networks(names=[name]) if network["Name"] == name]
             if not there:
-                api.create_network(name, driver="bridge", labels=dict(labels))
-            elif (there[0].get("Labels") or {}).get(Label.INSTANCE) != labels[Label.INSTANCE]:
+                return self._make_network(api, name, dict(labels))
+            if (there[0].get("Labels") or {}).get(Label.INSTANCE) != labels[Label.INSTANCE]:
                 raise EngineError(
                     "network-taken",
                     name,
                     "a network of this name is there and not ours",
                     hint=f"docker network rm {name}",
                 )
+            return network_facts(there[0])
+
+    def known_networks(self, instance: str) -> dict[str, NetworkFacts]:
+        """The instance's networks by their namespaces, without those that have no IPv4 addresses."""
+        with self._translated("networks") as api:
+            found = api.networks(filters={"label": f"{Label.INSTANCE}={instance}"})
+        facts = {(network.get("Labels") or {}).get(Label.NAMESPACE, ""): network_facts(network) for network in found}
+        return {namespace: network for namespace, network in facts.items() if namespace and network}
+
+    def network_addresses(self, network_id: str) -> frozenset[IPv4Address]:
+        """Those that the network's containers have."""
+        with _UnlessGone(), self._translated(f"network {network_id[:12]}") as api:
+            return used_addresses(api.inspect_network(network_id))
+        return frozenset()
 
     def gateway(self, name: str) -> str:
         """The address of the engine's host on a bridge network."""
@@ -136,6 +157,9 @@ class Engine:
                     )
                     for mount in request.mounts
                 ],
+                dns=[request.nameserver] if request.nameserver else None,
+                dns_search=list(request.search) if request.nameserver else None,
+                dns_opt=[NDOTS] if request.nameserver else None,
                 security_opt=["no-new-privileges:true"] if request.no_new_privileges else [],
                 log_config=docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
             )
@@ -154,18 +178,20 @@ class Engine:
             )
         return str(created["Id"])
 
-    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make the volume unless it is there; raises EngineError ``volume-taken`` for one that is not ours."""
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> str:
+        """Make the volume unless it is there; when it was made, as the engine tells it. Raises EngineError
+        ``volume-taken`` for one that is not ours."""
         with self._translated(f"volume {name}") as api:
             found = api.create_volume(name, labels=dict(labels))
         if (found.get("Labels") or {}).get(Label.INSTANCE) != labels[Label.INSTANCE]:
             raise EngineError(
                 "volume-taken", name, "a volume of this name is there and not ours", hint=f"docker volume rm {name}"
             )
+        return str(found.get("CreatedAt") or "")
 
-    def open_volumes(self, image: str, names: Sequence[str], instance: str, *, group: int | None) -> None:
+    def open_volumes(self, image: str, names: Sequence[str], labels: Mapping[str, str], *, group: int | None) -> None:
         """Let everybody write to volumes, by way of a container that never runs; with `group`, what is made there is
-        that group's."""
+        that group's. Raises EngineError."""
         with self._translated(image) as api:
             host_config = api.create_host_config(
                 network_mode="none",
@@ -177,14 +203,14 @@ class Engine:
             made = api.create_container(
                 image,
                 entrypoint=["/never-run"],
-                labels={Label.INSTANCE: instance},
+                labels=dict(labels),
                 host_config=host_config,
                 healthcheck=docker.types.Healthcheck(test=["NONE"]),
             )
             try:
                 api.put_archive(made["Id"], _OPENED, _open_folders(len(names), group))
             finally:
-                api.remove_container(made["Id"], force=True)
+                api.remove_container(made["Id"], force=True, v=True)
 
     def remove_volume(self, name: str, instance: str) -> bool:
         """Whether the instance's volume is gone; False while something still uses it."""
@@ -276,6 +302,28 @@ class Engine:
         with self._translated("events") as api:
             stream = api.events(decode=True, filters={"type": "container", "label": f"{Label.INSTANCE}={instance}"})
         return Events(stream)
+
+    def _make_network(self, api: docker.APIClient, name: str, labels: dict[str, str]) -> NetworkFacts | None:
+        """A network whose upper half the engine does not hand out, for Services. Which addresses are free is for the
+        engine to say, so it is asked by way of a network that goes again."""
+        for _ in range(NETWORK_TRIES):
+            made = api.create_network(name, driver="bridge", labels=labels)
+            facts = network_facts(api.inspect_network(made["Id"]))
+            if facts is None or facts.subnet.prefixlen > SMALLEST_SHARED:
+                return facts
+            api.remove_network(made["Id"])
+            pool = docker.types.IPAMPool(
+                subnet=str(facts.subnet), iprange=str(containers_half(facts.subnet)), gateway=str(facts.gateway)
+            )
+            try:
+                made = api.create_network(
+                    name, driver="bridge", labels=labels, ipam=docker.types.IPAMConfig(pool_configs=[pool])
+                )
+            except docker.errors.APIError as error:
+                log.debug("addresses taken meanwhile", extra={"network": name, "error": str(error)})
+                continue
+            return network_facts(api.inspect_network(made["Id"]))
+        return network_facts(api.inspect_network(api.create_network(name, driver="bridge", labels=labels)["Id"]))
 
     def _image(self, reference: str) -> ImageFacts | None:
         with _UnlessGone(), self._translated(reference) as api:

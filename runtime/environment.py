@@ -36,11 +36,11 @@ def names_in(text: str) -> frozenset[str]:
     return frozenset(part for named, part in _parts(text) if named)
 
 
-def environment(spec: ContainerSpec, sources: Sources) -> Environment:
+def environment(spec: ContainerSpec, sources: Sources, links: Mapping[str, str] | None = None) -> Environment:
     """The variables: those of ``envFrom``, then of ``env``, each expanded with those before it; of two with one name
-    the later wins. Keys that are no names of variables are left out. Raises ConfigError (`secret-not-found`,
-    `secret-key-not-found`, `secret-not-text`, `config-map-not-found`, `config-map-key-not-found`,
-    `variable-not-text`)."""
+    the later wins. `links`, which tell of Services, come last and override none, but can be expanded everywhere. Keys
+    that are no names of variables are left out. Raises ConfigError (`secret-not-found`, `secret-key-not-found`,
+    `secret-not-text`, `config-map-not-found`, `config-map-key-not-found`, `variable-not-text`)."""
     variables: dict[str, str] = {}
     secret: set[str] = set()
     for source in spec.env_from:
@@ -51,14 +51,14 @@ def environment(spec: ContainerSpec, sources: Sources) -> Environment:
     for name, said in spec.env:
         if isinstance(said, str):
             holds_secret = not secret.isdisjoint(names_in(said))
-            chosen: str | None = expand(said, variables)
+            chosen: str | None = expand(said, {**(links or {}), **variables})
         else:
             holds_secret = isinstance(said, SecretKey)
             chosen = _value(said, sources)
         if chosen is not None:
             variables[name] = chosen
             secret = secret | {name} if holds_secret else secret - {name}
-    return Environment(variables=variables, secret=frozenset(secret))
+    return Environment(variables={**(links or {}), **variables}, secret=frozenset(secret))
 
 
 def words(said: tuple[str, ...] | None, env: Environment, field: str) -> tuple[str, ...] | None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from runtime.clock import steady
 from runtime.container import ContainerState, Identity, network_name, refuse_root
 from runtime.creation import Creation, Given
+from runtime.discovery.network import NetworkFacts
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, NotFound
 from runtime.events import Recorder
 from runtime.job import (
@@ -56,7 +57,7 @@ Key = tuple[str, str]
 
 class Jobs:
     """What became of each Job, and who sees to it. A change is stored before it is seen, and told by `poke`; `emptied`
-    is called with the namespace of a Job that is gone."""
+    is called with the namespace of a Job that is gone, `met` with a namespace's network as it was found or made."""
 
     def __init__(
         self,
@@ -68,12 +69,14 @@ class Jobs:
         poke: Callable[[], None],
         events: Recorder,
         emptied: Callable[[str], None],
+        met: Callable[[str, NetworkFacts | None], None],
     ) -> None:
         self.instance = instance
         self.creation = creation
         self.engine = creation.engine
         self.objects = objects
         self.emptied = emptied
+        self.met = met
         self._store = store
         self._poke = poke
         self._events = events
@@ -356,7 +359,8 @@ class Runner(threading.Thread):
         spec = job.template.container
         refuse_root(job.template, self._engine.ensure_image(spec.image, always_pull=spec.always_pull))
         network = network_name(instance, job.namespace)
-        self._engine.ensure_network(network, {Label.INSTANCE: instance, Label.NAMESPACE: job.namespace})
+        facts = self._engine.ensure_network(network, {Label.INSTANCE: instance, Label.NAMESPACE: job.namespace})
+        self._jobs.met(job.namespace, facts)
         template = indexed_template(job.template, attempt.index)
         container_id, given = self._jobs.creation.create(template, self._jobs.identity(job, attempt))
         self._given[attempt.name] = given

@@ -13,6 +13,7 @@ from runtime.balancer.balancer import Balancer
 from runtime.clock import steady
 from runtime.container import Identity, network_name, refuse_root
 from runtime.creation import Creation, Given
+from runtime.discovery.network import NetworkFacts
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, RuntimeFailure
 from runtime.events import Recorder
@@ -42,6 +43,7 @@ class Surroundings:
     starts: threading.Semaphore
     creation: Creation
     events: Recorder
+    met: Callable[[str, NetworkFacts | None], None]
 
 
 class Keeper(threading.Thread):
@@ -60,6 +62,8 @@ class Keeper(threading.Thread):
 
     def terminate(self) -> None:
         """Drain and stop the replica, then be done."""
+        # A keeper that takes over one that ends already finds it not ready any more.
+        self._roster.update(self._replica_name, lambda now: now.ready, was_ready=True)
         self._roster.update(self._replica_name, terminating=True, ready=False, phase="Terminating", message="")
         with self._mail:
             self._terminating = True
@@ -186,7 +190,8 @@ class Keeper(threading.Thread):
 
     def _launch(self, replica: Replica, who: Identity) -> str:
         network = network_name(who.instance, who.namespace)
-        self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
+        facts = self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
+        self._around.met(who.namespace, facts)
         if replica.container_id:
             self._engine.remove(replica.container_id)
         container_id, self._given = self._around.creation.create(replica.template, who)
@@ -311,9 +316,13 @@ class Keeper(threading.Thread):
         replica = self._replica
         grace = replica.template.grace_period
         balancer = self._around.balancer
-        balancer.withdraw(replica.name)
+        until = time.monotonic() + grace
+        if not balancer.let_go(replica.name, unless_last=True):
+            # Requests come to it still, until another is ready, none comes for a moment, or half of its time is over.
+            balancer.wait_idle(replica.name, until - grace / 2, self._leaving)
+            balancer.let_go(replica.name)
         if replica.container_id and not self._has_died():
-            balancer.wait_idle(replica.name, time.monotonic() + grace, self._leaving)
+            balancer.wait_idle(replica.name, until, self._leaving)
         attempt = 0
         while not self._leaving.is_set():
             try:

@@ -15,7 +15,7 @@ from runtime.store import Store, StoredReplica
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
     """One replica. `phase` as in `ReplicaStatus`; `admitted` when the balancer was seen to give it requests, or nobody
-    routes to it. Times are Unix seconds."""
+    routes to it; `was_ready` when it was so as it was told to end. Times are Unix seconds."""
 
     name: str
     namespace: str
@@ -30,6 +30,7 @@ class Replica:
     ready_since: float | None = None
     admitted: bool = False
     terminating: bool = False
+    was_ready: bool = False
     container_id: str = ""
     address: str = ""
     pid: int = 0
@@ -50,6 +51,11 @@ class Replica:
     def serves(self) -> bool:
         """Whether it should be given requests."""
         return self.ready and self.running and not self.terminating and bool(self.address)
+
+    @property
+    def serves_at_its_end(self) -> bool:
+        """Whether it may be given requests still, where no other can be."""
+        return self.was_ready and self.running and self.terminating and bool(self.address)
 
 
 class Roster:

@@ -93,7 +93,9 @@ class SecretFiles:
         if self._ours():
             for entry in self._folder.iterdir():
                 if entry.name not in replicas:
-                    _remove(entry)
+                    # What others wrote to a volume in memory may not be ours to remove.
+                    with contextlib.suppress(PermissionError):
+                        _remove(entry)
 
     def clear(self) -> None:
         """Remove everything."""

@@ -39,7 +39,7 @@ class Storage:
         """Each volume, made where it is not there; new ones are for everybody to write, and for `group` where there is
         one. Raises ConfigError, EngineError."""
         found: dict[str, Place] = {}
-        made: list[str] = []
+        made: dict[str, str] = {}
         for volume in template.volumes:
             match volume:
                 case EmptyVolume(memory=True):
@@ -47,13 +47,13 @@ class Storage:
                     found[volume.name] = Place(source=str(path))
                 case EmptyVolume():
                     name = f"imageforge-{self.instance}-{who.replica}_{volume.name}"
-                    made += self._make(name, who.namespace, {Label.REPLICA: who.replica})
+                    made |= self._make(name, who.namespace, {Label.REPLICA: who.replica})
                     found[volume.name] = Place(source=name, is_volume=True)
                 case ClaimVolume():
                     if self.claim(who.namespace, volume.claim) is None:
                         raise not_claimed(who.namespace, volume.claim)
                     name = claim_volume(self.instance, who.namespace, volume.claim)
-                    made += self._make(name, who.namespace, {Label.CLAIM: volume.claim})
+                    made |= self._make(name, who.namespace, {Label.CLAIM: volume.claim})
                     found[volume.name] = Place(source=name, is_volume=True, read_only=volume.read_only)
                 case HostVolume():
                     path = host_place(volume, self.host_paths, self.engine.host)
@@ -62,9 +62,11 @@ class Storage:
                     pass
         if made:
             # A volume of the engine is root's alone; it is opened once, and what its users do to it later stays.
-            self.engine.open_volumes(template.container.image, made, who.instance, group=group)
-            for name in made:
-                self.store.put_note(f"{_NOTE}{name}", "open")
+            # The container for that is one that nothing owns, should the controller be killed meanwhile.
+            labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.REPLICA: who.replica}
+            self.engine.open_volumes(template.container.image, list(made), labels, group=group)
+            for name, since in made.items():
+                self.store.put_note(f"{_NOTE}{name}", since)
         return found
 
     def forget(self, template: PodTemplate, replica: str) -> None:
@@ -84,15 +86,17 @@ class Storage:
             if Label.REPLICA in labels and labels[Label.REPLICA] not in replicas:
                 self._remove(name)
 
-    def _make(self, name: str, namespace: str, labels: dict[str, str]) -> list[str]:
-        """The name again, where the volume is still to be opened."""
-        self.engine.ensure_volume(name, {Label.INSTANCE: self.instance, Label.NAMESPACE: namespace, **labels})
-        return [] if self.store.note(f"{_NOTE}{name}") else [name]
+    def _make(self, name: str, namespace: str, labels: dict[str, str]) -> dict[str, str]:
+        """The name and the time when it was made, where the volume is still to be opened."""
+        since = self.engine.ensure_volume(name, {Label.INSTANCE: self.instance, Label.NAMESPACE: namespace, **labels})
+        # One that was made again since it was opened has another time.
+        return {} if self.store.note(f"{_NOTE}{name}") == since else {name: since}
 
     def _remove(self, name: str) -> bool:
-        # First, so that a volume is never taken for one that was opened before.
-        self.store.drop_note(f"{_NOTE}{name}")
-        return self.engine.remove_volume(name, self.instance)
+        gone = self.engine.remove_volume(name, self.instance)
+        if gone:
+            self.store.drop_note(f"{_NOTE}{name}")
+        return gone
 
 
 def claim_volume(instance: str, namespace: str, claim: str) -> str:

@@ -16,6 +16,7 @@ from runtime import errors
 from runtime.errors import RuntimeFailure
 from runtime.model import (
     AppliedObject,
+    Condition,
     ControllerInfo,
     CronJobStatus,
     DeploymentStatus,
@@ -24,9 +25,12 @@ from runtime.model import (
     JobStatus,
     LogLine,
     ReplicaStatus,
+    RevisionStatus,
     RolloutPhase,
     SecretStatus,
     ServiceCounters,
+    ServicePortStatus,
+    ServiceStatus,
 )
 
 PROTOCOL = 1
@@ -39,8 +43,10 @@ Value = (
     | Event
     | JobStatus
     | LogLine
+    | RevisionStatus
     | SecretStatus
     | ServiceCounters
+    | ServiceStatus
     | str
     | None
 )
@@ -50,7 +56,16 @@ _FAILURES: dict[str, type[RuntimeFailure]] = {
 }
 _VALUES: dict[str, Any] = {
     item.__name__: item
-    for item in (AppliedObject, ControllerInfo, CronJobStatus, Event, LogLine, SecretStatus, ServiceCounters)
+    for item in (
+        AppliedObject,
+        ControllerInfo,
+        CronJobStatus,
+        Event,
+        LogLine,
+        RevisionStatus,
+        SecretStatus,
+        ServiceCounters,
+    )
 }
 
 
@@ -76,9 +91,19 @@ def unpack(raw: Any) -> Any:
         name = raw["class"]
         if name == DeploymentStatus.__name__:
             replicas = tuple(_replica(item) for item in raw["replica_list"])
-            return _made(DeploymentStatus, raw, phase=RolloutPhase(raw["phase"]), replica_list=replicas)
+            return _made(
+                DeploymentStatus,
+                raw,
+                phase=RolloutPhase(raw["phase"]),
+                replica_list=replicas,
+                conditions=tuple(_made(Condition, item) for item in raw.get("conditions", ())),
+            )
         if name == JobStatus.__name__:
             return _made(JobStatus, raw, phase=JobPhase(raw["phase"]), last_log=tuple(raw["last_log"]))
+        if name == ServiceStatus.__name__:
+            ports = tuple(_made(ServicePortStatus, item) for item in raw["ports"])
+            lists = {key: tuple(raw[key]) for key in ("hosts", "endpoints")}
+            return _made(ServiceStatus, raw, ports=ports, **lists)
         return _made(_VALUES[name], raw)
     except (KeyError, TypeError, ValueError) as error:
         raise RuntimeFailure(

@@ -8,6 +8,9 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 
 from imageforge.config import Settings
 from imageforge.errors import ForgeError
@@ -23,6 +26,7 @@ from imageforge.store import (
     Build,
     Database,
     Draft,
+    Hook,
     Hooks,
     Notice,
     Notices,
@@ -45,6 +49,14 @@ BREAK_OFF_SECONDS = 3.0
 """How long those that were broken off then have to note it. What has not done so by then ends with the process, and is
 due again when its lease is over."""
 TOLD_WITH = "status-token"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listeners:
+    """Who is told of an app's builds: its hooks that are not gone, and GitHub where there is a token for it."""
+
+    hooks: tuple[Hook, ...] = ()
+    repository: Repository | None = None
 
 
 class Courier:
@@ -94,7 +106,9 @@ class Courier:
         """Write down what is to be told and begin to tell what is due; how many attempts were begun."""
         # What is read for them is read before the write lock is taken, and the lock is taken once: a burst of pushes
         # leaves a hundred superseded builds, and each commit waits for the disk.
-        if told := [(build, self._drafts_or_none(build)) for build in self._notices.untold()]:
+        # Who is told of an app's builds is read once for all of them.
+        listeners = cache(self._listeners)
+        if told := [(build, self._drafts_or_none(build, listeners)) for build in self._notices.untold()]:
             self._notices.tell(told)
         waiting = self._notices.waiting()  # most looks find nothing, and need no lock for it
         with self._changed:
@@ -133,9 +147,9 @@ class Courier:
             self._busy.discard((notice.app, notice.target))
             self._changed.notify_all()
 
-    def _drafts_or_none(self, build: Build) -> tuple[Draft, ...]:
+    def _drafts_or_none(self, build: Build, listeners: Callable[[str], Listeners]) -> tuple[Draft, ...]:
         try:
-            return self._drafts(build)
+            return self._drafts(build, listeners(build.app))
         except ForgeError:
             raise  # the store is busy; it is asked again
         except Exception:
@@ -143,10 +157,16 @@ class Courier:
             log.exception("nothing is told of build %d", build.id)
             return ()
 
-    def _drafts(self, build: Build) -> tuple[Draft, ...]:
-        app = Apps(self._database).find(build.app)
+    def _listeners(self, name: str) -> Listeners:
+        app = Apps(self._database).find(name)
+        if app is None:
+            return Listeners()
+        hooks = tuple(hook for hook in Hooks(self._database).of(name) if hook.gone_at is None)
+        return Listeners(hooks=hooks, repository=self._repository(app))
+
+    def _drafts(self, build: Build, listeners: Listeners) -> tuple[Draft, ...]:
         event = EVENTS.get(build.status)
-        if app is None or event is None:
+        if event is None or listeners == Listeners():
             return ()
         release = Releases(self._database).find(build.app, build.release) if build.release else None
         url = f"{self._settings.service_url}/v1/builds/{build.id}"
@@ -156,12 +176,11 @@ class Courier:
                 event=event,
                 payload=document(build, release, event=event, url=url, now=time.time()),
             )
-            for hook in Hooks(self._database).of(build.app)
-            if hook.gone_at is None and (not hook.events or event in hook.events)
+            for hook in listeners.hooks
+            if not hook.events or event in hook.events
         ]
-        repository = self._repository(app)
-        if repository is not None:
-            wanted += drafts(build, release, repository, url=f"{url}/events?format=text")
+        if listeners.repository is not None:
+            wanted += drafts(build, release, listeners.repository, url=f"{url}/events?format=text")
         return tuple(wanted)
 
     def _repository(self, app: App) -> Repository | None:

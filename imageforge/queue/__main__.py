@@ -10,7 +10,7 @@ from pathlib import Path
 from imageforge.config import Home
 from imageforge.queue import job, wake
 
-NICE = 5
+NICE = 10
 """What a build leaves to others who want the processors: a delivery is answered first, and applications serve first."""
 
 

@@ -113,17 +113,20 @@ class Notices:
         with self._database.reading() as connection:
             return tuple(build_from(row) for row in connection.execute(query).mappings())
 
-    def tell(self, told: Iterable[tuple[Build, Iterable[Draft]]]) -> None:
+    def tell(self, told: Iterable[tuple[Build, Sequence[Draft]]]) -> None:
         """Store what is to be told of builds as they stand, all in one transaction; nothing of one that stands
         differently by now, or of which the same was stored before."""
         now = time.time()
+        of_nobody: dict[str, list[int]] = {}
         with self._database.writing() as connection:
             for build, drafts in told:
-                as_seen = sa.and_(builds.c.id == build.id, builds.c.status == build.status.value)
-                if not connection.execute(builds.update().where(as_seen).values(told=build.status.value)).rowcount:
-                    continue
-                for draft in drafts:
-                    _add(connection, build, draft, now)
+                if not drafts:
+                    of_nobody.setdefault(build.status.value, []).append(build.id)
+                elif _settle(connection, build.status.value, [build.id]):
+                    for draft in drafts:
+                        _add(connection, build, draft, now)
+            for status, ids in of_nobody.items():
+                _settle(connection, status, ids)
 
     def waiting(self) -> tuple[Waiting, ...]:
         """Of each target the oldest notice whose time has come, oldest first."""
@@ -180,6 +183,12 @@ class Notices:
 def target_of(hook: str) -> str:
     """The name of a hook among the targets."""
     return f"hook-{hook}"
+
+
+def _settle(connection: sa.Connection, status: str, ids: Sequence[int]) -> int:
+    """Note that others know of this status; how many of the builds still had it."""
+    as_seen = sa.and_(builds.c.id.in_(ids), builds.c.status == status)
+    return connection.execute(builds.update().where(as_seen).values(told=status)).rowcount
 
 
 def _held(notice: Notice) -> sa.ColumnElement[bool]:

@@ -11,20 +11,36 @@ from runtime.manifest.claim import claim
 from runtime.manifest.config_map import ConfigMap, config_map
 from runtime.manifest.cron_job import cron_job
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.ingress import ingress
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
 from runtime.manifest.model import Deployment, Document, Job, Manifest, Secret, Service
 from runtime.manifest.namespace import Namespace, namespace, subject
-from runtime.manifest.parse import deployment, job, secret, service
+from runtime.manifest.parse import deployment, job, secret
+from runtime.manifest.routing import Ingress
 from runtime.manifest.schema import inner
+from runtime.manifest.service import service
 from runtime.manifest.tree import Node, Plain, node_of, read, write
 
-__all__ = ["ConfigMap", "Deployment", "Document", "Job", "Namespace", "Secret", "Service", "dump", "load", "reload"]
+__all__ = [
+    "ConfigMap",
+    "Deployment",
+    "Document",
+    "Ingress",
+    "Job",
+    "Namespace",
+    "Secret",
+    "Service",
+    "dump",
+    "load",
+    "reload",
+]
 
 _LIST = "List"
 _PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
     "ConfigMap": config_map,
     "CronJob": cron_job,
     "Deployment": deployment,
+    "Ingress": ingress,
     "Job": job,
     "Namespace": namespace,
     "PersistentVolumeClaim": claim,

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
+from runtime.manifest.ingress import INGRESS
 from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.schema import (
+    APP_PROTOCOL,
     CRON_JOB_NAME,
+    DNS_LABEL,
     HTTP_PATH,
     IMAGE,
     LABELS,
@@ -38,6 +41,8 @@ _PORT_NUMBER = Whole(low=1, high=65535)
 _PORT_NAME = Text(
     pattern=PORT_NAME, says="a port name: at most 15 lower-case letters, digits and hyphens, one a letter"
 )
+_SERVICE_PORT_NAME = Text(pattern=DNS_LABEL, says="lower-case letters, digits and hyphens, at most 63 characters")
+_APP_PROTOCOL = Text(pattern=APP_PROTOCOL, says="a protocol such as http or kubernetes.io/h2c")
 _PORT = WholeOrText(whole=_PORT_NUMBER, text=_PORT_NAME)
 _SHARE = WholeOrText(whole=Whole(), text=Text(pattern=PERCENT, says="a count or a percentage such as 25%"))
 _PROTOCOL = Text(choices=("TCP",), unsupported=("UDP", "SCTP"))
@@ -105,11 +110,12 @@ _POD = Object(
         "containers": Many(item=_CONTAINER, least=1, most=1, unique="name"),
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
+        "enableServiceLinks": Flag(),
         "volumes": VOLUMES,
     },
     required=("containers",),
     known=words(
-        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
+        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy "
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
         "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
@@ -132,16 +138,16 @@ DEPLOYMENT = Object(
                 "template": Object(fields={"metadata": metadata(None), "spec": _POD}, required=("metadata", "spec")),
                 "strategy": Object(
                     fields={
-                        "type": Text(choices=("RollingUpdate",), unsupported=("Recreate",)),
+                        "type": Text(choices=("RollingUpdate", "Recreate")),
                         "rollingUpdate": Object(fields={"maxSurge": _SHARE, "maxUnavailable": _SHARE}),
                     }
                 ),
                 "minReadySeconds": Whole(),
                 "progressDeadlineSeconds": Whole(),
                 "revisionHistoryLimit": Whole(),
+                "paused": Flag(),
             },
             required=("selector", "template"),
-            known=words("paused"),
         ),
     },
     required=("metadata", "spec"),
@@ -170,7 +176,7 @@ JOB_SPEC = Object(
         "backoffLimit": Whole(),
         "activeDeadlineSeconds": Whole(low=1),
         "ttlSecondsAfterFinished": Whole(),
-        "completions": Whole(high=100_000),
+        "completions": Whole(high=1000),
         "parallelism": Whole(high=1000),
         "completionMode": Text(choices=("NonIndexed", "Indexed")),
         "suspend": Flag(),
@@ -226,21 +232,31 @@ SERVICE = Object(
                 "selector": _FREE_LABELS,
                 "ports": Many(
                     item=Object(
-                        fields={"port": _PORT_NUMBER, "targetPort": _PORT, "name": _PORT_NAME, "protocol": _PROTOCOL},
+                        fields={
+                            "port": _PORT_NUMBER,
+                            "targetPort": _PORT,
+                            "name": _SERVICE_PORT_NAME,
+                            "protocol": _PROTOCOL,
+                            "appProtocol": _APP_PROTOCOL,
+                            "nodePort": Whole(low=30000, high=32767),
+                        },
                         required=("port",),
-                        known=words("appProtocol nodePort"),
                     ),
                     least=1,
                     unique="name",
                 ),
-                "type": Text(choices=("ClusterIP",), unsupported=("NodePort", "LoadBalancer", "ExternalName")),
+                "type": Text(choices=("ClusterIP", "NodePort"), unsupported=("LoadBalancer", "ExternalName")),
+                "clusterIP": Text(),
+                "sessionAffinity": Text(choices=("None", "ClientIP")),
+                "sessionAffinityConfig": Object(
+                    fields={"clientIP": Object(fields={"timeoutSeconds": Whole(low=1, high=86400)})}
+                ),
             },
-            required=("selector", "ports"),
+            required=("selector",),
             known=words(
-                "allocateLoadBalancerNodePorts clusterIP clusterIPs externalIPs externalName externalTrafficPolicy "
+                "allocateLoadBalancerNodePorts clusterIPs externalIPs externalName externalTrafficPolicy "
                 "healthCheckNodePort internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP "
-                "loadBalancerSourceRanges publishNotReadyAddresses sessionAffinity sessionAffinityConfig "
-                "trafficDistribution"
+                "loadBalancerSourceRanges publishNotReadyAddresses trafficDistribution"
             ),
         ),
     },
@@ -265,6 +281,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
     "ConfigMap": ("v1", CONFIG_MAP),
     "CronJob": ("batch/v1", CRON_JOB),
     "Deployment": ("apps/v1", DEPLOYMENT),
+    "Ingress": ("networking.k8s.io/v1", INGRESS),
     "Job": ("batch/v1", JOB),
     "Namespace": ("v1", NAMESPACE),
     "PersistentVolumeClaim": ("v1", CLAIM),
@@ -275,7 +292,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
 
 KNOWN_KINDS = words(
     "CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
-    "Ingress IngressClass LimitRange NetworkPolicy Node PersistentVolume "
+    "IngressClass LimitRange NetworkPolicy Node PersistentVolume "
     "Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"

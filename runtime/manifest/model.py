@@ -9,13 +9,17 @@ from enum import StrEnum
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.namespace import Namespace
+from runtime.manifest.routing import Ingress
 from runtime.manifest.tree import Plain
 from runtime.manifest.variable import ConfigKey, ConfigVariables, SecretKey, SecretVariables, Value
 from runtime.manifest.volume import ClaimVolume, ConfigVolume, SecretVolume, Volume, VolumeMount, sources_of
 
 HOST_ANNOTATION = "imageforge.io/host"
+PROTOCOL_ANNOTATION = "imageforge.io/protocol"
+BALANCE_ANNOTATION = "imageforge.io/balance"
 MASKED_ANNOTATION = "imageforge.io/masked"
 RELEASE_ANNOTATION = "imageforge.io/release"
+CAUSE_ANNOTATION = "kubernetes.io/change-cause"
 RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
 CRON_JOB_ANNOTATION = "imageforge.io/cron-job"
@@ -87,6 +91,7 @@ class PodTemplate:
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace_period: int = 30
     volumes: tuple[Volume, ...] = ()
+    service_links: bool = True
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -114,7 +119,8 @@ class PodTemplate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deployment:
-    """apps/v1 Deployment. `max_surge` and `max_unavailable` are counts or percentages as written."""
+    """apps/v1 Deployment. `max_surge` and `max_unavailable` are counts or percentages as written; `recreate` is the
+    strategy Recreate, which has neither."""
 
     namespace: str
     name: str
@@ -126,6 +132,8 @@ class Deployment:
     min_ready_seconds: int = 0
     progress_deadline: int = 600
     revision_history_limit: int = 10
+    recreate: bool = False
+    paused: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -178,24 +186,42 @@ class CronJob:
     failed_history: int = 1
 
 
+class Protocol(StrEnum):
+    """How the balancer serves a port: requests, requests by HTTP/2 to the replicas, or whole connections."""
+
+    HTTP = "http"
+    H2C = "h2c"
+    TCP = "tcp"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServicePort:
-    """A port of a Service and where it leads in the replica."""
+    """A port of a Service and where it leads in the replica. `node_port` is the one asked for, None where any will do;
+    `app_protocol` what it says that it speaks."""
 
     port: int
     target: int | str
     name: str = ""
+    app_protocol: str = ""
+    node_port: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """v1 Service. `hosts` are the names under which the entry port leads here; none is no route."""
+    """v1 Service. `hosts` are the names under which the entry port leads here; none is no route. A headless one has no
+    address of its own. `protocol` is ``http`` or ``tcp`` where it is said for all ports; `affinity` the seconds for
+    which a client keeps its replica, None where it has none."""
 
     namespace: str
     name: str
     selector: Mapping[str, str]
     ports: tuple[ServicePort, ...]
     hosts: tuple[str, ...] = ()
+    type: str = "ClusterIP"
+    headless: bool = False
+    affinity: int | None = None
+    protocol: str = ""
+    least_connections: bool = False
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether a replica with these labels belongs to the Service; an empty selector selects nothing."""
@@ -205,6 +231,17 @@ class Service:
     def routed_port(self) -> ServicePort:
         """The port that the hosts lead to: the only one, else the one named ``http``."""
         return next((port for port in self.ports if port.name == "http"), self.ports[0])
+
+    def speaks(self, port: ServicePort, *, routed: bool = False) -> Protocol:
+        """What the balancer takes the port's bytes for; without a word on it they are left alone. What is `routed` by
+        host or path speaks HTTP."""
+        if self.protocol == Protocol.TCP:
+            return Protocol.TCP
+        said = port.app_protocol.lower() or port.name.replace("grpc-web", "http").partition("-")[0]
+        if said in ("kubernetes.io/h2c", "h2c", "http2", "grpc"):
+            return Protocol.H2C
+        routed = routed or (bool(self.hosts) and port == self.routed_port)
+        return Protocol.HTTP if said in ("http", "kubernetes.io/ws") or routed or self.protocol else Protocol.TCP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,7 +255,7 @@ class Secret:
     type: str = "Opaque"
 
 
-Manifest = Claim | ConfigMap | CronJob | Deployment | Job | Namespace | Secret | Service
+Manifest = Claim | ConfigMap | CronJob | Deployment | Ingress | Job | Namespace | Secret | Service
 """An object of any kind."""
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import (
     CRON_JOB_ANNOTATION,
-    HOST_ANNOTATION,
     MASKED_ANNOTATION,
     ContainerPort,
     ContainerSpec,
@@ -20,15 +19,10 @@ from runtime.manifest.model import (
     Probe,
     Secret,
     SecurityContext,
-    Service,
-    ServicePort,
 )
 from runtime.manifest.secret_type import OPAQUE, check_type
 from runtime.manifest.variable import variable, variables
 from runtime.manifest.volume import Volume, mounts, volume
-
-_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
-
 
 _LARGEST_SECRET = 1024 * 1024
 
@@ -51,7 +45,11 @@ def deployment(root: Cursor) -> Deployment:
         min_ready_seconds=spec.get("minReadySeconds").plain(0),
         progress_deadline=spec.get("progressDeadlineSeconds").plain(600),
         revision_history_limit=spec.get("revisionHistoryLimit").plain(10),
+        recreate=spec.get("strategy").get("type").plain() == "Recreate",
+        paused=spec.get("paused").plain(False),
     )
+    if parsed.recreate and not rolling.node.says_nothing:
+        raise rolling.fail("invalid-value", " may not be set when the strategy is Recreate", hint="remove it")
     _check_deployment(parsed, spec)
     return parsed
 
@@ -91,30 +89,6 @@ def job_of(
         suspend=spec.get("suspend").plain(False),
         on_failure=spec.get("template").get("spec").get("restartPolicy").plain() == "OnFailure",
         owner=annotations.get(CRON_JOB_ANNOTATION, ""),
-    )
-
-
-def service(root: Cursor) -> Service:
-    """A Service from a tree that the schema has passed."""
-    meta, spec = root.get("metadata"), root.get("spec")
-    hosts = _hosts(meta.get("annotations").get(HOST_ANNOTATION))
-    ports = tuple(
-        ServicePort(
-            port=item.get("port").plain(),
-            target=item.get("targetPort").plain(item.get("port").plain()),
-            name=item.get("name").plain(""),
-        )
-        for item in spec.get("ports").items()
-    )
-    _check_ports(ports, hosts, spec.get("ports"))
-    if not spec.get("selector").plain({}):
-        raise spec.get("selector").fail("invalid-value", " is empty, expected the labels of the replicas")
-    return Service(
-        namespace=meta.get("namespace").plain("default"),
-        name=meta.get("name").plain(),
-        selector=spec.get("selector").plain({}),
-        ports=ports,
-        hosts=hosts,
     )
 
 
@@ -183,6 +157,7 @@ def _template(cursor: Cursor) -> PodTemplate:
         container=_container(spec.get("containers").items()[0], volumes),
         grace_period=spec.get("terminationGracePeriodSeconds").plain(30),
         volumes=volumes,
+        service_links=spec.get("enableServiceLinks").plain(True),
     )
 
 
@@ -248,32 +223,3 @@ def _security(cursor: Cursor) -> SecurityContext:
     if security.run_as_non_root and security.run_as_user == 0:
         raise cursor.fail("invalid-value", ": runAsNonRoot is true and runAsUser is 0, which is root")
     return security
-
-
-def _hosts(cursor: Cursor) -> tuple[str, ...]:
-    hosts = tuple(host for host in (part.strip().lower() for part in cursor.plain("").split(",")) if host)
-    for host in hosts:
-        if not _HOST.fullmatch(host):
-            raise cursor.fail(
-                "invalid-value",
-                f': "{host}" is not a host name',
-                hint="a name such as hello.localhost, without scheme, port or path; several are parted by commas",
-            )
-    return tuple(dict.fromkeys(hosts))
-
-
-def _check_ports(ports: tuple[ServicePort, ...], hosts: tuple[str, ...], cursor: Cursor) -> None:
-    names = [port.name for port in ports]
-    if len(ports) > 1 and "" in names:
-        raise cursor.items()[names.index("")].fail(
-            "missing-field", ".name is missing: with several ports each has a name"
-        )
-    if hosts and len(ports) > 1 and "http" not in names:
-        raise cursor.fail(
-            "ambiguous-route",
-            f": {HOST_ANNOTATION} routes to one port and there are {len(ports)}",
-            hint="name the port that speaks HTTP `http`",
-        )
-    numbers = [port.port for port in ports]
-    if len(set(numbers)) < len(numbers):
-        raise cursor.fail("invalid-value", ": two ports have the same number")

@@ -265,7 +265,14 @@ class Home:
             storage=storage,
         )
         self.jobs = Jobs(
-            "abc", creation, self.objects, self.store, poke=lambda: None, events=self.events, emptied=lambda _: None
+            "abc",
+            creation,
+            self.objects,
+            self.store,
+            poke=lambda: None,
+            events=self.events,
+            emptied=lambda _: None,
+            met=lambda _, __: None,
         )
         self.crons = Crons(self.objects, self.jobs, self.store, self.events, clock)
 

@@ -25,10 +25,12 @@ from imageforge.notify.turns import AT_ONCE, AT_ONCE_OF_AN_APP
 from imageforge.store import (
     Apps,
     AppSettings,
+    Build,
     BuildQueue,
     Builds,
     BuildStatus,
     Database,
+    Draft,
     Hooks,
     Notices,
     Purpose,
@@ -72,6 +74,10 @@ class Bench:
 
     def set_token(self, token: str = TOKEN) -> None:
         SealedSecrets(self.database).put("shop", "status-token", Purpose.SOURCE, self.vault.seal(token))
+
+    def drafts(self, build: Build) -> tuple[Draft, ...]:
+        """What the courier would write down of a build."""
+        return self.courier._drafts(build, self.courier._listeners(build.app))
 
     def hurry(self) -> None:
         """Whatever waits for another attempt is due now."""
@@ -246,7 +252,7 @@ def test_what_is_to_be_told_again_while_it_is_told_is_told_again(bench: Bench, r
         if len(receiver.got) == 1:
             seen = bench.builds.find(build)
             assert seen
-            bench.notices.tell([(seen, bench.courier._drafts(seen))])
+            bench.notices.tell([(seen, bench.drafts(seen))])
         return github(TOKEN)(got)
 
     receiver.answer = meanwhile
@@ -285,7 +291,7 @@ def test_a_crash_between_telling_and_noting_it_tells_again(bench: Bench, receive
     bench.submit()
     killed = Notices(bench.database)
     for build in killed.untold():
-        killed.tell([(build, bench.courier._drafts(build))])
+        killed.tell([(build, bench.drafts(build))])
     (leased,) = killed.take([item.id for item in killed.waiting()], lease=60.0)
     assert bench.courier.look() == 0, "it is somebody else's for now"
     bench.hurry()
