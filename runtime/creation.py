@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,14 +11,18 @@ from runtime.container import Identity, Place, container_request, network_name, 
 from runtime.discovery.links import NO_LINKS, Links
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
+from runtime.logins import Login, logins_for
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import ContainerSpec, PodTemplate
+from runtime.manifest.secret_type import DOCKER_CONFIG_KEY
 from runtime.manifest.volume import VolumeMount
 from runtime.redact import redact
 from runtime.secret_files import SecretFiles
 from runtime.sources import Sources
 from runtime.storage import Storage
 from runtime.volumes import folders
+
+log = logging.getLogger(__name__)
 
 LAST_LOG_LINES = 20
 SPREAD_LINES = 3
@@ -62,6 +67,18 @@ class Creation:
                     hint="use an engine of this host, or take the Secret as environment variables",
                 ) from error
             raise
+
+    def logins(self, template: PodTemplate, namespace: str) -> tuple[Login, ...]:
+        """The logins for pulling the template's image. A Secret that is not there is passed over, as the kubelet does:
+        the image may need none. Raises KeyFailure."""
+        found: list[Login] = []
+        for name in template.pull_secrets:
+            values = self.secret(namespace, name)
+            if values is None or DOCKER_CONFIG_KEY not in values:
+                log.warning("no login to pull with", extra={"secret": f"{namespace}/{name}"})
+                continue
+            found += logins_for(template.container.image, values[DOCKER_CONFIG_KEY])
+        return tuple(found)
 
     def refresh(self, template: PodTemplate, who: Identity) -> bool:
         """Bring the files that the replica's containers see up to date; whether anything changed. What is not there any

@@ -10,7 +10,7 @@ import io
 import logging
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from runtime.discovery.links import NDOTS
 from runtime.discovery.network import NetworkFacts, containers_half, network_facts, used_addresses
 from runtime.errors import EngineError, ImageError
 from runtime.labels import Label
+from runtime.logins import Login
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +71,14 @@ class Engine:
         with self._translated("ping") as api:
             api.ping()
 
-    def ensure_image(self, reference: str, *, always_pull: bool = False) -> ImageFacts:
-        """The image, pulled where it is not there; raises ImageError ``image-pull-failed``."""
+    def ensure_image(
+        self, reference: str, *, always_pull: bool = False, logins: Callable[[], Sequence[Login]] = tuple
+    ) -> ImageFacts:
+        """The image, pulled where it is not there, with each of `logins` in turn; raises ImageError
+        ``image-pull-failed``."""
         found = None if always_pull else self._image(reference)
         if found is None:
-            self._pull(reference)
+            self._pull(reference, logins())
             found = self._image(reference)
         if found is None:
             raise ImageError("image-pull-failed", reference, "the engine pulled it and does not have it")
@@ -331,11 +335,23 @@ class Engine:
             return ImageFacts(image_id=found["Id"], user=(found.get("Config") or {}).get("User") or "")
         return None
 
-    def _pull(self, reference: str) -> None:
+    def _pull(self, reference: str, logins: Sequence[Login]) -> None:
+        refused: ImageError | None = None
+        for login in logins or (None,):
+            try:
+                self._pull_with(reference, login)
+                return
+            except ImageError as error:
+                refused = error
+        assert refused is not None, "there is one turn at least"
+        raise refused
+
+    def _pull_with(self, reference: str, login: Login | None) -> None:
         log.info("pulling", extra={"image": reference})
+        auth = None if login is None else {"username": login.username, "password": login.password}
         client = docker.APIClient(base_url=self.host, timeout=PULL_TIMEOUT)
         try:
-            for step in client.pull(reference, stream=True, decode=True):
+            for step in client.pull(reference, stream=True, decode=True, auth_config=auth):
                 if "error" in step:
                     raise _pull_failed(reference, str(step["error"]))
         except docker.errors.APIError as error:

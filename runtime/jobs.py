@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from runtime.clock import steady
 from runtime.container import ContainerState, Identity, network_name, refuse_root
@@ -357,7 +358,9 @@ class Runner(threading.Thread):
     def _create(self, attempt: Attempt) -> Attempt:
         job, instance = self._job, self._jobs.instance
         spec = job.template.container
-        refuse_root(job.template, self._engine.ensure_image(spec.image, always_pull=spec.always_pull))
+        logins = partial(self._jobs.creation.logins, job.template, job.namespace)
+        image = self._engine.ensure_image(spec.image, always_pull=spec.always_pull, logins=logins)
+        refuse_root(job.template, image)
         network = network_name(instance, job.namespace)
         facts = self._engine.ensure_network(network, {Label.INSTANCE: instance, Label.NAMESPACE: job.namespace})
         self._jobs.met(job.namespace, facts)

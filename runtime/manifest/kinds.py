@@ -111,12 +111,13 @@ _POD = Object(
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
         "enableServiceLinks": Flag(),
+        "imagePullSecrets": Many(item=Object(fields={"name": SECRET_NAME}, required=("name",))),
         "volumes": VOLUMES,
     },
     required=("containers",),
     known=words(
         "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy "
-        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
+        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname "
         "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
         "securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "

@@ -92,6 +92,7 @@ class PodTemplate:
     grace_period: int = 30
     volumes: tuple[Volume, ...] = ()
     service_links: bool = True
+    pull_secrets: tuple[str, ...] = ()
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -100,7 +101,8 @@ class PodTemplate:
         keys = (value.name for _, value in spec.env if isinstance(value, SecretKey))
         whole = (source.name for source in spec.env_from if isinstance(source, SecretVariables))
         files = (source for volume in self.volumes for source in sources_of(volume))
-        return frozenset([*keys, *whole, *(each.secret for each in files if isinstance(each, SecretVolume))])
+        written = (each.secret for each in files if isinstance(each, SecretVolume))
+        return frozenset([*keys, *whole, *written, *self.pull_secrets])
 
     @property
     def config_maps(self) -> frozenset[str]:

@@ -158,6 +158,7 @@ def _template(cursor: Cursor) -> PodTemplate:
         grace_period=spec.get("terminationGracePeriodSeconds").plain(30),
         volumes=volumes,
         service_links=spec.get("enableServiceLinks").plain(True),
+        pull_secrets=tuple(item.get("name").plain() for item in spec.get("imagePullSecrets").items()),
     )
 
 
