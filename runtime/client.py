@@ -13,6 +13,7 @@ from runtime.errors import ControllerUnreachable, NotFound
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
+    CronJobStatus,
     DeploymentStatus,
     Event,
     JobStatus,
@@ -112,7 +113,7 @@ class ControllerClient:
         return tuple(self._all("revisions", namespace=namespace, name=name))
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Delete a ``Deployment``, ``Job``, ``Secret`` or ``Service``; the replicas of a Deployment are drained and
+        """Delete an object; ``Namespace`` goes with all that is in it. The replicas of a Deployment are drained and
         stopped meanwhile, the pod of a Job is stopped."""
         self._none("delete", namespace=namespace, kind=kind, name=name)
 
@@ -123,6 +124,10 @@ class ControllerClient:
     def jobs(self, namespace: str | None = None) -> tuple[JobStatus, ...]:
         """How the Jobs stand, of one namespace or of all."""
         return tuple(self._all("jobs", namespace=namespace))
+
+    def cron_jobs(self, namespace: str | None = None) -> tuple[CronJobStatus, ...]:
+        """How the CronJobs stand, of one namespace or of all."""
+        return tuple(self._all("cron_jobs", namespace=namespace))
 
     def job(self, namespace: str, name: str) -> JobStatus:
         """How one Job stands; one that is being deleted is there until its containers are gone."""

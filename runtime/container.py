@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from runtime.discovery.links import NO_LINKS, Links
@@ -13,7 +14,8 @@ from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
 from runtime.manifest.model import RELEASE_ANNOTATION, PodTemplate, app_of
-from runtime.secret import Lookup
+from runtime.manifest.volume import VolumeMount
+from runtime.sources import Pod, Sources
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,10 +28,21 @@ class ImageFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mount:
-    """A folder of the host that the container sees, for reading only."""
+    """A folder of the host, or a volume of the engine, that the container sees."""
 
     source: str
     target: str
+    read_only: bool = True
+    is_volume: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a volume is: a path on the engine's host, or the name of a volume of the engine."""
+
+    source: str
+    is_volume: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +93,7 @@ class Identity:
     template_hash: str
     revision: int
     job: str = ""
+    hostname: str = ""
 
 
 def network_name(instance: str, namespace: str) -> str:
@@ -88,16 +102,20 @@ def network_name(instance: str, namespace: str) -> str:
 
 
 def container_request(
-    template: PodTemplate, who: Identity, lookup: Lookup, volumes: Mapping[str, Path], links: Links = NO_LINKS
+    template: PodTemplate,
+    who: Identity,
+    sources: Sources,
+    places: Mapping[VolumeMount, Place],
+    links: Links = NO_LINKS,
 ) -> ContainerRequest:
-    """The container of a replica, as Kubernetes would make it from the same template; `volumes` are the folders that
-    hold its volumes. Raises ConfigError, KeyFailure."""
+    """The container of a replica, as Kubernetes would make it from the same template; `places` are what its
+    mounts show. Raises ConfigError, KeyFailure."""
     spec = template.container
-    env = environment(spec, who.namespace, lookup, links.variables)
+    env = environment(spec, sources, links.variables)
     return ContainerRequest(
         name=f"imageforge-{who.instance}-{who.replica}",
         # The kernel's limit; Kubernetes cuts there too.
-        hostname=who.replica[:63].rstrip("-."),
+        hostname=(who.hostname or who.replica)[:63].rstrip("-."),
         image=spec.image,
         network=network_name(who.instance, who.namespace),
         labels=container_labels(template, who),
@@ -111,7 +129,16 @@ def container_request(
         stop_timeout=template.grace_period,
         nameserver=links.nameserver,
         search=links.search,
-        mounts=tuple(Mount(source=str(volumes[mount.volume]), target=mount.path) for mount in spec.mounts),
+        mounts=tuple(_mount(mount, places[mount]) for mount in spec.mounts),
+    )
+
+
+def _mount(said: VolumeMount, place: Place) -> Mount:
+    return Mount(
+        source=place.source,
+        target=said.path,
+        read_only=said.read_only or place.read_only,
+        is_volume=place.is_volume,
     )
 
 
@@ -131,6 +158,24 @@ def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
         Label.RELEASE: template.annotations.get(RELEASE_ANNOTATION, ""),
         Label.DIGEST: digest,
     }
+
+
+def pod_of(template: PodTemplate, who: Identity, host: Callable[[], str]) -> Pod:
+    """The replica as it is told of itself, with the labels that a cluster's controllers would add; `host` gives this
+    machine's address."""
+    added = {"pod-template-hash": who.template_hash}
+    if who.job:
+        added = {"job-name": who.job, "batch.kubernetes.io/job-name": who.job}
+    return Pod(
+        name=who.replica,
+        namespace=who.namespace,
+        # The same whenever it is asked for, and another one for each replica, whose name no other has.
+        uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{who.instance}/{who.namespace}/{who.replica}")),
+        node=socket.gethostname().lower(),
+        host=host,
+        labels={**template.labels, **added},
+        annotations=template.annotations,
+    )
 
 
 def refuse_root(template: PodTemplate, image: ImageFacts) -> None:

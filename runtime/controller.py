@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, replace
 
 from runtime.balancer.balancer import Balancer
 from runtime.clock import steady
-from runtime.container import ContainerState, network_name
+from runtime.container import ContainerState, Identity, network_name
 from runtime.creation import Creation
+from runtime.crons import Crons
 from runtime.decide import (
     Action,
     Desired,
@@ -46,12 +47,14 @@ from runtime.model import (
 )
 from runtime.objects import Held, Objects
 from runtime.proportion import Size
+from runtime.refresh import Refresher, Running
 from runtime.roster import Replica, Roster, from_stored
 from runtime.routes import backend_of, places, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
 from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, revisions
+from runtime.storage import Storage
 from runtime.store import Store
 from runtime.views import object_views
 from runtime.watch import EngineWatch
@@ -95,12 +98,24 @@ class Controller:
         self.discovery = Discovery(settings, store, engine, self.objects.services, self.events)
         self.entrances = Entrances(self.objects.ingresses, self.objects.secret, self.events)
         balancer.given = self.entrances.certificates
+        files = SecretFiles(settings.secret_files, settings.engine)
+        self.storage = Storage(
+            instance=settings.instance,
+            engine=engine,
+            files=files,
+            store=store,
+            claim=self.objects.claim,
+            host_paths=settings.host_paths,
+        )
         self._creation = Creation(
             engine=engine,
             secret=self.objects.secret,
-            files=SecretFiles(settings.secret_files, settings.engine),
+            config_map=self.objects.config_map,
+            files=files,
+            storage=self.storage,
             links=self.discovery.links,
         )
+        self._refresher = Refresher(self._creation, self.events)
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
         self._courses: dict[Key, _Course] = {}
@@ -111,9 +126,11 @@ class Controller:
             self.objects,
             store,
             poke=self.roster.poke,
+            events=self.events,
             emptied=self._empty.add,
             met=self.discovery.met,
         )
+        self.crons = Crons(self.objects, self.jobs, store, self.events)
         self._stopping = threading.Event()
         self._around = Surroundings(
             instance=settings.instance,
@@ -215,7 +232,11 @@ class Controller:
         self._sync_balancer()
         for held in self.objects.deployments():
             self._steer(held)
+        self.crons.sync()
         self.jobs.sync()
+        self._refresher.sync(self.objects.config_version, self._running())
+        self._finish_claims()
+        self.objects.finish_namespaces()
         self._prune_keepers()
         self._remove_networks()
 
@@ -314,6 +335,42 @@ class Controller:
         for revision in idle[: max(0, len(idle) - held.deployment.revision_history_limit)]:
             self.objects.drop_revision(held, revision)
 
+    def _finish_claims(self) -> None:
+        """A claim that is being deleted stays while something uses it; then its data go where that is asked for."""
+        ending = [held.claim for held in self.objects.claims() if held.deleting]
+        if not ending:
+            return
+        used = {(item.namespace, claim) for item in self.roster.all() for claim in item.template.claims}
+        used |= self.jobs.claims()
+        for claim in ending:
+            if (claim.namespace, claim.name) in used:
+                continue
+            try:
+                if not claim.delete or self.storage.remove_claim(claim.namespace, claim.name):
+                    self.objects.finish_delete_claim(claim.namespace, claim.name)
+            except EngineError as error:
+                log.warning("volume not removed", extra={"claim": claim.name, "error": str(error)})
+
+    def _running(self) -> list[Running]:
+        """Everything whose container runs, with what it was made from."""
+        found = [
+            Running(
+                who=Identity(
+                    instance=self.settings.instance,
+                    namespace=replica.namespace,
+                    deployment=replica.deployment,
+                    replica=replica.name,
+                    template_hash=replica.template_hash,
+                    revision=0,
+                ),
+                template=replica.template,
+                container_id=replica.container_id,
+            )
+            for replica in self.roster.all()
+            if replica.running and replica.container_id
+        ]
+        return found + self.jobs.running()
+
     def _adopt_patiently(self) -> bool:
         """Whether what runs was taken over; tried until the engine answers or the controller is stopped."""
         pause = 0.5
@@ -352,7 +409,9 @@ class Controller:
                 continue
             log.warning("removing a container that nothing owns", extra={"container": state.id[:12]})
             self.engine.remove(state.id)
-        self._creation.files.sweep({replica.name for replica in self.roster.all()} | self.jobs.pods())
+        kept = {replica.name for replica in self.roster.all()} | self.jobs.pods()
+        self._creation.files.sweep(kept)
+        self.storage.sweep(kept)
         for keeper in keepers:
             keeper.start()
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
-from runtime.container import Identity, container_request
+from runtime.container import Identity, Place, container_request, network_name, pod_of
 from runtime.discovery.links import NO_LINKS, Links
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
-from runtime.manifest.model import PodTemplate
+from runtime.logins import Login, logins_for
+from runtime.manifest.config_map import ConfigMap
+from runtime.manifest.model import ContainerSpec, PodTemplate
+from runtime.manifest.secret_type import DOCKER_CONFIG_KEY
+from runtime.manifest.volume import VolumeMount
 from runtime.redact import redact
 from runtime.secret_files import SecretFiles
+from runtime.sources import Sources
+from runtime.storage import Storage
 from runtime.volumes import folders
+
+log = logging.getLogger(__name__)
 
 LAST_LOG_LINES = 20
 SPREAD_LINES = 3
@@ -27,20 +36,25 @@ Given = frozenset[bytes]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Creation:
     """What every container is made with. `secret` gives the values of a Secret by namespace and name, None where there
-    is none; `links` what a container in a namespace is told of its Services."""
+    is none, and `config_map` a ConfigMap in the same way; `links` what a container in a namespace is told of its
+    Services."""
 
     engine: Engine
     secret: Callable[[str, str], Mapping[str, bytes] | None]
+    config_map: Callable[[str, str], ConfigMap | None]
     files: SecretFiles
+    storage: Storage
     links: Callable[[str, PodTemplate], Links] = lambda _namespace, _template: NO_LINKS
 
     def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
         """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
-        # Asked once a Secret, so that variables and files are of one version of it.
-        lookup = cache(lambda name: self.secret(who.namespace, name))
-        written = self.files.write(who.replica, folders(template, who.namespace, lookup))
-        request = container_request(template, who, lookup, written, self.links(who.namespace, template))
-        values = (lookup(name) or {} for name in template.secrets)
+        sources = self.sources(template, who)
+        written = self.files.write(who.replica, folders(template, sources))
+        places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
+        places |= self.storage.places(template, who, None)
+        mounted = self._mounted(template.container, who, places)
+        request = container_request(template, who, sources, mounted, self.links(who.namespace, template))
+        values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
             return self.engine.create(request), given
@@ -53,6 +67,43 @@ class Creation:
                     hint="use an engine of this host, or take the Secret as environment variables",
                 ) from error
             raise
+
+    def logins(self, template: PodTemplate, namespace: str) -> tuple[Login, ...]:
+        """The logins for pulling the template's image. A Secret that is not there is passed over, as the kubelet does:
+        the image may need none. Raises KeyFailure."""
+        found: list[Login] = []
+        for name in template.pull_secrets:
+            values = self.secret(namespace, name)
+            if values is None or DOCKER_CONFIG_KEY not in values:
+                log.warning("no login to pull with", extra={"secret": f"{namespace}/{name}"})
+                continue
+            found += logins_for(template.container.image, values[DOCKER_CONFIG_KEY])
+        return tuple(found)
+
+    def refresh(self, template: PodTemplate, who: Identity) -> bool:
+        """Bring the files that the replica's containers see up to date; whether anything changed. What is not there any
+        more stays as it was. Raises ConfigError, KeyFailure."""
+        return self.files.update(who.replica, folders(template, self.sources(template, who)))
+
+    def sources(self, template: PodTemplate, who: Identity) -> Sources:
+        """What the containers of a replica may be given. Each Secret and ConfigMap is asked for once, so that variables
+        and files are of one version of it."""
+        return Sources(
+            namespace=who.namespace,
+            secret=cache(lambda name: self.secret(who.namespace, name)),
+            config_map=cache(lambda name: self.config_map(who.namespace, name)),
+            pod=pod_of(template, who, lambda: self.engine.gateway(network_name(who.instance, who.namespace))),
+        )
+
+    def _mounted(self, spec: ContainerSpec, who: Identity, places: Mapping[str, Place]) -> dict[VolumeMount, Place]:
+        """What each mount of the container shows."""
+        found = {}
+        for mount in spec.mounts:
+            place = places[mount.volume]
+            if mount.sub_path:
+                place = replace(place, source=str(self.files.place(who.replica, mount.volume, mount.sub_path)))
+            found[mount] = place
+        return found
 
     def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
         """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""

@@ -6,9 +6,11 @@ gone from API 1.52 on. The engine's own restart policy is never used: its back-o
 
 from __future__ import annotations
 
+import io
 import logging
+import tarfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import Any, Literal
@@ -24,6 +26,7 @@ from runtime.discovery.links import NDOTS
 from runtime.discovery.network import NetworkFacts, containers_half, network_facts, used_addresses
 from runtime.errors import EngineError, ImageError
 from runtime.labels import Label
+from runtime.logins import Login
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,8 @@ SMALLEST_SHARED = 28
 TIMEOUT = 60
 PULL_TIMEOUT = 600
 """Seconds without a byte. A pull is silent while a large layer is unpacked."""
+
+_OPENED = "/imageforge-volumes"
 
 _CONNECTION_LOST = (
     requests.exceptions.ConnectionError,
@@ -66,11 +71,14 @@ class Engine:
         with self._translated("ping") as api:
             api.ping()
 
-    def ensure_image(self, reference: str, *, always_pull: bool = False) -> ImageFacts:
-        """The image, pulled where it is not there; raises ImageError ``image-pull-failed``."""
+    def ensure_image(
+        self, reference: str, *, always_pull: bool = False, logins: Callable[[], Sequence[Login]] = tuple
+    ) -> ImageFacts:
+        """The image, pulled where it is not there, with each of `logins` in turn; raises ImageError
+        ``image-pull-failed``."""
         found = None if always_pull else self._image(reference)
         if found is None:
-            self._pull(reference)
+            self._pull(reference, logins())
             found = self._image(reference)
         if found is None:
             raise ImageError("image-pull-failed", reference, "the engine pulled it and does not have it")
@@ -105,6 +113,12 @@ class Engine:
             return used_addresses(api.inspect_network(network_id))
         return frozenset()
 
+    def gateway(self, name: str) -> str:
+        """The address of the engine's host on a bridge network."""
+        with self._translated(f"network {name}") as api:
+            configs = (api.inspect_network(name).get("IPAM") or {}).get("Config") or []
+        return next((str(config["Gateway"]) for config in configs if config.get("Gateway")), "")
+
     def networks(self, instance: str) -> tuple[str, ...]:
         """The names of the instance's networks."""
         with self._translated("networks") as api:
@@ -137,7 +151,14 @@ class Engine:
                 read_only=request.read_only,
                 # As mounts and not as binds: the engine would make the folder of a bind where it finds none.
                 mounts=[
-                    docker.types.Mount(target=mount.target, source=mount.source, type="bind", read_only=True)
+                    docker.types.Mount(
+                        target=mount.target,
+                        source=mount.source,
+                        type="volume" if mount.is_volume else "bind",
+                        read_only=mount.read_only,
+                        # A cluster's volumes are not filled from the image.
+                        no_copy=mount.is_volume,
+                    )
                     for mount in request.mounts
                 ],
                 dns=[request.nameserver] if request.nameserver else None,
@@ -160,6 +181,59 @@ class Engine:
                 host_config=host_config,
             )
         return str(created["Id"])
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> str:
+        """Make the volume unless it is there; when it was made, as the engine tells it. Raises EngineError
+        ``volume-taken`` for one that is not ours."""
+        with self._translated(f"volume {name}") as api:
+            found = api.create_volume(name, labels=dict(labels))
+        if (found.get("Labels") or {}).get(Label.INSTANCE) != labels[Label.INSTANCE]:
+            raise EngineError(
+                "volume-taken", name, "a volume of this name is there and not ours", hint=f"docker volume rm {name}"
+            )
+        return str(found.get("CreatedAt") or "")
+
+    def open_volumes(self, image: str, names: Sequence[str], labels: Mapping[str, str], *, group: int | None) -> None:
+        """Let everybody write to volumes, by way of a container that never runs; with `group`, what is made there is
+        that group's. Raises EngineError."""
+        with self._translated(image) as api:
+            host_config = api.create_host_config(
+                network_mode="none",
+                mounts=[
+                    docker.types.Mount(target=f"{_OPENED}/{at}", source=name, type="volume", no_copy=True)
+                    for at, name in enumerate(names)
+                ],
+            )
+            made = api.create_container(
+                image,
+                entrypoint=["/never-run"],
+                labels=dict(labels),
+                host_config=host_config,
+                healthcheck=docker.types.Healthcheck(test=["NONE"]),
+            )
+            try:
+                api.put_archive(made["Id"], _OPENED, _open_folders(len(names), group))
+            finally:
+                api.remove_container(made["Id"], force=True, v=True)
+
+    def remove_volume(self, name: str, instance: str) -> bool:
+        """Whether the instance's volume is gone; False while something still uses it."""
+        try:
+            with self._translated(f"volume {name}") as api:
+                found = api.inspect_volume(name)
+                if (found.get("Labels") or {}).get(Label.INSTANCE) == instance:
+                    api.remove_volume(name)
+        except EngineError as error:
+            if error.retryable:
+                raise
+            return error.code == "not-found"
+        return True
+
+    def volumes(self, instance: str) -> dict[str, dict[str, str]]:
+        """The labels of the instance's volumes, by name."""
+        with self._translated("volumes") as api:
+            found = api.volumes(filters={"label": f"{Label.INSTANCE}={instance}"})["Volumes"] or []
+        return {item["Name"]: item.get("Labels") or {} for item in found}
 
     def start(self, container_id: str) -> None:
         """Start a created container; raises EngineError ``container-not-started`` with the engine's reason."""
@@ -261,11 +335,23 @@ class Engine:
             return ImageFacts(image_id=found["Id"], user=(found.get("Config") or {}).get("User") or "")
         return None
 
-    def _pull(self, reference: str) -> None:
+    def _pull(self, reference: str, logins: Sequence[Login]) -> None:
+        refused: ImageError | None = None
+        for login in logins or (None,):
+            try:
+                self._pull_with(reference, login)
+                return
+            except ImageError as error:
+                refused = error
+        assert refused is not None, "there is one turn at least"
+        raise refused
+
+    def _pull_with(self, reference: str, login: Login | None) -> None:
         log.info("pulling", extra={"image": reference})
+        auth = None if login is None else {"username": login.username, "password": login.password}
         client = docker.APIClient(base_url=self.host, timeout=PULL_TIMEOUT)
         try:
-            for step in client.pull(reference, stream=True, decode=True):
+            for step in client.pull(reference, stream=True, decode=True, auth_config=auth):
                 if "error" in step:
                     raise _pull_failed(reference, str(step["error"]))
         except docker.errors.APIError as error:
@@ -349,6 +435,19 @@ class Output:
         """End the stream, from any thread."""
         if self._frames is not None:
             self._frames.close()
+
+
+def _open_folders(count: int, group: int | None) -> bytes:
+    """A tar of folders with the modes that the volumes are to have."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        for at in range(count):
+            entry = tarfile.TarInfo(str(at))
+            entry.type = tarfile.DIRTYPE
+            entry.mode = 0o777 if group is None else 0o2777
+            entry.gid = group or 0
+            archive.addfile(entry)
+    return raw.getvalue()
 
 
 def _pull_failed(reference: str, reason: str) -> ImageError:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from runtime.errors import ConfigError
-from runtime.manifest.model import ContainerSpec, SecretKey
+from runtime.manifest.model import ContainerSpec
 from runtime.manifest.schema import ENV_NAME
-from runtime.secret import Lookup, not_there
+from runtime.manifest.variable import ConfigKey, ConfigVariables, PodField, SecretKey, SecretVariables
+from runtime.sources import Sources, not_there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,34 +36,28 @@ def names_in(text: str) -> frozenset[str]:
     return frozenset(part for named, part in _parts(text) if named)
 
 
-def environment(
-    spec: ContainerSpec, namespace: str, lookup: Lookup, links: Mapping[str, str] | None = None
-) -> Environment:
+def environment(spec: ContainerSpec, sources: Sources, links: Mapping[str, str] | None = None) -> Environment:
     """The variables: those of ``envFrom``, then of ``env``, each expanded with those before it; of two with one name
     the later wins. `links`, which tell of Services, come last and override none, but can be expanded everywhere. Keys
     that are no names of variables are left out. Raises ConfigError (`secret-not-found`, `secret-key-not-found`,
-    `secret-not-text`)."""
+    `secret-not-text`, `config-map-not-found`, `config-map-key-not-found`, `variable-not-text`)."""
     variables: dict[str, str] = {}
     secret: set[str] = set()
     for source in spec.env_from:
-        data = lookup(source.name)
-        if data is None and not source.optional:
-            raise not_there(namespace, source.name)
-        for key, value in (data or {}).items():
-            name = source.prefix + key
-            if ENV_NAME.fullmatch(name):
-                variables[name] = _text(value, namespace, source.name, key)
-                secret.add(name)
+        found = {source.prefix + key: value for key, value in _all(source, sources).items()}
+        found = {name: value for name, value in found.items() if ENV_NAME.fullmatch(name)}
+        variables.update(found)
+        secret = secret | found.keys() if isinstance(source, SecretVariables) else secret - found.keys()
     for name, said in spec.env:
-        if isinstance(said, SecretKey):
-            chosen = _value(said, namespace, lookup)
-            if chosen is not None:
-                variables[name] = chosen
-                secret.add(name)
-            continue
-        holds_secret = not secret.isdisjoint(names_in(said))
-        variables[name] = expand(said, {**(links or {}), **variables})
-        secret = secret | {name} if holds_secret else secret - {name}
+        if isinstance(said, str):
+            holds_secret = not secret.isdisjoint(names_in(said))
+            chosen: str | None = expand(said, {**(links or {}), **variables})
+        else:
+            holds_secret = isinstance(said, SecretKey)
+            chosen = _value(said, sources)
+        if chosen is not None:
+            variables[name] = chosen
+            secret = secret | {name} if holds_secret else secret - {name}
     return Environment(variables={**(links or {}), **variables}, secret=frozenset(secret))
 
 
@@ -81,33 +76,66 @@ def words(said: tuple[str, ...] | None, env: Environment, field: str) -> tuple[s
     return None if said is None else tuple(expand(word, env.variables) for word in said)
 
 
-def _value(said: SecretKey, namespace: str, lookup: Lookup) -> str | None:
-    data = lookup(said.name)
+def _all(source: SecretVariables | ConfigVariables, sources: Sources) -> dict[str, str]:
+    """What ``envFrom`` takes of one object: of a ConfigMap the texts alone."""
+    if isinstance(source, ConfigVariables):
+        config = sources.config_map(source.config_map)
+        if config is None and not source.optional:
+            raise not_there("ConfigMap", sources.namespace, source.config_map)
+        texts = {} if config is None else config.data
+        return {key: _without_nul(text, "ConfigMap", sources, source.config_map, key) for key, text in texts.items()}
+    data = sources.secret(source.name)
+    if data is None and not source.optional:
+        raise not_there("Secret", sources.namespace, source.name)
+    # Only what becomes a variable must be text.
+    names = [key for key in data or {} if ENV_NAME.fullmatch(source.prefix + key)]
+    return {key: _text((data or {})[key], sources, source.name, key) for key in names}
+
+
+def _value(said: SecretKey | ConfigKey | PodField, sources: Sources) -> str | None:
+    """None for what is not there and need not be."""
+    if isinstance(said, PodField):
+        assert sources.pod is not None, "whoever makes a container tells of its replica"
+        return sources.pod.value(said.path)
+    kind, name = ("Secret", said.name) if isinstance(said, SecretKey) else ("ConfigMap", said.config_map)
+    data: Mapping[str, str | bytes] | None
+    if isinstance(said, SecretKey):
+        data = sources.secret(name)
+    else:
+        config = sources.config_map(name)
+        data = None if config is None else config.data
     if data is None:
         if said.optional:
             return None
-        raise not_there(namespace, said.name)
+        raise not_there(kind, sources.namespace, name)
     if said.key not in data:
         if said.optional:
             return None
         raise ConfigError(
-            "secret-key-not-found",
-            f"Secret {namespace}/{said.name}",
-            f"couldn't find key {said.key} in Secret {namespace}/{said.name}",
-            hint="apply the Secret with that key; the replica then starts by itself",
+            "secret-key-not-found" if kind == "Secret" else "config-map-key-not-found",
+            f"{kind} {sources.namespace}/{name}",
+            f"couldn't find key {said.key} in {kind} {sources.namespace}/{name}",
+            hint=f"apply the {kind} with that key; the replica then starts by itself",
         )
-    return _text(data[said.key], namespace, said.name, said.key)
+    value = data[said.key]
+    if isinstance(value, bytes):
+        return _text(value, sources, name, said.key)
+    return _without_nul(value, kind, sources, name, said.key)
 
 
-def _text(value: bytes, namespace: str, name: str, key: str) -> str:
+def _text(value: bytes, sources: Sources, name: str, key: str) -> str:
     try:
         text = value.decode()
     except UnicodeDecodeError:
         text = "\0"  # without the cause: it would hold the value
+    return _without_nul(text, "Secret", sources, name, key)
+
+
+def _without_nul(text: str, kind: str, sources: Sources, name: str, key: str) -> str:
     if "\0" in text:
         raise ConfigError(
-            "secret-not-text",
-            f"Secret {namespace}/{name}",
+            "secret-not-text" if kind == "Secret" else "variable-not-text",
+            f"{kind} {sources.namespace}/{name}",
             f"the value of {key} is not UTF-8 text, which a variable must be",
             hint="mount it as a file",
         )

@@ -17,6 +17,7 @@ from runtime.balancer.counters import Counters
 from runtime.controller import COUNTERS_NOTE, Controller
 from runtime.engine import Engine
 from runtime.errors import Conflict
+from runtime.labels import Label
 from runtime.secret_files import SecretFiles
 from runtime.server import ControllerServer
 from runtime.settings import RuntimeSettings
@@ -67,6 +68,10 @@ def purge(settings: RuntimeSettings) -> int:
 
             with ThreadPoolExecutor(max_workers=8) as pool:
                 list(pool.map(end, containers))
+            for volume, labels in engine.volumes(settings.instance).items():
+                # A claim's stays: nobody asked for its data to go.
+                if Label.REPLICA in labels:
+                    engine.remove_volume(volume, settings.instance)
             for name in engine.networks(settings.instance):
                 engine.remove_network(name, settings.instance)
         finally:

@@ -1,14 +1,14 @@
 """What to do next for one Job: Kubernetes' rules for pods that end, as a pure function.
 
-After the Job controller (kubernetes/pkg/controller/job): a pod that ends with code 0 completes the Job; more than
-`backoffLimit` failed ones fail it, and so does `activeDeadlineSeconds`, counted from the Job's start; between two pods
-10 s pass, doubling up to ten minutes.
+After the Job controller (kubernetes/pkg/controller/job): a pod that ends with code 0 is a completion; more than
+`backoffLimit` failed ones fail the Job, and so does `activeDeadlineSeconds`, counted from its start; after a failure
+10 s pass, doubling with each more up to ten minutes, until one succeeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from runtime.manifest.model import RELEASE_ANNOTATION, Job, app_of
@@ -23,7 +23,12 @@ DEADLINE = "DeadlineExceeded"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One pod of a Job. It is remembered before its container is made, and the container's id before it is started: so
-    one that was lost is told from one that never ran. Times are Unix seconds."""
+    one that was lost is told from one that never ran. Times are Unix seconds.
+
+    `index` is that of an Indexed Job. A container that failed is followed by another one in the same pod where the Job
+    says OnFailure: at `retry_at`, `delay` seconds after its end; `restarts` counts them. One that is `given_up` was
+    stopped because it was not wanted any more, and is neither a completion nor a failure; one that was `killed` as the
+    Job failed is a failure, whatever its exit code."""
 
     name: str
     container_id: str = ""
@@ -32,38 +37,69 @@ class Attempt:
     exit_code: int | None = None
     message: str = ""
     last_log: tuple[str, ...] = ()
+    index: int | None = None
+    restarts: int = 0
+    delay: float = 0.0
+    retry_at: float | None = None
+    given_up: bool = False
+    killed: bool = False
 
     @property
     def running(self) -> bool:
         """Whether its container was seen to run, and not to have ended."""
-        return self.started_at is not None and self.ended_at is None
+        return self.started_at is not None and self.ended_at is None and self.retry_at is None
 
     @property
     def lost(self) -> bool:
         """Whether its container was gone before it was seen to end."""
         return bool(self.container_id) and self.ended_at is not None and self.exit_code is None
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended with code 0."""
+        return self.ended_at is not None and self.exit_code == 0 and not (self.given_up or self.killed)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise."""
+        return self.ended_at is not None and not self.given_up and (self.exit_code != 0 or self.killed)
+
+
+_SINCE_FIRST = ("index", "restarts", "delay", "retry_at", "given_up", "killed")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRun:
-    """What became of a Job so far. `stopping` is the reason for which its pod is being stopped; `reason` that of its
-    failure, empty once it is complete."""
+    """What became of a Job so far. `stopping` is the reason for which its pods are being stopped; `reason` that of its
+    failure, empty once it is complete. While it is `suspended` it has no pods, and its time does not run."""
 
     started_at: float
     attempts: tuple[Attempt, ...] = ()
     stopping: str = ""
     finished_at: float | None = None
     reason: str = ""
+    suspended: bool = False
 
     @property
-    def current(self) -> Attempt | None:
-        """The pod that has not ended."""
-        return next((attempt for attempt in self.attempts if attempt.ended_at is None), None)
+    def active(self) -> tuple[Attempt, ...]:
+        """The pods that have not ended."""
+        return tuple(attempt for attempt in self.attempts if attempt.ended_at is None)
 
     @property
-    def succeeded(self) -> bool:
-        """Whether a pod ended with code 0."""
-        return any(attempt.exit_code == 0 for attempt in self.attempts) and not self.stopping
+    def completions(self) -> int:
+        """How often it was done; of one index once."""
+        done = sum(attempt.succeeded for attempt in self.attempts if attempt.index is None)
+        return done + len(self.indexes)
+
+    @property
+    def indexes(self) -> frozenset[int]:
+        """The indexes that are done."""
+        return frozenset(item.index for item in self.attempts if item.succeeded and item.index is not None)
+
+    @property
+    def failures(self) -> int:
+        """How many pods have failed."""
+        return sum(attempt.failed for attempt in self.attempts)
 
     def with_attempt(self, changed: Attempt) -> JobRun:
         """The same with one pod changed, or a new one."""
@@ -73,8 +109,17 @@ class JobRun:
         return replace(self, attempts=tuple(known))
 
     def as_json(self) -> dict[str, Any]:
-        """In JSON's types."""
-        return asdict(self)
+        """In JSON's types. What was added to the first version is left out where it says nothing: that one reads it
+        too."""
+        raw = asdict(self)
+        if not self.suspended:
+            del raw["suspended"]
+        defaults = {item.name: item.default for item in fields(Attempt)}
+        raw["attempts"] = [
+            {key: value for key, value in item.items() if key not in _SINCE_FIRST or value != defaults[key]}
+            for item in raw["attempts"]
+        ]
+        return raw
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> JobRun:
@@ -87,11 +132,14 @@ class JobRun:
 class Begin:
     """Make another pod."""
 
+    index: int | None = None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Halt:
-    """Stop the pod that runs; with a `reason` the Job fails for it."""
+    """Stop pods; with a `reason` the Job fails for it, without one they are given up."""
 
+    names: tuple[str, ...]
     reason: str = ""
 
 
@@ -100,6 +148,16 @@ class Finish:
     """The Job is done: complete where there is no `reason`."""
 
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suspend:
+    """Hold it: its pods are gone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resume:
+    """Let it go on; its time begins anew."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,35 +172,84 @@ class Rest:
     until: float | None = None
 
 
-JobAction = Begin | Halt | Finish | Remove | Rest
+JobAction = Begin | Halt | Finish | Suspend | Resume | Remove | Rest
 
 
 def decide_job(job: Job, run: JobRun, *, deleting: bool, now: float) -> JobAction:
     """The next action."""
-    current = run.current
     if deleting:
-        return Remove() if current is None else Halt()
+        return _halt(run.active) if run.active else Remove()
     if run.finished_at is not None:
         gone_at = None if job.ttl is None else run.finished_at + job.ttl
         return Rest(until=gone_at) if gone_at is None or now < gone_at else Remove()
+    if run.stopping:
+        return _halt(run.active, run.stopping) if run.active else Finish(reason=run.stopping)
+    if job.suspend:
+        return _halt(run.active) if run.active else Rest() if run.suspended else Suspend()
+    if run.suspended:
+        return Resume()
+    return _go_on(job, run, now)
+
+
+def _go_on(job: Job, run: JobRun, now: float) -> JobAction:
+    if is_complete(job, run):
+        return _halt(run.active) if run.active else Finish()
     deadline = None if job.active_deadline is None else run.started_at + job.active_deadline
-    late = deadline is not None and now >= deadline
-    if current is not None:
-        return Halt(reason=DEADLINE) if late else Rest(until=deadline)
-    if run.succeeded:
-        return Finish()
-    reason = run.stopping or (DEADLINE if late else BACKOFF_LIMIT if len(run.attempts) > job.backoff_limit else "")
-    return Finish(reason=reason) if reason else _begin_or_rest(run, deadline, now)
-
-
-def _begin_or_rest(run: JobRun, deadline: float | None, now: float) -> JobAction:
-    if not run.attempts:
-        return Begin()
-    delay = min(FIRST_DELAY * 2 ** min(len(run.attempts) - 1, 10), LONGEST_DELAY)
-    due = (run.attempts[-1].ended_at or run.started_at) + delay
+    reason = DEADLINE if deadline is not None and now >= deadline else BACKOFF_LIMIT if _too_many(job, run) else ""
+    if reason:
+        return _halt(run.active, reason) if run.active else Finish(reason=reason)
+    wanted = _wanted(job, run)
+    if len(run.active) > wanted:
+        return _halt(run.active[wanted:])
+    if len(run.active) == wanted:
+        return Rest(until=deadline)
+    due = _due(run)
     if now >= due:
-        return Begin()
+        return Begin(index=_next_index(job, run))
     return Rest(until=due if deadline is None else min(due, deadline))
+
+
+def is_complete(job: Job, run: JobRun) -> bool:
+    """Whether there are as many completions as asked for; where no number is, one pod that succeeded says that the work
+    is done, and the others come to their end."""
+    if job.completions is None:
+        return run.completions > 0 and not run.active
+    return run.completions >= job.completions
+
+
+def _wanted(job: Job, run: JobRun) -> int:
+    """How many pods there should be now."""
+    if job.completions is None:
+        return len(run.active) if run.completions else job.parallelism
+    return min(job.parallelism, job.completions - run.completions)
+
+
+def _too_many(job: Job, run: JobRun) -> bool:
+    """Whether it failed too often: pods that ended, or, where they are started again, the starts of those that live."""
+    restarts = sum(attempt.restarts for attempt in run.active)
+    past = job.on_failure and (restarts > 0 if job.backoff_limit == 0 else restarts >= job.backoff_limit)
+    return run.failures > job.backoff_limit or past
+
+
+def _due(run: JobRun) -> float:
+    """When another pod may begin: after the failures since the last success."""
+    succeeded = max((item.ended_at or 0.0 for item in run.attempts if item.succeeded), default=float("-inf"))
+    failed = [item.ended_at or 0.0 for item in run.attempts if item.failed and (item.ended_at or 0.0) >= succeeded]
+    if not failed:
+        return float("-inf")
+    return max(failed) + min(FIRST_DELAY * 2.0 ** min(len(failed) - 1, 10), LONGEST_DELAY)
+
+
+def _next_index(job: Job, run: JobRun) -> int | None:
+    """The lowest index that is neither done nor being worked on."""
+    if not job.indexed:
+        return None
+    taken = run.indexes | {attempt.index for attempt in run.active}
+    return next(index for index in range(job.completions or 0) if index not in taken)
+
+
+def _halt(pods: Iterable[Attempt], reason: str = "") -> Halt:
+    return Halt(names=tuple(pod.name for pod in pods), reason=reason)
 
 
 def job_status(job: Job, run: JobRun, *, deleting: bool) -> JobStatus:
@@ -151,22 +258,36 @@ def job_status(job: Job, run: JobRun, *, deleting: bool) -> JobStatus:
     phase = JobPhase.ACTIVE
     if run.finished_at is not None:
         phase = JobPhase.FAILED if run.reason else JobPhase.SUCCEEDED
-    succeeded = sum(attempt.exit_code == 0 for attempt in run.attempts) if run.succeeded else 0
     return JobStatus(
         name=job.name,
         namespace=job.namespace,
         phase=phase,
-        active=int(run.current is not None),
-        succeeded=succeeded,
-        failed=sum(attempt.ended_at is not None for attempt in run.attempts) - succeeded,
+        active=len(run.active),
+        succeeded=run.completions,
+        failed=run.failures,
         reason=run.reason,
         message=last.message if last else "",
         deleting=deleting,
         lost=last is not None and last.lost,
         exit_code=last.exit_code if last else None,
-        started_at=run.started_at,
+        started_at=None if run.suspended else run.started_at,
         finished_at=run.finished_at,
         app=app_of(job.template.labels, job.name),
         release=job.template.annotations.get(RELEASE_ANNOTATION, ""),
         last_log=last.last_log if last else (),
+        completions=job.completions,
+        suspended=run.suspended,
+        indexes=shown_indexes(run.indexes),
+        cron_job=job.owner,
     )
+
+
+def shown_indexes(indexes: Iterable[int]) -> str:
+    """``0,2-4``, as Kubernetes writes them."""
+    parts: list[list[int]] = []
+    for index in sorted(indexes):
+        if parts and parts[-1][-1] == index - 1:
+            parts[-1].append(index)
+        else:
+            parts.append([index])
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from runtime.balancer.balancer import Balancer
 from runtime.clock import steady
@@ -176,7 +177,8 @@ class Keeper(threading.Thread):
             revision=self._around.revision_of(replica),
         )
         spec = replica.template.container
-        image = self._engine.ensure_image(spec.image, always_pull=spec.always_pull)
+        logins = partial(self._around.creation.logins, replica.template, replica.namespace)
+        image = self._engine.ensure_image(spec.image, always_pull=spec.always_pull, logins=logins)
         refuse_root(replica.template, image)
         with self._around.starts:
             if self._over():
@@ -329,7 +331,7 @@ class Keeper(threading.Thread):
                 if replica.container_id:
                     self._engine.stop(replica.container_id, grace)
                     self._engine.remove(replica.container_id)
-                self._around.creation.files.remove(replica.name)
+                self._around.creation.storage.forget(replica.template, replica.name)
                 self._roster.remove(replica.name)
                 return
             except EngineError as error:

@@ -13,6 +13,7 @@ class Label(StrEnum):
     APP = "io.imageforge.app"
     DEPLOYMENT = "io.imageforge.deployment"
     JOB = "io.imageforge.job"
+    CLAIM = "io.imageforge.claim"
     REPLICA = "io.imageforge.replica"
     REVISION = "io.imageforge.revision"
     TEMPLATE_HASH = "io.imageforge.template-hash"

@@ -105,12 +105,13 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SecretStatus:
-    """A Secret as it may be shown: its keys with the bytes of their values, and no value."""
+    """A Secret as it may be shown: its keys with the bytes of their values, and no value. `type` is Kubernetes'."""
 
     name: str
     namespace: str
     labels: dict[str, str]
     sizes: dict[str, int]
+    type: str = "Opaque"
 
 
 class RolloutPhase(StrEnum):
@@ -188,7 +189,8 @@ class JobStatus:
     """A Job as it stands. `active`, `succeeded` and `failed` count pods as Kubernetes' JobStatus does; `reason` of a
     failure is ``BackoffLimitExceeded`` or ``DeadlineExceeded``. `exit_code` and `last_log` are the last pod's;
     `message` says what keeps it from running, or how it ended. `lost`: the last pod's container was gone before it was
-    seen to end, and nobody knows what it did."""
+    seen to end, and nobody knows what it did. `completions` is how many it takes, None where one pod that succeeds
+    says that the work is done; `indexes` are those of an Indexed one that are done (``0,2-4``). `cron_job` made it."""
 
     name: str
     namespace: str
@@ -206,6 +208,25 @@ class JobStatus:
     app: str = ""
     release: str = ""
     last_log: tuple[str, ...] = ()
+    completions: int | None = 1
+    suspended: bool = False
+    indexes: str = ""
+    cron_job: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CronJobStatus:
+    """A CronJob as it stands. `schedule` are the five fields as they are counted by; `time_zone` is empty for the
+    machine's own. `active` counts its Jobs that are not done. Times are Unix seconds, None for never."""
+
+    name: str
+    namespace: str
+    schedule: str
+    time_zone: str
+    suspended: bool
+    active: int
+    last_scheduled_at: float | None
+    next_at: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,21 +11,22 @@ from typing import Any
 from runtime.claims import refuse_conflicts
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
-from runtime.manifest.kinds import (
-    KINDS,
-)
+from runtime.manifest.claim import Claim
+from runtime.manifest.config_map import ConfigMap
+from runtime.manifest.kinds import KINDS
 from runtime.manifest.model import (
     RELEASE_ANNOTATION,
     RESTARTED_ANNOTATION,
+    CronJob,
     Deployment,
     Job,
     Secret,
     Service,
     app_of,
 )
-from runtime.manifest.routing import (
-    Ingress,
-)
+from runtime.manifest.namespace import subject
+from runtime.manifest.routing import Ingress
+from runtime.manifest.secret_type import OPAQUE
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, ObjectChange, SecretStatus
 from runtime.seal import Seal
@@ -68,11 +69,27 @@ class HeldJob:
     deleting: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldClaim:
+    """A PersistentVolumeClaim; `deleting` until nothing uses it."""
+
+    claim: Claim
+    deleting: bool
+
+
 Key = tuple[str, str]
+_FIXED_IN_JOBS = {
+    "template": "template",
+    "on_failure": "template.spec.restartPolicy",
+    "completions": "completions",
+    "indexed": "completionMode",
+}
+DEFAULT_NAMESPACE = "default"
 
 
 class Objects:
-    """All Deployments, Jobs and Services, parsed, and the Secrets, sealed. `on_change` is called after each change."""
+    """All Deployments, Jobs, Services and ConfigMaps, parsed, and the Secrets, sealed. `on_change` is called after
+    each change."""
 
     def __init__(self, store: Store, on_change: Callable[[], None], seal: Seal) -> None:
         self._store = store
@@ -84,6 +101,11 @@ class Objects:
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
         self._ingresses = {_key(stored): _ingress(stored) for stored in store.objects("Ingress")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
+        self._config_maps = {_key(stored): _config_map(stored) for stored in store.objects("ConfigMap")}
+        self._claims = {_key(stored): _claim(stored) for stored in store.objects("PersistentVolumeClaim")}
+        self._cron_jobs = {_key(stored): _cron_job(stored) for stored in store.objects("CronJob")}
+        self._config_version = 0
+        self._namespaces = {stored.name: stored.deleting for stored in store.objects("Namespace")}
 
     def deployments(self) -> tuple[Held, ...]:
         """Every Deployment, also those being deleted."""
@@ -145,15 +167,53 @@ class Objects:
                 name=key[1],
                 labels=dict(stored.data["metadata"].get("labels") or {}),
                 sizes=dict(stored.data["sizes"]),
+                type=stored.data.get("type") or OPAQUE,
             )
             for key, stored in found
             if namespace in (None, key[0])
         )
 
+    def config_map(self, namespace: str, name: str) -> ConfigMap | None:
+        """A ConfigMap; None where there is none."""
+        with self._lock:
+            return self._config_maps.get((namespace, name))
+
+    def claim(self, namespace: str, name: str) -> Claim | None:
+        """A PersistentVolumeClaim, also one that is being deleted; None where there is none."""
+        with self._lock:
+            found = self._claims.get((namespace, name))
+        return None if found is None else found.claim
+
+    def claims(self) -> tuple[HeldClaim, ...]:
+        """Every PersistentVolumeClaim, also those being deleted."""
+        with self._lock:
+            return tuple(self._claims.values())
+
+    def cron_jobs(self) -> tuple[CronJob, ...]:
+        """Every CronJob."""
+        with self._lock:
+            return tuple(self._cron_jobs.values())
+
+    def finish_delete_claim(self, namespace: str, name: str) -> None:
+        """Nothing uses a deleted claim any more, unless it was applied again meanwhile."""
+        with self._lock:
+            found = self._claims.get((namespace, name))
+            if found is None or not found.deleting:
+                return
+            self._store.drop_object("PersistentVolumeClaim", namespace, name)
+            del self._claims[namespace, name]
+        self._on_change()
+
+    @property
+    def config_version(self) -> int:
+        """Another number after each change of a Secret or ConfigMap."""
+        return self._config_version
+
     def apply(self, text: str, source: str) -> tuple[AppliedObject, ...]:
         """Make the objects as the manifests say: all of them, or none and an error."""
         documents = load(text, source)
         with self._lock:
+            self._refuse_ending_namespaces(documents)
             self._refuse_conflicts(documents)
             merged = [self._merge(document) for document in documents]
             if any(document.kind == "Secret" for document in documents) and not self._secrets:
@@ -169,6 +229,7 @@ class Objects:
         """What `apply` would do, or the error it would raise."""
         documents = load(text, source)
         with self._lock:
+            self._refuse_ending_namespaces(documents)
             self._refuse_conflicts(documents)
             return tuple(
                 _applied(document, self._change(document, data)[0]) for document, data in map(self._merge, documents)
@@ -260,19 +321,69 @@ class Objects:
         return AppliedObject(kind="Deployment", namespace=namespace, name=name, change="configured")
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Forget a Service or Secret at once; a Deployment or Job is kept until its containers are gone."""
+        """Forget an object at once; a Deployment or Job is kept until its containers are gone, a claim until nothing
+        uses it, a Namespace, for which `namespace` says nothing, until all of its objects are gone."""
         if kind not in KINDS:
             raise NotFound("unknown-kind", kind, "no such kind", hint=f"expected one of {', '.join(sorted(KINDS))}")
         with self._lock:
-            stored = self._stored(kind, namespace, name)
-            if kind in ("Ingress", "Secret", "Service"):
-                self._store.drop_object(kind, namespace, name)
-                held = {"Ingress": self._ingresses, "Secret": self._secrets, "Service": self._services}[kind]
-                held.pop((namespace, name))  # type: ignore[attr-defined]
-            elif not stored.deleting:
-                self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
-                self._reload([(kind, namespace, name)])
+            if kind == "Namespace":
+                self._delete_namespace(name)
+            else:
+                self._stored(kind, namespace, name)
+                self._delete(kind, namespace, name)
         self._on_change()
+
+    def finish_namespaces(self) -> None:
+        """Forget the Namespaces that are being deleted and hold nothing any more."""
+        with self._lock:
+            for name in [name for name, deleting in self._namespaces.items() if deleting]:
+                held = self._store.objects_in(name)
+                for each in held:
+                    # Again, for a controller that was killed in the middle.
+                    if not each.deleting:
+                        self._delete(each.kind, each.namespace, each.name)
+                if not held:
+                    self._store.drop_object("Namespace", "", name)
+                    del self._namespaces[name]
+
+    def _delete_namespace(self, name: str) -> None:
+        if name == DEFAULT_NAMESPACE:
+            raise Conflict(
+                "namespace-kept",
+                f"Namespace {name}",
+                "this namespace may not be deleted",
+                hint="delete what is in it",
+            )
+        held = self._store.objects_in(name)
+        stored = self._store.object("Namespace", "", name)
+        if stored is None and not held:
+            raise not_found("Namespace", "", name)
+        if stored is None:
+            data = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            stored = StoredObject(kind="Namespace", namespace="", name=name, data=data, generation=0)
+        with self._store.transaction():
+            self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
+        self._namespaces[name] = True
+        for each in held:
+            self._delete(each.kind, each.namespace, each.name)
+
+    def _delete(self, kind: str, namespace: str, name: str) -> None:
+        stored = self._stored(kind, namespace, name)
+        if kind in ("ConfigMap", "CronJob", "Ingress", "Secret", "Service"):
+            self._store.drop_object(kind, namespace, name)
+            if kind == "ConfigMap":
+                self._config_maps.pop((namespace, name), None)
+            elif kind == "CronJob":
+                self._cron_jobs.pop((namespace, name), None)
+            elif kind == "Ingress":
+                self._ingresses.pop((namespace, name), None)
+            elif kind == "Secret":
+                self._secrets.pop((namespace, name), None)
+            else:
+                self._services.pop((namespace, name), None)
+        elif not stored.deleting:
+            self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
+            self._reload([(kind, namespace, name)])
 
     def finish_delete(self, held: Held) -> None:
         """The last replica of a deleted Deployment is gone, unless it was applied again meanwhile."""
@@ -301,7 +412,8 @@ class Objects:
                 self._reload([("Deployment", *key)])
 
     def manifests(self, namespace: str, name: str) -> str:
-        """The Deployment as it stands, the Services that lead to it, and the Secrets it uses, masked, as one text."""
+        """The Deployment as it stands, the Services that lead to it, the ConfigMaps and, masked, the Secrets that it
+        uses, as one text."""
         with self._lock:
             held = self.deployment(namespace, name)
             template = held.deployment.template
@@ -310,6 +422,11 @@ class Objects:
                 for secret in sorted(template.secrets)
                 if (namespace, secret) in self._secrets
             ]
+            chosen += [
+                self._stored("ConfigMap", namespace, config_map).data
+                for config_map in sorted(template.config_maps)
+                if (namespace, config_map) in self._config_maps
+            ]
             chosen += [self._stored("Deployment", namespace, name).data]
             chosen += [
                 self._stored("Service", service.namespace, service.name).data
@@ -317,6 +434,17 @@ class Objects:
                 if service.namespace == namespace and service.selects(template.labels)
             ]
         return dump(chosen)
+
+    def _refuse_ending_namespaces(self, documents: tuple[Document, ...]) -> None:
+        for document in documents:
+            name = document.namespace or document.name
+            if self._namespaces.get(name):
+                raise Conflict(
+                    "namespace-ending",
+                    subject(document.kind, document.namespace, document.name),
+                    f"unable to create new content in namespace {name} because it is being terminated",
+                    hint="wait until it is gone",
+                )
 
     def _refuse_conflicts(self, documents: tuple[Document, ...]) -> None:
         services, ingresses = dict(self._services), dict(self._ingresses)
@@ -333,6 +461,8 @@ class Objects:
         data: dict[str, Any] = copy.deepcopy(document.data)
         if isinstance(document.object, Secret):
             self._refuse_change_of_immutable(document, document.object)
+        if isinstance(document.object, ConfigMap):
+            self._refuse_change_of_immutable_map(document, document.object)
         if isinstance(document.object, Job):
             self._refuse_change(document, document.object)
         held = self._deployments.get((document.namespace, document.name))
@@ -359,6 +489,14 @@ class Objects:
 
     def _refuse_change_of_immutable(self, document: Document, secret: Secret) -> None:
         before = self._secrets.get((document.namespace, document.name))
+        if before is not None and (before.data.get("type") or OPAQUE) != secret.type:
+            raise ManifestError(
+                "immutable-field",
+                document.where,
+                f"type of Secret {document.namespace}/{document.name} cannot be changed, it is "
+                + (before.data.get("type") or OPAQUE),
+                hint="give the new one another name, or delete this one first",
+            )
         if before is None or not before.data.get("immutable") or self._values(before) is None:
             return
         if self._same_secret(before, secret):
@@ -367,6 +505,17 @@ class Objects:
             "immutable-field",
             document.where,
             f"Secret {document.namespace}/{document.name}: field is immutable when `immutable` is set",
+            hint="give the new one another name, or delete this one first",
+        )
+
+    def _refuse_change_of_immutable_map(self, document: Document, config_map: ConfigMap) -> None:
+        before = self._config_maps.get((document.namespace, document.name))
+        if before is None or not before.immutable or before == config_map:
+            return
+        raise ManifestError(
+            "immutable-field",
+            document.where,
+            f"ConfigMap {document.namespace}/{document.name}: field is immutable when `immutable` is set",
             hint="give the new one another name, or delete this one first",
         )
 
@@ -389,11 +538,13 @@ class Objects:
         subject = f"Job {document.namespace}/{document.name}"
         if before.deleting:
             raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
-        if before.job.template != job.template:
+        fixed = ("template", "on_failure", "completions", "indexed")
+        changed = [name for name in fixed if getattr(before.job, name) != getattr(job, name)]
+        if changed:
             raise ManifestError(
                 "immutable-field",
                 document.where,
-                "spec.template of a Job cannot be changed",
+                f"spec.{_FIXED_IN_JOBS[changed[0]]} of a Job cannot be changed",
                 hint=f"delete {subject} first, or give the new one another name",
             )
 
@@ -464,8 +615,18 @@ class Objects:
                 self._ingresses[namespace, name] = _ingress(stored)
             elif kind == "Secret":
                 self._secrets[namespace, name] = stored
+                self._config_version += 1
             elif kind == "Job":
                 self._jobs[namespace, name] = _job(stored)
+            elif kind == "ConfigMap":
+                self._config_maps[namespace, name] = _config_map(stored)
+                self._config_version += 1
+            elif kind == "CronJob":
+                self._cron_jobs[namespace, name] = _cron_job(stored)
+            elif kind == "PersistentVolumeClaim":
+                self._claims[namespace, name] = _claim(stored)
+            elif kind == "Namespace":
+                self._namespaces[name] = stored.deleting
             else:
                 self._deployments[namespace, name] = self._held(stored)
 
@@ -509,7 +670,7 @@ def _revision(held: Held, number: int | None, subject: str) -> Revision:
 
 def not_found(kind: str, namespace: str, name: str) -> NotFound:
     """The error for an object that is not there."""
-    return NotFound("not-found", f"{kind} {namespace}/{name}", "no such object", hint="imageforge ps")
+    return NotFound("not-found", subject(kind, namespace, name), "no such object", hint="imageforge ps")
 
 
 def _applied(document: Document, change: str) -> AppliedObject:
@@ -524,6 +685,24 @@ def _service(stored: StoredObject) -> Service:
     service = reload(stored.data)
     assert isinstance(service, Service)
     return service
+
+
+def _config_map(stored: StoredObject) -> ConfigMap:
+    config_map = reload(stored.data)
+    assert isinstance(config_map, ConfigMap)
+    return config_map
+
+
+def _claim(stored: StoredObject) -> HeldClaim:
+    claim = reload(stored.data)
+    assert isinstance(claim, Claim)
+    return HeldClaim(claim=claim, deleting=stored.deleting)
+
+
+def _cron_job(stored: StoredObject) -> CronJob:
+    cron_job = reload(stored.data)
+    assert isinstance(cron_job, CronJob)
+    return cron_job
 
 
 def _ingress(stored: StoredObject) -> Ingress:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runtime.errors import ConfigError
 from runtime.manifest.model import MASKED_ANNOTATION, Secret
 from runtime.seal import Seal
 
@@ -45,16 +44,6 @@ def masked(data: Mapping[str, Any]) -> dict[str, Any]:
 def sizes(secret: Secret) -> dict[str, int]:
     """The bytes of each value."""
     return {key: len(value) for key, value in secret.data.items()}
-
-
-def not_there(namespace: str, name: str) -> ConfigError:
-    """The error for a Secret that a container needs, in the kubelet's words."""
-    return ConfigError(
-        "secret-not-found",
-        f"Secret {namespace}/{name}",
-        f'secret "{name}" not found',
-        hint="apply it; the replica then starts by itself",
-    )
 
 
 def _packed(values: Mapping[str, bytes]) -> bytes:

@@ -1,4 +1,5 @@
-"""Secrets as files, in a file system in memory on this host: written before a container starts, gone with its replica.
+"""Secrets and ConfigMaps as files, in a file system in memory on this host: written before a container starts, changed
+while it runs, gone with its replica.
 
 One folder a replica, mode 0700, below one of the instance, so that no other user of the host comes to them; the
 containers, whose users are others, have the folders inside mounted for reading, and the files' own modes hold there.
@@ -10,9 +11,12 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Collection, Mapping
+import subprocess
+import threading
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from runtime import atomic_folder
 from runtime.errors import ConfigError
 from runtime.volumes import Folder
 
@@ -26,51 +30,105 @@ class SecretFiles:
     def __init__(self, folder: Path, engine: str) -> None:
         self._folder = folder
         self._engine = engine
+        self._lock = threading.RLock()
 
-    def write(self, replica: str, folders: Mapping[str, Folder]) -> dict[str, Path]:
-        """Make a replica's folders anew; their paths by volume. Raises ConfigError (`secret-files-remote`,
+    def write(self, replica: str, folders: Mapping[str, Folder], *, group: int | None = None) -> dict[str, Path]:
+        """Make a replica's folders as they should be now; their paths by volume. Containers that run see the change as
+        a whole. All of it is for `group` to read, where there is one. Raises ConfigError (`secret-files-remote`,
         `secret-files-on-disk`, `secret-files-taken`, `secret-files-failed`)."""
         if not folders:
             return {}
-        if not self._engine.startswith("unix://"):
-            raise ConfigError(
-                "secret-files-remote",
-                self._engine,
-                "Secrets as files lie in this host's memory, and the engine is elsewhere",
-                hint="use an engine of this host, or take the Secret as environment variables",
-            )
-        try:
-            self._prepare()
-            home = self._folder / replica
-            _remove(home)
-            home.mkdir(mode=0o700)
+        with self._changing():
+            home = self._home(replica)
             for name, files in folders.items():
-                _fill(home / name, files)
-        except OSError as error:
-            # Its text names the file and never what was to be in it.
-            raise ConfigError(
-                "secret-files-failed",
-                str(self._folder),
-                f"the files of a Secret cannot be written: {error.strerror}",
-                hint="look at the space and the owner of that folder",
-            ) from error
+                if (home / name).exists() and not atomic_folder.is_one(home / name):
+                    # As an earlier version wrote it.
+                    _remove(home / name)
+                atomic_folder.put(home / name, files, group)
         return {name: home / name for name in folders}
+
+    def update(self, replica: str, folders: Mapping[str, Folder], *, group: int | None = None) -> bool:
+        """The same for containers that run: only of folders that are there. Whether anything changed."""
+        home = self._folder / replica
+        there = {name: files for name, files in folders.items() if atomic_folder.is_one(home / name)}
+        if not there:
+            return False
+        with self._changing():
+            return any([atomic_folder.put(home / name, files, group) for name, files in there.items()])
+
+    def make_empty(self, replica: str, volume: str, *, size: int | None, group: int | None = None) -> Path:
+        """A replica's folder in memory that all of its containers may write to, kept where it is there; of at most
+        `size` bytes. Raises ConfigError as `write` does."""
+        with self._changing():
+            place = self._home(replica) / volume
+            if not place.exists():
+                place.mkdir()
+                if size is not None:
+                    mount_memory(place, size)
+                if group is not None:
+                    os.chown(place, -1, group)
+                place.chmod(0o777 if group is None else 0o2777)
+        return place
+
+    def place(self, replica: str, volume: str, sub_path: str) -> Path:
+        """What a mount of a part of a volume shows: the file as it is now, which does not change. Raises ConfigError
+        (`sub-path-not-found`)."""
+        try:
+            return (self._folder / replica / volume / sub_path).resolve(strict=True)
+        except OSError as error:
+            raise ConfigError(
+                "sub-path-not-found",
+                volume,
+                f"failed to prepare subPath: there is no {sub_path} in the volume",
+                hint="name a key, or the path of an item",
+            ) from error
 
     def remove(self, replica: str) -> None:
         """The replica is no more. What cannot be removed is swept when the next controller starts."""
-        shutil.rmtree(self._folder / replica, ignore_errors=True)
+        with self._lock, contextlib.suppress(OSError):
+            _remove(self._folder / replica)
 
     def sweep(self, replicas: Collection[str]) -> None:
         """Remove the files of all replicas but these: of those whose controller was killed as they ended."""
         if self._ours():
             for entry in self._folder.iterdir():
                 if entry.name not in replicas:
-                    _remove(entry)
+                    # What others wrote to a volume in memory may not be ours to remove.
+                    with contextlib.suppress(PermissionError):
+                        _remove(entry)
 
     def clear(self) -> None:
         """Remove everything."""
         if self._ours():
             _remove(self._folder)
+
+    def _home(self, replica: str) -> Path:
+        home = self._folder / replica
+        home.mkdir(mode=0o700, exist_ok=True)
+        return home
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One at a time, once it is known that the files would lie in memory and be ours."""
+        if not self._engine.startswith("unix://"):
+            raise ConfigError(
+                "secret-files-remote",
+                self._engine,
+                "Secrets and ConfigMaps as files lie in this host's memory, and the engine is elsewhere",
+                hint="use an engine of this host, or take them as environment variables",
+            )
+        with self._lock:
+            try:
+                self._prepare()
+                yield
+            except OSError as error:
+                # Its text names the file and never what was to be in it.
+                raise ConfigError(
+                    "secret-files-failed",
+                    str(self._folder),
+                    f"the files of a volume cannot be written: {error.strerror}",
+                    hint="look at the space and the owner of that folder",
+                ) from error
 
     def _prepare(self) -> None:
         kind = file_system(self._folder.parent, _MOUNTS.read_text())
@@ -114,21 +172,32 @@ def file_system(path: Path, mounts: str) -> str:
     return kind
 
 
-def _fill(folder: Path, files: Folder) -> None:
-    # mkdir and open heed the umask; these modes are the containers'.
-    folder.mkdir()
-    folder.chmod(0o755)
-    for path, file in files.items():
-        place = folder / path
-        for parent in reversed(place.relative_to(folder).parents[:-1]):
-            (folder / parent).mkdir(exist_ok=True)
-            (folder / parent).chmod(0o755)
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(file.content)
-            os.fchmod(handle.fileno(), file.mode)
+def mount_memory(place: Path, size: int) -> None:
+    """A file system in memory of its own, so that it can have a size. Raises ConfigError (`memory-not-limited`)."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0777,nosuid,nodev", "imageforge", str(place)],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        place.rmdir()
+        raise ConfigError(
+            "memory-not-limited",
+            str(place),
+            f"a volume in memory with a sizeLimit cannot be mounted: {done.stderr.decode(errors='replace').strip()}",
+            hint="run the service as root, or take the sizeLimit out",
+        )
 
 
 def _remove(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
+        if folder.is_dir() and not folder.is_symlink():
+            for place in (folder, *folder.iterdir(), *(below for each in folder.iterdir() for below in _below(each))):
+                if not place.is_symlink() and place.is_mount():
+                    # Lazily: a container that is just ending may still have it.
+                    subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)
         shutil.rmtree(folder)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    return folder.iterdir() if folder.is_dir() and not folder.is_symlink() else iter(())

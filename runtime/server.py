@@ -159,6 +159,9 @@ class Answers:
     def jobs(self, namespace: str | None) -> Iterable[Value]:
         return self._controller.jobs.statuses(namespace)
 
+    def cron_jobs(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.crons.statuses(namespace)
+
     def job(self, namespace: str, name: str) -> Iterable[Value]:
         yield self._controller.jobs.status(namespace, name)
 
@@ -257,6 +260,7 @@ METHODS = (
     "delete",
     "secrets",
     "jobs",
+    "cron_jobs",
     "job",
     "watch_job",
     "logs",

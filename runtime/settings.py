@@ -46,6 +46,7 @@ class RuntimeSettings:
     mode, with `balancer_config`; the controller owns that file's content and talks to `balancer_socket` (the runtime
     API, level admin) and `balancer_master_socket` (reloads). `key` is the file that opens the Secrets, made with mode
     0600 where there is none; `secret_files` the folder, in memory, for those that containers see as files.
+    `host_paths` are the places that hostPath volumes may show, with all that is below.
     """
 
     instance: str
@@ -62,6 +63,7 @@ class RuntimeSettings:
     http_port: int = 8700
     host_suffix: str = "localhost"
     public: PublicEntry | None = None
+    host_paths: tuple[str, ...] = ()
 
     @property
     def zone(self) -> Path:
@@ -85,6 +87,7 @@ class RuntimeSettings:
         raw: dict[str, Any] = json.loads(text)
         paths = {field.name for field in fields(cls) if field.type == "Path"}
         values: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
+        values["host_paths"] = tuple(raw.get("host_paths") or ())
         values["public"] = PublicEntry.of(raw["public"]) if raw.get("public") else None
         # As a supervisor from before Secrets writes them, which may start a newer controller until the next `up`.
         values.setdefault("key", values["store"].with_name("key"))

@@ -127,6 +127,15 @@ class Store:
         )
         return tuple(_object(row) for row in rows)
 
+    def objects_in(self, namespace: str) -> tuple[StoredObject, ...]:
+        """All objects of a namespace, of any kind."""
+        rows = self._query(
+            "SELECT kind, namespace, name, data, generation, deleting FROM object WHERE namespace = ? "
+            "ORDER BY kind, name",
+            namespace,
+        )
+        return tuple(_object(row) for row in rows)
+
     def object(self, kind: str, namespace: str, name: str) -> StoredObject | None:
         """One object, or None."""
         rows = self._query(

@@ -18,6 +18,7 @@ from runtime.model import (
     AppliedObject,
     Condition,
     ControllerInfo,
+    CronJobStatus,
     DeploymentStatus,
     Event,
     JobPhase,
@@ -39,6 +40,7 @@ PROTOCOL = 1
 Value = (
     AppliedObject
     | ControllerInfo
+    | CronJobStatus
     | DeploymentStatus
     | Event
     | JobStatus
@@ -61,6 +63,7 @@ _VALUES: dict[str, Any] = {
     for item in (
         AppliedObject,
         ControllerInfo,
+        CronJobStatus,
         Event,
         LogLine,
         ObjectChange,

@@ -56,6 +56,7 @@ class Settings(BaseModel):
     keep_builds: Annotated[int, Field(ge=1)] = 200
     keep_releases: Annotated[int, Field(ge=1)] = 50
     keep_contexts: Annotated[int, Field(ge=0)] = 4096
+    host_paths: tuple[str, ...] = ()
     public_host: str = ""
     certificates: str = ""
     acme: bool = False
@@ -140,6 +141,15 @@ class Settings(BaseModel):
         for word in words if isinstance(words, list | tuple) else ():
             ipaddress.ip_network(word)
         return words
+
+    @field_validator("host_paths", mode="before")
+    @classmethod
+    def _places(cls, value: object) -> object:
+        paths = value.replace(",", " ").split() if isinstance(value, str) else value
+        for path in paths if isinstance(paths, list | tuple) else ():
+            if not str(path).startswith("/"):
+                raise ValueError("expected absolute paths")
+        return paths
 
     @field_validator("github_api")
     @classmethod

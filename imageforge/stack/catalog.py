@@ -54,6 +54,7 @@ def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSett
         http_port=settings.http_port,
         host_suffix=settings.host_suffix,
         public=_public(home, settings) if settings.public else None,
+        host_paths=settings.host_paths,
     )
 
 

@@ -7,22 +7,43 @@ from collections.abc import Callable, Iterable, Mapping
 
 from runtime.errors import ManifestError
 from runtime.manifest.check import check
+from runtime.manifest.claim import claim
+from runtime.manifest.config_map import ConfigMap, config_map
+from runtime.manifest.cron_job import cron_job
+from runtime.manifest.cursor import Cursor
 from runtime.manifest.ingress import ingress
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
-from runtime.manifest.model import Deployment, Document, Job, Secret, Service
-from runtime.manifest.parse import Cursor, deployment, job, secret
+from runtime.manifest.model import Deployment, Document, Job, Manifest, Secret, Service
+from runtime.manifest.namespace import Namespace, namespace, subject
+from runtime.manifest.parse import deployment, job, secret
 from runtime.manifest.routing import Ingress
 from runtime.manifest.schema import inner
 from runtime.manifest.service import service
 from runtime.manifest.tree import Node, Plain, node_of, read, write
 
-__all__ = ["Deployment", "Document", "Ingress", "Job", "Secret", "Service", "dump", "load", "reload"]
+__all__ = [
+    "ConfigMap",
+    "Deployment",
+    "Document",
+    "Ingress",
+    "Job",
+    "Namespace",
+    "Secret",
+    "Service",
+    "dump",
+    "load",
+    "reload",
+]
 
 _LIST = "List"
-_PARSE: Mapping[str, Callable[[Cursor], Deployment | Ingress | Job | Secret | Service]] = {
+_PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
+    "ConfigMap": config_map,
+    "CronJob": cron_job,
     "Deployment": deployment,
     "Ingress": ingress,
     "Job": job,
+    "Namespace": namespace,
+    "PersistentVolumeClaim": claim,
     "Secret": secret,
     "Service": service,
 }
@@ -35,7 +56,7 @@ def load(text: str, source: str = "manifest.yaml") -> tuple[Document, ...]:
         for item in _unfold(node, source):
             documents.append(_document(item, source))
     if not documents:
-        raise ManifestError("empty-manifest", source, "no object in it, expected a Deployment, a Service or a Secret")
+        raise ManifestError("empty-manifest", source, "no object in it, expected a Deployment, for example")
     _refuse_twins(documents)
     return tuple(documents)
 
@@ -45,7 +66,7 @@ def dump(documents: Iterable[Mapping[str, Plain]]) -> str:
     return write(documents)
 
 
-def reload(data: Mapping[str, Plain]) -> Deployment | Ingress | Job | Secret | Service:
+def reload(data: Mapping[str, Plain]) -> Manifest:
     """The object of a document's data, which `load` has accepted before."""
     # Not by way of its text, which takes ten times as long: an apply does this for each revision that is kept.
     return _document(node_of(dict(data)), "store").object
@@ -89,7 +110,7 @@ def _document(node: Node, source: str) -> Document:
         kind=kind,
         namespace=parsed.namespace,
         name=parsed.name,
-        data=_with_namespace(data, parsed.namespace),
+        data=_with_namespace(data, parsed.namespace) if parsed.namespace else data,
         object=parsed,
         where=f"{source}:{node.line}",
     )
@@ -144,6 +165,6 @@ def _refuse_twins(documents: list[Document]) -> None:
             raise ManifestError(
                 "duplicate-object",
                 document.where,
-                f"{document.kind} {document.namespace}/{document.name} is already at {seen[key].where}",
+                f"{subject(document.kind, document.namespace, document.name)} is already at {seen[key].where}",
             )
         seen[key] = document

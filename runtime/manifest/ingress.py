@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from runtime.manifest.parse import Cursor
+from runtime.manifest.cursor import Cursor
 from runtime.manifest.routing import ANY_HOST, Ingress, IngressRoute, IngressTls, PathType, Target
 from runtime.manifest.schema import (
     HTTP_PATH,

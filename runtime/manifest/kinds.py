@@ -5,20 +5,20 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 
 from __future__ import annotations
 
+from runtime.manifest.claim import CLAIM
+from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.ingress import INGRESS
+from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.schema import (
     APP_PROTOCOL,
+    CRON_JOB_NAME,
     DNS_LABEL,
-    ENV_NAME,
-    FILE_PATH,
     HTTP_PATH,
     IMAGE,
     LABELS,
-    MOUNT_PATH,
     NAME,
     PERCENT,
     PORT_NAME,
-    SECRET_KEY_NAME,
     SECRET_NAME,
     SECRET_VALUES,
     SERVICE_NAME,
@@ -33,6 +33,9 @@ from runtime.manifest.schema import (
     metadata,
     words,
 )
+from runtime.manifest.secret_type import SECRET_TYPE
+from runtime.manifest.variable import ENV, ENV_FROM
+from runtime.manifest.volume import MOUNTS, VOLUMES
 
 _PORT_NUMBER = Whole(low=1, high=65535)
 _PORT_NAME = Text(
@@ -68,45 +71,9 @@ _CONTAINER = Object(
         "image": Text(pattern=IMAGE, says="an image reference without spaces"),
         "command": Many(item=Text()),
         "args": Many(item=Text()),
-        "env": Many(
-            item=Object(
-                fields={
-                    "name": Text(pattern=ENV_NAME, says="a variable name"),
-                    "value": Text(),
-                    "valueFrom": Object(
-                        fields={
-                            "secretKeyRef": Object(
-                                fields={"name": SECRET_NAME, "key": SECRET_KEY_NAME, "optional": Flag()},
-                                required=("name", "key"),
-                            )
-                        },
-                        known=words("configMapKeyRef fieldRef fileKeyRef resourceFieldRef"),
-                    ),
-                },
-                required=("name",),
-            )
-        ),
-        "envFrom": Many(
-            item=Object(
-                fields={
-                    "prefix": Text(pattern=ENV_NAME, says="the beginning of a variable name"),
-                    "secretRef": Object(fields={"name": SECRET_NAME, "optional": Flag()}, required=("name",)),
-                },
-                known=words("configMapRef"),
-            )
-        ),
-        "volumeMounts": Many(
-            item=Object(
-                fields={
-                    "name": NAME,
-                    "mountPath": Text(pattern=MOUNT_PATH, says="a path such as /run/secrets, without a colon"),
-                    "readOnly": Flag(),
-                },
-                required=("name", "mountPath"),
-                known=words("mountPropagation recursiveReadOnly subPath subPathExpr"),
-            ),
-            unique="mountPath",
-        ),
+        "env": ENV,
+        "envFrom": ENV_FROM,
+        "volumeMounts": MOUNTS,
         "ports": Many(
             item=Object(
                 fields={"containerPort": _PORT_NUMBER, "name": _PORT_NAME, "protocol": _PROTOCOL},
@@ -138,51 +105,19 @@ _CONTAINER = Object(
     ),
 )
 
-_MODE = Whole(high=0o777)
-_SECRET_VOLUME = Object(
-    fields={
-        "secretName": SECRET_NAME,
-        "items": Many(
-            item=Object(
-                fields={
-                    "key": SECRET_KEY_NAME,
-                    "path": Text(pattern=FILE_PATH, says="a relative path without .."),
-                    "mode": _MODE,
-                },
-                required=("key", "path"),
-            ),
-            unique="path",
-        ),
-        "defaultMode": _MODE,
-        "optional": Flag(),
-    },
-    required=("secretName",),
-)
-
 _POD = Object(
     fields={
         "containers": Many(item=_CONTAINER, least=1, most=1, unique="name"),
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
         "enableServiceLinks": Flag(),
-        "volumes": Many(
-            item=Object(
-                fields={"name": NAME, "secret": _SECRET_VOLUME},
-                required=("name",),
-                known=words(
-                    "awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI emptyDir "
-                    "ephemeral fc flexVolume flocker gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs "
-                    "persistentVolumeClaim photonPersistentDisk portworxVolume projected quobyte rbd scaleIO "
-                    "storageos vsphereVolume"
-                ),
-            ),
-            unique="name",
-        ),
+        "imagePullSecrets": Many(item=Object(fields={"name": SECRET_NAME}, required=("name",))),
+        "volumes": VOLUMES,
     },
     required=("containers",),
     known=words(
         "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy "
-        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
+        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname "
         "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
         "securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
@@ -230,10 +165,28 @@ _JOB_POD = Object(
     fields={
         **_POD.fields,
         "containers": Many(item=_JOB_CONTAINER, least=1, most=1, unique="name"),
-        "restartPolicy": Text(choices=("Never",), unsupported=("OnFailure",)),
+        "restartPolicy": Text(choices=("Never", "OnFailure")),
     },
     required=("containers", "restartPolicy"),
     known=_POD.known,
+)
+
+JOB_SPEC = Object(
+    fields={
+        "template": Object(fields={"metadata": metadata(None), "spec": _JOB_POD}, required=("spec",)),
+        "backoffLimit": Whole(),
+        "activeDeadlineSeconds": Whole(low=1),
+        "ttlSecondsAfterFinished": Whole(),
+        "completions": Whole(high=1000),
+        "parallelism": Whole(high=1000),
+        "completionMode": Text(choices=("NonIndexed", "Indexed")),
+        "suspend": Flag(),
+    },
+    required=("template",),
+    known=words(
+        "backoffLimitPerIndex managedBy manualSelector maxFailedIndexes podFailurePolicy "
+        "podReplacementPolicy selector successPolicy"
+    ),
 )
 
 JOB = Object(
@@ -241,20 +194,29 @@ JOB = Object(
         "apiVersion": Text(),
         "kind": Text(),
         "metadata": metadata(NAME),
+        "spec": JOB_SPEC,
+    },
+    required=("metadata", "spec"),
+    known=words("status"),
+)
+
+CRON_JOB = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(Text(pattern=CRON_JOB_NAME, says="lower-case letters, digits and hyphens, at most 52")),
         "spec": Object(
             fields={
-                "template": Object(fields={"metadata": metadata(None), "spec": _JOB_POD}, required=("spec",)),
-                "backoffLimit": Whole(),
-                "activeDeadlineSeconds": Whole(low=1),
-                "ttlSecondsAfterFinished": Whole(),
-                "completions": Whole(),
-                "parallelism": Whole(),
+                "schedule": Text(),
+                "timeZone": Text(),
+                "startingDeadlineSeconds": Whole(),
+                "concurrencyPolicy": Text(choices=("Allow", "Forbid", "Replace")),
+                "suspend": Flag(),
+                "successfulJobsHistoryLimit": Whole(),
+                "failedJobsHistoryLimit": Whole(),
+                "jobTemplate": Object(fields={"metadata": metadata(None), "spec": JOB_SPEC}, required=("spec",)),
             },
-            required=("template",),
-            known=words(
-                "backoffLimitPerIndex completionMode managedBy manualSelector maxFailedIndexes podFailurePolicy "
-                "podReplacementPolicy selector successPolicy suspend"
-            ),
+            required=("schedule", "jobTemplate"),
         ),
     },
     required=("metadata", "spec"),
@@ -308,18 +270,7 @@ SECRET = Object(
         "apiVersion": Text(),
         "kind": Text(),
         "metadata": metadata(SECRET_NAME),
-        "type": Text(
-            choices=("Opaque",),
-            unsupported=(
-                "kubernetes.io/service-account-token",
-                "kubernetes.io/dockercfg",
-                "kubernetes.io/dockerconfigjson",
-                "kubernetes.io/basic-auth",
-                "kubernetes.io/ssh-auth",
-                "kubernetes.io/tls",
-                "bootstrap.kubernetes.io/token",
-            ),
-        ),
+        "type": SECRET_TYPE,
         "data": SECRET_VALUES,
         "stringData": SECRET_VALUES,
         "immutable": Flag(),
@@ -328,18 +279,22 @@ SECRET = Object(
 )
 
 KINDS: dict[str, tuple[str, Shape]] = {
+    "ConfigMap": ("v1", CONFIG_MAP),
+    "CronJob": ("batch/v1", CRON_JOB),
     "Deployment": ("apps/v1", DEPLOYMENT),
     "Ingress": ("networking.k8s.io/v1", INGRESS),
     "Job": ("batch/v1", JOB),
+    "Namespace": ("v1", NAMESPACE),
+    "PersistentVolumeClaim": ("v1", CLAIM),
     "Secret": ("v1", SECRET),
     "Service": ("v1", SERVICE),
 }
 """kind -> (apiVersion, shape)."""
 
 KNOWN_KINDS = words(
-    "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
-    "IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
-    "PersistentVolumeClaim Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
+    "CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
+    "IngressClass LimitRange NetworkPolicy Node PersistentVolume "
+    "Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"
 )

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runtime.manifest.claim import Claim
+from runtime.manifest.config_map import ConfigMap
+from runtime.manifest.namespace import Namespace
 from runtime.manifest.routing import Ingress
 from runtime.manifest.tree import Plain
+from runtime.manifest.variable import ConfigKey, ConfigVariables, SecretKey, SecretVariables, Value
+from runtime.manifest.volume import ClaimVolume, ConfigVolume, SecretVolume, Volume, VolumeMount, sources_of
 
 HOST_ANNOTATION = "imageforge.io/host"
 PROTOCOL_ANNOTATION = "imageforge.io/protocol"
@@ -17,6 +22,7 @@ RELEASE_ANNOTATION = "imageforge.io/release"
 CAUSE_ANNOTATION = "kubernetes.io/change-cause"
 RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
+CRON_JOB_ANNOTATION = "imageforge.io/cron-job"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 
@@ -53,52 +59,6 @@ class ContainerPort:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SecretKey:
-    """A variable's value that is one key of a Secret."""
-
-    name: str
-    key: str
-    optional: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecretVariables:
-    """Every key of a Secret as a variable, its name behind `prefix`."""
-
-    name: str
-    prefix: str = ""
-    optional: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecretItem:
-    """A key of a Secret as a file; `mode` None is the volume's."""
-
-    key: str
-    path: str
-    mode: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecretVolume:
-    """A Secret as a folder of files. Without `items` every key is a file of its name."""
-
-    name: str
-    secret: str
-    items: tuple[SecretItem, ...] = ()
-    mode: int = 0o644
-    optional: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VolumeMount:
-    """Where in the container a volume's folder is seen; of a Secret always for reading only."""
-
-    volume: str
-    path: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerSpec:
     """The one container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
     not yet expanded, and comes after `env_from`."""
@@ -107,12 +67,12 @@ class ContainerSpec:
     image: str
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
-    env: tuple[tuple[str, str | SecretKey], ...] = ()
+    env: tuple[tuple[str, Value], ...] = ()
     ports: tuple[ContainerPort, ...] = ()
     readiness: Probe | None = None
     always_pull: bool = False
     security: SecurityContext = field(default_factory=SecurityContext)
-    env_from: tuple[SecretVariables, ...] = ()
+    env_from: tuple[SecretVariables | ConfigVariables, ...] = ()
     mounts: tuple[VolumeMount, ...] = ()
 
     def port_number(self, port: int | str) -> int | None:
@@ -130,17 +90,33 @@ class PodTemplate:
     labels: Mapping[str, str]
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace_period: int = 30
-    volumes: tuple[SecretVolume, ...] = ()
+    volumes: tuple[Volume, ...] = ()
     service_links: bool = True
+    pull_secrets: tuple[str, ...] = ()
 
     @property
     def secrets(self) -> frozenset[str]:
         """The names of the Secrets that its replicas are given something of."""
         spec = self.container
         keys = (value.name for _, value in spec.env if isinstance(value, SecretKey))
-        return frozenset(
-            [*keys, *(source.name for source in spec.env_from), *(volume.secret for volume in self.volumes)]
-        )
+        whole = (source.name for source in spec.env_from if isinstance(source, SecretVariables))
+        files = (source for volume in self.volumes for source in sources_of(volume))
+        written = (each.secret for each in files if isinstance(each, SecretVolume))
+        return frozenset([*keys, *whole, *written, *self.pull_secrets])
+
+    @property
+    def config_maps(self) -> frozenset[str]:
+        """The names of the ConfigMaps that its replicas are given something of."""
+        spec = self.container
+        keys = (value.config_map for _, value in spec.env if isinstance(value, ConfigKey))
+        whole = (source.config_map for source in spec.env_from if isinstance(source, ConfigVariables))
+        files = (source for volume in self.volumes for source in sources_of(volume))
+        return frozenset([*keys, *whole, *(each.config_map for each in files if isinstance(each, ConfigVolume))])
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """The names of the PersistentVolumeClaims that its replicas use."""
+        return frozenset(volume.claim for volume in self.volumes if isinstance(volume, ClaimVolume))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,8 +142,9 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """batch/v1 Job of one pod at a time, with restartPolicy Never. `active_deadline` None is no limit, `ttl` None keeps
-    it for ever once it is done."""
+    """batch/v1 Job. `active_deadline` None is no limit, `ttl` None keeps it for ever once it is done. `completions`
+    None is a queue of work: one pod that succeeds says that it is empty. With `on_failure` a container is started again
+    in its pod, else in another one. `owner` is the CronJob that made it."""
 
     namespace: str
     name: str
@@ -175,8 +152,40 @@ class Job:
     backoff_limit: int = 6
     active_deadline: int | None = None
     ttl: int | None = None
+    completions: int | None = 1
+    parallelism: int = 1
+    indexed: bool = False
+    suspend: bool = False
+    on_failure: bool = False
+    owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Concurrency(StrEnum):
+    """What becomes of a Job that still runs when the next one is due: both run; the next one waits; it is replaced."""
+
+    ALLOW = "Allow"
+    FORBID = "Forbid"
+    REPLACE = "Replace"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CronJob:
+    """batch/v1 CronJob. `schedule` is as `runtime.schedule` has it, `time_zone` None the machine's own; `job` what its
+    Jobs are, and `data` the manifest of one. Durations are seconds."""
+
+    namespace: str
+    name: str
+    schedule: str
+    job: Job
+    data: dict[str, Plain] = field(repr=False)
+    time_zone: str | None = None
+    concurrency: Concurrency = Concurrency.ALLOW
+    starting_deadline: int | None = None
+    suspend: bool = False
+    successful_history: int = 3
+    failed_history: int = 1
 
 
 class Protocol(StrEnum):
@@ -239,23 +248,29 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Secret:
-    """v1 Secret of the type Opaque. `data` are the values by key, as bytes; no text shows them."""
+    """v1 Secret. `data` are the values by key, as bytes; no text shows them. `type` says which keys there must be."""
 
     namespace: str
     name: str
     data: Mapping[str, bytes] = field(repr=False)
     immutable: bool = False
+    type: str = "Opaque"
+
+
+Manifest = Claim | ConfigMap | CronJob | Deployment | Ingress | Job | Namespace | Secret | Service
+"""An object of any kind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """One manifest: its parsed object, and its plain data, from which the same object can be parsed again."""
+    """One manifest: its parsed object, and its plain data, from which the same object can be parsed again.
+    `namespace` is empty of a kind that has none."""
 
     kind: str
     namespace: str
     name: str
     data: dict[str, Plain] = field(repr=False)
-    object: Deployment | Ingress | Job | Secret | Service
+    object: Manifest
     where: str
 
 

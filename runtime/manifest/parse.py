@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import posixpath
 import re
-from typing import Any
+from collections.abc import Mapping
 
-from runtime.errors import ManifestError
+from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import (
+    CRON_JOB_ANNOTATION,
     MASKED_ANNOTATION,
     ContainerPort,
     ContainerSpec,
@@ -18,44 +18,13 @@ from runtime.manifest.model import (
     PodTemplate,
     Probe,
     Secret,
-    SecretItem,
-    SecretKey,
-    SecretVariables,
-    SecretVolume,
     SecurityContext,
-    VolumeMount,
 )
-from runtime.manifest.tree import Node
+from runtime.manifest.secret_type import OPAQUE, check_type
+from runtime.manifest.variable import variable, variables
+from runtime.manifest.volume import Volume, mounts, volume
 
 _LARGEST_SECRET = 1024 * 1024
-
-
-class Cursor:
-    """A node with the way to it; errors raised through it carry path and line."""
-
-    def __init__(self, node: Node, source: str, path: str = "") -> None:
-        self.node = node
-        self.source = source
-        self.path = path
-
-    def get(self, name: str) -> Cursor:
-        """The field, or a cursor on nothing."""
-        entry = self.node.value.get(name) if isinstance(self.node.value, dict) else None
-        node = entry.node if entry else Node(None, self.node.line)
-        return Cursor(node, self.source, f"{self.path}.{name}" if self.path else name)
-
-    def items(self) -> list[Cursor]:
-        """The list's items; none for an absent list."""
-        nodes = self.node.value if isinstance(self.node.value, list) else []
-        return [Cursor(node, self.source, f"{self.path}[{index}]") for index, node in enumerate(nodes)]
-
-    def plain(self, default: Any = None) -> Any:
-        """The plain value, whose type the schema has checked; `default` for an absent one."""
-        return default if self.node.value is None else self.node.plain()
-
-    def fail(self, code: str, message: str, hint: str | None = None) -> ManifestError:
-        """An error at this place."""
-        return ManifestError(code, f"{self.source}:{self.node.line}", f"{self.path}{message}", hint=hint)
 
 
 def deployment(root: Cursor) -> Deployment:
@@ -87,19 +56,39 @@ def deployment(root: Cursor) -> Deployment:
 
 def job(root: Cursor) -> Job:
     """A Job from a tree that the schema has passed."""
-    meta, spec = root.get("metadata"), root.get("spec")
-    for name in ("completions", "parallelism"):
-        if spec.get(name).plain(1) != 1:
-            raise spec.get(name).fail("unsupported-value", f" is {spec.get(name).plain()}, supported is 1")
-    return Job(
+    meta = root.get("metadata")
+    return job_of(
+        root.get("spec"),
         namespace=meta.get("namespace").plain("default"),
         name=meta.get("name").plain(),
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
+    )
+
+
+def job_of(
+    spec: Cursor, *, namespace: str, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> Job:
+    """A Job of a ``spec`` that the schema has passed."""
+    indexed = spec.get("completionMode").plain("NonIndexed") == "Indexed"
+    completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
+    if indexed and completions is None:
+        raise spec.get("completionMode").fail("missing-field", " is Indexed, which needs completions")
+    return Job(
+        namespace=namespace,
+        name=name,
+        labels=labels,
+        annotations=annotations,
         template=_template(spec.get("template")),
         backoff_limit=spec.get("backoffLimit").plain(6),
         active_deadline=spec.get("activeDeadlineSeconds").plain(),
         ttl=spec.get("ttlSecondsAfterFinished").plain(),
+        completions=1 if completions is None and parallelism is None else completions,
+        parallelism=1 if parallelism is None else parallelism,
+        indexed=indexed,
+        suspend=spec.get("suspend").plain(False),
+        on_failure=spec.get("template").get("spec").get("restartPolicy").plain() == "OnFailure",
+        owner=annotations.get(CRON_JOB_ANNOTATION, ""),
     )
 
 
@@ -117,11 +106,14 @@ def secret(root: Cursor) -> Secret:
     size = sum(map(len, data.values()))
     if size > _LARGEST_SECRET:
         raise root.fail("invalid-value", f"the values have {size} bytes, at most {_LARGEST_SECRET} are allowed")
+    kind = root.get("type").plain(OPAQUE)
+    check_type(kind, data, root)
     return Secret(
         namespace=meta.get("namespace").plain("default"),
         name=meta.get("name").plain(),
         data=data,
         immutable=root.get("immutable").plain(False),
+        type=kind,
     )
 
 
@@ -158,7 +150,7 @@ def _check_deployment(parsed: Deployment, spec: Cursor) -> None:
 
 def _template(cursor: Cursor) -> PodTemplate:
     meta, spec = cursor.get("metadata"), cursor.get("spec")
-    volumes = tuple(map(_volume, spec.get("volumes").items()))
+    volumes = tuple(map(volume, spec.get("volumes").items()))
     return PodTemplate(
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
@@ -166,66 +158,11 @@ def _template(cursor: Cursor) -> PodTemplate:
         grace_period=spec.get("terminationGracePeriodSeconds").plain(30),
         volumes=volumes,
         service_links=spec.get("enableServiceLinks").plain(True),
+        pull_secrets=tuple(item.get("name").plain() for item in spec.get("imagePullSecrets").items()),
     )
 
 
-def _volume(cursor: Cursor) -> SecretVolume:
-    source = cursor.get("secret")
-    if source.node.value is None:
-        raise cursor.fail("missing-field", ".secret is missing: no other kind of volume is supported")
-    items = tuple(
-        SecretItem(key=item.get("key").plain(), path=item.get("path").plain(), mode=item.get("mode").plain())
-        for item in source.get("items").items()
-    )
-    paths = {posixpath.normpath(item.path): item.path for item in items}
-    for path, said in paths.items():
-        if any(other.startswith(f"{path}/") for other in paths) or len(paths) < len(items):
-            raise source.get("items").fail("invalid-value", f': "{said}" is in the way of another path')
-    return SecretVolume(
-        name=cursor.get("name").plain(),
-        secret=source.get("secretName").plain(),
-        items=items,
-        mode=source.get("defaultMode").plain(0o644),
-        optional=source.get("optional").plain(False),
-    )
-
-
-def _mount(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> VolumeMount:
-    name = cursor.get("name").plain()
-    if name not in {volume.name for volume in volumes}:
-        raise cursor.get("name").fail(
-            "invalid-value", f': no volume is named "{name}"', hint="name it under spec.template.spec.volumes"
-        )
-    # Of two slashes at the beginning, normpath keeps both.
-    return VolumeMount(volume=name, path="/" + posixpath.normpath(cursor.get("mountPath").plain()).lstrip("/"))
-
-
-def _variable(cursor: Cursor) -> tuple[str, str | SecretKey]:
-    name, source = cursor.get("name").plain(), cursor.get("valueFrom")
-    if source.node.says_nothing:
-        return name, cursor.get("value").plain("")
-    if cursor.get("value").plain(""):
-        raise source.fail("invalid-value", ": there is a `value` too, and a variable has one of the two")
-    key = source.get("secretKeyRef")
-    if key.node.value is None:
-        raise source.fail("missing-field", ".secretKeyRef is missing")
-    return name, SecretKey(
-        name=key.get("name").plain(), key=key.get("key").plain(), optional=key.get("optional").plain(False)
-    )
-
-
-def _variables(cursor: Cursor) -> SecretVariables:
-    source = cursor.get("secretRef")
-    if source.node.value is None:
-        raise cursor.fail("missing-field", ".secretRef is missing")
-    return SecretVariables(
-        name=source.get("name").plain(),
-        prefix=cursor.get("prefix").plain(""),
-        optional=source.get("optional").plain(False),
-    )
-
-
-def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> ContainerSpec:
+def _container(cursor: Cursor, volumes: tuple[Volume, ...]) -> ContainerSpec:
     ports = tuple(
         ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
         for item in cursor.get("ports").items()
@@ -235,13 +172,13 @@ def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> ContainerSp
         image=cursor.get("image").plain(),
         command=_strings(cursor.get("command")),
         args=_strings(cursor.get("args")),
-        env=tuple(map(_variable, cursor.get("env").items())),
+        env=tuple(map(variable, cursor.get("env").items())),
         ports=ports,
         readiness=_probe(cursor.get("readinessProbe")),
         always_pull=cursor.get("imagePullPolicy").plain() == "Always",
         security=_security(cursor.get("securityContext")),
-        env_from=tuple(map(_variables, cursor.get("envFrom").items())),
-        mounts=tuple(_mount(item, volumes) for item in cursor.get("volumeMounts").items()),
+        env_from=tuple(map(variables, cursor.get("envFrom").items())),
+        mounts=mounts(cursor.get("volumeMounts"), volumes),
     )
     probe = container.readiness
     if probe is not None and container.port_number(probe.port) is None:

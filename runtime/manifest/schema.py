@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+CRON_JOB_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?")
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 APP_PROTOCOL = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -52,6 +53,11 @@ class Flag:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Amount:
+    """A quantity, as text or as a number: ``500m``, ``0.5``, ``128Mi``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WholeOrText:
     """An integer or a string: a port's number or name, a count or a percentage."""
 
@@ -86,7 +92,7 @@ class Object:
     known: frozenset[str] = frozenset()
 
 
-Shape = Text | Whole | Flag | WholeOrText | TextMap | Many | Object
+Shape = Text | Whole | Flag | Amount | WholeOrText | TextMap | Many | Object
 
 
 def words(text: str) -> frozenset[str]:
@@ -108,8 +114,13 @@ LABELS = TextMap(
 )
 SECRET_NAME = Text(pattern=SUBDOMAIN, says="lower-case letters, digits, hyphens and dots, at most 253 characters")
 SECRET_KEY_NAME = Text(pattern=SECRET_KEY, says="a key of a Secret: letters, digits, . _ -, at most 253 characters")
+CONFIG_NAME = SECRET_NAME
+CONFIG_KEY_NAME = Text(pattern=SECRET_KEY, says="a key of a ConfigMap: letters, digits, . _ -, at most 253 characters")
 SECRET_VALUES = TextMap(keys=SECRET_KEY_NAME, values=Text(hidden=True))
 ANNOTATIONS = TextMap(keys=Text(pattern=LABEL_KEY, says="an annotation key such as imageforge.io/host"))
+PORT_NUMBER = Whole(low=1, high=65535)
+PORT_WORD = Text(pattern=PORT_NAME, says="a port name: at most 15 lower-case letters, digits and hyphens, one a letter")
+PORT = WholeOrText(whole=PORT_NUMBER, text=PORT_WORD)
 METADATA_KNOWN = words(
     "creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation managedFields "
     "ownerReferences resourceVersion selfLink uid"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import BALANCE_ANNOTATION, HOST_ANNOTATION, PROTOCOL_ANNOTATION, Service, ServicePort
-from runtime.manifest.parse import Cursor
 
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 

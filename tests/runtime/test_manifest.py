@@ -120,7 +120,7 @@ REFUSED = [
         "unknown-kind",
         24,
         "Wibble",
-        "supported: Deployment, Ingress, Job, Secret, Service",
+        "supported: ConfigMap, CronJob, Deployment, Ingress, Job, Namespace, PersistentVolumeClaim, Secret",
     ),
     ("kind: Service", "kind: StatefulSet", "unsupported-kind", 24, "StatefulSet", "supported: "),
     ("kind: Service", "kind: 7", "wrong-type", 24, "the number 7", None),
@@ -430,13 +430,8 @@ spec:
 @pytest.mark.parametrize(
     ("old", "new", "code", "line", "message"),
     [
-        ("restartPolicy: Never", "restartPolicy: OnFailure", "unsupported-value", 10, "OnFailure"),
         ("restartPolicy: Never", "restartPolicy: Always", "invalid-value", 10, "Always"),
         ("      restartPolicy: Never\n", "", "missing-field", 10, "restartPolicy is missing"),
-        ("completions: 1", "completions: 3", "unsupported-value", 7, "spec.completions is 3, supported is 1"),
-        ("completions: 1", "parallelism: 2", "unsupported-value", 7, "spec.parallelism is 2, supported is 1"),
-        ("completions: 1", "completionMode: Indexed", "unsupported-field", 7, "spec.completionMode"),
-        ("completions: 1", "suspend: true", "unsupported-field", 7, "spec.suspend"),
         ("completions: 1", "podFailurePolicy: {rules: []}", "unsupported-field", 7, "spec.podFailurePolicy"),
         ("completions: 1", "replicas: 1", "unknown-field", 7, "spec.replicas"),
         ("activeDeadlineSeconds: 60", "activeDeadlineSeconds: 0", "invalid-value", 6, "expected 1 to"),

@@ -29,6 +29,7 @@ from runtime.model import DeploymentStatus, LogLine, ReplicaStatus, ServiceCount
 from runtime.probes import Readiness, run_probe
 from runtime.restart import Backoff
 from runtime.sockets import listening, parse_listening
+from runtime.sources import Sources
 from runtime.wire import pack, pack_failure, unpack, unpack_failure
 from tests.runtime.stack import make_settings, manifest
 
@@ -39,8 +40,7 @@ def template(**options: object) -> PodTemplate:
     return deployment.template
 
 
-def no_secret(name: str) -> None:
-    """There is none."""
+NOTHING = Sources(namespace="shop")
 
 
 def test_backoff_is_kubernetes_sequence() -> None:
@@ -73,7 +73,7 @@ def test_expansion(text: str, expected: str) -> None:
 
 def test_a_variable_sees_those_before_it_and_the_later_of_two_wins() -> None:
     spec = ContainerSpec(name="a", image="a", env=(("A", "$(B)"), ("B", "1"), ("C", "$(B)$(B)"), ("B", "2")))
-    assert environment(spec, "default", no_secret).variables == {"A": "$(B)", "B": "2", "C": "11"}
+    assert environment(spec, NOTHING).variables == {"A": "$(B)", "B": "2", "C": "11"}
 
 
 def test_readiness_turns_at_its_thresholds() -> None:
@@ -163,7 +163,7 @@ WHO = Identity(instance="abc", namespace="shop", deployment="web", replica="web-
 
 def test_container_as_kubernetes_would_make_it() -> None:
     request = container_request(
-        template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'), WHO, no_secret, {}
+        template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'), WHO, NOTHING, {}
     )
     assert (request.name, request.hostname) == ("imageforge-abc-web-x-1", "web-x-1")
     assert request.network == "imageforge-abc-shop"
@@ -175,9 +175,9 @@ def test_container_as_kubernetes_would_make_it() -> None:
 
 
 def test_args_alone_keep_the_entrypoint_and_neither_keeps_both() -> None:
-    alone = container_request(template(container="args: [a]"), WHO, no_secret, {})
+    alone = container_request(template(container="args: [a]"), WHO, NOTHING, {})
     assert (alone.entrypoint, alone.command) == (None, ("a",))
-    neither = container_request(template(), WHO, no_secret, {})
+    neither = container_request(template(), WHO, NOTHING, {})
     assert (neither.entrypoint, neither.command) == (None, None)
 
 

@@ -11,6 +11,7 @@ from runtime.manifest.model import ContainerPort, ContainerSpec, PodTemplate, Pr
 from runtime.manifest.template import template_hash
 from runtime.roster import Replica
 from runtime.routes import Bound, endpoints, places, wanted_backends
+from runtime.sources import Sources
 
 PORTS = (ServicePort(port=80, target="http", name="http"), ServicePort(port=6379, target="redis", name="redis"))
 SERVICE = Service(namespace="shop", name="web", selector={"app": "web"}, ports=PORTS)
@@ -80,7 +81,7 @@ def test_variables_of_services_come_last_and_can_be_expanded() -> None:
         variables={"DB_SERVICE_HOST": "10.1.0.9", "DB_SERVICE_PORT": "6379"}, nameserver="10.1.0.1", search=("x.y",)
     )
     who = Identity(instance="i", namespace="shop", deployment="web", replica="r", template_hash="h", revision=1)
-    request = container_request(PodTemplate(container=spec, labels={}), who, lambda _: None, {}, links)
+    request = container_request(PodTemplate(container=spec, labels={}), who, Sources(namespace="default"), {}, links)
     assert request.env == {
         "DB_SERVICE_HOST": "10.1.0.9",
         "DB_SERVICE_PORT": "mine",

@@ -148,3 +148,29 @@ def test_deleting_stops_the_pod(stack: Stack, app_image: str, docker_client: doc
     wait_for(
         lambda: docker_client.networks.list(filters={"label": f"{Label.INSTANCE}={stack.settings.instance}"}) == []
     )
+
+
+def test_several_pods_restarts_in_place_and_a_pause(
+    stack: Stack, app_image: str, docker_client: docker.DockerClient
+) -> None:
+    # Each index fails once and is started again in its pod, where what it wrote to its volume is still there.
+    script = "echo $JOB_COMPLETION_INDEX $(hostname); test -e /keep/seen && exit 0; touch /keep/seen; exit 3"
+    text = job(app_image, script, more="completions: 3\n  parallelism: 2\n  completionMode: Indexed\n  suspend: true")
+    text = text.replace("restartPolicy: Never", "restartPolicy: OnFailure\n      volumes: [{name: keep}]")
+    text = text.replace(
+        "        - name: task", "        - name: task\n          volumeMounts: [{name: keep, mountPath: /keep}]"
+    )
+    text = text.replace("backoffLimit: 0", "backoffLimit: 5")
+    stack.client.apply(text)
+    wait_for(lambda: stack.client.job("default", "task").suspended)
+    assert containers(stack, docker_client) == []
+    stack.client.apply(text.replace("suspend: true", "suspend: false"))
+    status = until_done(stack)
+    assert (status.phase, status.succeeded, status.failed, status.indexes) == (JobPhase.SUCCEEDED, 3, 0, "0-2")
+    lines = sorted(line.text for line in stack.client.job_logs("default", "task"))
+    assert lines == [f"{index} task-{index}" for index in range(3)]
+    with pytest.raises(ManifestError, match=r"spec\.completions of a Job cannot be changed"):
+        stack.client.apply(text.replace("completions: 3", "completions: 4"))
+    stack.client.delete("default", "Job", "task")
+    until_gone(stack)
+    assert docker_client.volumes.list(filters={"label": f"{Label.INSTANCE}={stack.settings.instance}"}) == []

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from runtime import ConfigError, KeyFailure, ManifestError, load_manifests
-from runtime.container import Identity, container_request
+from runtime.container import Identity, Place, container_request
 from runtime.environment import environment
 from runtime.errors import RuntimeFailure
-from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Secret, SecretKey, SecretVariables
+from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Secret
 from runtime.manifest.template import template_hash
+from runtime.manifest.variable import SecretKey, SecretVariables
 from runtime.objects import Objects
 from runtime.redact import redact
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles, file_system
+from runtime.sources import Sources
 from runtime.store import Store
 from runtime.volumes import File, folders
 from tests.runtime.stack import manifest
@@ -39,7 +41,18 @@ stringData:
 
 # (replaced, by, code, line, part of the message)
 REFUSED = [
-    ("type: Opaque", "type: kubernetes.io/tls", "unsupported-value", 5, "kubernetes.io/tls"),
+    ("type: Opaque", "type: kubernetes.io/dockercfg", "unsupported-value", 5, "kubernetes.io/dockercfg"),
+    ("type: Opaque", "type: kubernetes.io/tls", "missing-field", 5, "needs the key tls.crt"),
+    ("type: Opaque", "type: kubernetes.io/ssh-auth", "missing-field", 5, "needs the key ssh-privatekey"),
+    ("type: Opaque", "type: kubernetes.io/basic-auth", "missing-field", 5, "needs the key username or password"),
+    ("type: Opaque", "type: kubernetes.io/dockerconfigjson", "missing-field", 5, "needs the key .dockerconfigjson"),
+    (
+        "type: Opaque\ndata:\n  token",
+        "type: kubernetes.io/dockerconfigjson\ndata:\n  .dockerconfigjson",
+        "invalid-value",
+        5,
+        "is not a JSON object",
+    ),
     ("type: Opaque", "type: Opaq", "invalid-value", 5, "expected Opaque"),
     ("type: Opaque", "immutable: maybe", "wrong-type", 5, "immutable"),
     ("name: web.keys", "name: Web", "invalid-value", 4, "metadata.name"),
@@ -93,26 +106,26 @@ def deployment(container: str = CONTAINER, volumes: str = VOLUMES) -> str:
 REFUSED_USES = [
     ("secretKeyRef: {name: keys, key: a}", "secretKeyRef: {name: keys}", "missing-field", "secretKeyRef.key"),
     ("secretKeyRef: {name: keys, key: a}", "secretKeyRef: null", "missing-field", "secretKeyRef is missing"),
+    ("secretKeyRef: {name: keys, key: a}", "resourceFieldRef: {resource: a}", "unsupported-field", "resourceFieldRef"),
+    ("secretKeyRef: {name: keys, key: a}", "fieldRef: {fieldPath: a}", "invalid-value", "no field of a pod"),
+    ("secretKeyRef: {name: keys, key: a}", "fieldRef: {fieldPath: status.podIP}", "unsupported-value", "nobody knows"),
     (
         "secretKeyRef: {name: keys, key: a}",
-        "configMapKeyRef: {name: k, key: a}",
-        "unsupported-field",
-        "configMapKeyRef",
+        "secretKeyRef: {name: keys, key: a}, configMapKeyRef: {name: k, key: a}",
+        "invalid-value",
+        "only one of them",
     ),
-    ("secretKeyRef: {name: keys, key: a}", "fieldRef: {fieldPath: a}", "unsupported-field", "fieldRef"),
     ("name: A, valueFrom", "name: A, value: x, valueFrom", "invalid-value", "one of the two"),
-    ("secretRef: {name: keys}", "configMapRef: {name: keys}", "unsupported-field", "configMapRef"),
+    ("secretRef: {name: keys}", "configMapRef: {names: keys}", "unknown-field", "configMapRef.names"),
     ("secretRef: {name: keys}", "prefix: X_", "missing-field", "secretRef is missing"),
     ("secretRef: {name: keys}", "secretRef: {name: keys}, prefix: '1='", "invalid-value", "prefix"),
-    ("readOnly: true", "subPath: a", "unsupported-field", "volumeMounts[0].subPath"),
+    ("readOnly: true", "subPath: ../a", "invalid-value", "without .."),
+    ("readOnly: true", "subPathExpr: a", "unsupported-field", "volumeMounts[0].subPathExpr"),
     ("readOnly: true", "mountPropagation: None", "unsupported-field", "mountPropagation"),
     ("{name: files, mountPath: /run", "{name: other, mountPath: /run", "invalid-value", 'no volume is named "other"'),
     ("mountPath: /run/secrets", "mountPath: run/secrets", "invalid-value", "mountPath"),
     ("mountPath: /run/secrets", "mountPath: /", "invalid-value", "mountPath"),
     ("mountPath: /run/secrets", "mountPath: '/a:b'", "invalid-value", "without a colon"),
-    ("secret: {secretName: keys}", "emptyDir: {sizeLimit: 1}", "unsupported-field", "volumes[0].emptyDir"),
-    ("secret: {secretName: keys}", "hostPath: {path: /}", "unsupported-field", "volumes[0].hostPath"),
-    (", secret: {secretName: keys}", "", "missing-field", "volumes[0].secret is missing"),
     ("secretName: keys", "optional: true", "missing-field", "secretName"),
     ("secretName: keys", "secretName: keys, defaultMode: 512", "invalid-value", "defaultMode"),
     ("secretName: keys", "secretName: keys, items: [{key: a}]", "missing-field", "items[0].path"),
@@ -162,6 +175,9 @@ SECRETS: Mapping[str, Mapping[str, bytes]] = {
 }
 
 
+SOURCES = Sources(namespace="shop", secret=SECRETS.get)
+
+
 def spec(
     *env: tuple[str, str | SecretKey], env_from: tuple[SecretVariables, ...] = (), **options: tuple[str, ...]
 ) -> ContainerSpec:
@@ -180,8 +196,7 @@ def test_the_environment_is_the_kubelets_in_its_order() -> None:
             ("PLAIN", "x"),
             env_from=(sources[0], SecretVariables(name="none", optional=True)),
         ),
-        "default",
-        SECRETS.get,
+        Sources(namespace="default", secret=SECRETS.get),
     )
     # A value of a Secret is not expanded; a key that is no variable's name is left out.
     assert found.variables == {
@@ -189,7 +204,7 @@ def test_the_environment_is_the_kubelets_in_its_order() -> None:
     }  # fmt: skip
     assert found.secret == {"a", "B", "c.d", "K"}
     plain = {"keys": {"a": b"one"}, "more": {"a": b"two"}}
-    found = environment(spec(env_from=sources), "default", plain.get)
+    found = environment(spec(env_from=sources), Sources(namespace="default", secret=plain.get))
     assert found.variables == {"a": "two", "M_a": "two"}
     assert "one" not in repr(found)
 
@@ -209,7 +224,7 @@ def test_the_environment_is_the_kubelets_in_its_order() -> None:
 )
 def test_what_is_not_there_is_told_in_the_kubelets_words(container: ContainerSpec, code: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        environment(container, "shop", SECRETS.get)
+        environment(container, SOURCES)
     assert caught.value.code == code
     assert message in caught.value.message
 
@@ -223,15 +238,20 @@ def test_a_secret_never_gets_into_arguments(field: str) -> None:
     for said, refused in (("$(URL)", True), ("$$(URL)", False), ("$(OTHER)", False)):
         made = template(manifest("web:1", service=False, container=f"{env}\n          {field}: [run, '{said}']"))
         if not refused:
-            container_request(made, WHO, SECRETS.get, {})
+            container_request(made, WHO, SOURCES, {})
             continue
         with pytest.raises(ConfigError) as caught:
-            container_request(made, WHO, SECRETS.get, {})
+            container_request(made, WHO, SOURCES, {})
         assert (caught.value.code, caught.value.subject) == ("secret-in-arguments", field)
 
 
 def test_a_request_names_no_value() -> None:
-    request = container_request(template(deployment()), WHO, SECRETS.get, {"files": Path("/x")})
+    request = container_request(
+        template(deployment()),
+        WHO,
+        SOURCES,
+        {mount: Place(source="/x") for mount in template(deployment()).container.mounts},
+    )
     assert request.env["A"] == "one"
     assert "'one'" not in repr(request)
     assert "one" not in request.labels.values()
@@ -239,21 +259,21 @@ def test_a_request_names_no_value() -> None:
 
 
 def test_files_are_the_keys_or_the_items() -> None:
-    assert folders(template(deployment()), "shop", SECRETS.get)["files"]["a"] == File(content=b"one", mode=0o644)
+    assert folders(template(deployment()), SOURCES)["files"]["a"] == File(content=b"one", mode=0o644)
     items = "items: [{key: a, path: x/y, mode: 256}, {key: B, path: b}], defaultMode: 416"
     chosen = template(deployment(volumes=VOLUMES.replace("keys", f"keys, {items}")))
-    assert folders(chosen, "shop", SECRETS.get)["files"] == {
+    assert folders(chosen, SOURCES)["files"] == {
         "x/y": File(content=b"one", mode=0o400),
         "b": File(content=b"$(a)", mode=0o640),
     }
     with pytest.raises(ConfigError, match=r'MountVolume.SetUp failed for volume "files" : secret "keys" not found'):
-        folders(template(deployment()), "shop", {}.get)
-    missing = {"keys": {"a": b"1"}}
+        folders(template(deployment()), Sources(namespace="shop"))
+    missing = Sources(namespace="shop", secret={"keys": {"a": b"1"}}.get)
     with pytest.raises(ConfigError, match="references non-existent secret key: B"):
-        folders(chosen, "shop", missing.get)
+        folders(chosen, missing)
     optional = template(deployment(volumes=VOLUMES.replace("keys", f"keys, optional: true, {items}")))
-    assert set(folders(optional, "shop", missing.get)["files"]) == {"x/y"}
-    assert folders(optional, "shop", {}.get)["files"] == {}
+    assert set(folders(optional, missing)["files"]) == {"x/y"}
+    assert folders(optional, Sources(namespace="shop"))["files"] == {}
 
 
 def shm(name: str) -> Path:
@@ -267,10 +287,10 @@ def test_files_lie_in_memory_for_us_alone_and_go_with_their_replica() -> None:
         made = files.write("web-1", {"v": {"x/y": File(content=b"1", mode=0o444)}, "empty": {}})
         files.write("web-2", {"v": {}})
         assert made["v"].parent.stat().st_mode & 0o777 == 0o700
-        assert (made["v"] / "x").stat().st_mode & 0o777 == 0o755
+        assert (made["v"] / "x").resolve().stat().st_mode & 0o777 == 0o755
         assert (made["v"] / "x/y").stat().st_mode & 0o777 == 0o444
         again = files.write("web-1", {"v": {"z": File(content=b"2", mode=0o644)}})
-        assert [entry.name for entry in again["v"].iterdir()] == ["z"]
+        assert [entry.name for entry in again["v"].iterdir() if not entry.name.startswith("..")] == ["z"]
         files.remove("web-1")
         files.remove("web-1")
         files.sweep({"web-2"})

@@ -47,7 +47,7 @@ def secrets():
     variables = {name: value for name, value in os.environ.items() if name.startswith("SECRET")}
     folder = os.environ.get("FOLDER", "/nowhere")
     files = {}
-    for path in pathlib.Path(folder).glob("*"):
+    for path in sorted(pathlib.Path(folder).glob("[!.]*")):
         files[path.name] = [hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mode & 0o777]
     writable = os.access(folder, os.W_OK)
     proofs = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in variables.items()}

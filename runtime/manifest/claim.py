@@ -1,0 +1,67 @@
+"""PersistentVolumeClaims: volumes that outlive the replicas that use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.manifest.cursor import Cursor
+from runtime.manifest.schema import NAME, Amount, Many, Object, Text, metadata, words
+
+RECLAIM_ANNOTATION = "imageforge.io/reclaim"
+"""``Delete`` has the data go with the claim; without a word, or with ``Retain``, they stay."""
+
+CLAIM = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(NAME),
+        "spec": Object(
+            fields={
+                "accessModes": Many(
+                    item=Text(
+                        choices=("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"), unsupported=("ReadWriteOncePod",)
+                    ),
+                    least=1,
+                ),
+                "resources": Object(
+                    fields={"requests": Object(fields={"storage": Amount()}, required=("storage",))},
+                    required=("requests",),
+                    known=words("limits"),
+                ),
+                "storageClassName": Text(),
+                "volumeMode": Text(choices=("Filesystem",), unsupported=("Block",)),
+            },
+            required=("accessModes", "resources"),
+            known=words("dataSource dataSourceRef selector volumeAttributesClassName volumeName"),
+        ),
+    },
+    required=("metadata", "spec"),
+    known=words("status"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """v1 PersistentVolumeClaim. `storage` is what it asks for, as written: the engine's volumes have no size. With
+    `delete` the data go with the claim."""
+
+    namespace: str
+    name: str
+    storage: str
+    access_modes: tuple[str, ...]
+    delete: bool = False
+
+
+def claim(root: Cursor) -> Claim:
+    """A claim from a tree that the schema has passed."""
+    meta, spec = root.get("metadata"), root.get("spec")
+    reclaim = meta.get("annotations").get(RECLAIM_ANNOTATION)
+    if reclaim.plain("Retain") not in ("Retain", "Delete"):
+        raise reclaim.fail("invalid-value", f' is "{reclaim.plain()}", expected Retain or Delete')
+    return Claim(
+        namespace=meta.get("namespace").plain("default"),
+        name=meta.get("name").plain(),
+        storage=str(spec.get("resources").get("requests").get("storage").plain()),
+        access_modes=tuple(spec.get("accessModes").plain()),
+        delete=reclaim.plain() == "Delete",
+    )

@@ -1,0 +1,114 @@
+"""The volumes that are not written but written to: of a replica, gone with it, and of claims, which stay.
+
+On disk they are volumes of the engine, so that it can be elsewhere and removes what other users wrote; in memory they
+lie beside the files of Secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from runtime.container import Identity, Place
+from runtime.engine import Engine
+from runtime.errors import ConfigError
+from runtime.host_path import host_place
+from runtime.labels import Label
+from runtime.manifest.claim import Claim
+from runtime.manifest.model import PodTemplate
+from runtime.manifest.volume import ClaimVolume, EmptyVolume, HostVolume
+from runtime.secret_files import SecretFiles
+from runtime.store import Store
+
+_NOTE = "volume "
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Storage:
+    """`claim` gives a claim by namespace and name, None where there is none; `host_paths` are the places that hostPath
+    may show, with all that is below."""
+
+    instance: str
+    engine: Engine
+    files: SecretFiles
+    store: Store
+    claim: Callable[[str, str], Claim | None]
+    host_paths: tuple[str, ...] = ()
+
+    def places(self, template: PodTemplate, who: Identity, group: int | None) -> dict[str, Place]:
+        """Each volume, made where it is not there; new ones are for everybody to write, and for `group` where there is
+        one. Raises ConfigError, EngineError."""
+        found: dict[str, Place] = {}
+        made: dict[str, str] = {}
+        for volume in template.volumes:
+            match volume:
+                case EmptyVolume(memory=True):
+                    path = self.files.make_empty(who.replica, volume.name, size=volume.size, group=group)
+                    found[volume.name] = Place(source=str(path))
+                case EmptyVolume():
+                    name = f"imageforge-{self.instance}-{who.replica}_{volume.name}"
+                    made |= self._make(name, who.namespace, {Label.REPLICA: who.replica})
+                    found[volume.name] = Place(source=name, is_volume=True)
+                case ClaimVolume():
+                    if self.claim(who.namespace, volume.claim) is None:
+                        raise not_claimed(who.namespace, volume.claim)
+                    name = claim_volume(self.instance, who.namespace, volume.claim)
+                    made |= self._make(name, who.namespace, {Label.CLAIM: volume.claim})
+                    found[volume.name] = Place(source=name, is_volume=True, read_only=volume.read_only)
+                case HostVolume():
+                    path = host_place(volume, self.host_paths, self.engine.host)
+                    found[volume.name] = Place(source=str(path))
+                case _:
+                    pass
+        if made:
+            # A volume of the engine is root's alone; it is opened once, and what its users do to it later stays.
+            # The container for that is one that nothing owns, should the controller be killed meanwhile.
+            labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.REPLICA: who.replica}
+            self.engine.open_volumes(template.container.image, list(made), labels, group=group)
+            for name, since in made.items():
+                self.store.put_note(f"{_NOTE}{name}", since)
+        return found
+
+    def forget(self, template: PodTemplate, replica: str) -> None:
+        """The replica is no more: what lived as long as it goes. Raises EngineError."""
+        for volume in template.volumes:
+            if isinstance(volume, EmptyVolume) and not volume.memory:
+                self._remove(f"imageforge-{self.instance}-{replica}_{volume.name}")
+        self.files.remove(replica)
+
+    def remove_claim(self, namespace: str, name: str) -> bool:
+        """Whether the data of a claim are gone; False while a container still has them. Raises EngineError."""
+        return self._remove(claim_volume(self.instance, namespace, name))
+
+    def sweep(self, replicas: Collection[str]) -> None:
+        """Remove the volumes of all replicas but these. Raises EngineError."""
+        for name, labels in self.engine.volumes(self.instance).items():
+            if Label.REPLICA in labels and labels[Label.REPLICA] not in replicas:
+                self._remove(name)
+
+    def _make(self, name: str, namespace: str, labels: dict[str, str]) -> dict[str, str]:
+        """The name and the time when it was made, where the volume is still to be opened."""
+        since = self.engine.ensure_volume(name, {Label.INSTANCE: self.instance, Label.NAMESPACE: namespace, **labels})
+        # One that was made again since it was opened has another time.
+        return {} if self.store.note(f"{_NOTE}{name}") == since else {name: since}
+
+    def _remove(self, name: str) -> bool:
+        gone = self.engine.remove_volume(name, self.instance)
+        if gone:
+            self.store.drop_note(f"{_NOTE}{name}")
+        return gone
+
+
+def claim_volume(instance: str, namespace: str, claim: str) -> str:
+    """The engine's name for the volume of a claim."""
+    return f"imageforge-{instance}-{namespace}_{claim}"
+
+
+def not_claimed(namespace: str, name: str) -> ConfigError:
+    """The error for a claim that is not there, in a cluster's words."""
+    return ConfigError(
+        "claim-not-found",
+        f"PersistentVolumeClaim {namespace}/{name}",
+        f'persistentvolumeclaim "{name}" not found',
+        hint="apply it; the replica then starts by itself",
+    )
