@@ -67,6 +67,15 @@ class ContainerState:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """What became of a command in a container: its exit code, None where it was not done in time, and the beginning of
+    its output."""
+
+    code: int | None
+    output: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
     """Whose container it is: a Deployment's, with its revision, or a Job's, which has none."""
 

@@ -23,8 +23,9 @@ from runtime.engine import Engine
 from runtime.errors import BalancerError, EngineError, NotFound
 from runtime.events import Recorder
 from runtime.jobs import Jobs
-from runtime.keeper import Keeper, Surroundings
+from runtime.keeper import Keeper
 from runtime.labels import Label
+from runtime.life import Surroundings
 from runtime.manifest.template import random_suffix
 from runtime.model import DeploymentStatus, ServiceCounters
 from runtime.objects import Held, Objects
@@ -298,17 +299,15 @@ class Controller:
             keeper.start()
 
     def _take_over(self, remembered: Replica, state: ContainerState | None) -> Keeper:
+        main = remembered.template.container.name
         if state is not None and state.running:
             replica = replace(
-                remembered,
-                running=True,
+                remembered.with_record(main, steady(), running=True, pid=state.pid, started_at=state.started_at),
                 address=state.address,
-                pid=state.pid,
                 admitted=remembered.ready,
-                started_at=state.started_at,
             )
         else:
-            replica = replace(remembered, running=False, ready=False, address="", pid=0)
+            replica = remembered.with_record(main, steady(), running=False, started=False, ready=False, pid=0)
         self.roster.add(replica)
         keeper = self._keep(replica)
         never_started = state is not None and state.started_at is None

@@ -55,10 +55,17 @@ class Creation:
     def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
         """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""
         lines = self.engine.tail(container_id, LAST_LOG_LINES + SPREAD_LINES)
+        return self._redacted(lines, template, namespace, given)[-LAST_LOG_LINES:]
+
+    def hidden(self, text: str, template: PodTemplate, namespace: str, given: Given) -> str:
+        """What a command in the container said, which is stored and shown: with the same stars."""
+        return self._redacted((text,), template, namespace, given)[0] if text else ""
+
+    def _redacted(self, lines: tuple[str, ...], template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
         try:
             # A controller that took the container over was not there when it was given them.
             found = (self.secret(namespace, name) or {} for name in template.secrets)
             values = given | {value for each in found for value in each.values()}
         except KeyFailure as error:
             return (f"withheld, since it may hold Secrets, which cannot be told: {error}",)
-        return redact(lines, values)[-LAST_LOG_LINES:]
+        return redact(lines, values)

@@ -11,6 +11,7 @@ from typing import Protocol
 from runtime.engine import Engine, Events
 from runtime.errors import EngineError
 from runtime.roster import Replica, Roster
+from runtime.standing import ContainerRecord
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,10 @@ class EngineWatch:
                 log.info("found ended", extra={"replica": replica.name})
                 keeper.died(replica.container_id)
             elif state.address != replica.address:
-                self._roster.update(replica.name, partial(_runs_in, state.id), address=state.address, pid=state.pid)
+                self._roster.update(replica.name, partial(_runs_in, state.id), address=state.address)
+                self._roster.tell(
+                    replica.name, replica.template.container.name, partial(_record_of, state.id), pid=state.pid
+                )
 
     def _list(self) -> None:
         while not self._stopping.is_set():
@@ -125,6 +129,10 @@ class EngineWatch:
             keeper = self._keeper_of(replica.name)
             if keeper is not None:
                 keeper.died(container_id)
+
+
+def _record_of(container_id: str, _: Replica, record: ContainerRecord) -> bool:
+    return record.container_id == container_id
 
 
 def _runs_in(container_id: str, replica: Replica) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from runtime.errors import ManifestError
 from runtime.manifest.check import check
+from runtime.manifest.cursor import Cursor
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
 from runtime.manifest.model import Deployment, Document, Job, Secret, Service
-from runtime.manifest.parse import Cursor, deployment, job, secret, service
+from runtime.manifest.parse import deployment, job, secret, service
 from runtime.manifest.schema import inner
 from runtime.manifest.tree import Node, Plain, node_of, read, write
 

@@ -5,16 +5,18 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 
 from __future__ import annotations
 
+from runtime.manifest.probe import LIFECYCLE, PROBE
 from runtime.manifest.schema import (
     ENV_NAME,
     FILE_PATH,
-    HTTP_PATH,
     IMAGE,
     LABELS,
     MOUNT_PATH,
     NAME,
     PERCENT,
-    PORT_NAME,
+    PORT,
+    PORT_NUMBER,
+    PORT_WORD,
     SECRET_KEY_NAME,
     SECRET_NAME,
     SECRET_VALUES,
@@ -31,31 +33,9 @@ from runtime.manifest.schema import (
     words,
 )
 
-_PORT_NUMBER = Whole(low=1, high=65535)
-_PORT_NAME = Text(
-    pattern=PORT_NAME, says="a port name: at most 15 lower-case letters, digits and hyphens, one a letter"
-)
-_PORT = WholeOrText(whole=_PORT_NUMBER, text=_PORT_NAME)
 _SHARE = WholeOrText(whole=Whole(), text=Text(pattern=PERCENT, says="a count or a percentage such as 25%"))
 _PROTOCOL = Text(choices=("TCP",), unsupported=("UDP", "SCTP"))
 _FREE_LABELS = TextMap(keys=LABELS.keys, values=LABELS.values)
-
-_READINESS = Object(
-    fields={
-        "httpGet": Object(
-            fields={"path": Text(pattern=HTTP_PATH, says="a URL path without spaces"), "port": _PORT},
-            required=("port",),
-            known=words("host httpHeaders scheme"),
-        ),
-        "tcpSocket": Object(fields={"port": _PORT}, required=("port",), known=words("host")),
-        "initialDelaySeconds": Whole(),
-        "periodSeconds": Whole(low=1),
-        "timeoutSeconds": Whole(low=1),
-        "successThreshold": Whole(low=1),
-        "failureThreshold": Whole(low=1),
-    },
-    known=words("exec grpc terminationGracePeriodSeconds"),
-)
 
 _CONTAINER = Object(
     fields={
@@ -104,13 +84,16 @@ _CONTAINER = Object(
         ),
         "ports": Many(
             item=Object(
-                fields={"containerPort": _PORT_NUMBER, "name": _PORT_NAME, "protocol": _PROTOCOL},
+                fields={"containerPort": PORT_NUMBER, "name": PORT_WORD, "protocol": _PROTOCOL},
                 required=("containerPort",),
                 known=words("hostIP hostPort"),
             ),
             unique="name",
         ),
-        "readinessProbe": _READINESS,
+        "readinessProbe": PROBE,
+        "livenessProbe": PROBE,
+        "startupProbe": PROBE,
+        "lifecycle": LIFECYCLE,
         "imagePullPolicy": Text(choices=("IfNotPresent", "Always"), unsupported=("Never",)),
         "securityContext": Object(
             fields={
@@ -127,7 +110,7 @@ _CONTAINER = Object(
     },
     required=("name", "image"),
     known=words(
-        "lifecycle livenessProbe resizePolicy resources restartPolicy restartPolicyRules startupProbe "
+        "resizePolicy resources restartPolicy restartPolicyRules "
         "stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices "
         "workingDir"
     ),
@@ -214,10 +197,11 @@ DEPLOYMENT = Object(
     known=words("status"),
 )
 
+_NOT_IN_JOBS = words("lifecycle livenessProbe readinessProbe startupProbe")
 _JOB_CONTAINER = Object(
-    fields={name: shape for name, shape in _CONTAINER.fields.items() if name != "readinessProbe"},
+    fields={name: shape for name, shape in _CONTAINER.fields.items() if name not in _NOT_IN_JOBS},
     required=_CONTAINER.required,
-    known=_CONTAINER.known | {"readinessProbe"},
+    known=_CONTAINER.known | _NOT_IN_JOBS,
 )
 
 _JOB_POD = Object(
@@ -265,7 +249,7 @@ SERVICE = Object(
                 "selector": _FREE_LABELS,
                 "ports": Many(
                     item=Object(
-                        fields={"port": _PORT_NUMBER, "targetPort": _PORT, "name": _PORT_NAME, "protocol": _PROTOCOL},
+                        fields={"port": PORT_NUMBER, "targetPort": PORT, "name": PORT_WORD, "protocol": _PROTOCOL},
                         required=("port",),
                         known=words("appProtocol nodePort"),
                     ),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from runtime.manifest.probe import Hook, Probe
 from runtime.manifest.tree import Plain
 
 HOST_ANNOTATION = "imageforge.io/host"
@@ -14,19 +15,6 @@ RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = "app.kubernetes.io/component"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Probe:
-    """A readiness probe. `path` None is a TCP connect; `port` a number or the name of a container port."""
-
-    port: int | str
-    path: str | None = None
-    initial_delay: int = 0
-    period: int = 10
-    timeout: int = 1
-    success_threshold: int = 1
-    failure_threshold: int = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,12 +97,14 @@ class ContainerSpec:
     security: SecurityContext = field(default_factory=SecurityContext)
     env_from: tuple[SecretVariables, ...] = ()
     mounts: tuple[VolumeMount, ...] = ()
+    liveness: Probe | None = None
+    startup: Probe | None = None
+    post_start: Hook | None = None
+    pre_stop: Hook | None = None
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or name; None where no port has that name."""
-        if isinstance(port, int):
-            return port
-        return next((known.number for known in self.ports if known.name == port), None)
+        return port_number(self.ports, port)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +116,16 @@ class PodTemplate:
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace_period: int = 30
     volumes: tuple[SecretVolume, ...] = ()
+
+    @property
+    def all_containers(self) -> tuple[ContainerSpec, ...]:
+        """Every container, the main one first."""
+        return (self.container,)
+
+    @property
+    def serving_containers(self) -> tuple[ContainerSpec, ...]:
+        """Those that must be ready for the replica to be."""
+        return (self.container,)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -219,6 +219,13 @@ class Document:
     data: dict[str, Plain] = field(repr=False)
     object: Deployment | Job | Secret | Service
     where: str
+
+
+def port_number(ports: Sequence[ContainerPort], port: int | str) -> int | None:
+    """The number of a port given by number or name; None where none of `ports` has that name."""
+    if isinstance(port, int):
+        return port
+    return next((known.number for known in ports if known.name == port), None)
 
 
 def app_of(labels: Mapping[str, str], default: str) -> str:

@@ -6,9 +6,8 @@ import base64
 import binascii
 import posixpath
 import re
-from typing import Any
 
-from runtime.errors import ManifestError
+from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import (
     HOST_ANNOTATION,
     MASKED_ANNOTATION,
@@ -17,7 +16,6 @@ from runtime.manifest.model import (
     Deployment,
     Job,
     PodTemplate,
-    Probe,
     Secret,
     SecretItem,
     SecretKey,
@@ -27,41 +25,14 @@ from runtime.manifest.model import (
     Service,
     ServicePort,
     VolumeMount,
+    port_number,
 )
-from runtime.manifest.tree import Node
+from runtime.manifest.probe import hook, probe
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 
 
 _LARGEST_SECRET = 1024 * 1024
-
-
-class Cursor:
-    """A node with the way to it; errors raised through it carry path and line."""
-
-    def __init__(self, node: Node, source: str, path: str = "") -> None:
-        self.node = node
-        self.source = source
-        self.path = path
-
-    def get(self, name: str) -> Cursor:
-        """The field, or a cursor on nothing."""
-        entry = self.node.value.get(name) if isinstance(self.node.value, dict) else None
-        node = entry.node if entry else Node(None, self.node.line)
-        return Cursor(node, self.source, f"{self.path}.{name}" if self.path else name)
-
-    def items(self) -> list[Cursor]:
-        """The list's items; none for an absent list."""
-        nodes = self.node.value if isinstance(self.node.value, list) else []
-        return [Cursor(node, self.source, f"{self.path}[{index}]") for index, node in enumerate(nodes)]
-
-    def plain(self, default: Any = None) -> Any:
-        """The plain value, whose type the schema has checked; `default` for an absent one."""
-        return default if self.node.value is None else self.node.plain()
-
-    def fail(self, code: str, message: str, hint: str | None = None) -> ManifestError:
-        """An error at this place."""
-        return ManifestError(code, f"{self.source}:{self.node.line}", f"{self.path}{message}", hint=hint)
 
 
 def deployment(root: Cursor) -> Deployment:
@@ -185,11 +156,12 @@ def _check_deployment(parsed: Deployment, spec: Cursor) -> None:
 def _template(cursor: Cursor) -> PodTemplate:
     meta, spec = cursor.get("metadata"), cursor.get("spec")
     volumes = tuple(map(_volume, spec.get("volumes").items()))
+    grace = spec.get("terminationGracePeriodSeconds").plain(30)
     return PodTemplate(
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
-        container=_container(spec.get("containers").items()[0], volumes),
-        grace_period=spec.get("terminationGracePeriodSeconds").plain(30),
+        container=_container(spec.get("containers").items()[0], volumes, grace),
+        grace_period=grace,
         volumes=volumes,
     )
 
@@ -250,56 +222,37 @@ def _variables(cursor: Cursor) -> SecretVariables:
     )
 
 
-def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...]) -> ContainerSpec:
+def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...], grace: int) -> ContainerSpec:
     ports = tuple(
         ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
         for item in cursor.get("ports").items()
     )
-    container = ContainerSpec(
+
+    def port_of(port: int | str) -> int | None:
+        return port_number(ports, port)
+
+    return ContainerSpec(
         name=cursor.get("name").plain(),
         image=cursor.get("image").plain(),
         command=_strings(cursor.get("command")),
         args=_strings(cursor.get("args")),
         env=tuple(map(_variable, cursor.get("env").items())),
         ports=ports,
-        readiness=_probe(cursor.get("readinessProbe")),
+        readiness=probe(cursor.get("readinessProbe"), port_of, readiness=True),
         always_pull=cursor.get("imagePullPolicy").plain() == "Always",
         security=_security(cursor.get("securityContext")),
         env_from=tuple(map(_variables, cursor.get("envFrom").items())),
         mounts=tuple(_mount(item, volumes) for item in cursor.get("volumeMounts").items()),
+        liveness=probe(cursor.get("livenessProbe"), port_of),
+        startup=probe(cursor.get("startupProbe"), port_of),
+        post_start=hook(cursor.get("lifecycle").get("postStart"), port_of, longest=grace),
+        pre_stop=hook(cursor.get("lifecycle").get("preStop"), port_of, longest=grace),
     )
-    probe = container.readiness
-    if probe is not None and container.port_number(probe.port) is None:
-        raise cursor.get("readinessProbe").fail(
-            "invalid-value",
-            f': no port of the container is named "{probe.port}"',
-            hint="name the port under `ports`, or give its number",
-        )
-    return container
 
 
 def _strings(cursor: Cursor) -> tuple[str, ...] | None:
     """An empty list is the image's own, as Kubernetes has it."""
     return tuple(cursor.plain([])) or None
-
-
-def _probe(cursor: Cursor) -> Probe | None:
-    if cursor.node.says_nothing:
-        return None
-    http, tcp = cursor.get("httpGet"), cursor.get("tcpSocket")
-    if (http.node.value is None) == (tcp.node.value is None):
-        raise cursor.fail("invalid-value", " needs one of httpGet and tcpSocket")
-    kind = tcp if http.node.value is None else http
-    path = None if http.node.value is None else http.get("path").plain("/") or "/"
-    return Probe(
-        port=kind.get("port").plain(),
-        path=path if path is None or path.startswith("/") else f"/{path}",
-        initial_delay=cursor.get("initialDelaySeconds").plain(0),
-        period=cursor.get("periodSeconds").plain(10),
-        timeout=cursor.get("timeoutSeconds").plain(1),
-        success_threshold=cursor.get("successThreshold").plain(1),
-        failure_threshold=cursor.get("failureThreshold").plain(3),
-    )
 
 
 def _security(cursor: Cursor) -> SecurityContext:

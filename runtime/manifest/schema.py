@@ -109,6 +109,9 @@ SECRET_NAME = Text(pattern=SUBDOMAIN, says="lower-case letters, digits, hyphens 
 SECRET_KEY_NAME = Text(pattern=SECRET_KEY, says="a key of a Secret: letters, digits, . _ -, at most 253 characters")
 SECRET_VALUES = TextMap(keys=SECRET_KEY_NAME, values=Text(hidden=True))
 ANNOTATIONS = TextMap(keys=Text(pattern=LABEL_KEY, says="an annotation key such as imageforge.io/host"))
+PORT_NUMBER = Whole(low=1, high=65535)
+PORT_WORD = Text(pattern=PORT_NAME, says="a port name: at most 15 lower-case letters, digits and hyphens, one a letter")
+PORT = WholeOrText(whole=PORT_NUMBER, text=PORT_WORD)
 METADATA_KNOWN = words(
     "creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation managedFields "
     "ownerReferences resourceVersion selfLink uid"

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,9 +20,8 @@ from runtime.container import (
 )
 from runtime.environment import environment, expand
 from runtime.labels import Label
-from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Probe
+from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate
 from runtime.model import DeploymentStatus, LogLine, ReplicaStatus, ServiceCounters
-from runtime.probes import Readiness, run_probe
 from runtime.restart import Backoff
 from runtime.sockets import listening, parse_listening
 from runtime.wire import pack, pack_failure, unpack, unpack_failure
@@ -74,70 +69,6 @@ def test_expansion(text: str, expected: str) -> None:
 def test_a_variable_sees_those_before_it_and_the_later_of_two_wins() -> None:
     spec = ContainerSpec(name="a", image="a", env=(("A", "$(B)"), ("B", "1"), ("C", "$(B)$(B)"), ("B", "2")))
     assert environment(spec, "default", no_secret).variables == {"A": "$(B)", "B": "2", "C": "11"}
-
-
-def test_readiness_turns_at_its_thresholds() -> None:
-    probe = Probe(port=80, success_threshold=2, failure_threshold=3)
-    verdict, seen = Readiness(), []
-    for ok in [True, False, True, True, False, False, True, False, False, False, True]:
-        verdict = verdict.after(ok, probe)
-        seen.append(verdict.ready)
-    assert seen == [False, False, False, True, True, True, True, True, True, False, False]
-
-
-@contextmanager
-def answering(status: int) -> Iterator[int]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            assert self.headers["User-Agent"].startswith("imageforge-probe/")
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize(
-    ("status", "ok"), [(200, True), (204, True), (302, True), (399, True), (400, False), (503, False)]
-)
-def test_http_probe(status: int, ok: bool) -> None:
-    with answering(status) as port:
-        result = run_probe(Probe(port=port, path="/x"), "127.0.0.1", port)
-    assert result.ok is ok
-    assert ok or f"GET /x answered {status}" in result.message
-
-
-def test_probe_of_nobody_is_refused(free_port: int) -> None:
-    for path in (None, "/"):
-        result = run_probe(Probe(port=free_port, path=path), "127.0.0.1", free_port)
-        assert (result.ok, result.refused) == (False, True)
-        assert str(free_port) in result.message
-
-
-def test_probe_of_the_silent_and_of_the_babbling() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        assert run_probe(Probe(port=port), "127.0.0.1", port).ok
-        assert "no answer within 1 s" in run_probe(Probe(port=port, path="/"), "127.0.0.1", port).message
-
-        def babble() -> None:
-            # The two before were never accepted: theirs come first.
-            for _ in range(3):
-                connection, _ = silent.accept()
-                connection.sendall(b"hello\r\n\r\n")
-                connection.close()
-
-        thread = threading.Thread(target=babble)
-        thread.start()
-        assert not run_probe(Probe(port=port, path="/"), "127.0.0.1", port).ok
-        thread.join()
 
 
 def test_listening_is_read_from_the_kernel() -> None:
