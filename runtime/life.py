@@ -67,6 +67,8 @@ class Life:
         self._around = around
         self._engine, self._roster = around.engine, around.roster
         self._over = unwanted
+        known = self._replica
+        self._namespace, self._template = known.namespace, known.template
         self._mail = threading.Condition()
         self._dead_container = ""
         self._condemned: _Condemned | None = None
@@ -252,7 +254,7 @@ class Life:
         stop.set()
         if problems and problems[0] and not self._has_died():
             self._say("FailedPostStartHook", f"PostStartHook failed: {self._hidden(problems[0])}", warning=True)
-            self._condemn(container_id, f"postStart: {self._hidden(problems[0])}", self._replica.template.grace_period)
+            self._condemn(container_id, f"postStart: {self._hidden(problems[0])}", self._template.grace_period)
         return True
 
     def _run(self, hook: Hook, stop: threading.Event, longest: float | None) -> str:
@@ -305,7 +307,9 @@ class Life:
             self._prober = None
 
     def _ask(self, container_id: str, kind: Kind, probe: Probe) -> ProbeResult:
-        replica = self._replica
+        replica = self._roster.get(self._replica_name)
+        if replica is None:
+            return ProbeResult(ok=None)
         port = self._spec.port_number(probe.port) or 0
         execute = partial(self._engine.execute, container_id)
         result = run_probe(probe, Target(address=replica.address, port=port, execute=execute), kind)
@@ -313,7 +317,7 @@ class Life:
             return ProbeResult(ok=result.ok, message=self._hidden(result.message))
         if not result.refused or probe.host:
             return result
-        sockets = listening(self._record.pid)
+        sockets = listening(replica.record(self._spec.name).pid)
         where = (
             f"it listens on {', '.join(sockets)}, expected 0.0.0.0:{port}" if sockets else "it listens on no TCP port"
         )
@@ -334,7 +338,7 @@ class Life:
                 self._publish(container_id, message=message)
         if verdict.held:
             probe = self._spec.startup if verdict.kind is Kind.STARTUP else self._spec.liveness
-            grace = probe.grace_period if probe and probe.grace_period else self._replica.template.grace_period
+            grace = probe.grace_period if probe and probe.grace_period else self._template.grace_period
             self._say("Killing", f"Container {self._spec.name} failed {verdict.kind} probe, will be restarted")
             self._condemn(container_id, message, grace)
 
@@ -421,17 +425,15 @@ class Life:
         )
 
     def _say(self, reason: str, message: str, *, warning: bool = False) -> None:
-        namespace = self._replica.namespace
-        self._around.events.say("Pod", namespace, self._replica_name, reason, message, warning=warning)
+        self._around.events.say("Pod", self._namespace, self._replica_name, reason, message, warning=warning)
 
     def _say_back_off(self) -> None:
-        pod = f"{self._replica_name}_{self._replica.namespace}"
+        pod = f"{self._replica_name}_{self._namespace}"
         self._say("BackOff", f"Back-off restarting failed container {self._spec.name} in pod {pod}", warning=True)
 
     def _hidden(self, text: str) -> str:
         """What a command in the container wrote, with stars for what the container was given of Secrets."""
-        replica = self._replica
-        return self._around.creation.hidden(text, replica.template, replica.namespace, self._given)
+        return self._around.creation.hidden(text, self._template, self._namespace, self._given)
 
 
 def _reason_not_created(error: RuntimeFailure) -> str:
