@@ -12,6 +12,7 @@ from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
 from runtime.manifest.model import RELEASE_ANNOTATION, PodTemplate, app_of
+from runtime.resources import Limits
 from runtime.secret import Lookup
 
 
@@ -48,6 +49,7 @@ class ContainerRequest:
     read_only: bool = False
     no_new_privileges: bool = False
     stop_timeout: int = 30
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,9 +26,11 @@ from runtime.jobs import Jobs
 from runtime.keeper import Keeper
 from runtime.labels import Label
 from runtime.life import Surroundings
+from runtime.machine import Host
 from runtime.manifest.template import random_suffix
 from runtime.model import DeploymentStatus, ServiceCounters
 from runtime.objects import Held, Objects
+from runtime.room import Room
 from runtime.roster import Replica, Roster, from_stored
 from runtime.routes import leads_to, wanted_backends
 from runtime.seal import Seal
@@ -74,8 +76,12 @@ class Controller:
         self.events = Recorder(store)
         self.objects = Objects(store, self.roster.poke, Seal(settings.key))
         self._creation = Creation(
-            engine=engine, secret=self.objects.secret, files=SecretFiles(settings.secret_files, settings.engine)
+            engine=engine,
+            secret=self.objects.secret,
+            files=SecretFiles(settings.secret_files, settings.engine),
+            host=(host := Host(engine, settings.node_labels)),
         )
+        self.room = Room(host.machine)
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
         self._courses: dict[Key, _Course] = {}
@@ -98,6 +104,7 @@ class Controller:
             starts=threading.Semaphore(PARALLEL_STARTS),
             creation=self._creation,
             events=self.events,
+            room=self.room,
         )
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -115,6 +122,7 @@ class Controller:
             keepers = list(self._keepers.values())
         for keeper in keepers:
             keeper.leave()
+        self.room.wake()
         self.jobs.leave()
         self._loop.join(timeout=5)
         for keeper in keepers:
@@ -309,6 +317,8 @@ class Controller:
         else:
             replica = remembered.with_record(main, steady(), running=False, started=False, ready=False, pid=0)
         self.roster.add(replica)
+        if remembered.placed:
+            self.room.hold(remembered.name, remembered.template)
         keeper = self._keep(replica)
         never_started = state is not None and state.started_at is None
         if remembered.running and not replica.running and not never_started:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from runtime.container import Identity, container_request
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
-from runtime.manifest.model import PodTemplate
+from runtime.machine import Host
+from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.redact import redact
+from runtime.resources import Limits, Qos, limits, qos
 from runtime.secret_files import SecretFiles
 from runtime.volumes import folders
 
@@ -31,13 +33,16 @@ class Creation:
     engine: Engine
     secret: Callable[[str, str], Mapping[str, bytes] | None]
     files: SecretFiles
+    host: Host
 
     def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
         """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
         # Asked once a Secret, so that variables and files are of one version of it.
         lookup = cache(lambda name: self.secret(who.namespace, name))
         written = self.files.write(who.replica, folders(template, who.namespace, lookup))
-        request = container_request(template, who, lookup, written)
+        request = replace(
+            container_request(template, who, lookup, written), limits=self.limits(template, template.container)
+        )
         values = (lookup(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
@@ -51,6 +56,13 @@ class Creation:
                     hint="use an engine of this host, or take the Secret as environment variables",
                 ) from error
             raise
+
+    def limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
+        """The kernel's figures for a container of the pod, as far as this machine allows them. Raises EngineError."""
+        kind = qos(template)
+        memory = self.host.machine().size.memory if kind is Qos.BURSTABLE else 0
+        found = limits(spec.resources, kind, memory)
+        return replace(found, oom_score_adj=max(found.oom_score_adj, self.host.lowest_oom_score_adj))
 
     def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
         """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""

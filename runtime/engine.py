@@ -27,6 +27,7 @@ import urllib3.exceptions
 from runtime.container import ContainerRequest, ContainerState, Execution, ImageFacts, container_state, split_timestamp
 from runtime.errors import EngineError, ImageError
 from runtime.labels import Label
+from runtime.resources import CPU_PERIOD, Amounts, Machine
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ TIMEOUT = 60
 PULL_TIMEOUT = 600
 """Seconds without a byte. A pull is silent while a large layer is unpacked."""
 
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The kernel's words and Go's, where they differ."""
 MOST_OUTPUT = 10 * 1024
 """Bytes of a command's output that are kept, as the kubelet does (kubernetes/pkg/probe/exec)."""
 CODE_LOOKS = 100
@@ -70,6 +73,18 @@ class Engine:
         """Raise EngineError where the engine does not answer."""
         with self._translated("ping") as api:
             api.ping()
+
+    def machine(self) -> Machine:
+        """The size of the machine that the engine is on, and the labels that Kubernetes gives to every node."""
+        with self._translated("info") as api:
+            info = api.info()
+        architecture = str(info["Architecture"])
+        labels = {
+            "kubernetes.io/hostname": str(info["Name"]),
+            "kubernetes.io/os": str(info["OSType"]),
+            "kubernetes.io/arch": ARCHITECTURES.get(architecture, architecture),
+        }
+        return Machine(size=Amounts(cpu=int(info["NCPU"]) * 1000, memory=int(info["MemTotal"])), labels=labels)
 
     def ensure_image(self, reference: str, *, always_pull: bool = False) -> ImageFacts:
         """The image, pulled where it is not there; raises ImageError ``image-pull-failed``."""
@@ -131,6 +146,13 @@ class Engine:
                     for mount in request.mounts
                 ],
                 security_opt=["no-new-privileges:true"] if request.no_new_privileges else [],
+                cpu_shares=request.limits.cpu_shares,
+                cpu_period=CPU_PERIOD if request.limits.cpu_quota else None,
+                cpu_quota=request.limits.cpu_quota,
+                mem_limit=request.limits.memory,
+                # As much as without swap: none.
+                memswap_limit=request.limits.memory,
+                oom_score_adj=request.limits.oom_score_adj or None,
                 log_config=docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
             )
             created = api.create_container(
@@ -195,13 +217,18 @@ class Engine:
         with self._translated(container_id[:12]) as api:
             made: str = api.exec_create(container_id, list(command))["Id"]
             stream: Any = api.exec_start(made, socket=True)
+            connection = getattr(stream, "_sock", stream)
             try:
-                output = _until_end(getattr(stream, "_sock", stream), deadline)
+                output = _until_end(connection, deadline)
             except TimeoutError:
                 self._kill_execution(api, made, container_id)
                 return Execution(code=None)
             finally:
+                # What the SDK gives out is a part of it, and the answer that it belongs to goes on in its pool.
                 stream.close()
+                connection.close()
+                with contextlib.suppress(AttributeError):
+                    stream._response.close()
             code = _exit_code(api, made)
         return Execution(code=code, output=output.decode(errors="replace"))
 

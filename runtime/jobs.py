@@ -284,6 +284,11 @@ class Runner(threading.Thread):
         except EngineError as error:
             if error.retryable:
                 raise
+            if self._jobs.creation.host.was_too_low(error):
+                self._engine.remove(attempt.container_id)
+                run = self._jobs.run(self._job)
+                self._put(run.with_attempt(replace(attempt, container_id="")))
+                raise  # it is made again, with what this machine allows
             state = self._engine.inspect(attempt.container_id)
             if state is None:
                 return None

@@ -14,6 +14,10 @@ from runtime.roster import Replica
 
 log = logging.getLogger(__name__)
 
+UNSCHEDULABLE = "Unschedulable"
+LOOK_SECONDS = 30.0
+"""The longest until one that waits for room looks again."""
+
 
 class Keeper(threading.Thread):
     """Sees one replica through its life. Others only tell it: `terminate`, `died`, `leave`."""
@@ -35,6 +39,7 @@ class Keeper(threading.Thread):
         self._terminating = True
         self._life.begin_end()
         self._life.wake()
+        self._around.room.wake()
 
     def died(self, container_id: str) -> None:
         """The container was seen to have ended: no request goes to it from now on."""
@@ -49,7 +54,8 @@ class Keeper(threading.Thread):
         """The replica's life, begun again where something unforeseen breaks it."""
         while True:
             try:
-                self._life.live()
+                if self._find_room():
+                    self._life.live()
                 if not self._leaving.is_set():
                     self._end()
                 return
@@ -68,6 +74,36 @@ class Keeper(threading.Thread):
 
     def _over(self) -> bool:
         return self._terminating or self._leaving.is_set()
+
+    def _find_room(self) -> bool:
+        """Whether there is a place for it; waited for until there is, or it is not wanted any more."""
+        room, seen = self._around.room, 0
+        while not (self._replica.placed or self._over()):
+            replica = self._replica
+            try:
+                problem = room.ask(replica.name, replica.template)
+            except EngineError as error:
+                self._tell_pending(error.message)
+                self._leaving.wait(1.0)
+                continue
+            if not problem:
+                self._roster.update(replica.name, placed=True, message="")
+                break
+            if self._tell_pending(f"{UNSCHEDULABLE}: {problem}"):
+                self._around.events.say(
+                    "Pod", replica.namespace, replica.name, "FailedScheduling", problem, warning=True
+                )
+            seen = room.wait(seen, LOOK_SECONDS)
+        return not self._over()
+
+    def _tell_pending(self, message: str) -> bool:
+        """Whether that is new."""
+        return self._roster.update(
+            self._replica_name,
+            lambda now: not now.terminating and now.message != message,
+            phase="Pending",
+            message=message,
+        )
 
     def _end(self) -> None:
         """Out of the balancer, drained, stopped, removed; again and again until the engine has done it."""
@@ -88,6 +124,7 @@ class Keeper(threading.Thread):
                 self._life.end(signal_grace(grace, spent))
                 self._around.creation.files.remove(replica.name)
                 self._roster.remove(replica.name)
+                self._around.room.leave(replica.name)
                 return
             except EngineError as error:
                 log.warning("replica not stopped", extra={"replica": replica.name, "error": str(error)})

@@ -23,6 +23,7 @@ from runtime.prober import Prober
 from runtime.probes import ProbeResult, Target, run_probe
 from runtime.redact import redact
 from runtime.restart import FIRST_DELAY, LONGEST_DELAY
+from runtime.room import Room
 from runtime.roster import Replica, Roster
 from runtime.sockets import listening
 from runtime.standing import ContainerRecord
@@ -31,6 +32,7 @@ from runtime.verdict import Kind, Verdict
 log = logging.getLogger(__name__)
 
 LONGEST_RECONNECT = 10.0
+CLAMPED = "oom_score_adj is 0 and not lower, as its QoS class asks for: the engine may not lower it (CAP_SYS_RESOURCE)"
 IDLE_SECONDS = 3600.0
 
 
@@ -46,6 +48,7 @@ class Surroundings:
     starts: threading.Semaphore
     creation: Creation
     events: Recorder
+    room: Room
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +236,13 @@ class Life:
         # Known before it starts, so that its end is recognised however soon it comes.
         self._roster.update(replica.name, address="")
         self._tell(container_id=container_id, running=True, started=False, ready=False, pid=0)
-        self._engine.start(container_id)
+        try:
+            self._engine.start(container_id)
+        except EngineError as error:
+            if not self._around.creation.host.was_too_low(error):
+                raise
+            self._say("OOMScoreAdjClamped", CLAMPED, warning=True)
+            return self._launch(replica, who)
         self._say("Started", f"Started container {self._spec.name}")
         return container_id
 

@@ -17,8 +17,9 @@ from runtime.store import Store, StoredReplica
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
     """One replica. `phase` as in `ReplicaStatus`; `admitted` when the balancer was seen to give it requests, or nobody
-    routes to it; `serving` when all probes of readiness pass, also while it is being stopped. Of its containers the
-    main one is spoken of; `containers` has all, the main one first. Times are Unix seconds."""
+    routes to it; `serving` when all probes of readiness pass, also while it is being stopped; `placed` once the machine
+    had room for it. Of its containers the main one is spoken of; `containers` has all, the main one first. Times are
+    Unix seconds."""
 
     name: str
     namespace: str
@@ -42,6 +43,7 @@ class Replica:
     backoff: Backoff = field(default_factory=Backoff)
     last_log: tuple[str, ...] = ()
     serving: bool = False
+    placed: bool = False
     containers: tuple[ContainerRecord, ...] = ()
 
     def record(self, container: str) -> ContainerRecord:
@@ -184,6 +186,7 @@ def to_stored(replica: Replica) -> StoredReplica:
     state["backoff"] = asdict(replica.backoff)
     state["last_log"] = list(replica.last_log)
     state["serving"] = replica.serving
+    state["placed"] = replica.placed
     state["containers"] = [record.as_json() for record in replica.containers]
     return StoredReplica(
         name=replica.name,
@@ -208,6 +211,7 @@ def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
         created_at=stored.created_at,
         backoff=Backoff(**stored.state["backoff"]),
         last_log=tuple(stored.state["last_log"]),
+        placed=stored.state.get("placed", bool(state["container_id"])),
         serving=stored.state.get("serving", state["ready"]),
         containers=records or (_only_record(stored, template),),
         **state,

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 
 from runtime.errors import ManifestError
-from runtime.manifest.schema import Flag, Many, Object, Shape, Text, TextMap, Whole, WholeOrText, inner
+from runtime.manifest.quantity import quantity
+from runtime.manifest.schema import Amount, Flag, Many, Object, Shape, Text, TextMap, Whole, WholeOrText, inner
 from runtime.manifest.tree import Entry, Node
 
 _INDEX = re.compile(r"\[\d+\]")
@@ -98,7 +99,7 @@ class _Check:
             raise self.wrong_type(node, path or "document", "a mapping")
         return node.value
 
-    def scalar(self, node: Node, shape: Text | Whole | Flag | WholeOrText, path: str) -> None:
+    def scalar(self, node: Node, shape: Text | Whole | Flag | Amount | WholeOrText, path: str) -> None:
         match shape:
             case Text():
                 self.text(node, shape, path)
@@ -107,6 +108,8 @@ class _Check:
             case Flag():
                 if not isinstance(node.value, bool):
                     raise self.wrong_type(node, path, "true or false")
+            case Amount():
+                self.amount(node, path)
             case WholeOrText():
                 if isinstance(node.value, str):
                     self.text(node, shape.text, path)
@@ -143,6 +146,16 @@ class _Check:
             raise self.wrong_type(node, path, "an integer", hint=hint)
         if not shape.low <= value <= shape.high:
             raise self.fail("invalid-value", node.line, f"{path} is {value}, expected {shape.low} to {shape.high}")
+
+    def amount(self, node: Node, path: str) -> None:
+        value = node.value
+        if isinstance(value, bool | list | dict) or value is None:
+            raise self.wrong_type(node, path, "a quantity such as 500m or 128Mi")
+        found = quantity(value)
+        if found is None:
+            raise self.fail("invalid-value", node.line, f"{path} is {value}, expected a quantity such as 500m or 128Mi")
+        if found < 0:
+            raise self.fail("invalid-value", node.line, f"{path} is {value}, expected 0 or more")
 
     def wrong_type(self, node: Node, path: str, expected: str, hint: str | None = None) -> ManifestError:
         return self.fail("wrong-type", node.line, f"{path} is {node.word()}, expected {expected}", hint)

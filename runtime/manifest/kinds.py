@@ -6,6 +6,7 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 from __future__ import annotations
 
 from runtime.manifest.probe import LIFECYCLE, PROBE
+from runtime.manifest.resources import RESOURCES
 from runtime.manifest.schema import (
     ENV_NAME,
     FILE_PATH,
@@ -94,6 +95,7 @@ _CONTAINER = Object(
         "livenessProbe": PROBE,
         "startupProbe": PROBE,
         "lifecycle": LIFECYCLE,
+        "resources": RESOURCES,
         "imagePullPolicy": Text(choices=("IfNotPresent", "Always"), unsupported=("Never",)),
         "securityContext": Object(
             fields={
@@ -110,7 +112,7 @@ _CONTAINER = Object(
     },
     required=("name", "image"),
     known=words(
-        "resizePolicy resources restartPolicy restartPolicyRules "
+        "resizePolicy restartPolicy restartPolicyRules "
         "stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices "
         "workingDir"
     ),
@@ -142,6 +144,7 @@ _POD = Object(
         "containers": Many(item=_CONTAINER, least=1, most=1, unique="name"),
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
+        "nodeSelector": _FREE_LABELS,
         "volumes": Many(
             item=Object(
                 fields={"name": NAME, "secret": _SECRET_VOLUME},
@@ -160,7 +163,7 @@ _POD = Object(
     known=words(
         "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
-        "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName "
+        "initContainers nodeName os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
         "securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
         "tolerations topologySpreadConstraints"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtime.manifest.probe import Hook, Probe
+from runtime.manifest.resources import Resources
 from runtime.manifest.tree import Plain
 
 HOST_ANNOTATION = "imageforge.io/host"
@@ -101,6 +102,7 @@ class ContainerSpec:
     startup: Probe | None = None
     post_start: Hook | None = None
     pre_stop: Hook | None = None
+    resources: Resources = field(default_factory=Resources)
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or name; None where no port has that name."""
@@ -116,6 +118,7 @@ class PodTemplate:
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace_period: int = 30
     volumes: tuple[SecretVolume, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:

@@ -28,6 +28,7 @@ from runtime.manifest.model import (
     port_number,
 )
 from runtime.manifest.probe import hook, probe
+from runtime.manifest.resources import resources
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 
@@ -163,6 +164,7 @@ def _template(cursor: Cursor) -> PodTemplate:
         container=_container(spec.get("containers").items()[0], volumes, grace),
         grace_period=grace,
         volumes=volumes,
+        node_selector=spec.get("nodeSelector").plain({}),
     )
 
 
@@ -246,6 +248,7 @@ def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...], grace: int) ->
         liveness=probe(cursor.get("livenessProbe"), port_of),
         startup=probe(cursor.get("startupProbe"), port_of),
         post_start=hook(cursor.get("lifecycle").get("postStart"), port_of, longest=grace),
+        resources=resources(cursor.get("resources")),
         pre_stop=hook(cursor.get("lifecycle").get("preStop"), port_of, longest=grace),
     )
 

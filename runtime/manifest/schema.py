@@ -51,6 +51,11 @@ class Flag:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Amount:
+    """A quantity, as text or as a number: ``500m``, ``0.5``, ``128Mi``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WholeOrText:
     """An integer or a string: a port's number or name, a count or a percentage."""
 
@@ -85,7 +90,7 @@ class Object:
     known: frozenset[str] = frozenset()
 
 
-Shape = Text | Whole | Flag | WholeOrText | TextMap | Many | Object
+Shape = Text | Whole | Flag | Amount | WholeOrText | TextMap | Many | Object
 
 
 def words(text: str) -> frozenset[str]:

@@ -138,14 +138,6 @@ REFUSED = [
         "dedent `volumes`",
     ),
     (
-        "          env:",
-        "          resources: {limits: {cpu: 1}}\n          env:",
-        "unsupported-field",
-        16,
-        "resources",
-        None,
-    ),
-    (
         "      containers:",
         "      securityContext: {runAsUser: 1}\n      containers:",
         "unsupported-field",
