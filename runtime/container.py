@@ -11,17 +11,19 @@ from typing import Any
 from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
-from runtime.manifest.model import RELEASE_ANNOTATION, PodTemplate, app_of
+from runtime.manifest.model import RELEASE_ANNOTATION, ContainerSpec, PodTemplate, app_of
+from runtime.policy import Confinement, Policy, confinement
 from runtime.resources import Limits
 from runtime.secret import Lookup
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFacts:
-    """What is asked of an image: its id, and the user its configuration names."""
+    """What is asked of an image: its id, the user its configuration names, and whether it was built here."""
 
     image_id: str
     user: str
+    ours: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +49,8 @@ class ContainerRequest:
     mounts: tuple[Mount, ...] = ()
     user: str | None = None
     read_only: bool = False
-    no_new_privileges: bool = False
+    groups: tuple[int, ...] = ()
+    confinement: Confinement = field(default_factory=Confinement)
     stop_timeout: int = 30
     limits: Limits = field(default_factory=Limits)
 
@@ -90,13 +93,22 @@ class Identity:
     job: str = ""
 
 
+UNKNOWN_IMAGE = ImageFacts(image_id="", user="")
+DEFAULT_POLICY = Policy()
+
+
 def network_name(instance: str, namespace: str) -> str:
     """The one network of a namespace."""
     return f"imageforge-{instance}-{namespace}"
 
 
 def container_request(
-    template: PodTemplate, who: Identity, lookup: Lookup, volumes: Mapping[str, Path]
+    template: PodTemplate,
+    who: Identity,
+    lookup: Lookup,
+    volumes: Mapping[str, Path],
+    image: ImageFacts = UNKNOWN_IMAGE,
+    policy: Policy = DEFAULT_POLICY,
 ) -> ContainerRequest:
     """The container of a replica, as Kubernetes would make it from the same template; `volumes` are the folders that
     hold its volumes. Raises ConfigError, KeyFailure."""
@@ -113,12 +125,21 @@ def container_request(
         # A command of its own drops the image's arguments too.
         command=() if spec.command is not None and spec.args is None else words(spec.args, env, "args"),
         env=env.variables,
-        user=None if spec.security.run_as_user is None else str(spec.security.run_as_user),
+        user=_user(spec, image),
+        groups=template.security.groups,
         read_only=spec.security.read_only_root,
-        no_new_privileges=not spec.security.allow_privilege_escalation,
+        confinement=confinement(spec, policy, ours=image.ours),
         stop_timeout=template.grace_period,
         mounts=tuple(Mount(source=str(volumes[mount.volume]), target=mount.path) for mount in spec.mounts),
     )
+
+
+def _user(spec: ContainerSpec, image: ImageFacts) -> str | None:
+    """None is the image's own, with the groups that it names."""
+    user, group = spec.security.run_as_user, spec.security.run_as_group
+    if group is not None:
+        return f"{image.user.partition(':')[0] or '0' if user is None else user}:{group}"
+    return None if user is None else str(user)
 
 
 def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
@@ -139,13 +160,13 @@ def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
     }
 
 
-def refuse_root(template: PodTemplate, image: ImageFacts) -> None:
+def refuse_root(spec: ContainerSpec, image: ImageFacts) -> None:
     """Raise ImageError where ``runAsNonRoot`` does not hold, in the words of Kubernetes."""
-    security = template.container.security
+    security = spec.security
     if not security.run_as_non_root or security.run_as_user is not None:
         return
     user = image.user.partition(":")[0]
-    reference = template.container.image
+    reference = spec.image
     if user in ("", "0", "root"):
         raise ImageError(
             "image-runs-as-root",

@@ -30,6 +30,7 @@ from runtime.machine import Host
 from runtime.manifest.template import random_suffix
 from runtime.model import DeploymentStatus, ServiceCounters
 from runtime.objects import Held, Objects
+from runtime.policy import Policy
 from runtime.room import Room
 from runtime.roster import Replica, Roster, from_stored
 from runtime.routes import leads_to, wanted_backends
@@ -74,12 +75,14 @@ class Controller:
         self._store = store
         self.roster = Roster(store)
         self.events = Recorder(store)
-        self.objects = Objects(store, self.roster.poke, Seal(settings.key))
+        policy = Policy(privileged=settings.allow_privileged, restricted=settings.restricted)
+        self.objects = Objects(store, self.roster.poke, Seal(settings.key), policy)
         self._creation = Creation(
             engine=engine,
             secret=self.objects.secret,
             files=SecretFiles(settings.secret_files, settings.engine),
             host=(host := Host(engine, settings.node_labels)),
+            policy=policy,
         )
         self.room = Room(host.machine)
         self._keepers: dict[str, Keeper] = {}

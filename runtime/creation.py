@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from runtime.container import Identity, container_request
+from runtime.container import Identity, ImageFacts, container_request
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
 from runtime.machine import Host
 from runtime.manifest.model import ContainerSpec, PodTemplate
+from runtime.policy import Policy, refusal
 from runtime.redact import redact
 from runtime.resources import Limits, Qos, limits, qos
 from runtime.secret_files import SecretFiles
@@ -34,15 +35,20 @@ class Creation:
     secret: Callable[[str, str], Mapping[str, bytes] | None]
     files: SecretFiles
     host: Host
+    policy: Policy
 
-    def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
+    def create(self, template: PodTemplate, who: Identity, image: ImageFacts) -> tuple[str, Given]:
         """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
+        refused = refusal(template, self.policy)
+        if refused:
+            raise not_allowed(refused)
         # Asked once a Secret, so that variables and files are of one version of it.
         lookup = cache(lambda name: self.secret(who.namespace, name))
-        written = self.files.write(who.replica, folders(template, who.namespace, lookup))
-        request = replace(
-            container_request(template, who, lookup, written), limits=self.limits(template, template.container)
+        written = self.files.write(
+            who.replica, folders(template, who.namespace, lookup), group=template.security.fs_group
         )
+        request = container_request(template, who, lookup, written, image, self.policy)
+        request = replace(request, limits=self.limits(template, template.container))
         values = (lookup(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
@@ -59,10 +65,19 @@ class Creation:
 
     def limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
         """The kernel's figures for a container of the pod, as far as this machine allows them. Raises EngineError."""
+        found = self._wanted_limits(template, spec)
+        if found.oom_score_adj >= 0:
+            return found
+        return replace(found, oom_score_adj=max(found.oom_score_adj, self.host.lowest_oom_score_adj))
+
+    def is_clamped(self, template: PodTemplate, spec: ContainerSpec) -> bool:
+        """Whether this machine allows less than the pod's class asks for. Raises EngineError."""
+        return self.limits(template, spec) != self._wanted_limits(template, spec)
+
+    def _wanted_limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
         kind = qos(template)
         memory = self.host.machine().size.memory if kind is Qos.BURSTABLE else 0
-        found = limits(spec.resources, kind, memory)
-        return replace(found, oom_score_adj=max(found.oom_score_adj, self.host.lowest_oom_score_adj))
+        return limits(spec.resources, kind, memory)
 
     def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
         """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""
@@ -81,3 +96,13 @@ class Creation:
         except KeyFailure as error:
             return (f"withheld, since it may hold Secrets, which cannot be told: {error}",)
         return redact(lines, values)
+
+
+def not_allowed(what: str) -> ConfigError:
+    """The error for what only the machine's settings can allow."""
+    return ConfigError(
+        "not-allowed",
+        what,
+        "this makes a container as good as root of this machine, which no manifest alone may do",
+        hint="take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy here",
+    )

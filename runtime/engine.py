@@ -27,6 +27,7 @@ import urllib3.exceptions
 from runtime.container import ContainerRequest, ContainerState, Execution, ImageFacts, container_state, split_timestamp
 from runtime.errors import EngineError, ImageError
 from runtime.labels import Label
+from runtime.policy import Confinement
 from runtime.resources import CPU_PERIOD, Amounts, Machine
 
 log = logging.getLogger(__name__)
@@ -145,7 +146,11 @@ class Engine:
                     docker.types.Mount(target=mount.target, source=mount.source, type="bind", read_only=True)
                     for mount in request.mounts
                 ],
-                security_opt=["no-new-privileges:true"] if request.no_new_privileges else [],
+                security_opt=_security_options(request.confinement),
+                privileged=request.confinement.privileged,
+                cap_add=list(request.confinement.add),
+                cap_drop=list(request.confinement.drop),
+                group_add=[str(group) for group in request.groups],
                 cpu_shares=request.limits.cpu_shares,
                 cpu_period=CPU_PERIOD if request.limits.cpu_quota else None,
                 cpu_quota=request.limits.cpu_quota,
@@ -224,11 +229,10 @@ class Engine:
                 self._kill_execution(api, made, container_id)
                 return Execution(code=None)
             finally:
-                # What the SDK gives out is a part of it, and the answer that it belongs to goes on in its pool.
-                stream.close()
-                connection.close()
-                with contextlib.suppress(AttributeError):
+                # What the SDK gives out is a part of the answer: that first, and then what it was read from.
+                with contextlib.suppress(AttributeError, ValueError, OSError):
                     stream._response.close()
+                connection.close()
             code = _exit_code(api, made)
         return Execution(code=code, output=output.decode(errors="replace"))
 
@@ -281,7 +285,9 @@ class Engine:
     def _image(self, reference: str) -> ImageFacts | None:
         with _UnlessGone(), self._translated(reference) as api:
             found = api.inspect_image(reference)  # type: ignore[no-untyped-call]
-            return ImageFacts(image_id=found["Id"], user=(found.get("Config") or {}).get("User") or "")
+            config = found.get("Config") or {}
+            ours = bool((config.get("Labels") or {}).get(Label.APP))
+            return ImageFacts(image_id=found["Id"], user=config.get("User") or "", ours=ours)
         return None
 
     def _pull(self, reference: str) -> None:
@@ -372,6 +378,11 @@ class Output:
         """End the stream, from any thread."""
         if self._frames is not None:
             self._frames.close()
+
+
+def _security_options(said: Confinement) -> list[str]:
+    options = ["no-new-privileges:true"] if said.no_new_privileges else []
+    return options if said.seccomp else [*options, "seccomp=unconfined"]
 
 
 def _until_end(stream: socket.socket, deadline: float | None) -> bytes:

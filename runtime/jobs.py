@@ -260,7 +260,8 @@ class Runner(threading.Thread):
     def _create(self, run: JobRun, attempt: Attempt) -> Attempt:
         job, instance = self._job, self._jobs.instance
         spec = job.template.container
-        refuse_root(job.template, self._engine.ensure_image(spec.image, always_pull=spec.always_pull))
+        image = self._engine.ensure_image(spec.image, always_pull=spec.always_pull)
+        refuse_root(spec, image)
         network = network_name(instance, job.namespace)
         self._engine.ensure_network(network, {Label.INSTANCE: instance, Label.NAMESPACE: job.namespace})
         who = Identity(
@@ -272,7 +273,7 @@ class Runner(threading.Thread):
             revision=0,
             job=job.name,
         )
-        container_id, self._given = self._jobs.creation.create(job.template, who)
+        container_id, self._given = self._jobs.creation.create(job.template, who, image)
         created = replace(attempt, container_id=container_id, message="")
         self._put(run.with_attempt(created))
         return created
@@ -284,11 +285,6 @@ class Runner(threading.Thread):
         except EngineError as error:
             if error.retryable:
                 raise
-            if self._jobs.creation.host.was_too_low(error):
-                self._engine.remove(attempt.container_id)
-                run = self._jobs.run(self._job)
-                self._put(run.with_attempt(replace(attempt, container_id="")))
-                raise  # it is made again, with what this machine allows
             state = self._engine.inspect(attempt.container_id)
             if state is None:
                 return None

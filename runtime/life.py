@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from runtime.balancer.balancer import Balancer
-from runtime.container import Identity, network_name, refuse_root
+from runtime.container import Identity, ImageFacts, network_name, refuse_root
 from runtime.creation import Creation, Given
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, RuntimeFailure
@@ -209,11 +209,11 @@ class Life:
             revision=self._around.revision_of(replica),
         )
         image = self._engine.ensure_image(self._spec.image, always_pull=self._spec.always_pull)
-        refuse_root(replica.template, image)
+        refuse_root(self._spec, image)
         with self._around.starts:
             if self._over():
                 return False
-            container_id = self._launch(replica, who)
+            container_id = self._launch(replica, who, image)
         state = self._engine.inspect(container_id)
         if state is None or not state.running:
             self.died(container_id)
@@ -226,23 +226,19 @@ class Life:
         )
         return self._greet(container_id)
 
-    def _launch(self, replica: Replica, who: Identity) -> str:
+    def _launch(self, replica: Replica, who: Identity, image: ImageFacts) -> str:
         network = network_name(who.instance, who.namespace)
         self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
         before = self._record.container_id
         if before:
             self._engine.remove(before)
-        container_id, self._given = self._around.creation.create(replica.template, who)
+        container_id, self._given = self._around.creation.create(replica.template, who, image)
         # Known before it starts, so that its end is recognised however soon it comes.
         self._roster.update(replica.name, address="")
         self._tell(container_id=container_id, running=True, started=False, ready=False, pid=0)
-        try:
-            self._engine.start(container_id)
-        except EngineError as error:
-            if not self._around.creation.host.was_too_low(error):
-                raise
+        self._engine.start(container_id)
+        if self._around.creation.is_clamped(replica.template, self._spec):
             self._say("OOMScoreAdjClamped", CLAMPED, warning=True)
-            return self._launch(replica, who)
         self._say("Started", f"Started container {self._spec.name}")
         return container_id
 
@@ -254,7 +250,11 @@ class Life:
         stop, problems = threading.Event(), list[str]()
 
         def run() -> None:
-            problems.append(self._run(hook, stop, None))
+            try:
+                problems.append(self._run(hook, stop, None))
+            except Exception as error:
+                log.exception("postStart failed", extra={"replica": self._replica_name})
+                problems.append(f"{type(error).__name__}: {error}")
             self.wake()
 
         threading.Thread(target=run, name="postStart", daemon=True).start()

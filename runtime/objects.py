@@ -13,6 +13,7 @@ from runtime.manifest import Document, dump, load, reload
 from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Secret, Service
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, SecretStatus
+from runtime.policy import Policy, refusal
 from runtime.seal import Seal
 from runtime.secret import masked, opened, sealed, unsealed
 from runtime.store import Store, StoredObject, StoredRevision
@@ -53,13 +54,17 @@ class HeldJob:
 
 
 Key = tuple[str, str]
+DEFAULT_POLICY = Policy()
 
 
 class Objects:
     """All Deployments, Jobs and Services, parsed, and the Secrets, sealed. `on_change` is called after each change."""
 
-    def __init__(self, store: Store, on_change: Callable[[], None], seal: Seal) -> None:
+    def __init__(
+        self, store: Store, on_change: Callable[[], None], seal: Seal, policy: Policy = DEFAULT_POLICY
+    ) -> None:
         self._store = store
+        self._policy = policy
         self._seal = seal
         self._on_change = on_change
         self._lock = threading.RLock()
@@ -133,6 +138,7 @@ class Objects:
         documents = load(text, source)
         with self._lock:
             self._refuse_taken_hosts(documents)
+            self._refuse_loose(documents)
             merged = [self._merge(document) for document in documents]
             if any(document.kind == "Secret" for document in documents) and not self._secrets:
                 # Only now: to those that are there, a new key would be a wrong one.
@@ -148,6 +154,7 @@ class Objects:
         documents = load(text, source)
         with self._lock:
             self._refuse_taken_hosts(documents)
+            self._refuse_loose(documents)
             return tuple(
                 _applied(document, self._change(document, data)[0]) for document, data in map(self._merge, documents)
             )
@@ -226,6 +233,19 @@ class Objects:
                 if service.namespace == namespace and service.selects(template.labels)
             ]
         return dump(chosen)
+
+    def _refuse_loose(self, documents: tuple[Document, ...]) -> None:
+        """What the machine does not allow its containers is refused before anything is stored."""
+        for document in documents:
+            template = getattr(document.object, "template", None)
+            refused = refusal(template, self._policy) if template is not None else ""
+            if refused:
+                raise ManifestError(
+                    "not-allowed",
+                    document.where,
+                    f"{document.kind} {document.namespace}/{document.name}, {refused}: this machine does not allow it",
+                    hint="take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy",
+                )
 
     def _refuse_taken_hosts(self, documents: tuple[Document, ...]) -> None:
         after = dict(self._services)

@@ -27,9 +27,10 @@ class SecretFiles:
         self._folder = folder
         self._engine = engine
 
-    def write(self, replica: str, folders: Mapping[str, Folder]) -> dict[str, Path]:
-        """Make a replica's folders anew; their paths by volume. Raises ConfigError (`secret-files-remote`,
-        `secret-files-on-disk`, `secret-files-taken`, `secret-files-failed`)."""
+    def write(self, replica: str, folders: Mapping[str, Folder], *, group: int | None = None) -> dict[str, Path]:
+        """Make a replica's folders anew; their paths by volume. All of it is for `group` to read, where there is one.
+        Raises ConfigError (`secret-files-remote`, `secret-files-on-disk`, `secret-files-taken`,
+        `secret-files-failed`)."""
         if not folders:
             return {}
         if not self._engine.startswith("unix://"):
@@ -46,6 +47,8 @@ class SecretFiles:
             home.mkdir(mode=0o700)
             for name, files in folders.items():
                 _fill(home / name, files)
+                if group is not None:
+                    _give(home / name, group)
         except OSError as error:
             # Its text names the file and never what was to be in it.
             raise ConfigError(
@@ -127,6 +130,15 @@ def _fill(folder: Path, files: Folder) -> None:
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(file.content)
             os.fchmod(handle.fileno(), file.mode)
+
+
+def _give(folder: Path, group: int) -> None:
+    """As the kubelet does for fsGroup: the group owns everything and reads it, and new files are its too."""
+    for place in (folder, *folder.rglob("*")):
+        # The mode after the owner, whose change takes its special bits away.
+        os.chown(place, -1, group, follow_symlinks=False)
+        mode = stat.S_IMODE(place.stat().st_mode)
+        place.chmod(mode | (0o2550 if place.is_dir() else 0o440))
 
 
 def _remove(folder: Path) -> None:

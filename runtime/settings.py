@@ -46,7 +46,8 @@ class RuntimeSettings:
     mode, with `balancer_config`; the controller owns that file's content and talks to `balancer_socket` (the runtime
     API, level admin) and `balancer_master_socket` (reloads). `key` is the file that opens the Secrets, made with mode
     0600 where there is none; `secret_files` the folder, in memory, for those that containers see as files.
-    `node_labels` are what a nodeSelector may ask for, beside the labels that every node has.
+    `allow_privileged` and `restricted` are the policy for what containers may be; `node_labels` are what a nodeSelector
+    may ask for, beside the labels that every node has.
     """
 
     instance: str
@@ -63,6 +64,8 @@ class RuntimeSettings:
     http_port: int = 8700
     host_suffix: str = "localhost"
     public: PublicEntry | None = None
+    allow_privileged: bool = False
+    restricted: bool = False
     node_labels: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:

@@ -54,6 +54,9 @@ def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSett
         http_port=settings.http_port,
         host_suffix=settings.host_suffix,
         public=_public(home, settings) if settings.public else None,
+        allow_privileged=settings.allow_privileged,
+        restricted=settings.restricted,
+        node_labels=dict(settings.node_labels),
     )
 
 

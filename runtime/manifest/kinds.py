@@ -33,6 +33,7 @@ from runtime.manifest.schema import (
     metadata,
     words,
 )
+from runtime.manifest.security import CONTAINER_SECURITY, POD_SECURITY
 
 _SHARE = WholeOrText(whole=Whole(), text=Text(pattern=PERCENT, says="a count or a percentage such as 25%"))
 _PROTOCOL = Text(choices=("TCP",), unsupported=("UDP", "SCTP"))
@@ -97,18 +98,7 @@ _CONTAINER = Object(
         "lifecycle": LIFECYCLE,
         "resources": RESOURCES,
         "imagePullPolicy": Text(choices=("IfNotPresent", "Always"), unsupported=("Never",)),
-        "securityContext": Object(
-            fields={
-                "runAsNonRoot": Flag(),
-                "runAsUser": Whole(),
-                "readOnlyRootFilesystem": Flag(),
-                "allowPrivilegeEscalation": Flag(),
-            },
-            known=words(
-                "appArmorProfile capabilities privileged procMount runAsGroup seLinuxOptions seccompProfile "
-                "windowsOptions"
-            ),
-        ),
+        "securityContext": CONTAINER_SECURITY,
     },
     required=("name", "image"),
     known=words(
@@ -145,6 +135,7 @@ _POD = Object(
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
         "nodeSelector": _FREE_LABELS,
+        "securityContext": POD_SECURITY,
         "volumes": Many(
             item=Object(
                 fields={"name": NAME, "secret": _SECRET_VOLUME},
@@ -165,7 +156,7 @@ _POD = Object(
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
         "initContainers nodeName os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
-        "securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
+        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
         "tolerations topologySpreadConstraints"
     ),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from runtime.manifest.probe import Hook, Probe
 from runtime.manifest.resources import Resources
+from runtime.manifest.security import PodSecurity, SecurityContext
 from runtime.manifest.tree import Plain
 
 HOST_ANNOTATION = "imageforge.io/host"
@@ -16,16 +17,6 @@ RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = "app.kubernetes.io/component"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecurityContext:
-    """Who the container runs as and what it may become."""
-
-    run_as_non_root: bool = False
-    run_as_user: int | None = None
-    read_only_root: bool = False
-    allow_privilege_escalation: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +110,7 @@ class PodTemplate:
     grace_period: int = 30
     volumes: tuple[SecretVolume, ...] = ()
     node_selector: Mapping[str, str] = field(default_factory=dict)
+    security: PodSecurity = field(default_factory=PodSecurity)
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:

@@ -21,7 +21,6 @@ from runtime.manifest.model import (
     SecretKey,
     SecretVariables,
     SecretVolume,
-    SecurityContext,
     Service,
     ServicePort,
     VolumeMount,
@@ -29,6 +28,7 @@ from runtime.manifest.model import (
 )
 from runtime.manifest.probe import hook, probe
 from runtime.manifest.resources import resources
+from runtime.manifest.security import pod_security, security
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 
@@ -161,9 +161,10 @@ def _template(cursor: Cursor) -> PodTemplate:
     return PodTemplate(
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
-        container=_container(spec.get("containers").items()[0], volumes, grace),
+        container=_container(spec.get("containers").items()[0], spec, volumes, grace),
         grace_period=grace,
         volumes=volumes,
+        security=pod_security(spec.get("securityContext")),
         node_selector=spec.get("nodeSelector").plain({}),
     )
 
@@ -224,7 +225,7 @@ def _variables(cursor: Cursor) -> SecretVariables:
     )
 
 
-def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...], grace: int) -> ContainerSpec:
+def _container(cursor: Cursor, pod: Cursor, volumes: tuple[SecretVolume, ...], grace: int) -> ContainerSpec:
     ports = tuple(
         ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
         for item in cursor.get("ports").items()
@@ -242,7 +243,7 @@ def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...], grace: int) ->
         ports=ports,
         readiness=probe(cursor.get("readinessProbe"), port_of, readiness=True),
         always_pull=cursor.get("imagePullPolicy").plain() == "Always",
-        security=_security(cursor.get("securityContext")),
+        security=security(cursor.get("securityContext"), pod.get("securityContext")),
         env_from=tuple(map(_variables, cursor.get("envFrom").items())),
         mounts=tuple(_mount(item, volumes) for item in cursor.get("volumeMounts").items()),
         liveness=probe(cursor.get("livenessProbe"), port_of),
@@ -256,18 +257,6 @@ def _container(cursor: Cursor, volumes: tuple[SecretVolume, ...], grace: int) ->
 def _strings(cursor: Cursor) -> tuple[str, ...] | None:
     """An empty list is the image's own, as Kubernetes has it."""
     return tuple(cursor.plain([])) or None
-
-
-def _security(cursor: Cursor) -> SecurityContext:
-    security = SecurityContext(
-        run_as_non_root=cursor.get("runAsNonRoot").plain(False),
-        run_as_user=cursor.get("runAsUser").plain(),
-        read_only_root=cursor.get("readOnlyRootFilesystem").plain(False),
-        allow_privilege_escalation=cursor.get("allowPrivilegeEscalation").plain(True),
-    )
-    if security.run_as_non_root and security.run_as_user == 0:
-        raise cursor.fail("invalid-value", ": runAsNonRoot is true and runAsUser is 0, which is root")
-    return security
 
 
 def _hosts(cursor: Cursor) -> tuple[str, ...]:

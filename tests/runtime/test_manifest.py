@@ -139,10 +139,10 @@ REFUSED = [
     ),
     (
         "      containers:",
-        "      securityContext: {runAsUser: 1}\n      containers:",
+        "      hostNetwork: true\n      containers:",
         "unsupported-field",
         13,
-        "spec.securityContext",
+        "spec.hostNetwork",
         None,
     ),
     (

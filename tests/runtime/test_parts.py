@@ -22,6 +22,7 @@ from runtime.environment import environment, expand
 from runtime.labels import Label
 from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate
 from runtime.model import DeploymentStatus, LogLine, ReplicaStatus, ServiceCounters
+from runtime.policy import Policy
 from runtime.restart import Backoff
 from runtime.sockets import listening, parse_listening
 from runtime.wire import pack, pack_failure, unpack, unpack_failure
@@ -90,25 +91,26 @@ def test_listening_leaves_out_the_engines_resolver_and_what_does_not_listen() ->
 
 
 WHO = Identity(instance="abc", namespace="shop", deployment="web", replica="web-x-1", template_hash="x", revision=4)
+IMAGE = ImageFacts(image_id="x", user="10001")
 
 
 def test_container_as_kubernetes_would_make_it() -> None:
     request = container_request(
-        template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'), WHO, no_secret, {}
+        template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'), WHO, no_secret, {}, IMAGE, Policy()
     )
     assert (request.name, request.hostname) == ("imageforge-abc-web-x-1", "web-x-1")
     assert request.network == "imageforge-abc-shop"
     assert (request.entrypoint, request.command) == (("run", "1"), ())
     assert request.env == {"A": "1", "B": "1"}
-    assert (request.read_only, request.no_new_privileges, request.user) == (True, True, None)
+    assert (request.read_only, request.confinement.no_new_privileges, request.user) == (True, True, None)
     assert request.labels[Label.REVISION] == "4"
     assert request.labels[Label.DIGEST] == ""
 
 
 def test_args_alone_keep_the_entrypoint_and_neither_keeps_both() -> None:
-    alone = container_request(template(container="args: [a]"), WHO, no_secret, {})
+    alone = container_request(template(container="args: [a]"), WHO, no_secret, {}, IMAGE, Policy())
     assert (alone.entrypoint, alone.command) == (None, ("a",))
-    neither = container_request(template(), WHO, no_secret, {})
+    neither = container_request(template(), WHO, no_secret, {}, IMAGE, Policy())
     assert (neither.entrypoint, neither.command) == (None, None)
 
 
@@ -121,12 +123,12 @@ def test_args_alone_keep_the_entrypoint_and_neither_keeps_both() -> None:
 )  # fmt: skip
 def test_run_as_non_root_refuses(user: str, code: str) -> None:
     with pytest.raises(ImageError, match="runAsNonRoot") as caught:
-        refuse_root(template(), ImageFacts(image_id="x", user=user))
+        refuse_root(template().container, ImageFacts(image_id="x", user=user))
     assert caught.value.code == code
 
 
 def test_run_as_non_root_passes() -> None:
-    refuse_root(template(), ImageFacts(image_id="x", user="10001:0"))
+    refuse_root(template().container, ImageFacts(image_id="x", user="10001:0"))
 
 
 def test_times() -> None:

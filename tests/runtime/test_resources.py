@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import ManifestError, load_manifests
+from runtime.machine import CAP_SYS_RESOURCE, may_lower
 from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate
 from runtime.manifest.quantity import milli, quantity, shown_cpu, shown_memory, whole
 from runtime.manifest.resources import Resources
@@ -201,3 +205,14 @@ def test_no_more_is_given_than_there_is(steps: list[tuple[int, bool, int]]) -> N
             assert (room.ask(name, pod(cpu)) == "") is fits
             if fits:
                 held[name] = cpu
+
+
+def test_what_the_engine_may_is_seen_at_the_other_end_of_its_socket(short_path: Path) -> None:
+    status = Path("/proc/self/status").read_text()
+    ours = int(status.partition("CapEff:")[2].split()[0], 16) >> CAP_SYS_RESOURCE & 1
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(short_path / "engine.sock"))
+        server.listen()
+        assert may_lower(f"unix://{short_path}/engine.sock") is bool(ours), os.getpid()
+    assert not may_lower(f"unix://{short_path}/nothing.sock")
+    assert not may_lower("tcp://127.0.0.1:2375")
