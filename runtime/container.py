@@ -36,7 +36,8 @@ class Mount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerRequest:
-    """A container to be made. `entrypoint` and `command` None are the image's own."""
+    """A container to be made. `entrypoint` and `command` None are the image's own. With `joins` it has the network,
+    name and shared memory of the container with that id, which `shares_ipc`."""
 
     name: str
     hostname: str
@@ -53,6 +54,11 @@ class ContainerRequest:
     confinement: Confinement = field(default_factory=Confinement)
     stop_timeout: int = 30
     limits: Limits = field(default_factory=Limits)
+    working_dir: str | None = None
+    stdin: bool = False
+    tty: bool = False
+    joins: str = ""
+    shares_ipc: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +88,7 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Whose container it is: a Deployment's, with its revision, or a Job's, which has none."""
+    """Whose container it is: a Deployment's, with its revision, or a Job's or a pod's of its own, which have none."""
 
     instance: str
     namespace: str
@@ -91,6 +97,7 @@ class Identity:
     template_hash: str
     revision: int
     job: str = ""
+    pod: str = ""
 
 
 UNKNOWN_IMAGE = ImageFacts(image_id="", user="")
@@ -109,18 +116,22 @@ def container_request(
     volumes: Mapping[str, Path],
     image: ImageFacts = UNKNOWN_IMAGE,
     policy: Policy = DEFAULT_POLICY,
+    *,
+    spec: ContainerSpec | None = None,
+    sandbox: str = "",
 ) -> ContainerRequest:
-    """The container of a replica, as Kubernetes would make it from the same template; `volumes` are the folders that
-    hold its volumes. Raises ConfigError, KeyFailure."""
-    spec = template.container
+    """The container `spec` of a replica, None the main one, as Kubernetes would make it from the same template;
+    `volumes` are the folders that hold its volumes, `sandbox` the id of the container that has its network. Raises
+    ConfigError, KeyFailure."""
+    spec = spec or template.container
     env = environment(spec, who.namespace, lookup)
     return ContainerRequest(
-        name=f"imageforge-{who.instance}-{who.replica}",
+        name=container_name(who, template, spec),
         # The kernel's limit; Kubernetes cuts there too.
-        hostname=who.replica[:63].rstrip("-."),
+        hostname=host_name(template, who),
         image=spec.image,
         network=network_name(who.instance, who.namespace),
-        labels=container_labels(template, who),
+        labels=container_labels(template, who, spec),
         entrypoint=words(spec.command, env, "command"),
         # A command of its own drops the image's arguments too.
         command=() if spec.command is not None and spec.args is None else words(spec.args, env, "args"),
@@ -131,7 +142,22 @@ def container_request(
         confinement=confinement(spec, policy, ours=image.ours),
         stop_timeout=template.grace_period,
         mounts=tuple(Mount(source=str(volumes[mount.volume]), target=mount.path) for mount in spec.mounts),
+        working_dir=spec.working_dir or None,
+        stdin=spec.stdin,
+        tty=spec.tty,
+        joins=sandbox,
     )
+
+
+def host_name(template: PodTemplate, who: Identity) -> str:
+    """What the containers of a pod are called among themselves."""
+    return template.hostname or (who.pod or who.replica)[:63].rstrip("-.")
+
+
+def container_name(who: Identity, template: PodTemplate, spec: ContainerSpec) -> str:
+    """In the engine: the replica's, and of several containers those beside the main one also have their own."""
+    suffix = "" if spec.name == template.container.name else f"_{spec.name}"
+    return f"imageforge-{who.instance}-{who.replica}{suffix}"
 
 
 def _user(spec: ContainerSpec, image: ImageFacts) -> str | None:
@@ -142,18 +168,22 @@ def _user(spec: ContainerSpec, image: ImageFacts) -> str | None:
     return None if user is None else str(user)
 
 
-def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
+def container_labels(template: PodTemplate, who: Identity, spec: ContainerSpec | None = None) -> dict[str, str]:
     """Everything by which the container is found again."""
-    _, _, digest = template.container.image.partition("@")
+    spec = spec or template.container
+    _, _, digest = spec.image.partition("@")
     owner: dict[str, str] = {Label.JOB: who.job}
-    if not who.job:
+    if who.pod:
+        owner = {Label.POD: who.pod}
+    elif not who.job:
         owner = {Label.DEPLOYMENT: who.deployment, Label.REVISION: str(who.revision)}
     return {
         Label.INSTANCE: who.instance,
         Label.NAMESPACE: who.namespace,
-        Label.APP: app_of(template.labels, who.job or who.deployment),
+        Label.APP: app_of(template.labels, who.pod or who.job or who.deployment),
         **owner,
         Label.REPLICA: who.replica,
+        Label.CONTAINER: spec.name,
         Label.TEMPLATE_HASH: who.template_hash,
         Label.RELEASE: template.annotations.get(RELEASE_ANNOTATION, ""),
         Label.DIGEST: digest,

@@ -27,12 +27,13 @@ from runtime.keeper import Keeper
 from runtime.labels import Label
 from runtime.life import Surroundings
 from runtime.machine import Host
-from runtime.manifest.template import random_suffix
-from runtime.model import DeploymentStatus, ServiceCounters
-from runtime.objects import Held, Objects
+from runtime.manifest.template import random_suffix, template_hash
+from runtime.model import DeploymentStatus, PodStatus, ServiceCounters
+from runtime.objects import Held, HeldPod, Objects
+from runtime.pod import pod_status
 from runtime.policy import Policy
 from runtime.room import Room
-from runtime.roster import Replica, Roster, from_stored
+from runtime.roster import Replica, Roster, from_stored, pod_replica
 from runtime.routes import leads_to, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
@@ -146,6 +147,19 @@ class Controller:
         held = sorted(self.objects.deployments(), key=lambda item: (item.deployment.namespace, item.deployment.name))
         return tuple(self._status(item) for item in held if namespace in (None, item.deployment.namespace))
 
+    def pod_status(self, namespace: str, name: str) -> PodStatus:
+        """How a pod that is no Deployment's stands now; raises NotFound."""
+        return self._pod_status(self.objects.pod(namespace, name))
+
+    def pod_statuses(self, namespace: str | None) -> tuple[PodStatus, ...]:
+        """How all of them stand, or those of one namespace, by name."""
+        held = sorted(self.objects.pods(), key=lambda item: (item.pod.namespace, item.pod.name))
+        return tuple(self._pod_status(item) for item in held if namespace in (None, item.pod.namespace))
+
+    def _pod_status(self, held: HeldPod) -> PodStatus:
+        replica = self.roster.get(pod_replica(held.pod.namespace, held.pod.name))
+        return pod_status(held.pod, replica, deleting=held.deleting)
+
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What was counted for a Service; zeros for one that nobody routes to. Raises NotFound."""
         self.objects.service(namespace, service)
@@ -183,6 +197,8 @@ class Controller:
         self._sync_balancer()
         for held in self.objects.deployments():
             self._steer(held)
+        for pod in self.objects.pods():
+            self._steer_pod(pod)
         self.jobs.sync()
         self._prune_keepers()
         self._remove_networks()
@@ -224,6 +240,34 @@ class Controller:
         course.observed_generation = held.generation
         self._trim_history(held, replicas)
 
+    def _steer_pod(self, held: HeldPod) -> None:
+        pod = held.pod
+        name = pod_replica(pod.namespace, pod.name)
+        replica = self.roster.get(name)
+        if held.deleting and replica is None:
+            self.objects.finish_delete_pod(pod.namespace, pod.name)
+            self._empty.add(pod.namespace)
+        elif held.deleting:
+            keeper = self._keeper(name)
+            if keeper is not None and replica is not None and not replica.terminating:
+                log.info("stopping", extra={"replica": name})
+                keeper.terminate()
+        elif replica is None:
+            self._begin_replica(
+                Replica(
+                    name=name,
+                    namespace=pod.namespace,
+                    deployment="",
+                    template_hash=template_hash(pod.template),
+                    template=pod.template,
+                    created_at=time.time(),
+                    pod=pod.name,
+                )
+            )
+        elif replica.template != pod.template:
+            # Its labels or annotations, for nothing else of a pod can change.
+            self.roster.update(name, template=pod.template, template_hash=template_hash(pod.template))
+
     def _act(self, held: Held, action: Action) -> None:
         if isinstance(action, Start):
             for _ in range(action.count):
@@ -244,6 +288,9 @@ class Controller:
             template=deployment.template,
             created_at=time.time(),
         )
+        self._begin_replica(replica)
+
+    def _begin_replica(self, replica: Replica) -> None:
         log.info("starting", extra={"replica": replica.name})
         self.roster.add(replica)
         self._keep(replica).start()
@@ -290,16 +337,17 @@ class Controller:
             for held in self.objects.deployments()
             for revision in held.revisions.values()
         }
+        pods = {pod_replica(held.pod.namespace, held.pod.name): held.pod.template for held in self.objects.pods()}
         states = {state.id: state for state in self.engine.containers(self.settings.instance)}
         keepers = []
         for stored in self._store.replicas():
-            template = templates.get((stored.namespace, stored.deployment, stored.hash))
+            template = templates.get((stored.namespace, stored.deployment, stored.hash)) or pods.get(stored.name)
             if template is None:
                 log.warning("replica of no known revision", extra={"replica": stored.name})
                 self._store.drop_replica(stored.name)
             else:
                 remembered = from_stored(stored, template)
-                keepers.append(self._take_over(remembered, states.pop(remembered.container_id, None)))
+                keepers.append(self._take_over(remembered, states))
         for state in states.values():
             if Label.JOB in state.labels and self.jobs.keeps(state.labels):
                 continue
@@ -309,23 +357,30 @@ class Controller:
         for keeper in keepers:
             keeper.start()
 
-    def _take_over(self, remembered: Replica, state: ContainerState | None) -> Keeper:
-        main = remembered.template.container.name
-        if state is not None and state.running:
-            replica = replace(
-                remembered.with_record(main, steady(), running=True, pid=state.pid, started_at=state.started_at),
-                address=state.address,
-                admitted=remembered.ready,
-            )
-        else:
-            replica = remembered.with_record(main, steady(), running=False, started=False, ready=False, pid=0)
-        self.roster.add(replica)
+    def _take_over(self, remembered: Replica, states: dict[str, ContainerState]) -> Keeper:
+        """Take from `states` what is the replica's, and see to it from now on."""
+        replica, dead, now = remembered, [], steady()
+        leads = remembered.sandbox if remembered.template.is_group else remembered.container_id
+        lead = states.get(leads)
+        for record in remembered.containers:
+            state = states.pop(record.container_id, None)
+            if state is not None and state.running:
+                replica = replica.with_record(
+                    record.name, now, running=True, pid=state.pid, started_at=state.started_at
+                )
+                continue
+            replica = replica.with_record(record.name, now, running=False, started=False, ready=False, pid=0)
+            never_started = state is not None and state.started_at is None
+            if record.running and not never_started:
+                dead.append(record.container_id)
+        states.pop(remembered.sandbox, None)
+        address = lead.address if lead is not None and lead.running else ""
+        self.roster.add(replace(replica, address=address, admitted=replica.ready))
         if remembered.placed:
             self.room.hold(remembered.name, remembered.template)
         keeper = self._keep(replica)
-        never_started = state is not None and state.started_at is None
-        if remembered.running and not replica.running and not never_started:
-            keeper.died(replica.container_id)
+        for container_id in dead:
+            keeper.died(container_id)
         if replica.terminating:
             keeper.terminate()
         return keeper
@@ -351,6 +406,7 @@ class Controller:
         for namespace in tuple(self._empty):
             used = any(held.deployment.namespace == namespace for held in self.objects.deployments())
             used = used or self.jobs.active_in(namespace)
+            used = used or any(held.pod.namespace == namespace for held in self.objects.pods())
             try:
                 name = network_name(self.settings.instance, namespace)
                 if used or self.engine.remove_network(name, self.settings.instance):

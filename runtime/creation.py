@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from runtime.container import Identity, ImageFacts, container_request
+from runtime.container import Identity, ImageFacts, container_labels, container_request
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
+from runtime.labels import Label
 from runtime.machine import Host
 from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.policy import Policy, refusal
 from runtime.redact import redact
 from runtime.resources import Limits, Qos, limits, qos
+from runtime.sandbox import archive, image_name, sandbox_request, supported
 from runtime.secret_files import SecretFiles
 from runtime.volumes import folders
 
@@ -37,18 +39,30 @@ class Creation:
     host: Host
     policy: Policy
 
-    def create(self, template: PodTemplate, who: Identity, image: ImageFacts) -> tuple[str, Given]:
-        """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
+    def create(
+        self,
+        template: PodTemplate,
+        who: Identity,
+        image: ImageFacts,
+        *,
+        spec: ContainerSpec | None = None,
+        sandbox: str = "",
+    ) -> tuple[str, Given]:
+        """The container's id, and the values that it was given; `spec` None is the main container, `sandbox` the id of
+        the one whose network it joins. Raises ConfigError, KeyFailure, EngineError."""
         refused = refusal(template, self.policy)
         if refused:
             raise not_allowed(refused)
         # Asked once a Secret, so that variables and files are of one version of it.
         lookup = cache(lambda name: self.secret(who.namespace, name))
-        written = self.files.write(
-            who.replica, folders(template, who.namespace, lookup), group=template.security.fs_group
-        )
-        request = container_request(template, who, lookup, written, image, self.policy)
-        request = replace(request, limits=self.limits(template, template.container))
+        wanted = folders(template, who.namespace, lookup)
+        written = self.files.found(who.replica, wanted) if sandbox else {}
+        if len(written) < len(wanted):
+            # Of several containers the first one has them written: the others see the same ones.
+            written = self.files.write(who.replica, wanted, group=template.security.fs_group)
+        spec = spec or template.container
+        request = container_request(template, who, lookup, written, image, self.policy, spec=spec, sandbox=sandbox)
+        request = replace(request, limits=self.limits(template, spec))
         values = (lookup(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
@@ -62,6 +76,23 @@ class Creation:
                     hint="use an engine of this host, or take the Secret as environment variables",
                 ) from error
             raise
+
+    def create_sandbox(self, template: PodTemplate, who: Identity) -> str:
+        """The id of the container that holds the network of the others. Raises ConfigError (`no-sandbox`),
+        EngineError."""
+        architecture = self.host.machine().labels.get("kubernetes.io/arch", "")
+        if not supported(architecture):
+            raise ConfigError(
+                "no-sandbox",
+                architecture,
+                "several containers in a pod are not supported on this architecture",
+                hint="amd64 and arm64 are",
+            )
+        labels: dict[str, str] = {Label.INSTANCE: who.instance}
+        self.engine.ensure_imported(image_name(who.instance), lambda: archive(architecture), labels)
+        self.files.remove(who.replica)
+        own = container_labels(template, who)
+        return self.engine.create(sandbox_request(template, who, own, self.host.lowest_oom_score_adj))
 
     def limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
         """The kernel's figures for a container of the pod, as far as this machine allows them. Raises EngineError."""

@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -87,9 +87,16 @@ class Engine:
         }
         return Machine(size=Amounts(cpu=int(info["NCPU"]) * 1000, memory=int(info["MemTotal"])), labels=labels)
 
-    def ensure_image(self, reference: str, *, always_pull: bool = False) -> ImageFacts:
-        """The image, pulled where it is not there; raises ImageError ``image-pull-failed``."""
+    def ensure_image(self, reference: str, *, always_pull: bool = False, never_pull: bool = False) -> ImageFacts:
+        """The image, pulled where it is not there; raises ImageError ``image-pull-failed``, ``image-never-pulled``."""
         found = None if always_pull else self._image(reference)
+        if found is None and never_pull:
+            raise ImageError(
+                "image-never-pulled",
+                reference,
+                f'Container image "{reference}" is not present with pull policy of Never',
+                hint="load it into the engine, or take imagePullPolicy out",
+            )
         if found is None:
             self._pull(reference)
             found = self._image(reference)
@@ -131,6 +138,15 @@ class Engine:
             return False
         return True
 
+    def ensure_imported(self, name: str, archive: Callable[[], bytes], labels: Mapping[str, str]) -> None:
+        """Make an image of a root file system's tar, unless it is there."""
+        if self._image(name) is not None:
+            return
+        repository, _, tag = name.rpartition(":")
+        changes = [f'LABEL {key}="{value}"' for key, value in labels.items()]
+        with self._translated(name) as api:
+            api.import_image_from_data(archive(), repository=repository, tag=tag, changes=changes)
+
     def create(self, request: ContainerRequest) -> str:
         """The id of a new container, not started; one of ours with the same name is replaced."""
         with self._translated(request.image) as api:
@@ -138,7 +154,8 @@ class Engine:
                 if (known.get("Labels") or {}).get(Label.INSTANCE) == request.labels[Label.INSTANCE]:
                     api.remove_container(known["Id"], force=True, v=True)
             host_config = api.create_host_config(
-                network_mode=request.network,
+                network_mode=f"container:{request.joins}" if request.joins else request.network,
+                ipc_mode=f"container:{request.joins}" if request.joins else _ipc_mode(request),
                 restart_policy={"Name": "no"},
                 read_only=request.read_only,
                 # As mounts and not as binds: the engine would make the folder of a bind where it finds none.
@@ -163,7 +180,11 @@ class Engine:
             created = api.create_container(
                 request.image,
                 name=request.name,
-                hostname=request.hostname,
+                # Who joins another has its name, and may say none.
+                hostname=None if request.joins else request.hostname,
+                working_dir=request.working_dir,
+                stdin_open=request.stdin,
+                tty=request.tty,
                 entrypoint=None if request.entrypoint is None else list(request.entrypoint),
                 command=None if request.command is None else list(request.command),
                 environment=dict(request.env),
@@ -378,6 +399,10 @@ class Output:
         """End the stream, from any thread."""
         if self._frames is not None:
             self._frames.close()
+
+
+def _ipc_mode(request: ContainerRequest) -> str | None:
+    return "shareable" if request.shares_ipc else None
 
 
 def _security_options(said: Confinement) -> list[str]:

@@ -260,7 +260,7 @@ class Runner(threading.Thread):
     def _create(self, run: JobRun, attempt: Attempt) -> Attempt:
         job, instance = self._job, self._jobs.instance
         spec = job.template.container
-        image = self._engine.ensure_image(spec.image, always_pull=spec.always_pull)
+        image = self._engine.ensure_image(spec.image, always_pull=spec.always_pull, never_pull=spec.never_pull)
         refuse_root(spec, image)
         network = network_name(instance, job.namespace)
         self._engine.ensure_network(network, {Label.INSTANCE: instance, Label.NAMESPACE: job.namespace})

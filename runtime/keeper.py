@@ -8,6 +8,7 @@ import threading
 import time
 
 from runtime.errors import EngineError, RuntimeFailure
+from runtime.group import Group
 from runtime.hooks import signal_grace
 from runtime.life import LONGEST_RECONNECT, Life, Surroundings
 from runtime.roster import Replica
@@ -27,9 +28,15 @@ class Keeper(threading.Thread):
         self._replica_name = name
         self._around = around
         self._roster = around.roster
+        self._mail = threading.Condition()
         self._terminating = False
         self._leaving = threading.Event()
-        self._life = Life(name, self._replica.template.container, around, self._over)
+        template = self._replica.template
+        self._life: Life | Group = (
+            Group(name, around, self._over)
+            if template.is_group
+            else Life(name, template.container, around, self._over, again=template.restart_policy)
+        )
 
     def terminate(self) -> None:
         """Drain and stop the replica, then be done."""
@@ -39,6 +46,8 @@ class Keeper(threading.Thread):
         self._terminating = True
         self._life.begin_end()
         self._life.wake()
+        with self._mail:
+            self._mail.notify_all()
         self._around.room.wake()
 
     def died(self, container_id: str) -> None:
@@ -49,6 +58,8 @@ class Keeper(threading.Thread):
         """Stop keeping, and leave the container as it is."""
         self._leaving.set()
         self._life.leave()
+        with self._mail:
+            self._mail.notify_all()
 
     def run(self) -> None:
         """The replica's life, begun again where something unforeseen breaks it."""
@@ -56,6 +67,7 @@ class Keeper(threading.Thread):
             try:
                 if self._find_room():
                     self._life.live()
+                    self._rest()
                 if not self._leaving.is_set():
                     self._end()
                 return
@@ -75,6 +87,13 @@ class Keeper(threading.Thread):
     def _over(self) -> bool:
         return self._terminating or self._leaving.is_set()
 
+    def _rest(self) -> None:
+        """What it was there for is done: its place is free, and it stays as it is until it is not wanted any more."""
+        if not self._over():
+            self._around.room.leave(self._replica_name)
+        with self._mail:
+            self._mail.wait_for(self._over)
+
     def _find_room(self) -> bool:
         """Whether there is a place for it; waited for until there is, or it is not wanted any more."""
         room, seen = self._around.room, 0
@@ -91,7 +110,7 @@ class Keeper(threading.Thread):
                 break
             if self._tell_pending(f"{UNSCHEDULABLE}: {problem}"):
                 self._around.events.say(
-                    "Pod", replica.namespace, replica.name, "FailedScheduling", problem, warning=True
+                    "Pod", replica.namespace, replica.shown_name, "FailedScheduling", problem, warning=True
                 )
             seen = room.wait(seen, LOOK_SECONDS)
         return not self._over()
@@ -110,13 +129,10 @@ class Keeper(threading.Thread):
         replica = self._replica
         grace = replica.template.grace_period
         self._around.balancer.withdraw(replica.name)
-        self._around.events.say(
-            "Pod",
-            replica.namespace,
-            replica.name,
-            "Killing",
-            f"Stopping container {replica.template.container.name}",
-        )
+        for spec in replica.template.serving_containers:
+            self._around.events.say(
+                "Pod", replica.namespace, replica.shown_name, "Killing", f"Stopping container {spec.name}"
+            )
         spent = self._drain(replica, grace)
         attempt = 0
         while not self._leaving.is_set():
@@ -139,7 +155,7 @@ class Keeper(threading.Thread):
             spent[0] = self._life.prepare_end(grace)
 
         hook = threading.Thread(target=prepare, name=f"preStop {replica.name}", daemon=True)
-        if replica.template.container.pre_stop is not None:
+        if any(spec.pre_stop for spec in replica.template.mains):
             hook.start()
         if replica.running:
             self._around.balancer.wait_idle(replica.name, time.monotonic() + grace, self._leaving)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from runtime.balancer.balancer import Balancer
@@ -22,7 +22,7 @@ from runtime.manifest.probe import Hook, HttpCall, Probe
 from runtime.prober import Prober
 from runtime.probes import ProbeResult, Target, run_probe
 from runtime.redact import redact
-from runtime.restart import FIRST_DELAY, LONGEST_DELAY
+from runtime.restart import FIRST_DELAY, LONGEST_DELAY, RestartPolicy
 from runtime.room import Room
 from runtime.roster import Replica, Roster
 from runtime.sockets import listening
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 LONGEST_RECONNECT = 10.0
 CLAMPED = "oom_score_adj is 0 and not lower, as its QoS class asks for: the engine may not lower it (CAP_SYS_RESOURCE)"
 IDLE_SECONDS = 3600.0
+KILLED = 137
+NOT_STARTED = 128
+"""The exit code of a container that the engine could not start, as Kubernetes has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,18 +63,47 @@ class _Condemned:
     grace: int
 
 
+def identity(replica: Replica, around: Surroundings) -> Identity:
+    """Whose containers a replica's are."""
+    return Identity(
+        instance=around.instance,
+        namespace=replica.namespace,
+        deployment=replica.deployment,
+        replica=replica.name,
+        template_hash=replica.template_hash,
+        revision=around.revision_of(replica),
+        pod=replica.pod,
+    )
+
+
+def _nobody() -> None:
+    """Hears nothing."""
+
+
 class Life:
     """The life of the container `spec` of a replica. `live` is for one thread; others only tell it: `died`, `wake`.
-    `unwanted` says that the replica is to be stopped, or left alone."""
+    `unwanted` says that the replica is to be stopped, or left alone; `heard` is told when the container has started."""
 
-    def __init__(self, replica: str, spec: ContainerSpec, around: Surroundings, unwanted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        replica: str,
+        spec: ContainerSpec,
+        around: Surroundings,
+        unwanted: Callable[[], bool],
+        *,
+        again: RestartPolicy = RestartPolicy.ALWAYS,
+        heard: Callable[[], None] = _nobody,
+    ) -> None:
         self._replica_name = replica
         self._spec = spec
         self._around = around
         self._engine, self._roster = around.engine, around.roster
         self._over = unwanted
+        self._again = again
+        self._heard = heard
         known = self._replica
         self._namespace, self._template = known.namespace, known.template
+        self._pod = known.shown_name
         self._mail = threading.Condition()
         self._dead_container = ""
         self._condemned: _Condemned | None = None
@@ -99,10 +131,10 @@ class Life:
         self.wake()
 
     def live(self) -> None:
-        """Until the replica is not wanted any more."""
+        """Until the replica is not wanted any more, or the container has ended and is not to start again."""
         if self._has_died() and not self._over():
             self._record_end()
-        while not self._over():
+        while not (self._over() or self._record.done):
             if self._start():
                 self._attend()
                 if not self._over():
@@ -123,6 +155,37 @@ class Life:
         if problem:
             self._say("FailedPreStopHook", f"PreStopHook failed: {problem}", warning=True)
         return time.monotonic() - began
+
+    def begin_anew(self) -> None:
+        """It was ended with all others, for no fault of its own: the next start is one more, and waits for nothing."""
+        record = self._record
+        counted = record.backoff
+        if record.container_id:
+            counted = replace(counted, restarts=counted.restarts + 1)
+        self._condemned = None
+        self._tell(
+            container_id="",
+            running=False,
+            started=False,
+            ready=False,
+            done=False,
+            pid=0,
+            ended_at=None,
+            backoff=counted,
+            phase="Pending",
+            message="",
+        )
+
+    def finish(self, grace: float) -> None:
+        """End it, and leave it as it then stands: what it was beside is done. Raises EngineError."""
+        if not self._record.running:
+            self._tell(done=True)
+            return
+        spent = self.prepare_end(grace)
+        self._engine.stop(self._record.container_id, signal_grace(grace, spent))
+        self._stop_asking()
+        self._again = RestartPolicy.NEVER
+        self._record_end()
 
     def end(self, grace: float) -> None:
         """Send its stop signal, and SIGKILL after `grace` seconds; remove it. Raises EngineError."""
@@ -200,15 +263,10 @@ class Life:
 
     def _start_once(self) -> bool:
         replica = self._replica
-        who = Identity(
-            instance=self._around.instance,
-            namespace=replica.namespace,
-            deployment=replica.deployment,
-            replica=replica.name,
-            template_hash=replica.template_hash,
-            revision=self._around.revision_of(replica),
+        who = identity(replica, self._around)
+        image = self._engine.ensure_image(
+            self._spec.image, always_pull=self._spec.always_pull, never_pull=self._spec.never_pull
         )
-        image = self._engine.ensure_image(self._spec.image, always_pull=self._spec.always_pull)
         refuse_root(self._spec, image)
         with self._around.starts:
             if self._over():
@@ -218,23 +276,29 @@ class Life:
         if state is None or not state.running:
             self.died(container_id)
             return True
-        self._roster.update(
-            replica.name, lambda now: now.record(self._spec.name).container_id == container_id, address=state.address
-        )
+        if not self._template.is_group:
+            self._roster.update(
+                replica.name,
+                lambda now: now.record(self._spec.name).container_id == container_id,
+                address=state.address,
+            )
         self._publish(
             container_id, phase="Running", message="", pid=state.pid, started_at=state.started_at or time.time()
         )
         return self._greet(container_id)
 
     def _launch(self, replica: Replica, who: Identity, image: ImageFacts) -> str:
-        network = network_name(who.instance, who.namespace)
-        self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
+        if not replica.sandbox:
+            network = network_name(who.instance, who.namespace)
+            self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
         before = self._record.container_id
         if before:
             self._engine.remove(before)
-        container_id, self._given = self._around.creation.create(replica.template, who, image)
+        container_id, self._given = self._around.creation.create(
+            replica.template, who, image, spec=self._spec, sandbox=replica.sandbox
+        )
         # Known before it starts, so that its end is recognised however soon it comes.
-        self._roster.update(replica.name, address="")
+        self._forget_address()
         self._tell(container_id=container_id, running=True, started=False, ready=False, pid=0)
         self._engine.start(container_id)
         if self._around.creation.is_clamped(replica.template, self._spec):
@@ -294,6 +358,7 @@ class Life:
 
     def _ask_from_now_on(self, record: ContainerRecord) -> None:
         container_id = record.container_id
+        self._stop_asking()
         prober = Prober(
             self._spec,
             partial(self._ask, container_id),
@@ -337,6 +402,12 @@ class Life:
         if message and (verdict.ever or verdict.held or verdict.row == 1):
             # Of one that is still on its way, the first one will do.
             self._say("Unhealthy", f"{verdict.kind.capitalize()} probe failed: {message}", warning=True)
+        if verdict.held:
+            probe = self._spec.startup if verdict.kind is Kind.STARTUP else self._spec.liveness
+            grace = probe.grace_period if probe and probe.grace_period else self._template.grace_period
+            self._say("Killing", f"Container {self._spec.name} failed {verdict.kind} probe, will be restarted")
+            self._condemn(container_id, message, grace)
+            return
         match verdict.kind:
             case Kind.READINESS:
                 phase = "Ready" if verdict.passes else "Running"
@@ -345,11 +416,6 @@ class Life:
                 self._has_started(container_id)
             case Kind.STARTUP if message:
                 self._publish(container_id, message=message)
-        if verdict.held:
-            probe = self._spec.startup if verdict.kind is Kind.STARTUP else self._spec.liveness
-            grace = probe.grace_period if probe and probe.grace_period else self._template.grace_period
-            self._say("Killing", f"Container {self._spec.name} failed {verdict.kind} probe, will be restarted")
-            self._condemn(container_id, message, grace)
 
     def _has_started(self, container_id: str) -> None:
         """Its startup probe has passed, or there is none; without one of readiness it is ready."""
@@ -357,8 +423,11 @@ class Life:
             self._publish(container_id, started=True, ready=True, phase="Ready", message="")
         else:
             self._publish(container_id, started=True, message="")
+        self._heard()
 
     def _condemn(self, container_id: str, reason: str, grace: int) -> None:
+        if container_id != self._record.container_id:
+            return
         with self._mail:
             self._condemned = _Condemned(container_id=container_id, reason=reason, grace=grace)
             self._mail.notify_all()
@@ -388,7 +457,8 @@ class Life:
             state, last_log = None, ()
         if state is not None and state.running:
             # The engine was lost for a while and the container was not, or it could not be ended.
-            self._roster.update(replica.name, address=state.address)
+            if not self._template.is_group:
+                self._roster.update(replica.name, address=state.address)
             self._tell(running=True, pid=state.pid, started=record.started)
             with self._mail:
                 self._dead_container = ""
@@ -399,21 +469,26 @@ class Life:
         exit_code = state.exit_code if state else None
         reason = _reason(exit_code, oom=state.oom_killed if state else False)
         why = condemned.reason if condemned and condemned.container_id == record.container_id else ""
-        if backoff.delay:
+        again = self._again.starts_again(exit_code)
+        if backoff.delay and again:
             self._say_back_off()
-        self._roster.update(replica.name, address="")
+        self._forget_address()
         self._tell(
             running=False,
             started=False,
             ready=False,
             pid=0,
             ended_at=ended_at,
-            backoff=backoff,
-            exit_code=exit_code,
+            backoff=backoff if again else record.backoff,
+            done=not again,
+            # Of one that was lost and is not made again nobody knows: the kubelet says as much as of a killed one.
+            exit_code=KILLED if exit_code is None and not again else exit_code,
             last_log=last_log,
-            phase="CrashLoopBackOff" if backoff.delay > 0 and reason != "OOMKilled" else reason,
-            message=_end_message(exit_code, backoff.delay, oom=reason == "OOMKilled", why=why),
+            phase="CrashLoopBackOff" if again and backoff.delay > 0 and reason != "OOMKilled" else reason,
+            message=_end_message(exit_code, oom=reason == "OOMKilled", why=why)
+            + (_when(backoff.delay) if again else ""),
         )
+        self._heard()
 
     def _record_refusal(self, error: RuntimeFailure) -> None:
         """The engine would not create or start the container: counted like a container that ended at once."""
@@ -421,23 +496,32 @@ class Life:
         self._say("Failed", f"Error: {redact([error.message], self._given)[0]}", warning=True)
         if backoff.delay:
             self._say_back_off()
-        self._roster.update(self._replica_name, address="")
+        self._forget_address()
+        again = self._again.starts_again(None)
         self._tell(
             running=False,
             started=False,
             ready=False,
             pid=0,
             ended_at=time.time(),
-            backoff=backoff,
-            phase="CrashLoopBackOff" if backoff.delay else "Error",
+            backoff=backoff if again else self._record.backoff,
+            done=not again,
+            exit_code=None if again else NOT_STARTED,
+            phase="CrashLoopBackOff" if backoff.delay and again else "Error",
             message=redact([error.message], self._given)[0],
         )
+        self._heard()
+
+    def _forget_address(self) -> None:
+        """That of a container alone is its own; several have that of the one whose network they share."""
+        if not self._template.is_group:
+            self._roster.update(self._replica_name, address="")
 
     def _say(self, reason: str, message: str, *, warning: bool = False) -> None:
-        self._around.events.say("Pod", self._namespace, self._replica_name, reason, message, warning=warning)
+        self._around.events.say("Pod", self._namespace, self._pod, reason, message, warning=warning)
 
     def _say_back_off(self) -> None:
-        pod = f"{self._replica_name}_{self._namespace}"
+        pod = f"{self._pod}_{self._namespace}"
         self._say("BackOff", f"Back-off restarting failed container {self._spec.name} in pod {pod}", warning=True)
 
     def _hidden(self, text: str) -> str:
@@ -456,10 +540,14 @@ def _reason(exit_code: int | None, *, oom: bool) -> str:
     return "Completed" if exit_code == 0 else "Error"
 
 
-def _end_message(exit_code: int | None, delay: float, *, oom: bool, why: str = "") -> str:
+def _when(delay: float) -> str:
+    return "; starts again " + (f"{delay:.0f} s after its end" if delay else "at once")
+
+
+def _end_message(exit_code: int | None, *, oom: bool, why: str = "") -> str:
     what = "killed for want of memory" if oom else f"ended with exit code {exit_code}"
     if exit_code is None:
         what = "ended"
     if why and not oom:
         what = f"{why}; {what}"
-    return f"{what}; starts again " + (f"{delay:.0f} s after its end" if delay else "at once")
+    return what

@@ -10,7 +10,7 @@ from typing import Any
 
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
-from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Secret, Service
+from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Pod, Secret, Service
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, SecretStatus
 from runtime.policy import Policy, refusal
@@ -53,8 +53,17 @@ class HeldJob:
     deleting: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldPod:
+    """A pod that is no Deployment's; `deleting` until it is gone."""
+
+    pod: Pod
+    deleting: bool
+
+
 Key = tuple[str, str]
 DEFAULT_POLICY = Policy()
+_DELETABLE = ("Deployment", "Job", "Pod", "Secret", "Service")
 
 
 class Objects:
@@ -70,6 +79,7 @@ class Objects:
         self._lock = threading.RLock()
         self._deployments = {_key(stored): self._held(stored) for stored in store.objects("Deployment")}
         self._jobs = {_key(stored): _job(stored) for stored in store.objects("Job")}
+        self._pods = {_key(stored): _pod(stored) for stored in store.objects("Pod")}
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
 
@@ -97,6 +107,19 @@ class Objects:
             held = self._jobs.get((namespace, name))
         if held is None:
             raise not_found("Job", namespace, name)
+        return held
+
+    def pods(self) -> tuple[HeldPod, ...]:
+        """Every pod that is no Deployment's, also those being deleted."""
+        with self._lock:
+            return tuple(self._pods.values())
+
+    def pod(self, namespace: str, name: str) -> HeldPod:
+        """One of them; raises NotFound."""
+        with self._lock:
+            held = self._pods.get((namespace, name))
+        if held is None:
+            raise not_found("Pod", namespace, name)
         return held
 
     def services(self) -> tuple[Service, ...]:
@@ -177,9 +200,9 @@ class Objects:
         self._edit(namespace, name, annotate)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Forget a Service or Secret at once; a Deployment or Job is kept until its containers are gone."""
-        if kind not in ("Deployment", "Job", "Secret", "Service"):
-            raise NotFound("unknown-kind", kind, "no such kind", hint="expected Deployment, Job, Secret or Service")
+        """Forget a Service or Secret at once; a Deployment, Job or Pod is kept until its containers are gone."""
+        if kind not in _DELETABLE:
+            raise NotFound("unknown-kind", kind, "no such kind", hint=f"expected {', '.join(_DELETABLE)}")
         with self._lock:
             stored = self._stored(kind, namespace, name)
             if kind in ("Secret", "Service"):
@@ -199,6 +222,13 @@ class Objects:
                 return
             self._store.drop_object("Deployment", *key)
             del self._deployments[key]
+        self._on_change()
+
+    def finish_delete_pod(self, namespace: str, name: str) -> None:
+        """A pod is gone."""
+        with self._lock:
+            self._store.drop_object("Pod", namespace, name)
+            self._pods.pop((namespace, name), None)
         self._on_change()
 
     def finish_delete_job(self, namespace: str, name: str) -> None:
@@ -271,6 +301,8 @@ class Objects:
             self._refuse_change_of_immutable(document, document.object)
         if isinstance(document.object, Job):
             self._refuse_change(document, document.object)
+        if isinstance(document.object, Pod):
+            self._refuse_change_of_pod(document, document.object)
         held = self._deployments.get((document.namespace, document.name))
         if document.kind != "Deployment" or held is None or held.deleting:
             return document, data
@@ -329,6 +361,22 @@ class Objects:
                 document.where,
                 "spec.template of a Job cannot be changed",
                 hint=f"delete {subject} first, or give the new one another name",
+            )
+
+    def _refuse_change_of_pod(self, document: Document, pod: Pod) -> None:
+        before = self._pods.get((document.namespace, document.name))
+        if before is None:
+            return
+        subject = f"Pod {document.namespace}/{document.name}"
+        if before.deleting:
+            raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
+        same = replace(pod.template, labels={}, annotations={})
+        if replace(before.pod.template, labels={}, annotations={}) != same:
+            raise ManifestError(
+                "immutable-field",
+                document.where,
+                "spec of a Pod cannot be changed: pod updates may change labels and annotations",
+                hint=f"delete {subject} first; a Deployment replaces its pods by itself",
             )
 
     def _put(self, document: Document, data: dict[str, Any]) -> AppliedObject:
@@ -398,6 +446,8 @@ class Objects:
                 self._secrets[namespace, name] = stored
             elif kind == "Job":
                 self._jobs[namespace, name] = _job(stored)
+            elif kind == "Pod":
+                self._pods[namespace, name] = _pod(stored)
             else:
                 self._deployments[namespace, name] = self._held(stored)
 
@@ -447,3 +497,9 @@ def _job(stored: StoredObject) -> HeldJob:
     job = reload(stored.data)
     assert isinstance(job, Job)
     return HeldJob(job=job, deleting=stored.deleting)
+
+
+def _pod(stored: StoredObject) -> HeldPod:
+    pod = reload(stored.data)
+    assert isinstance(pod, Pod)
+    return HeldPod(pod=pod, deleting=stored.deleting)

@@ -116,7 +116,11 @@ class Prober:
             if verdict.kind is Kind.STARTUP and verdict.passes:
                 self._started = True
                 self._news.notify_all()
-        self._told(verdict, message)
+        try:
+            self._told(verdict, message)
+        except Exception:
+            # Such as a full disk: the next result is told again.
+            log.exception("verdict not told", extra={"kind": verdict.kind})
         return True
 
     def _state(self) -> dict[str, bool]:

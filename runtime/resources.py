@@ -104,8 +104,14 @@ def limits(said: Resources, kind: Qos, memory_size: int) -> Limits:
 
 
 def asked(template: PodTemplate) -> Amounts:
-    """What a pod asks of the machine: its containers together, or the largest that runs before them."""
-    return _sum(spec.resources for spec in template.all_containers)
+    """What a pod asks of the machine: its containers together, or, where that is more, what one that runs before them
+    asks beside the sidecars that began before it."""
+    beside = before = Amounts()
+    for spec in template.init:
+        alone = _sum([spec.resources])
+        before |= beside + alone
+        beside += alone if spec.sidecar else Amounts()
+    return before | (beside + _sum(spec.resources for spec in template.mains))
 
 
 def _sum(all_resources: Iterable[Resources]) -> Amounts:

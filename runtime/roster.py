@@ -18,7 +18,8 @@ from runtime.store import Store, StoredReplica
 class Replica:
     """One replica. `phase` as in `ReplicaStatus`; `admitted` when the balancer was seen to give it requests, or nobody
     routes to it; `serving` when all probes of readiness pass, also while it is being stopped; `placed` once the machine
-    had room for it. Of its containers the main one is spoken of; `containers` has all, the main one first. Times are
+    had room for it. `sandbox` is the container that has the network of several; `pod` the name of a pod that is no
+    Deployment's. Of its containers the main one is spoken of; `containers` has all, the main one first. Times are
     Unix seconds."""
 
     name: str
@@ -44,6 +45,8 @@ class Replica:
     last_log: tuple[str, ...] = ()
     serving: bool = False
     placed: bool = False
+    sandbox: str = ""
+    pod: str = ""
     containers: tuple[ContainerRecord, ...] = ()
 
     def record(self, container: str) -> ContainerRecord:
@@ -74,13 +77,25 @@ class Replica:
 
     @property
     def container_ids(self) -> frozenset[str]:
-        """Those of all its containers."""
-        return frozenset(record.container_id for record in self.containers if record.container_id)
+        """Those of all its containers, and of the one that has their network."""
+        known = frozenset(record.container_id for record in self.containers if record.container_id)
+        return known | {self.sandbox} if self.sandbox else known
+
+    @property
+    def shown_name(self) -> str:
+        """What its pod is called."""
+        return self.pod or self.name
 
     @property
     def serves(self) -> bool:
         """Whether it should be given requests."""
         return self.ready and self.running and not self.terminating and bool(self.address)
+
+
+def pod_replica(namespace: str, name: str) -> str:
+    """The name of the one replica of a pod that is no Deployment's: unlike theirs it has a dot, and its namespace, for
+    pods of several may have one name."""
+    return f"{name}.{namespace}"
 
 
 class Roster:
@@ -187,6 +202,8 @@ def to_stored(replica: Replica) -> StoredReplica:
     state["last_log"] = list(replica.last_log)
     state["serving"] = replica.serving
     state["placed"] = replica.placed
+    state["sandbox"] = replica.sandbox
+    state["pod"] = replica.pod
     state["containers"] = [record.as_json() for record in replica.containers]
     return StoredReplica(
         name=replica.name,
@@ -211,6 +228,8 @@ def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
         created_at=stored.created_at,
         backoff=Backoff(**stored.state["backoff"]),
         last_log=tuple(stored.state["last_log"]),
+        pod=stored.state.get("pod", ""),
+        sandbox=stored.state.get("sandbox", ""),
         placed=stored.state.get("placed", bool(state["container_id"])),
         serving=stored.state.get("serving", state["ready"]),
         containers=records or (_only_record(stored, template),),

@@ -24,7 +24,7 @@ def wanted_backends(services: Iterable[Service], replicas: Sequence[Replica]) ->
 
 def routed_port(service: Service, template: PodTemplate) -> int | None:
     """The port in a replica of `template` that the Service's hosts lead to; a name is looked up in the replica."""
-    return template.container.port_number(service.routed_port.target)
+    return template.port_number(service.routed_port.target)
 
 
 def leads_to(service: Service, namespace: str, template: PodTemplate) -> bool:

@@ -59,6 +59,11 @@ class SecretFiles:
             ) from error
         return {name: home / name for name in folders}
 
+    def found(self, replica: str, folders: Mapping[str, Folder]) -> dict[str, Path]:
+        """Those of its folders that are there already, by volume."""
+        home = self._folder / replica
+        return {name: home / name for name in folders if (home / name).is_dir()}
+
     def remove(self, replica: str) -> None:
         """The replica is no more. What cannot be removed is swept when the next controller starts."""
         shutil.rmtree(self._folder / replica, ignore_errors=True)

@@ -16,12 +16,15 @@ from runtime import errors
 from runtime.errors import RuntimeFailure
 from runtime.model import (
     AppliedObject,
+    ContainerStatus,
     ControllerInfo,
     DeploymentStatus,
     Event,
     JobPhase,
     JobStatus,
     LogLine,
+    PodPhase,
+    PodStatus,
     ReplicaStatus,
     RolloutPhase,
     SecretStatus,
@@ -37,6 +40,7 @@ Value = (
     | Event
     | JobStatus
     | LogLine
+    | PodStatus
     | SecretStatus
     | ServiceCounters
     | str
@@ -74,6 +78,8 @@ def unpack(raw: Any) -> Any:
         if name == DeploymentStatus.__name__:
             replicas = tuple(_replica(item) for item in raw["replica_list"])
             return _made(DeploymentStatus, raw, phase=RolloutPhase(raw["phase"]), replica_list=replicas)
+        if name == PodStatus.__name__:
+            return _made(PodStatus, raw, phase=PodPhase(raw["phase"]), containers=_containers(raw))
         if name == JobStatus.__name__:
             return _made(JobStatus, raw, phase=JobPhase(raw["phase"]), last_log=tuple(raw["last_log"]))
         return _made(_VALUES[name], raw)
@@ -108,8 +114,19 @@ def unpack_failure(raw: Mapping[str, Any]) -> RuntimeFailure:
 
 
 def _replica(raw: dict[str, Any]) -> ReplicaStatus:
-    made: ReplicaStatus = _made(ReplicaStatus, raw, listening=tuple(raw["listening"]), last_log=tuple(raw["last_log"]))
+    made: ReplicaStatus = _made(
+        ReplicaStatus,
+        raw,
+        listening=tuple(raw["listening"]),
+        last_log=tuple(raw["last_log"]),
+        containers=_containers(raw),
+    )
     return made
+
+
+def _containers(raw: Mapping[str, Any]) -> tuple[ContainerStatus, ...]:
+    found = raw.get("containers", ())
+    return tuple(_made(ContainerStatus, item, last_log=tuple(item["last_log"])) for item in found)
 
 
 def _made(kind: Any, raw: Mapping[str, Any], **better: Any) -> Any:

@@ -9,17 +9,18 @@ from runtime.errors import ManifestError
 from runtime.manifest.check import check
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
-from runtime.manifest.model import Deployment, Document, Job, Secret, Service
-from runtime.manifest.parse import deployment, job, secret, service
+from runtime.manifest.model import Deployment, Document, Job, Pod, Secret, Service
+from runtime.manifest.parse import deployment, job, pod, secret, service
 from runtime.manifest.schema import inner
 from runtime.manifest.tree import Node, Plain, node_of, read, write
 
-__all__ = ["Deployment", "Document", "Job", "Secret", "Service", "dump", "load", "reload"]
+__all__ = ["Deployment", "Document", "Job", "Pod", "Secret", "Service", "dump", "load", "reload"]
 
 _LIST = "List"
-_PARSE: Mapping[str, Callable[[Cursor], Deployment | Job | Secret | Service]] = {
+_PARSE: Mapping[str, Callable[[Cursor], Deployment | Job | Pod | Secret | Service]] = {
     "Deployment": deployment,
     "Job": job,
+    "Pod": pod,
     "Secret": secret,
     "Service": service,
 }
@@ -42,7 +43,7 @@ def dump(documents: Iterable[Mapping[str, Plain]]) -> str:
     return write(documents)
 
 
-def reload(data: Mapping[str, Plain]) -> Deployment | Job | Secret | Service:
+def reload(data: Mapping[str, Plain]) -> Deployment | Job | Pod | Secret | Service:
     """The object of a document's data, which `load` has accepted before."""
     # Not by way of its text, which takes ten times as long: an apply does this for each revision that is kept.
     return _document(node_of(dict(data)), "store").object

@@ -22,6 +22,7 @@ from runtime.manifest.schema import (
     SECRET_NAME,
     SECRET_VALUES,
     SERVICE_NAME,
+    WORKING_DIR,
     Flag,
     Many,
     Object,
@@ -97,15 +98,23 @@ _CONTAINER = Object(
         "startupProbe": PROBE,
         "lifecycle": LIFECYCLE,
         "resources": RESOURCES,
-        "imagePullPolicy": Text(choices=("IfNotPresent", "Always"), unsupported=("Never",)),
+        "imagePullPolicy": Text(choices=("IfNotPresent", "Always", "Never")),
+        "workingDir": Text(pattern=WORKING_DIR, says="an absolute path"),
+        "stdin": Flag(),
+        "tty": Flag(),
         "securityContext": CONTAINER_SECURITY,
     },
     required=("name", "image"),
     known=words(
-        "resizePolicy restartPolicy restartPolicyRules "
-        "stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices "
-        "workingDir"
+        "resizePolicy restartPolicy restartPolicyRules stdinOnce terminationMessagePath terminationMessagePolicy "
+        "volumeDevices"
     ),
+)
+
+_INIT_CONTAINER = Object(
+    fields={**_CONTAINER.fields, "restartPolicy": Text(choices=("Always",), unsupported=("OnFailure", "Never"))},
+    required=_CONTAINER.required,
+    known=_CONTAINER.known - {"restartPolicy"},
 )
 
 _MODE = Whole(high=0o777)
@@ -131,7 +140,9 @@ _SECRET_VOLUME = Object(
 
 _POD = Object(
     fields={
-        "containers": Many(item=_CONTAINER, least=1, most=1, unique="name"),
+        "containers": Many(item=_CONTAINER, least=1, unique="name"),
+        "initContainers": Many(item=_INIT_CONTAINER, unique="name"),
+        "hostname": NAME,
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
         "nodeSelector": _FREE_LABELS,
@@ -153,8 +164,8 @@ _POD = Object(
     required=("containers",),
     known=words(
         "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
-        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets "
-        "initContainers nodeName os overhead preemptionPolicy priority priorityClassName "
+        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers imagePullSecrets "
+        "nodeName os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
         "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
         "tolerations topologySpreadConstraints"
@@ -191,6 +202,21 @@ DEPLOYMENT = Object(
     known=words("status"),
 )
 
+POD = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(NAME),
+        "spec": Object(
+            fields={**_POD.fields, "restartPolicy": Text(choices=("Always", "OnFailure", "Never"))},
+            required=_POD.required,
+            known=_POD.known,
+        ),
+    },
+    required=("metadata", "spec"),
+    known=words("status"),
+)
+
 _NOT_IN_JOBS = words("lifecycle livenessProbe readinessProbe startupProbe")
 _JOB_CONTAINER = Object(
     fields={name: shape for name, shape in _CONTAINER.fields.items() if name not in _NOT_IN_JOBS},
@@ -198,14 +224,15 @@ _JOB_CONTAINER = Object(
     known=_CONTAINER.known | _NOT_IN_JOBS,
 )
 
+_NOT_IN_JOB_PODS = words("initContainers nodeSelector")
 _JOB_POD = Object(
     fields={
-        **_POD.fields,
+        **{name: shape for name, shape in _POD.fields.items() if name not in _NOT_IN_JOB_PODS},
         "containers": Many(item=_JOB_CONTAINER, least=1, most=1, unique="name"),
         "restartPolicy": Text(choices=("Never",), unsupported=("OnFailure",)),
     },
     required=("containers", "restartPolicy"),
-    known=_POD.known,
+    known=_POD.known | _NOT_IN_JOB_PODS,
 )
 
 JOB = Object(
@@ -292,6 +319,7 @@ SECRET = Object(
 KINDS: dict[str, tuple[str, Shape]] = {
     "Deployment": ("apps/v1", DEPLOYMENT),
     "Job": ("batch/v1", JOB),
+    "Pod": ("v1", POD),
     "Secret": ("v1", SECRET),
     "Service": ("v1", SERVICE),
 }
@@ -300,7 +328,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
 KNOWN_KINDS = words(
     "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
     "Ingress IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
-    "PersistentVolumeClaim Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
+    "PersistentVolumeClaim PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"
 )

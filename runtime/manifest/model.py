@@ -9,6 +9,7 @@ from runtime.manifest.probe import Hook, Probe
 from runtime.manifest.resources import Resources
 from runtime.manifest.security import PodSecurity, SecurityContext
 from runtime.manifest.tree import Plain
+from runtime.restart import RestartPolicy
 
 HOST_ANNOTATION = "imageforge.io/host"
 MASKED_ANNOTATION = "imageforge.io/masked"
@@ -75,8 +76,9 @@ class VolumeMount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerSpec:
-    """The one container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
-    not yet expanded, and comes after `env_from`."""
+    """A container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
+    not yet expanded, and comes after `env_from`. One that runs before the others is a `sidecar` where it goes on beside
+    them."""
 
     name: str
     image: str
@@ -94,6 +96,11 @@ class ContainerSpec:
     post_start: Hook | None = None
     pre_stop: Hook | None = None
     resources: Resources = field(default_factory=Resources)
+    working_dir: str = ""
+    stdin: bool = False
+    tty: bool = False
+    never_pull: bool = False
+    sidecar: bool = False
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or name; None where no port has that name."""
@@ -102,7 +109,8 @@ class ContainerSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodTemplate:
-    """What every replica of a revision is made from."""
+    """What every replica of a revision is made from. `container` is the main one, which its status speaks of; `others`
+    run beside it, `init` before all of them, in order."""
 
     container: ContainerSpec
     labels: Mapping[str, str]
@@ -111,25 +119,48 @@ class PodTemplate:
     volumes: tuple[SecretVolume, ...] = ()
     node_selector: Mapping[str, str] = field(default_factory=dict)
     security: PodSecurity = field(default_factory=PodSecurity)
+    others: tuple[ContainerSpec, ...] = ()
+    init: tuple[ContainerSpec, ...] = ()
+    hostname: str = ""
+    restart_policy: RestartPolicy = RestartPolicy.ALWAYS
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:
-        """Every container, the main one first."""
-        return (self.container,)
+        """Every container, the main one first, those before it last."""
+        return (self.container, *self.others, *self.init)
+
+    @property
+    def mains(self) -> tuple[ContainerSpec, ...]:
+        """Those that the pod is there for."""
+        return (self.container, *self.others)
+
+    @property
+    def is_group(self) -> bool:
+        """Whether there are several containers, which share a network."""
+        return bool(self.others or self.init)
+
+    def port_number(self, port: int | str) -> int | None:
+        """The number of a port given by number or by a name that one of the containers has for it."""
+        found = (spec.port_number(port) for spec in (*self.mains, *self.sidecars))
+        return next((number for number in found if number is not None), None)
+
+    @property
+    def sidecars(self) -> tuple[ContainerSpec, ...]:
+        """Those that begin before the others, in order, and end after them."""
+        return tuple(spec for spec in self.init if spec.sidecar)
 
     @property
     def serving_containers(self) -> tuple[ContainerSpec, ...]:
         """Those that must be ready for the replica to be."""
-        return (self.container,)
+        return (*self.mains, *self.sidecars)
 
     @property
     def secrets(self) -> frozenset[str]:
         """The names of the Secrets that its replicas are given something of."""
-        spec = self.container
-        keys = (value.name for _, value in spec.env if isinstance(value, SecretKey))
-        return frozenset(
-            [*keys, *(source.name for source in spec.env_from), *(volume.secret for volume in self.volumes)]
-        )
+        specs = self.all_containers
+        keys = (value.name for spec in specs for _, value in spec.env if isinstance(value, SecretKey))
+        sources = (source.name for spec in specs for source in spec.env_from)
+        return frozenset([*keys, *sources, *(volume.secret for volume in self.volumes)])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,6 +179,15 @@ class Deployment:
     revision_history_limit: int = 10
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pod:
+    """v1 Pod; its labels and annotations are its template's."""
+
+    namespace: str
+    name: str
+    template: PodTemplate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,7 +252,7 @@ class Document:
     namespace: str
     name: str
     data: dict[str, Plain] = field(repr=False)
-    object: Deployment | Job | Secret | Service
+    object: Deployment | Job | Pod | Secret | Service
     where: str
 
 

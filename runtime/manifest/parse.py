@@ -6,6 +6,7 @@ import base64
 import binascii
 import posixpath
 import re
+from dataclasses import replace
 
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import (
@@ -15,6 +16,7 @@ from runtime.manifest.model import (
     ContainerSpec,
     Deployment,
     Job,
+    Pod,
     PodTemplate,
     Secret,
     SecretItem,
@@ -29,6 +31,7 @@ from runtime.manifest.model import (
 from runtime.manifest.probe import hook, probe
 from runtime.manifest.resources import resources
 from runtime.manifest.security import pod_security, security
+from runtime.restart import RestartPolicy
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 
@@ -57,6 +60,18 @@ def deployment(root: Cursor) -> Deployment:
     )
     _check_deployment(parsed, spec)
     return parsed
+
+
+def pod(root: Cursor) -> Pod:
+    """A Pod from a tree that the schema has passed."""
+    meta = root.get("metadata")
+    made = _template(root)
+    policy = RestartPolicy(root.get("spec").get("restartPolicy").plain("Always"))
+    return Pod(
+        namespace=meta.get("namespace").plain("default"),
+        name=meta.get("name").plain(),
+        template=replace(made, restart_policy=policy),
+    )
 
 
 def job(root: Cursor) -> Job:
@@ -158,10 +173,15 @@ def _template(cursor: Cursor) -> PodTemplate:
     meta, spec = cursor.get("metadata"), cursor.get("spec")
     volumes = tuple(map(_volume, spec.get("volumes").items()))
     grace = spec.get("terminationGracePeriodSeconds").plain(30)
+    _refuse_twins(spec)
+    main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
     return PodTemplate(
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
-        container=_container(spec.get("containers").items()[0], spec, volumes, grace),
+        container=main,
+        others=tuple(others),
+        init=tuple(_init(item, spec, volumes, grace) for item in spec.get("initContainers").items()),
+        hostname=spec.get("hostname").plain(""),
         grace_period=grace,
         volumes=volumes,
         security=pod_security(spec.get("securityContext")),
@@ -243,6 +263,10 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[SecretVolume, ...], g
         ports=ports,
         readiness=probe(cursor.get("readinessProbe"), port_of, readiness=True),
         always_pull=cursor.get("imagePullPolicy").plain() == "Always",
+        never_pull=cursor.get("imagePullPolicy").plain() == "Never",
+        working_dir=cursor.get("workingDir").plain(""),
+        stdin=cursor.get("stdin").plain(False),
+        tty=cursor.get("tty").plain(False),
         security=security(cursor.get("securityContext"), pod.get("securityContext")),
         env_from=tuple(map(_variables, cursor.get("envFrom").items())),
         mounts=tuple(_mount(item, volumes) for item in cursor.get("volumeMounts").items()),
@@ -252,6 +276,34 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[SecretVolume, ...], g
         resources=resources(cursor.get("resources")),
         pre_stop=hook(cursor.get("lifecycle").get("preStop"), port_of, longest=grace),
     )
+
+
+def _init(cursor: Cursor, pod: Cursor, volumes: tuple[SecretVolume, ...], grace: int) -> ContainerSpec:
+    """One that runs before the others; only a sidecar, which goes on, can be asked how it is."""
+    made = _container(cursor, pod, volumes, grace)
+    sidecar = cursor.get("restartPolicy").plain() == "Always"
+    for name in () if sidecar else ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
+        if not cursor.get(name).node.says_nothing:
+            raise cursor.get(name).fail(
+                "invalid-value", ": an init container has none unless its restartPolicy is Always"
+            )
+    return replace(made, sidecar=sidecar)
+
+
+def _refuse_twins(pod: Cursor) -> None:
+    """All containers of a pod share its names: of containers, and of ports, which a Service looks up by name."""
+    for field in ("name", "ports"):
+        seen: dict[str, int] = {}
+        for item in (*pod.get("containers").items(), *pod.get("initContainers").items()):
+            for cursor in [item] if field == "name" else item.get("ports").items():
+                name = cursor.get("name").plain()
+                if name is None:
+                    continue
+                if name in seen:
+                    raise cursor.get("name").fail(
+                        "invalid-value", f': "{name}" is already used in this pod, on line {seen[name]}'
+                    )
+                seen[name] = cursor.get("name").node.line
 
 
 def _strings(cursor: Cursor) -> tuple[str, ...] | None:

@@ -108,7 +108,7 @@ def test_an_old_template_takes_the_next_number_and_a_deleted_one_begins_anew(tmp
     assert objects.apply(manifest("web:2"), "a.yaml")[0].change == "created"
     assert objects.deployment("default", "hello").revision == 1
     with pytest.raises(NotFound, match="no such kind"):
-        objects.delete("default", "Pod", "hello")
+        objects.delete("default", "Node", "hello")
     store.close()
 
 
