@@ -90,7 +90,6 @@ class Creation:
             )
         labels: dict[str, str] = {Label.INSTANCE: who.instance}
         self.engine.ensure_imported(image_name(who.instance), lambda: archive(architecture), labels)
-        self.files.remove(who.replica)
         own = container_labels(template, who)
         return self.engine.create(sandbox_request(template, who, own, self.host.lowest_oom_score_adj))
 
