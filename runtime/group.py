@@ -46,7 +46,9 @@ class Group:
 
     def died(self, container_id: str) -> None:
         """A container was seen to have ended, or that which has the network of all."""
-        replica = self._replica
+        replica = self._roster.get(self._replica_name)
+        if replica is None:
+            return
         if container_id == replica.sandbox:
             self._scatter()
         for record in replica.containers:

@@ -426,7 +426,8 @@ class Life:
         self._heard()
 
     def _condemn(self, container_id: str, reason: str, grace: int) -> None:
-        if container_id != self._record.container_id:
+        replica = self._roster.get(self._replica_name)
+        if replica is None or replica.record(self._spec.name).container_id != container_id:
             return
         with self._mail:
             self._condemned = _Condemned(container_id=container_id, reason=reason, grace=grace)
