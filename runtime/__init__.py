@@ -10,6 +10,7 @@ from runtime.balancer.config import CHALLENGES, ENTRY_HEADER
 from runtime.balancer.config import initial_config as initial_balancer_config
 from runtime.balancer.keyring import certificate_states
 from runtime.client import ControllerClient
+from runtime.discovery.host import cannot_have_addresses
 from runtime.errors import (
     BalancerError,
     ConfigError,
@@ -27,6 +28,7 @@ from runtime.labels import Label
 from runtime.manifest import load as load_manifests
 from runtime.model import (
     AppliedObject,
+    Condition,
     ContainerStatus,
     ControllerInfo,
     DeploymentStatus,
@@ -37,9 +39,12 @@ from runtime.model import (
     PodPhase,
     PodStatus,
     ReplicaStatus,
+    RevisionStatus,
     RolloutPhase,
     SecretStatus,
     ServiceCounters,
+    ServicePortStatus,
+    ServiceStatus,
 )
 from runtime.settings import PublicEntry, RuntimeSettings
 
@@ -49,6 +54,7 @@ __all__ = [
     "AppliedObject",
     "BalancerError",
     "CertificateState",
+    "Condition",
     "ConfigError",
     "Conflict",
     "ContainerStatus",
@@ -70,11 +76,15 @@ __all__ = [
     "PodStatus",
     "PublicEntry",
     "ReplicaStatus",
+    "RevisionStatus",
     "RolloutPhase",
     "RuntimeFailure",
     "RuntimeSettings",
     "SecretStatus",
     "ServiceCounters",
+    "ServicePortStatus",
+    "ServiceStatus",
+    "cannot_have_addresses",
     "certificate_states",
     "clear_secret_files",
     "covers_host",

@@ -18,8 +18,10 @@ from runtime.model import (
     JobStatus,
     LogLine,
     PodStatus,
+    RevisionStatus,
     SecretStatus,
     ServiceCounters,
+    ServiceStatus,
 )
 from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
 
@@ -82,6 +84,23 @@ class ControllerClient:
     def restart(self, namespace: str, name: str) -> None:
         """Replace every replica by a rolling update."""
         self._none("restart", namespace=namespace, name=name)
+
+    def pause(self, namespace: str, name: str) -> None:
+        """Roll nothing of a Deployment out any more; it can be scaled. Raises Conflict where it is paused."""
+        self._none("pause", namespace=namespace, name=name, paused=True)
+
+    def resume(self, namespace: str, name: str) -> None:
+        """Go on. Raises Conflict where it is not paused."""
+        self._none("pause", namespace=namespace, name=name, paused=False)
+
+    def undo(self, namespace: str, name: str, *, revision: int | None = None) -> AppliedObject:
+        """Go back to the template of a revision, by rolling update; None is the one before. Raises Conflict for a
+        paused one and for one that belongs to an app, NotFound for a revision that is not kept."""
+        return cast(AppliedObject, self._one("undo", namespace=namespace, name=name, number=revision))
+
+    def revisions(self, namespace: str, name: str) -> tuple[RevisionStatus, ...]:
+        """The templates that a Deployment has and had, the oldest first."""
+        return tuple(self._all("revisions", namespace=namespace, name=name))
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
         """Delete a ``Deployment``, ``Job``, ``Secret`` or ``Service``; the replicas of a Deployment are drained and
@@ -163,6 +182,10 @@ class ControllerClient:
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What HAProxy counted for a Service; the sums never go back."""
         return cast(ServiceCounters, self._one("counters", namespace=namespace, service=service))
+
+    def services(self, namespace: str | None = None) -> tuple[ServiceStatus, ...]:
+        """How the Services stand, of one namespace or of all."""
+        return tuple(self._all("services", namespace=namespace))
 
     def manifests(self, namespace: str, name: str) -> str:
         """A Deployment as it stands, the Services that lead to it, and the Secrets it uses, masked, as YAML."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from runtime.discovery.links import NO_LINKS, Links
 from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
@@ -59,6 +60,8 @@ class ContainerRequest:
     tty: bool = False
     joins: str = ""
     shares_ipc: bool = False
+    nameserver: str = ""
+    search: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +117,7 @@ def container_request(
     who: Identity,
     lookup: Lookup,
     volumes: Mapping[str, Path],
+    links: Links = NO_LINKS,
     image: ImageFacts = UNKNOWN_IMAGE,
     policy: Policy = DEFAULT_POLICY,
     *,
@@ -124,7 +128,7 @@ def container_request(
     `volumes` are the folders that hold its volumes, `sandbox` the id of the container that has its network. Raises
     ConfigError, KeyFailure."""
     spec = spec or template.container
-    env = environment(spec, who.namespace, lookup)
+    env = environment(spec, who.namespace, lookup, links.variables)
     return ContainerRequest(
         name=container_name(who, template, spec),
         # The kernel's limit; Kubernetes cuts there too.
@@ -141,6 +145,8 @@ def container_request(
         read_only=spec.security.read_only_root,
         confinement=confinement(spec, policy, ours=image.ours),
         stop_timeout=template.grace_period,
+        nameserver=links.nameserver,
+        search=links.search,
         mounts=tuple(Mount(source=str(volumes[mount.volume]), target=mount.path) for mount in spec.mounts),
         working_dir=spec.working_dir or None,
         stdin=spec.stdin,

@@ -7,19 +7,30 @@ that comes every `RESYNC_SECONDS`.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from runtime.balancer.balancer import Balancer
-from runtime.balancer.config import backend_name
 from runtime.clock import steady
 from runtime.container import ContainerState, network_name
 from runtime.creation import Creation
-from runtime.decide import Action, Desired, Observed, Start, decide, resolve_bounds
+from runtime.decide import (
+    Action,
+    Desired,
+    Observed,
+    Start,
+    decide,
+    tell,
+)
+from runtime.discovery.discovery import (
+    Discovery,
+)
 from runtime.engine import Engine
+from runtime.entrances import Entrances
 from runtime.errors import BalancerError, EngineError, NotFound
 from runtime.events import Recorder
 from runtime.jobs import Jobs
@@ -28,17 +39,24 @@ from runtime.labels import Label
 from runtime.life import Surroundings
 from runtime.machine import Host
 from runtime.manifest.template import random_suffix, template_hash
-from runtime.model import DeploymentStatus, PodStatus, ServiceCounters
+from runtime.model import (
+    DeploymentStatus,
+    PodStatus,
+    RevisionStatus,
+    ServiceCounters,
+    ServiceStatus,
+)
 from runtime.objects import Held, HeldPod, Objects
 from runtime.pod import pod_status
 from runtime.policy import Policy
+from runtime.proportion import Size
 from runtime.room import Room
 from runtime.roster import Replica, Roster, from_stored, pod_replica
-from runtime.routes import leads_to, wanted_backends
+from runtime.routes import backend_of, places, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
-from runtime.status import Counts, Progress, count, deployment_status, is_complete
+from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, revisions
 from runtime.store import Store
 from runtime.watch import EngineWatch
 
@@ -63,6 +81,7 @@ class _Course:
 
     progress: Progress
     observed_generation: int = 0
+    sized_for: Size | None = None
 
 
 class Controller:
@@ -78,12 +97,16 @@ class Controller:
         self.events = Recorder(store)
         policy = Policy(privileged=settings.allow_privileged, restricted=settings.restricted)
         self.objects = Objects(store, self.roster.poke, Seal(settings.key), policy)
+        self.discovery = Discovery(settings, store, engine, self.objects.services, self.events)
+        self.entrances = Entrances(self.objects.ingresses, self.objects.secret, self.events)
+        balancer.given = self.entrances.certificates
         self._creation = Creation(
             engine=engine,
             secret=self.objects.secret,
             files=SecretFiles(settings.secret_files, settings.engine),
             host=(host := Host(engine, settings.node_labels)),
             policy=policy,
+            links=self.discovery.links,
         )
         self.room = Room(host.machine)
         self._keepers: dict[str, Keeper] = {}
@@ -97,6 +120,7 @@ class Controller:
             store,
             poke=self.roster.poke,
             emptied=self._empty.add,
+            met=self.discovery.met,
         )
         self._stopping = threading.Event()
         self._around = Surroundings(
@@ -109,6 +133,7 @@ class Controller:
             creation=self._creation,
             events=self.events,
             room=self.room,
+            met=self.discovery.met,
         )
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -160,10 +185,21 @@ class Controller:
         replica = self.roster.get(pod_replica(held.pod.namespace, held.pod.name))
         return pod_status(held.pod, replica, deleting=held.deleting)
 
+    def revisions(self, namespace: str, name: str) -> tuple[RevisionStatus, ...]:
+        """A Deployment's templates, the oldest first; raises NotFound."""
+        held = self.objects.deployment(namespace, name)
+        return revisions(held, self._replicas_of(held))
+
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What was counted for a Service; zeros for one that nobody routes to. Raises NotFound."""
-        self.objects.service(namespace, service)
-        return self.balancer.counters(backend_name(namespace, service))
+        found = self.objects.service(namespace, service)
+        return self.balancer.counters(*(backend_of(found, port) for port in found.ports))
+
+    def services(self, namespace: str | None) -> tuple[ServiceStatus, ...]:
+        """How all Services stand, or those of one namespace."""
+        found = sorted(self.objects.services(), key=lambda item: (item.namespace, item.name))
+        replicas = self.roster.all()
+        return tuple(self.discovery.status(item, replicas) for item in found if namespace in (None, item.namespace))
 
     def _status(self, held: Held) -> DeploymentStatus:
         now = steady()
@@ -194,6 +230,7 @@ class Controller:
 
     def _look(self) -> None:
         """One look at everything."""
+        self._empty |= self.discovery.sync(self.objects.services(), self.roster.all())
         self._sync_balancer()
         for held in self.objects.deployments():
             self._steer(held)
@@ -205,38 +242,46 @@ class Controller:
 
     def _sync_balancer(self) -> None:
         try:
-            up = self.balancer.sync(lambda: wanted_backends(self.objects.services(), self.roster.all()))
+            bound = self.discovery.bound()
+            ingresses = self.objects.ingresses()
+            up = self.balancer.sync(
+                lambda: wanted_backends(self.objects.services(), self.roster.all(), bound, ingresses)
+            )
         except BalancerError as error:
             log.warning("balancer not in step", extra={"error": str(error)})
             return
         self._save_counters()
         services = self.objects.services()
+        by_tls = self.settings.public is not None
+        self.entrances.report(services, self.balancer.certificate_problem, by_tls=by_tls)
         for replica in self.roster.all():
-            if replica.ready and not replica.admitted:
-                places = {
-                    (backend_name(service.namespace, service.name), replica.name)
-                    for service in services
-                    if leads_to(service, replica.namespace, replica.template)
-                }
-                if places <= up:
-                    self.roster.update(replica.name, lambda now: now.ready and now.running, admitted=True)
+            if replica.ready and not replica.admitted and places(services, replica, bound, ingresses) <= up:
+                self.roster.update(replica.name, lambda now: now.ready and now.running, admitted=True)
 
     def _steer(self, held: Held) -> None:
         now = steady()
         replicas = self._replicas_of(held)
         if held.deleting and not replicas:
             self.objects.finish_delete(held)
+            self._store.drop_note(_size_note(held))
             self._courses.pop(_key(held), None)
             self._empty.add(held.deployment.namespace)
             return
         counts = count(held, replicas, now)
-        course = self._courses.setdefault(_key(held), _Course(_first_progress(held, counts, now)))
+        course = self._courses.get(_key(held)) or self._begin_course(held, counts, now)
         course.progress = course.progress.step(counts, held.generation, now)
-        if is_complete(held, counts):
+        if is_complete(held, counts) or held.deployment.paused:
             course.progress = replace(course.progress, at=now)
         observed = [self._observed(held, replica, now) for replica in replicas]
-        for action in decide(_desired(held), observed):
+        desired = _desired(held, course.sized_for)
+        actions = decide(desired, observed)
+        for line in tell(actions, observed, held.deployment.name):
+            self.events.say("Deployment", *_key(held), "ScalingReplicaSet", line)
+        for action in actions:
             self._act(held, action)
+        if desired is not None and desired.size != course.sized_for:
+            course.sized_for = desired.size
+            self._store.put_note(_size_note(held), json.dumps(asdict(desired.size)))
         course.observed_generation = held.generation
         self._trim_history(held, replicas)
 
@@ -268,23 +313,30 @@ class Controller:
             # Its labels or annotations, for nothing else of a pod can change.
             self.roster.update(name, template=pod.template, template_hash=template_hash(pod.template))
 
+    def _begin_course(self, held: Held, counts: Counts, now: float) -> _Course:
+        """What a controller before this one remembered of the Deployment's size is remembered."""
+        sized = self._store.note(_size_note(held))
+        course = _Course(_first_progress(held, counts, now), sized_for=Size(**json.loads(sized)) if sized else None)
+        self._courses[_key(held)] = course
+        return course
+
     def _act(self, held: Held, action: Action) -> None:
         if isinstance(action, Start):
             for _ in range(action.count):
-                self._begin(held)
+                self._begin(held, action.template_hash)
             return
         keeper = self._keeper(action.name)
         if keeper is not None:
             log.info("stopping", extra={"replica": action.name})
             keeper.terminate()
 
-    def _begin(self, held: Held) -> None:
-        deployment = held.deployment
+    def _begin(self, held: Held, template_hash: str) -> None:
+        deployment = held.revisions[template_hash].deployment
         replica = Replica(
-            name=f"{deployment.name}-{held.hash}-{random_suffix()}",
+            name=f"{deployment.name}-{template_hash}-{random_suffix()}",
             namespace=deployment.namespace,
             deployment=deployment.name,
-            template_hash=held.hash,
+            template_hash=template_hash,
             template=deployment.template,
             created_at=time.time(),
         )
@@ -402,15 +454,17 @@ class Controller:
                 del self._keepers[name]
 
     def _remove_networks(self) -> None:
-        """The network of a namespace goes with its last Deployment and the end of its last Job."""
+        """The network of a namespace goes with its last Deployment and Service, and the end of its last Job."""
         for namespace in tuple(self._empty):
             used = any(held.deployment.namespace == namespace for held in self.objects.deployments())
-            used = used or self.jobs.active_in(namespace)
+            used = used or self.jobs.active_in(namespace) or self.discovery.needs(namespace)
             used = used or any(held.pod.namespace == namespace for held in self.objects.pods())
             try:
                 name = network_name(self.settings.instance, namespace)
                 if used or self.engine.remove_network(name, self.settings.instance):
                     self._empty.discard(namespace)
+                    if not used:
+                        self.discovery.met(namespace, None)
             except EngineError as error:
                 log.warning("network not removed", extra={"namespace": namespace, "error": str(error)})
 
@@ -436,12 +490,24 @@ def _key(held: Held) -> Key:
     return held.deployment.namespace, held.deployment.name
 
 
-def _desired(held: Held) -> Desired | None:
+def _desired(held: Held, sized_for: Size | None) -> Desired | None:
     if held.deleting:
         return None
     deployment = held.deployment
-    surge, unavailable = resolve_bounds(deployment.replicas, deployment.max_surge, deployment.max_unavailable)
-    return Desired(replicas=deployment.replicas, template_hash=held.hash, max_surge=surge, max_unavailable=unavailable)
+    surge, unavailable = bounds(deployment)
+    return Desired(
+        replicas=deployment.replicas,
+        template_hash=held.hash,
+        max_surge=surge,
+        max_unavailable=unavailable,
+        recreate=deployment.recreate,
+        paused=deployment.paused,
+        sized_for=sized_for,
+    )
+
+
+def _size_note(held: Held) -> str:
+    return f"size {held.deployment.namespace}/{held.deployment.name}"
 
 
 def _first_progress(held: Held, counts: Counts, now: float) -> Progress:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from runtime.container import Identity, ImageFacts, container_labels, container_request
+from runtime.discovery.links import NO_LINKS, Links
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
 from runtime.labels import Label
@@ -31,13 +32,14 @@ Given = frozenset[bytes]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Creation:
     """What every container is made with. `secret` gives the values of a Secret by namespace and name, None where there
-    is none."""
+    is none; `links` what a container in a namespace is told of its Services."""
 
     engine: Engine
     secret: Callable[[str, str], Mapping[str, bytes] | None]
     files: SecretFiles
     host: Host
     policy: Policy
+    links: Callable[[str, PodTemplate], Links] = lambda _namespace, _template: NO_LINKS
 
     def create(
         self,
@@ -61,7 +63,10 @@ class Creation:
             # Of several containers the first one has them written: the others see the same ones.
             written = self.files.write(who.replica, wanted, group=template.security.fs_group)
         spec = spec or template.container
-        request = container_request(template, who, lookup, written, image, self.policy, spec=spec, sandbox=sandbox)
+        links = self.links(who.namespace, template)
+        request = container_request(
+            template, who, lookup, written, links, image, self.policy, spec=spec, sandbox=sandbox
+        )
         request = replace(request, limits=self.limits(template, spec))
         values = (lookup(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
@@ -91,7 +96,9 @@ class Creation:
         labels: dict[str, str] = {Label.INSTANCE: who.instance}
         self.engine.ensure_imported(image_name(who.instance), lambda: archive(architecture), labels)
         own = container_labels(template, who)
-        return self.engine.create(sandbox_request(template, who, own, self.host.lowest_oom_score_adj))
+        request = sandbox_request(template, who, own, self.host.lowest_oom_score_adj)
+        links = self.links(who.namespace, template)
+        return self.engine.create(replace(request, nameserver=links.nameserver, search=links.search))
 
     def limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
         """The kernel's figures for a container of the pod, as far as this machine allows them. Raises EngineError."""

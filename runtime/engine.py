@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,8 @@ import requests.exceptions
 import urllib3.exceptions
 
 from runtime.container import ContainerRequest, ContainerState, Execution, ImageFacts, container_state, split_timestamp
+from runtime.discovery.links import NDOTS
+from runtime.discovery.network import NetworkFacts, containers_half, network_facts, used_addresses
 from runtime.errors import EngineError, ImageError
 from runtime.labels import Label
 from runtime.policy import Confinement
@@ -34,6 +37,9 @@ log = logging.getLogger(__name__)
 
 StreamName = Literal["stdout", "stderr"]
 
+NETWORK_TRIES = 3
+SMALLEST_SHARED = 28
+"""Bits of a subnet's prefix above which there is nothing to share between containers and Services."""
 TIMEOUT = 60
 PULL_TIMEOUT = 600
 """Seconds without a byte. A pull is silent while a large layer is unpacked."""
@@ -104,19 +110,34 @@ class Engine:
             raise ImageError("image-pull-failed", reference, "the engine pulled it and does not have it")
         return found
 
-    def ensure_network(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make the bridge network unless it is there; the engine would make a second one of the same name."""
+    def ensure_network(self, name: str, labels: Mapping[str, str]) -> NetworkFacts | None:
+        """Make the bridge network unless it is there; the engine would make a second one of the same name. None where
+        it has no IPv4 addresses."""
         with self._network_lock, self._translated(f"network {name}") as api:
             there = [network for network in api.networks(names=[name]) if network["Name"] == name]
             if not there:
-                api.create_network(name, driver="bridge", labels=dict(labels))
-            elif (there[0].get("Labels") or {}).get(Label.INSTANCE) != labels[Label.INSTANCE]:
+                return self._make_network(api, name, dict(labels))
+            if (there[0].get("Labels") or {}).get(Label.INSTANCE) != labels[Label.INSTANCE]:
                 raise EngineError(
                     "network-taken",
                     name,
                     "a network of this name is there and not ours",
                     hint=f"docker network rm {name}",
                 )
+            return network_facts(there[0])
+
+    def known_networks(self, instance: str) -> dict[str, NetworkFacts]:
+        """The instance's networks by their namespaces, without those that have no IPv4 addresses."""
+        with self._translated("networks") as api:
+            found = api.networks(filters={"label": f"{Label.INSTANCE}={instance}"})
+        facts = {(network.get("Labels") or {}).get(Label.NAMESPACE, ""): network_facts(network) for network in found}
+        return {namespace: network for namespace, network in facts.items() if namespace and network}
+
+    def network_addresses(self, network_id: str) -> frozenset[IPv4Address]:
+        """Those that the network's containers have."""
+        with _UnlessGone(), self._translated(f"network {network_id[:12]}") as api:
+            return used_addresses(api.inspect_network(network_id))
+        return frozenset()
 
     def networks(self, instance: str) -> tuple[str, ...]:
         """The names of the instance's networks."""
@@ -153,6 +174,8 @@ class Engine:
             for known in api.containers(all=True, filters={"name": f"^/{request.name}$"}):
                 if (known.get("Labels") or {}).get(Label.INSTANCE) == request.labels[Label.INSTANCE]:
                     api.remove_container(known["Id"], force=True, v=True)
+            # Who joins another asks whom that one asks.
+            asks = bool(request.nameserver) and not request.joins
             host_config = api.create_host_config(
                 network_mode=f"container:{request.joins}" if request.joins else request.network,
                 ipc_mode=f"container:{request.joins}" if request.joins else _ipc_mode(request),
@@ -175,6 +198,9 @@ class Engine:
                 # As much as without swap: none.
                 memswap_limit=request.limits.memory,
                 oom_score_adj=request.limits.oom_score_adj or None,
+                dns=[request.nameserver] if asks else None,
+                dns_search=list(request.search) if asks else None,
+                dns_opt=[NDOTS] if asks else None,
                 log_config=docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
             )
             created = api.create_container(
@@ -302,6 +328,28 @@ class Engine:
         with self._translated("events") as api:
             stream = api.events(decode=True, filters=wanted)
         return Events(stream)
+
+    def _make_network(self, api: docker.APIClient, name: str, labels: dict[str, str]) -> NetworkFacts | None:
+        """A network whose upper half the engine does not hand out, for Services. Which addresses are free is for the
+        engine to say, so it is asked by way of a network that goes again."""
+        for _ in range(NETWORK_TRIES):
+            made = api.create_network(name, driver="bridge", labels=labels)
+            facts = network_facts(api.inspect_network(made["Id"]))
+            if facts is None or facts.subnet.prefixlen > SMALLEST_SHARED:
+                return facts
+            api.remove_network(made["Id"])
+            pool = docker.types.IPAMPool(
+                subnet=str(facts.subnet), iprange=str(containers_half(facts.subnet)), gateway=str(facts.gateway)
+            )
+            try:
+                made = api.create_network(
+                    name, driver="bridge", labels=labels, ipam=docker.types.IPAMConfig(pool_configs=[pool])
+                )
+            except docker.errors.APIError as error:
+                log.debug("addresses taken meanwhile", extra={"network": name, "error": str(error)})
+                continue
+            return network_facts(api.inspect_network(made["Id"]))
+        return network_facts(api.inspect_network(api.create_network(name, driver="bridge", labels=labels)["Id"]))
 
     def _image(self, reference: str) -> ImageFacts | None:
         with _UnlessGone(), self._translated(reference) as api:

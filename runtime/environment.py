@@ -35,10 +35,13 @@ def names_in(text: str) -> frozenset[str]:
     return frozenset(part for named, part in _parts(text) if named)
 
 
-def environment(spec: ContainerSpec, namespace: str, lookup: Lookup) -> Environment:
+def environment(
+    spec: ContainerSpec, namespace: str, lookup: Lookup, links: Mapping[str, str] | None = None
+) -> Environment:
     """The variables: those of ``envFrom``, then of ``env``, each expanded with those before it; of two with one name
-    the later wins. Keys that are no names of variables are left out. Raises ConfigError (`secret-not-found`,
-    `secret-key-not-found`, `secret-not-text`)."""
+    the later wins. `links`, which tell of Services, come last and override none, but can be expanded everywhere. Keys
+    that are no names of variables are left out. Raises ConfigError (`secret-not-found`, `secret-key-not-found`,
+    `secret-not-text`)."""
     variables: dict[str, str] = {}
     secret: set[str] = set()
     for source in spec.env_from:
@@ -58,9 +61,9 @@ def environment(spec: ContainerSpec, namespace: str, lookup: Lookup) -> Environm
                 secret.add(name)
             continue
         holds_secret = not secret.isdisjoint(names_in(said))
-        variables[name] = expand(said, variables)
+        variables[name] = expand(said, {**(links or {}), **variables})
         secret = secret | {name} if holds_secret else secret - {name}
-    return Environment(variables=variables, secret=frozenset(secret))
+    return Environment(variables={**(links or {}), **variables}, secret=frozenset(secret))
 
 
 def words(said: tuple[str, ...] | None, env: Environment, field: str) -> tuple[str, ...] | None:

@@ -190,7 +190,8 @@ class Group:
             self._dissolve()
         who = identity(replica, self._around)
         network = network_name(who.instance, who.namespace)
-        self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
+        labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace}
+        self._around.met(who.namespace, self._engine.ensure_network(network, labels))
         with self._around.starts:
             if self._unwanted():
                 return False

@@ -10,6 +10,7 @@ from dataclasses import replace
 from runtime.clock import steady
 from runtime.container import ContainerState, Identity, network_name, refuse_root
 from runtime.creation import Creation, Given
+from runtime.discovery.network import NetworkFacts
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, NotFound
 from runtime.job import Attempt, Begin, Finish, Halt, JobAction, JobRun, Remove, Rest, decide_job, job_status
 from runtime.labels import Label
@@ -33,7 +34,7 @@ Key = tuple[str, str]
 
 class Jobs:
     """What became of each Job, and who sees to it. A change is stored before it is seen, and told by `poke`; `emptied`
-    is called with the namespace of a Job that is gone."""
+    is called with the namespace of a Job that is gone, `met` with a namespace's network as it was found or made."""
 
     def __init__(
         self,
@@ -44,12 +45,14 @@ class Jobs:
         *,
         poke: Callable[[], None],
         emptied: Callable[[str], None],
+        met: Callable[[str, NetworkFacts | None], None],
     ) -> None:
         self.instance = instance
         self.creation = creation
         self.engine = creation.engine
         self.objects = objects
         self.emptied = emptied
+        self.met = met
         self._store = store
         self._poke = poke
         self._lock = threading.Lock()
@@ -263,7 +266,8 @@ class Runner(threading.Thread):
         image = self._engine.ensure_image(spec.image, always_pull=spec.always_pull, never_pull=spec.never_pull)
         refuse_root(spec, image)
         network = network_name(instance, job.namespace)
-        self._engine.ensure_network(network, {Label.INSTANCE: instance, Label.NAMESPACE: job.namespace})
+        facts = self._engine.ensure_network(network, {Label.INSTANCE: instance, Label.NAMESPACE: job.namespace})
+        self._jobs.met(job.namespace, facts)
         who = Identity(
             instance=instance,
             namespace=job.namespace,

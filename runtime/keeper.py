@@ -40,6 +40,8 @@ class Keeper(threading.Thread):
 
     def terminate(self) -> None:
         """Drain and stop the replica, then be done."""
+        # A keeper that takes over one that ends already finds it not ready any more.
+        self._roster.update(self._replica_name, lambda now: now.ready, was_ready=True)
         self._roster.update(
             self._replica_name, terminating=True, ready=False, admitted=False, phase="Terminating", message=""
         )
@@ -128,12 +130,12 @@ class Keeper(threading.Thread):
         """Out of the balancer, drained, stopped, removed; again and again until the engine has done it."""
         replica = self._replica
         grace = replica.template.grace_period
-        self._around.balancer.withdraw(replica.name)
         for spec in replica.template.serving_containers:
             self._around.events.say(
                 "Pod", replica.namespace, replica.shown_name, "Killing", f"Stopping container {spec.name}"
             )
-        spent = self._drain(replica, grace)
+        until = time.monotonic() + grace
+        spent = self._drain(replica, until)
         attempt = 0
         while not self._leaving.is_set():
             try:
@@ -147,9 +149,10 @@ class Keeper(threading.Thread):
                 self._leaving.wait(min(0.5 * 2**attempt, LONGEST_RECONNECT))
                 attempt += 1
 
-    def _drain(self, replica: Replica, grace: float) -> float:
+    def _drain(self, replica: Replica, until: float) -> float:
         """Await its last request, and meanwhile what it is to do before its end; the seconds that the latter took."""
         spent = [0.0]
+        grace = replica.template.grace_period
 
         def prepare() -> None:
             spent[0] = self._life.prepare_end(grace)
@@ -157,8 +160,13 @@ class Keeper(threading.Thread):
         hook = threading.Thread(target=prepare, name=f"preStop {replica.name}", daemon=True)
         if any(spec.pre_stop for spec in replica.template.mains):
             hook.start()
+        balancer = self._around.balancer
+        if not balancer.let_go(replica.name, unless_last=True):
+            # Requests come to it still, until another is ready, none comes for a moment, or half of its time is over.
+            balancer.wait_idle(replica.name, until - grace / 2, self._leaving)
+            balancer.let_go(replica.name)
         if replica.running:
-            self._around.balancer.wait_idle(replica.name, time.monotonic() + grace, self._leaving)
+            balancer.wait_idle(replica.name, until, self._leaving)
         while hook.is_alive() and not self._leaving.is_set():
             hook.join(0.2)
         return spent[0]

@@ -12,6 +12,7 @@ from functools import partial
 from runtime.balancer.balancer import Balancer
 from runtime.container import Identity, ImageFacts, network_name, refuse_root
 from runtime.creation import Creation, Given
+from runtime.discovery.network import NetworkFacts
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, RuntimeFailure
 from runtime.events import Recorder
@@ -52,6 +53,7 @@ class Surroundings:
     creation: Creation
     events: Recorder
     room: Room
+    met: Callable[[str, NetworkFacts | None], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -290,7 +292,8 @@ class Life:
     def _launch(self, replica: Replica, who: Identity, image: ImageFacts) -> str:
         if not replica.sandbox:
             network = network_name(who.instance, who.namespace)
-            self._engine.ensure_network(network, {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace})
+            labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace}
+            self._around.met(who.namespace, self._engine.ensure_network(network, labels))
         before = self._record.container_id
         if before:
             self._engine.remove(before)

@@ -149,6 +149,31 @@ class RolloutPhase(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """One of a Deployment's conditions, in Kubernetes' words: `type` is ``Available`` or ``Progressing``, `status`
+    ``True``, ``False`` or ``Unknown``."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevisionStatus:
+    """A template that a Deployment has or had. `replicas` are those that live; `cause` is its annotation
+    kubernetes.io/change-cause."""
+
+    number: int
+    hash: str
+    current: bool
+    replicas: int
+    image: str
+    release: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DeploymentStatus:
     """A Deployment as it stands. The counts are those of Kubernetes' DeploymentStatus; `generation` is that of the
     newest manifest and `observed_generation` of the one the counts speak of. `replica_list` holds old revisions too.
@@ -172,6 +197,8 @@ class DeploymentStatus:
     deleting: bool = False
     release: str = ""
     host: str = ""
+    paused: bool = False
+    conditions: tuple[Condition, ...] = field(default=())
     replica_list: tuple[ReplicaStatus, ...] = field(default=())
 
 
@@ -211,7 +238,10 @@ class JobStatus:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceCounters:
     """What HAProxy counted for one Service since it was added. `failed` are requests that the balancer could not
-    serve: connection errors, aborted responses and its own 503s; an application's own 5xx are in `errors_5xx`."""
+    serve: connection errors, aborted responses and its own 503s; an application's own 5xx are in `errors_5xx`. Of a
+    port that is served by the connection, requests are connections. `queued` are those that wait for a replica now; the
+    times are HAProxy's means over the last 1024 requests, in milliseconds: in the queue, to the first byte of the
+    answer (0 by the connection), and in all."""
 
     requests: int
     failed: int
@@ -220,6 +250,40 @@ class ServiceCounters:
     errors_5xx: int
     in_flight: int
     per_replica: dict[str, int] = field(default_factory=dict)
+    queued: int = 0
+    queue_ms: int = 0
+    response_ms: int = 0
+    total_ms: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServicePortStatus:
+    """A port of a Service: `protocol` is ``http``, ``h2c`` or ``tcp``, as the balancer serves it; `node_port` 0 for
+    none. `problem` is empty where it is served."""
+
+    port: int
+    target: str
+    protocol: str
+    name: str = ""
+    node_port: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceStatus:
+    """A Service as it stands. `address` is its own, empty where it has none: of a headless one, or with the reason in
+    `message`. `endpoints` are the addresses of the replicas that are given requests."""
+
+    name: str
+    namespace: str
+    type: str
+    address: str
+    ports: tuple[ServicePortStatus, ...]
+    headless: bool = False
+    hosts: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    message: str = ""
+    affinity: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

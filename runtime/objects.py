@@ -8,9 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runtime.claims import refuse_conflicts
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
-from runtime.manifest.model import RESTARTED_ANNOTATION, Deployment, Job, Pod, Secret, Service
+from runtime.manifest.kinds import KINDS
+from runtime.manifest.model import (
+    RELEASE_ANNOTATION,
+    RESTARTED_ANNOTATION,
+    Deployment,
+    Job,
+    Pod,
+    Secret,
+    Service,
+    app_of,
+)
+from runtime.manifest.routing import Ingress
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, SecretStatus
 from runtime.policy import Policy, refusal
@@ -63,7 +75,6 @@ class HeldPod:
 
 Key = tuple[str, str]
 DEFAULT_POLICY = Policy()
-_DELETABLE = ("Deployment", "Job", "Pod", "Secret", "Service")
 
 
 class Objects:
@@ -81,6 +92,7 @@ class Objects:
         self._jobs = {_key(stored): _job(stored) for stored in store.objects("Job")}
         self._pods = {_key(stored): _pod(stored) for stored in store.objects("Pod")}
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
+        self._ingresses = {_key(stored): _ingress(stored) for stored in store.objects("Ingress")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
 
     def deployments(self) -> tuple[Held, ...]:
@@ -135,6 +147,11 @@ class Objects:
             raise not_found("Service", namespace, name)
         return found
 
+    def ingresses(self) -> tuple[Ingress, ...]:
+        """Every Ingress."""
+        with self._lock:
+            return tuple(self._ingresses.values())
+
     def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
         """The values of a Secret by key; None where there is none. Raises KeyFailure."""
         with self._lock:
@@ -160,7 +177,7 @@ class Objects:
         """Make the objects as the manifests say: all of them, or none and an error."""
         documents = load(text, source)
         with self._lock:
-            self._refuse_taken_hosts(documents)
+            self._refuse_conflicts(documents)
             self._refuse_loose(documents)
             merged = [self._merge(document) for document in documents]
             if any(document.kind == "Secret" for document in documents) and not self._secrets:
@@ -176,7 +193,7 @@ class Objects:
         """What `apply` would do, or the error it would raise."""
         documents = load(text, source)
         with self._lock:
-            self._refuse_taken_hosts(documents)
+            self._refuse_conflicts(documents)
             self._refuse_loose(documents)
             return tuple(
                 _applied(document, self._change(document, data)[0]) for document, data in map(self._merge, documents)
@@ -199,15 +216,60 @@ class Objects:
 
         self._edit(namespace, name, annotate)
 
+    def pause(self, namespace: str, name: str, *, paused: bool) -> None:
+        """Roll nothing out any more, or go on. Raises Conflict (`already-paused`, `not-paused`)."""
+        if self.deployment(namespace, name).deployment.paused == paused:
+            raise Conflict(
+                "already-paused" if paused else "not-paused",
+                f"Deployment {namespace}/{name}",
+                f"it is {'' if paused else 'not '}paused",
+                hint=f"imageforge rollout status deployment/{name}",
+            )
+        self._edit(namespace, name, lambda data: data["spec"].update(paused=paused))
+
+    def undo(self, namespace: str, name: str, number: int | None) -> AppliedObject:
+        """Go back to the template of a revision, or of the one before. Raises Conflict (`owned-by-app`,
+        `rollout-paused`), NotFound (`revision-not-found`)."""
+        with self._lock:
+            held = self.deployment(namespace, name)
+            subject = f"Deployment {namespace}/{name}"
+            template = held.deployment.template
+            if RELEASE_ANNOTATION in template.annotations:
+                app = app_of(template.labels, name)
+                raise Conflict(
+                    "owned-by-app",
+                    subject,
+                    f"it belongs to the app {app}, whose releases say what runs",
+                    hint=f"imageforge rollback {app}",
+                )
+            if held.deployment.paused:
+                raise Conflict(
+                    "rollout-paused",
+                    subject,
+                    "cannot roll back a paused deployment",
+                    hint=f"imageforge rollout resume deployment/{name}",
+                )
+            revision = _revision(held, number, subject)
+            if revision.hash == held.hash:
+                return AppliedObject(kind="Deployment", namespace=namespace, name=name, change="unchanged")
+            stored = next(item for item in self._store.revisions(namespace, name) if item.number == revision.number)
+            self._edit(
+                namespace,
+                name,
+                lambda data: data["spec"].update(template=copy.deepcopy(stored.data["spec"]["template"])),
+            )
+        return AppliedObject(kind="Deployment", namespace=namespace, name=name, change="configured")
+
     def delete(self, namespace: str, kind: str, name: str) -> None:
         """Forget a Service or Secret at once; a Deployment, Job or Pod is kept until its containers are gone."""
-        if kind not in _DELETABLE:
-            raise NotFound("unknown-kind", kind, "no such kind", hint=f"expected {', '.join(_DELETABLE)}")
+        if kind not in KINDS:
+            raise NotFound("unknown-kind", kind, "no such kind", hint=f"expected one of {', '.join(sorted(KINDS))}")
         with self._lock:
             stored = self._stored(kind, namespace, name)
-            if kind in ("Secret", "Service"):
+            if kind in ("Ingress", "Secret", "Service"):
                 self._store.drop_object(kind, namespace, name)
-                (self._services if kind == "Service" else self._secrets).pop((namespace, name))
+                held = {"Ingress": self._ingresses, "Secret": self._secrets, "Service": self._services}[kind]
+                held.pop((namespace, name))  # type: ignore[attr-defined]
             elif not stored.deleting:
                 self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
                 self._reload([(kind, namespace, name)])
@@ -277,22 +339,15 @@ class Objects:
                     hint="take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy",
                 )
 
-    def _refuse_taken_hosts(self, documents: tuple[Document, ...]) -> None:
-        after = dict(self._services)
-        after.update(
-            {(item.namespace, item.name): item.object for item in documents if isinstance(item.object, Service)}
-        )
-        owners: dict[str, Key] = {}
-        for key, service in after.items():
-            for host in service.hosts:
-                other = owners.setdefault(host, key)
-                if other != key:
-                    raise Conflict(
-                        "host-taken",
-                        f"Service {'/'.join(key)}",
-                        f"the host {host} already leads to Service {'/'.join(other)}",
-                        hint="choose another host, or take it from the other Service",
-                    )
+    def _refuse_conflicts(self, documents: tuple[Document, ...]) -> None:
+        services, ingresses = dict(self._services), dict(self._ingresses)
+        for item in documents:
+            if isinstance(item.object, Service):
+                services[item.namespace, item.name] = item.object
+            elif isinstance(item.object, Ingress):
+                ingresses[item.namespace, item.name] = item.object
+        given = {key: ports for key, (_, ports) in self._store.service_places().items()}
+        refuse_conflicts(services.values(), ingresses.values(), given)
 
     def _merge(self, document: Document) -> tuple[Document, dict[str, Any]]:
         """The manifest with what was set by other means and the manifest leaves open: scale, restart."""
@@ -317,6 +372,8 @@ class Objects:
             )
         if data["spec"].get("replicas") is None:
             data["spec"]["replicas"] = held.deployment.replicas
+        if data["spec"].get("paused") is None and held.deployment.paused:
+            data["spec"]["paused"] = True
         restarted = held.deployment.template.annotations.get(RESTARTED_ANNOTATION)
         meta = data["spec"]["template"]["metadata"]
         if restarted and RESTARTED_ANNOTATION not in (meta.get("annotations") or {}):
@@ -442,6 +499,8 @@ class Objects:
             stored = self._stored(kind, namespace, name)
             if kind == "Service":
                 self._services[namespace, name] = _service(stored)
+            elif kind == "Ingress":
+                self._ingresses[namespace, name] = _ingress(stored)
             elif kind == "Secret":
                 self._secrets[namespace, name] = stored
             elif kind == "Job":
@@ -474,6 +533,21 @@ class Objects:
         )
 
 
+def _revision(held: Held, number: int | None, subject: str) -> Revision:
+    """The revision that is asked for; None is the newest but the current one."""
+    others = [item for item in held.revisions.values() if item.hash != held.hash]
+    found = (
+        max(others, key=lambda item: item.number, default=None)
+        if number is None
+        else next((item for item in held.revisions.values() if item.number == number), None)
+    )
+    if found is None:
+        known = ", ".join(str(item) for item in sorted(item.number for item in held.revisions.values()))
+        said = "there is none before the current one" if number is None else f"it has no revision {number}"
+        raise NotFound("revision-not-found", subject, said, hint=f"it has the revisions {known}")
+    return found
+
+
 def not_found(kind: str, namespace: str, name: str) -> NotFound:
     """The error for an object that is not there."""
     return NotFound("not-found", f"{kind} {namespace}/{name}", "no such object", hint="imageforge ps")
@@ -491,6 +565,12 @@ def _service(stored: StoredObject) -> Service:
     service = reload(stored.data)
     assert isinstance(service, Service)
     return service
+
+
+def _ingress(stored: StoredObject) -> Ingress:
+    ingress = reload(stored.data)
+    assert isinstance(ingress, Ingress)
+    return ingress
 
 
 def _job(stored: StoredObject) -> HeldJob:

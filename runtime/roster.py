@@ -19,8 +19,8 @@ class Replica:
     """One replica. `phase` as in `ReplicaStatus`; `admitted` when the balancer was seen to give it requests, or nobody
     routes to it; `serving` when all probes of readiness pass, also while it is being stopped; `placed` once the machine
     had room for it. `sandbox` is the container that has the network of several; `pod` the name of a pod that is no
-    Deployment's. Of its containers the main one is spoken of; `containers` has all, the main one first. Times are
-    Unix seconds."""
+    Deployment's; `was_ready` when it was so as it was told to end. Of its containers the main one is spoken of;
+    `containers` has all, the main one first. Times are Unix seconds."""
 
     name: str
     namespace: str
@@ -35,6 +35,7 @@ class Replica:
     ready_since: float | None = None
     admitted: bool = False
     terminating: bool = False
+    was_ready: bool = False
     container_id: str = ""
     address: str = ""
     pid: int = 0
@@ -90,6 +91,11 @@ class Replica:
     def serves(self) -> bool:
         """Whether it should be given requests."""
         return self.ready and self.running and not self.terminating and bool(self.address)
+
+    @property
+    def serves_at_its_end(self) -> bool:
+        """Whether it may be given requests still, where no other can be."""
+        return self.was_ready and self.running and self.terminating and bool(self.address)
 
 
 def pod_replica(namespace: str, name: str) -> str:

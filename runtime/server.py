@@ -134,6 +134,16 @@ class Answers:
         self._objects.restart(namespace, name, datetime.now(UTC).isoformat())
         return ()
 
+    def pause(self, namespace: str, name: str, paused: bool) -> Iterable[Value]:
+        self._objects.pause(namespace, name, paused=paused)
+        return ()
+
+    def undo(self, namespace: str, name: str, number: int | None) -> Iterable[Value]:
+        yield self._objects.undo(namespace, name, number)
+
+    def revisions(self, namespace: str, name: str) -> Iterable[Value]:
+        return self._controller.revisions(namespace, name)
+
     def delete(self, namespace: str, kind: str, name: str) -> Iterable[Value]:
         self._objects.delete(namespace, kind, name)
         return ()
@@ -254,6 +264,9 @@ class Answers:
     def counters(self, namespace: str, service: str) -> Iterable[Value]:
         yield self._controller.counters(namespace, service)
 
+    def services(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.services(namespace)
+
     def manifests(self, namespace: str, name: str) -> Iterable[Value]:
         yield self._objects.manifests(namespace, name)
 
@@ -277,6 +290,9 @@ METHODS = (
     "watch",
     "scale",
     "restart",
+    "pause",
+    "undo",
+    "revisions",
     "delete",
     "secrets",
     "pods",
@@ -290,6 +306,7 @@ METHODS = (
     "job_logs",
     "events",
     "counters",
+    "services",
     "manifests",
 )
 

@@ -68,6 +68,16 @@ class RuntimeSettings:
     restricted: bool = False
     node_labels: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def zone(self) -> Path:
+        """The names that lead to Services, for the resolver's next start."""
+        return self.store.with_name("zone.json")
+
+    @property
+    def resolver_socket(self) -> Path:
+        """Where the resolver is told of a change, mode 0600."""
+        return self.socket.with_name("resolver.sock")
+
     def to_json(self) -> str:
         """The settings as the controller's command line reads them."""
         raw = {name: getattr(self, name) for name in self.__slots__}

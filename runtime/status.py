@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.manifest.model import COMPONENT_LABEL, RELEASE_ANNOTATION, PodTemplate, Service, app_of
-from runtime.model import ContainerStatus, DeploymentStatus, ReplicaStatus, RolloutPhase
+from runtime.decide import resolve_bounds
+from runtime.manifest.model import (
+    CAUSE_ANNOTATION,
+    COMPONENT_LABEL,
+    RELEASE_ANNOTATION,
+    Deployment,
+    PodTemplate,
+    Service,
+    app_of,
+)
+from runtime.model import (
+    Condition,
+    ContainerStatus,
+    DeploymentStatus,
+    ReplicaStatus,
+    RevisionStatus,
+    RolloutPhase,
+)
 from runtime.objects import Held
 from runtime.roster import Replica
-from runtime.routes import leads_to, routed_port
+from runtime.routes import routed_port, routes_to
 from runtime.sockets import listening
 
 
@@ -83,7 +99,7 @@ def deployment_status(
     counts = count(held, replicas, now)
     phase = phase_of(held, counts, progress, now)
     hosts = [
-        host for service in services if leads_to(service, deployment.namespace, template) for host in service.hosts
+        host for service in services if routes_to(service, deployment.namespace, template) for host in service.hosts
     ]
     return DeploymentStatus(
         name=deployment.name,
@@ -103,7 +119,54 @@ def deployment_status(
         component=template.labels.get(COMPONENT_LABEL, ""),
         release=template.annotations.get(RELEASE_ANNOTATION, ""),
         host=hosts[0] if hosts else "",
+        paused=deployment.paused,
+        conditions=conditions(held, counts, phase),
         replica_list=tuple(replica_status(replica, held, services) for replica in replicas),
+    )
+
+
+def bounds(deployment: Deployment) -> tuple[int, int]:
+    """(surge, unavailable) as counts; a Recreate has all of them away at once, and none more."""
+    if deployment.recreate:
+        return 0, deployment.replicas
+    return resolve_bounds(deployment.replicas, deployment.max_surge, deployment.max_unavailable)
+
+
+def conditions(held: Held, counts: Counts, phase: RolloutPhase) -> tuple[Condition, ...]:
+    """Kubernetes' two conditions of a Deployment, with its reasons and words."""
+    deployment = held.deployment
+    enough = counts.available >= deployment.replicas - bounds(deployment)[1]
+    available = Condition(
+        type="Available",
+        status=str(enough),
+        reason="MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
+        message=f"Deployment {'has' if enough else 'does not have'} minimum availability.",
+    )
+    name = f'ReplicaSet "{deployment.name}-{held.hash}"'
+    status, reason, message = {
+        RolloutPhase.COMPLETE: ("True", "NewReplicaSetAvailable", f"{name} has successfully progressed."),
+        RolloutPhase.PROGRESSING: ("True", "ReplicaSetUpdated", f"{name} is progressing."),
+        RolloutPhase.STALLED: ("False", "ProgressDeadlineExceeded", f"{name} has timed out progressing."),
+    }[phase]
+    if deployment.paused:
+        status, reason, message = "Unknown", "DeploymentPaused", "Deployment is paused"
+    return available, Condition(type="Progressing", status=status, reason=reason, message=message)
+
+
+def revisions(held: Held, replicas: Sequence[Replica]) -> tuple[RevisionStatus, ...]:
+    """The templates that a Deployment has and had, the oldest first."""
+    living = [replica.template_hash for replica in replicas if not replica.terminating]
+    return tuple(
+        RevisionStatus(
+            number=revision.number,
+            hash=revision.hash,
+            current=revision.hash == held.hash,
+            replicas=living.count(revision.hash),
+            image=revision.deployment.template.container.image,
+            release=revision.deployment.template.annotations.get(RELEASE_ANNOTATION, ""),
+            cause=revision.deployment.annotations.get(CAUSE_ANNOTATION, ""),
+        )
+        for revision in sorted(held.revisions.values(), key=lambda revision: revision.number)
     )
 
 
@@ -161,7 +224,7 @@ def container_statuses(replica: Replica) -> tuple[ContainerStatus, ...]:
 def _port(template: PodTemplate, namespace: str, services: Sequence[Service]) -> int:
     """Where requests go: the routed port, else the probed one, else the first that is named; 0 for none."""
     for service in services:
-        if leads_to(service, namespace, template):
+        if routes_to(service, namespace, template):
             return routed_port(service, template) or 0
     container = template.container
     if container.readiness is not None:
@@ -173,7 +236,7 @@ def _unroutable(held: Held, services: Sequence[Service]) -> str:
     """What keeps a Service from leading anywhere, if anything does."""
     deployment = held.deployment
     for service in services:
-        leads_here = leads_to(service, deployment.namespace, deployment.template)
+        leads_here = routes_to(service, deployment.namespace, deployment.template)
         if leads_here and routed_port(service, deployment.template) is None:
             target = service.routed_port.target
             return f'Service {service.name} leads to the port "{target}", and the container has none of that name'
@@ -186,7 +249,7 @@ def _message(held: Held, counts: Counts, phase: RolloutPhase, replicas: Sequence
         return ""
     if held.deleting:
         return f"being deleted: {len(replicas)} of its replicas are still there"
-    parts = []
+    parts = ["paused"] if held.deployment.paused else []
     if phase is RolloutPhase.STALLED:
         parts.append(f"no progress for {held.deployment.progress_deadline} s")
     newest_first = sorted(replicas, key=lambda replica: (replica.template_hash != held.hash, -replica.backoff.restarts))

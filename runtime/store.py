@@ -38,6 +38,10 @@ _ADDED = """
 CREATE TABLE IF NOT EXISTS job_run (
     namespace TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (namespace, name)
 );
+CREATE TABLE IF NOT EXISTS service_place (
+    namespace TEXT NOT NULL, name TEXT NOT NULL, address TEXT NOT NULL, node_ports TEXT NOT NULL,
+    PRIMARY KEY (namespace, name)
+);
 CREATE TABLE IF NOT EXISTS event (
     number INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
     warning INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL,
@@ -224,6 +228,21 @@ class Store:
         """Write what became of a Job so far."""
         self._execute("INSERT OR REPLACE INTO job_run VALUES (?, ?, ?)", namespace, name, json.dumps(state))
 
+    def service_places(self) -> dict[tuple[str, str], tuple[str, dict[str, int]]]:
+        """What each Service was given, by namespace and name: an address, ports of the machine by the port's name."""
+        rows = self._query("SELECT namespace, name, address, node_ports FROM service_place")
+        return {(row[0], row[1]): (row[2], json.loads(row[3])) for row in rows}
+
+    def put_service_place(self, namespace: str, name: str, address: str, node_ports: dict[str, int]) -> None:
+        """Write what a Service was given."""
+        self._execute(
+            "INSERT OR REPLACE INTO service_place VALUES (?, ?, ?, ?)", namespace, name, address, json.dumps(node_ports)
+        )
+
+    def drop_service_place(self, namespace: str, name: str) -> None:
+        """The Service gave it back."""
+        self._execute("DELETE FROM service_place WHERE namespace = ? AND name = ?", namespace, name)
+
     def put_event(self, event: Event) -> int:
         """Write an event, or count the same one once more; its number, larger than all before."""
         same = (event.namespace, event.kind, event.name, event.warning, event.reason, event.message)
@@ -293,6 +312,10 @@ class Store:
     def put_note(self, key: str, value: str) -> None:
         """Keep a text under a key."""
         self._execute("INSERT OR REPLACE INTO note VALUES (?, ?)", key, value)
+
+    def drop_note(self, key: str) -> None:
+        """Forget the text under a key."""
+        self._execute("DELETE FROM note WHERE key = ?", key)
 
     def _prepare(self) -> None:
         with self._translated():

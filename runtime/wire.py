@@ -16,6 +16,7 @@ from runtime import errors
 from runtime.errors import RuntimeFailure
 from runtime.model import (
     AppliedObject,
+    Condition,
     ContainerStatus,
     ControllerInfo,
     DeploymentStatus,
@@ -26,9 +27,12 @@ from runtime.model import (
     PodPhase,
     PodStatus,
     ReplicaStatus,
+    RevisionStatus,
     RolloutPhase,
     SecretStatus,
     ServiceCounters,
+    ServicePortStatus,
+    ServiceStatus,
 )
 
 PROTOCOL = 1
@@ -41,8 +45,10 @@ Value = (
     | JobStatus
     | LogLine
     | PodStatus
+    | RevisionStatus
     | SecretStatus
     | ServiceCounters
+    | ServiceStatus
     | str
     | None
 )
@@ -51,7 +57,8 @@ _FAILURES: dict[str, type[RuntimeFailure]] = {
     name: item for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, RuntimeFailure)
 }
 _VALUES: dict[str, Any] = {
-    item.__name__: item for item in (AppliedObject, ControllerInfo, Event, LogLine, SecretStatus, ServiceCounters)
+    item.__name__: item
+    for item in (AppliedObject, ControllerInfo, Event, LogLine, RevisionStatus, SecretStatus, ServiceCounters)
 }
 
 
@@ -77,11 +84,21 @@ def unpack(raw: Any) -> Any:
         name = raw["class"]
         if name == DeploymentStatus.__name__:
             replicas = tuple(_replica(item) for item in raw["replica_list"])
-            return _made(DeploymentStatus, raw, phase=RolloutPhase(raw["phase"]), replica_list=replicas)
+            return _made(
+                DeploymentStatus,
+                raw,
+                phase=RolloutPhase(raw["phase"]),
+                replica_list=replicas,
+                conditions=tuple(_made(Condition, item) for item in raw.get("conditions", ())),
+            )
         if name == PodStatus.__name__:
             return _made(PodStatus, raw, phase=PodPhase(raw["phase"]), containers=_containers(raw))
         if name == JobStatus.__name__:
             return _made(JobStatus, raw, phase=JobPhase(raw["phase"]), last_log=tuple(raw["last_log"]))
+        if name == ServiceStatus.__name__:
+            ports = tuple(_made(ServicePortStatus, item) for item in raw["ports"])
+            lists = {key: tuple(raw[key]) for key in ("hosts", "endpoints")}
+            return _made(ServiceStatus, raw, ports=ports, **lists)
         return _made(_VALUES[name], raw)
     except (KeyError, TypeError, ValueError) as error:
         raise RuntimeFailure(

@@ -175,7 +175,7 @@ class Settings(BaseModel):
     @classmethod
     def _room_for_networks(cls, value: str) -> str:
         if ipaddress.IPv4Network(value).prefixlen > 20:
-            raise ValueError("expected a network of /20 or larger: each namespace takes a /24")
+            raise ValueError("expected a network of /20 or larger: each namespace takes a /23")
         return value
 
     @property

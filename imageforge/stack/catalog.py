@@ -82,6 +82,7 @@ def services(home: Home, settings: Settings, *, engine: str, private: bool) -> t
         *registries(home, settings),
         _redis(home),
         _balancer(home, runtime),
+        *((_resolver(home, runtime),) if os.geteuid() == 0 and engine.startswith("unix://") else ()),
         _controller(home, runtime, private=private),
         _hooks(home),
         _api(home, settings),
@@ -223,6 +224,28 @@ def _balancer(home: Home, runtime: RuntimeSettings) -> Service:
         pid_file=home.run / "balancer.pid",
         ready=lambda: probes.haproxy_ok(home.balancer_socket),
         prepare=prepare,
+    )
+
+
+def _resolver(home: Home, runtime: RuntimeSettings) -> Service:
+    """Who answers for the names of Services. It can do so as root alone, and beside the engine alone."""
+    file = home.state / "resolver.json"
+
+    def prepare() -> None:
+        file.touch(mode=0o600)
+        file.chmod(0o600)
+        file.write_text(runtime.to_json())
+
+    return Service(
+        name="resolver",
+        argv=(sys.executable, "-m", "runtime.discovery", "--settings", str(file)),
+        address="port 53 of each namespace's network",
+        log=home.log / "resolver.log",
+        pid_file=home.run / "resolver.pid",
+        ready=lambda: probes.listens(runtime.resolver_socket),
+        prepare=prepare,
+        environ=python_environment(),
+        edition=edition(),
     )
 
 

@@ -22,7 +22,7 @@ from imageforge.stack.catalog import program
 from imageforge.stack.listeners import is_ours, listeners, unusable
 from imageforge.stack.ports import holder
 from linters import hadolint_version
-from runtime import certificate_states
+from runtime import cannot_have_addresses, certificate_states
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_ENGINE = (20, 10)
@@ -120,11 +120,24 @@ def _engine(home: Home, settings: Settings) -> Iterator[Check]:
     except BuilderError as error:
         yield Check(name="build client", level=Level.MISSING, found=error.message, fix=error.hint or "")
         return
+    yield _discovery(endpoint.host)
     first = shutil.which("docker")
     aside = f"; {first}, first on PATH, cannot drive BuildKit" if first and Path(first) != client.path else ""
     found = f"{client.path}, {client.kind} {client.version}{aside}"
     yield Check(name="build client", level=Level.OK, found=found)
     yield _ceiling(endpoint.host)
+
+
+def _discovery(host: str) -> Check:
+    reason = cannot_have_addresses(host)
+    if not reason:
+        return Check(name="services", level=Level.OK, found="each Service gets an address and a name of its own")
+    return Check(
+        name="services",
+        level=Level.NOTE,
+        found=f"Services are reached by hosts on the entry port alone, and by no name: {reason}",
+        fix="run as root, with an engine of this host and iproute2, if applications are to find each other by name",
+    )
 
 
 def _ceiling(host: str) -> Check:

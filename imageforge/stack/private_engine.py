@@ -50,7 +50,8 @@ def prepare(home: Home, settings: Settings) -> None:
                 "exec-root": str(home.run / "docker"),
                 "pidfile": str(_pid_file(home)),
                 "bridge": bridge_name(home),
-                "default-address-pools": [{"base": str(upper), "size": 24}],
+                # Half of a namespace's addresses are for containers, the other for Services.
+                "default-address-pools": [{"base": str(upper), "size": 23}],
                 "mtu": mtu(),
                 # Applications live on while the daemon is restarted.
                 "live-restore": True,

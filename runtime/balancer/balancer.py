@@ -11,13 +11,13 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from runtime.balancer.config import Backend, Server, beside, endpoint, stamp
+from runtime.balancer.config import Backend, Server, beside, endpoint, server_words, stamp
 from runtime.balancer.counters import Counters
 from runtime.balancer.files import BalancerFiles
-from runtime.balancer.keyring import Ring
+from runtime.balancer.keyring import NONE_GIVEN, Ring
 from runtime.balancer.leaving import LeavingProcesses
 from runtime.balancer.live import LiveLists
 from runtime.balancer.socket import CommandSocket
@@ -59,11 +59,15 @@ class Balancer:
         self._master = CommandSocket(settings.balancer_master_socket)
         self._lock = threading.RLock()
         self._places: dict[str, set[str]] = {}
+        self._lasting: set[str] = set()
+        self._let_go: set[str] = set()
         self._idle_since: dict[Place, float] = {}
         self._refused: _Refused | None = None
         self._live = LiveLists(settings)
         self._loaded_for: tuple[int, tuple[str, ...]] | None = None
         self._leaving = LeavingProcesses(settings, counters)
+        self.given: Callable[[], Mapping[str, bytes]] = dict
+        """Certificates with their keys that are to be served beside those of the folders, by names that stay theirs."""
         self.error: BalancerError | None = BalancerError("balancer-unreachable", "HAProxy", "not asked yet")
 
     def sync(self, wanted: Wanted) -> frozenset[Place]:
@@ -74,20 +78,43 @@ class Balancer:
         """
         with self._lock:
             try:
-                up, self.error = self._sync(wanted())
+                up, self.error = self._sync(self._without_let_go(wanted()))
             except BalancerError as error:
                 self.error = error
                 raise
             return up
 
     def withdraw(self, server: str) -> None:
-        """No new request to this server from now on, in any backend; those in flight may finish."""
+        """No new request to this server from now on, in any backend, unless `sync` is asked for it again; those in
+        flight may finish."""
         with self._lock:
-            for backend in self._places.pop(server, set()):
-                try:
-                    self._command(f"set server {backend}/{server} state maint")
-                except BalancerError as error:
-                    log.warning("server not withdrawn", extra={"server": server, "error": str(error)})
+            self._take_out(server, self._places.pop(server, set()))
+
+    def let_go(self, server: str, *, unless_last: bool = False) -> bool:
+        """No new request to this server ever again. With `unless_last` it stays where no other would be left but such
+        as stay for the same reason; False where it does, anywhere."""
+        with self._lock:
+            backends = self._places.pop(server, set())
+            kept = {backend for backend in backends if self._is_last(server, backend)} if unless_last else set()
+            if kept:
+                self._places[server] = kept
+                self._lasting.add(server)
+            else:
+                self._lasting.discard(server)
+                self._let_go.add(server)
+            self._take_out(server, backends - kept)
+            return not kept
+
+    def _take_out(self, server: str, backends: Iterable[str]) -> None:
+        for backend in backends:
+            try:
+                self._command(f"set server {backend}/{server} state maint")
+            except BalancerError as error:
+                log.warning("server not withdrawn", extra={"server": server, "error": str(error)})
+
+    def _is_last(self, server: str, backend: str) -> bool:
+        others = (name for name, places in self._places.items() if backend in places and name != server)
+        return all(name in self._lasting for name in others)
 
     def wait_idle(self, server: str, deadline: float, stop: threading.Event) -> bool:
         """Whether the server's last request ended before `deadline` (`time.monotonic`) or HAProxy is gone.
@@ -104,19 +131,24 @@ class Balancer:
             if time.monotonic() >= deadline or stop.wait(POLL):
                 return False
 
+    def certificate_problem(self, name: str) -> str:
+        """Why a certificate that was given by this name is not served; empty where it is."""
+        with self._lock:
+            return self._files.problem(name)
+
     @property
     def settling(self) -> bool:
         """Whether a process of an earlier configuration still finishes what it began."""
         return self._leaving.any
 
-    def counters(self, backend: str) -> ServiceCounters:
-        """The sums of a backend, fresh where HAProxy answers."""
+    def counters(self, *backends: str) -> ServiceCounters:
+        """The sums of these backends, fresh where HAProxy answers."""
         with self._lock:
             try:
                 self._look()
             except BalancerError as error:
                 log.debug("counters are those of the last look", extra={"error": str(error)})
-            return self._counters.of(backend)
+            return self._counters.of(*backends)
 
     def saved_counters(self) -> str | None:
         """The sums as text to be stored; None where nothing was counted since the last call."""
@@ -126,14 +158,25 @@ class Balancer:
             self._counters.changed = False
             return self._counters.to_json()
 
+    def _without_let_go(self, backends: Sequence[Backend]) -> Sequence[Backend]:
+        """Who decided on these may not know yet that one of their servers was let go."""
+        self._let_go &= {server.name for backend in backends for server in backend.servers}
+        if not self._let_go:
+            return backends
+        return [
+            replace(backend, servers=tuple(item for item in backend.servers if item.name not in self._let_go))
+            for backend in backends
+        ]
+
     def _sync(self, backends: Sequence[Backend]) -> tuple[frozenset[Place], BalancerError | None]:
-        ring = self._files.ring()
+        ring = self._files.ring(self.given() if self._settings.public else NONE_GIVEN)
         refused = self._write(backends, ring)
         info, _ = self._look()
         refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends))
         refused = refused or self._sync_lists(backends, ring)
         info, rows = self._look()
         self._places = {}
+        self._lasting &= {server.name for backend in backends for server in backend.servers}
         loaded = {row.backend for row in rows}
         changed = [self._sync_backend(info, backend, rows) for backend in backends if backend.name in loaded]
         if any(changed):
@@ -155,7 +198,7 @@ class Balancer:
         changed = False
         for server in backend.servers:
             self._places.setdefault(server.name, set()).add(backend.name)
-            changed |= self._serve(f"{backend.name}/{server.name}", server, there.get(server.name))
+            changed |= self._serve(backend, server, there.get(server.name))
         wanted = {server.name for server in backend.servers}
         for row in there.values():
             if row.server not in wanted:
@@ -164,10 +207,12 @@ class Balancer:
                 self._idle_since.pop((row.backend, row.server), None)
         return changed
 
-    def _serve(self, place: str, server: Server, row: Row | None) -> bool:
+    def _serve(self, backend: Backend, server: Server, row: Row | None) -> bool:
+        place = f"{backend.name}/{server.name}"
         if row is None:
             # Without these two a dynamic server of 2.6 opens a connection for each request.
-            self._command(f"add server {place} {endpoint(server)} pool-purge-delay 5s pool-max-conn -1", "New server")
+            words = f"{server_words(backend, server)} pool-purge-delay 5s pool-max-conn -1"
+            self._command(f"add server {place} {words}", "New server")
             self._command(f"enable server {place}")
             return True
         if row.address != endpoint(server):

@@ -17,10 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.balancer.keyring import Ring
+from runtime.manifest.model import Protocol
 from runtime.settings import PublicEntry, RuntimeSettings
 
 HOSTS_MAP = "hosts.map"
 PUBLIC_MAP = "public.map"
+EXACT_MAP = "exact.map"
+BELOW_MAP = "below.map"
+PUBLIC = "public-"
+"""How the names of the same two begin that others than this machine are served by."""
 CERTIFICATES = "certificates.list"
 SECURED = "secured.map"
 """The hosts that have a certificate, with their backends: a map too, for a map is changed in large steps."""
@@ -30,6 +35,15 @@ CHALLENGES = "/.well-known/acme-challenge/"
 HSTS_SECONDS = 31536000
 NOTHING = Ring()
 STAMP = "imageforge-"
+OWN = "at_"
+"""How the names of the Services' own frontends begin."""
+PEERS = "affinity"
+PEER = "imageforge"
+PEERS_SOCKET = "haproxy-peers.sock"
+LONG_CONNECTION = "120h"
+"""The kernel's own for an established connection, net.netfilter.nf_conntrack_tcp_timeout_established."""
+LONG_REQUEST = "1h"
+"""Between Services of one machine nobody else cuts a request short."""
 USER = "haproxy"
 """The account that the distributions' packages make."""
 
@@ -44,17 +58,46 @@ class Server:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Bind:
+    """An address and port at which a backend is served to who connects there."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Route:
+    """Requests on the entry port for a host (``*.domain`` for all names with one label more, ``*`` for any) and a path;
+    not `exact`, for all below the path too."""
+
+    host: str
+    path: str
+    exact: bool = False
+
+    @property
+    def key(self) -> str:
+        """As a request is looked up: by host and path, and a slash behind where what is below it is meant."""
+        return self.host + (self.path if self.exact else f"{self.path.rstrip('/')}/")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Backend:
-    """What a routed Service is to HAProxy."""
+    """What a port of a Service is to HAProxy: `hosts` and `routes` lead to it on the entry port, `binds` elsewhere.
+    `affinity` are the seconds for which a client keeps its server, 0 for none."""
 
     name: str
     hosts: tuple[str, ...]
     servers: tuple[Server, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    protocol: Protocol = Protocol.HTTP
+    affinity: int = 0
+    least_connections: bool = False
+    routes: tuple[Route, ...] = ()
 
 
-def backend_name(namespace: str, service: str) -> str:
-    """Unambiguous, for neither part can hold an underscore."""
-    return f"{namespace}_{service}"
+def backend_name(namespace: str, service: str, port: str = "") -> str:
+    """Of a Service's routed port, or of another by its name. Unambiguous, for no part can hold an underscore."""
+    return "_".join([namespace, service, *([port] if port else [])])
 
 
 def initial_config(settings: RuntimeSettings) -> str:
@@ -70,7 +113,8 @@ def keys_folder(settings: RuntimeSettings) -> Path:
 
 def stamp(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
     """A digest of all that needs a reload to change: everything but the servers, the hosts and the certificates."""
-    text = _render(settings, [Backend(name=backend.name, hosts=()) for backend in backends], "")
+    bare = [replace(backend, hosts=(), servers=(), routes=()) for backend in backends]
+    text = _render(settings, bare, "", by_path=_by_path(backends))
     return STAMP + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -82,15 +126,46 @@ def render_hosts(backends: Sequence[Backend]) -> str:
 def beside(settings: RuntimeSettings, backends: Sequence[Backend], ring: Ring = NOTHING) -> dict[str, str]:
     """The lists that the configuration reads, by file name."""
     lists = {HOSTS_MAP: render_hosts(backends)}
+    if _by_path(backends):
+        lists |= {EXACT_MAP: _render_routes(backends, exact=True), BELOW_MAP: _render_routes(backends, exact=False)}
     if settings.public is None:
         return lists
+    secured = [(host, backend) for backend in sorted(backends) for host in _names(backend) if is_public(host)]
+    if _by_path(backends):
+        lists |= {
+            PUBLIC + EXACT_MAP: _render_routes(backends, exact=True, public=True),
+            PUBLIC + BELOW_MAP: _render_routes(backends, exact=False, public=True),
+        }
     pairs = [(host, backend) for backend in sorted(backends) for host in backend.hosts if is_public(host)]
     return {
         **lists,
         PUBLIC_MAP: "".join(f"{host} {backend.name}\n" for host, backend in pairs),
-        SECURED: "".join(f"{host} {backend.name}\n" for host, backend in pairs if ring.covers(host)),
+        SECURED: "".join(
+            f"{host} {name}\n"
+            for host, name in {host: backend.name for host, backend in secured}.items()
+            if ring.covers(host)
+        ),
         CERTIFICATES: "".join(f"{entry.file} {' '.join(entry.names)}\n" for entry in ring.entries),
     }
+
+
+def _by_path(backends: Sequence[Backend]) -> bool:
+    return any(backend.routes for backend in backends)
+
+
+def _render_routes(backends: Sequence[Backend], *, exact: bool, public: bool = False) -> str:
+    found = {
+        route.key: backend.name
+        for backend in sorted(backends)
+        for route in backend.routes
+        if route.exact == exact and (is_public(route.host) or not public)
+    }
+    return "".join(f"{key} {name}\n" for key, name in found.items())
+
+
+def _names(backend: Backend) -> list[str]:
+    """The hosts that lead to it, without those that stand for several."""
+    return [*backend.hosts, *(route.host for route in backend.routes if not route.host.startswith("*"))]
 
 
 def is_public(host: str) -> bool:
@@ -100,15 +175,18 @@ def is_public(host: str) -> bool:
 
 def render(settings: RuntimeSettings, backends: Sequence[Backend]) -> str:
     """The whole configuration file."""
-    return _render(settings, backends, stamp(settings, backends))
+    return _render(settings, backends, stamp(settings, backends), by_path=_by_path(backends))
 
 
-def _render(settings: RuntimeSettings, backends: Sequence[Backend], description: str) -> str:
+def _render(settings: RuntimeSettings, backends: Sequence[Backend], description: str, *, by_path: bool) -> str:
     ordered = sorted(backends)
-    parts = [_head(settings, description), _frontend(settings, routed=bool(ordered))]
+    parts = [_head(settings, description), _frontend(settings, routed=bool(ordered), by_path=by_path)]
+    if any(backend.affinity for backend in ordered):
+        parts.append(_peers(settings))
     if settings.public:
-        parts.append(_public(settings.public))
+        parts.append(_public(settings.public, by_path=by_path))
     parts += [_backend(backend) for backend in ordered]
+    parts += [_own_frontend(backend) for backend in ordered if backend.binds]
     return "\n".join(parts)
 
 
@@ -119,6 +197,7 @@ global
     description {description or "-"}
     default-path config
     nbthread 1
+    localpeer {PEER}
     hard-stop-after 60s
 {_identity()}{_keys(settings)}    stats socket {_quote(settings.balancer_socket)} mode 600 level admin
 
@@ -156,19 +235,19 @@ def _keys(settings: RuntimeSettings) -> str:
     return f"    crt-base {_quote(keys_folder(settings))}\n" if settings.public else ""
 
 
-def _frontend(settings: RuntimeSettings, *, routed: bool) -> str:
+def _frontend(settings: RuntimeSettings, *, routed: bool, by_path: bool) -> str:
     return f"""\
 frontend entry
     bind {_bind(settings.http_address, settings.http_port)}
     http-request set-var(txn.host) req.hdr(host),host_only,lower
-{_route(HOSTS_MAP) if routed else ""}    default_backend unknown-host
+{_route(HOSTS_MAP) if routed else ""}{_route_by_path("") if by_path else ""}    default_backend unknown-host
 
 backend unknown-host
     http-request return status 404 content-type text/plain string "No application answers to this host name.\\n"
 """
 
 
-def _public(entry: PublicEntry) -> str:
+def _public(entry: PublicEntry, *, by_path: bool) -> str:
     """Two listeners for others, and the service behind them.
 
     Whatever a client says of itself and of where it came from is dropped before it is said anew. Only hosts that are
@@ -178,13 +257,14 @@ def _public(entry: PublicEntry) -> str:
     not_challenge = f"!{{ path_beg {CHALLENGES} }} " if entry.acme else ""
     port = "" if entry.https_port == 443 else f":{entry.https_port}"
     service = f"{{ var(txn.host) -m str {entry.host} }}"
+    routes = _route(PUBLIC_MAP) + (_route_by_path(PUBLIC) if by_path else "")
     return f"""\
 frontend public-plain
     bind {_bind(entry.address, entry.http_port)}
 {_arrival("http")}    http-request redirect code 308 location https://%[var(txn.host)]{port}%[pathq] if \
 {not_challenge}{{ var(txn.host),map({SECURED}) -m found }}
 {challenges}    use_backend imageforge-plain if {service}
-{_route(PUBLIC_MAP)}    default_backend unknown-host
+{routes}    default_backend unknown-host
 
 frontend public-tls
     bind {_bind(entry.address, entry.https_port)} ssl crt-list {CERTIFICATES} strict-sni alpn h2,http/1.1 \
@@ -194,7 +274,7 @@ ssl-min-ver TLSv1.2
     use_backend imageforge-registry if {service} {{ path /v2 }}
     use_backend imageforge-registry if {service} {{ path_beg /v2/ }}
     use_backend imageforge-tls if {service}
-{_route(PUBLIC_MAP)}    default_backend unknown-host
+{routes}    default_backend unknown-host
 
 {_service("imageforge-plain", entry.api, f"plain {entry.key}")}
 {_service("imageforge-tls", entry.api, f"tls {entry.key}")}
@@ -229,6 +309,23 @@ def _route(hosts: str) -> str:
     return f"    use_backend %[{lookup}] if {{ {lookup} -m found }}\n"
 
 
+def _route_by_path(prefix: str) -> str:
+    """The whole path before what is above it, the longer before the shorter, and a host of its own before those that
+    stand for several: as Ingress has it."""
+    lines = [
+        "http-request set-var(txn.path) path",
+        "http-request set-var(txn.domain) var(txn.host),field(2,.,0)",
+    ]
+    rules = []
+    for number, host in enumerate(("var(txn.host)", "str(*.),concat(,txn.domain)", "str(*)")):
+        exact, below = f"txn.exact{number}", f"txn.below{number}"
+        lines.append(f"http-request set-var({exact}) {host},concat(,txn.path)")
+        lines.append(f"http-request set-var({below}) {host},concat(,txn.path,/)")
+        for lookup in (f"var({exact}),map({prefix}{EXACT_MAP})", f"var({below}),map_beg({prefix}{BELOW_MAP})"):
+            rules.append(f"use_backend %[{lookup}] if {{ {lookup} -m found }}")
+    return "".join(f"    {line}\n" for line in [*lines, *rules])
+
+
 def _bind(address: str, port: int) -> str:
     if address == "::":
         return f":::{port} v4v6"
@@ -236,12 +333,50 @@ def _bind(address: str, port: int) -> str:
 
 
 def _backend(backend: Backend) -> str:
-    servers = "".join(f"    server {server.name} {endpoint(server)}\n" for server in sorted(backend.servers))
+    lines = (f"    server {server.name} {server_words(backend, server)}\n" for server in sorted(backend.servers))
+    return f"backend {backend.name}\n{_manner(backend)}{_balance(backend)}{''.join(lines)}"
+
+
+def _manner(backend: Backend) -> str:
+    if backend.protocol is Protocol.TCP:
+        return _connections("server")
+    patience = f"    http-request set-timeout server {LONG_REQUEST} if {{ fe_name -m beg {OWN} }}\n"
     return f"""\
-backend {backend.name}
-    http-request disable-l7-retry if {{ method POST PATCH CONNECT }}
+{patience if backend.binds else ""}    http-request disable-l7-retry if {{ method POST PATCH CONNECT }}
     http-error status 503 content-type text/plain string "No replica of this application is ready.\\n"
-{servers}"""
+"""
+
+
+def _balance(backend: Backend) -> str:
+    lines = "    balance leastconn\n" if backend.least_connections else ""
+    if backend.affinity:
+        lines += f"    stick-table type ip size 200k expire {backend.affinity}s peers {PEERS}\n    stick on src\n"
+    return lines
+
+
+def _own_frontend(backend: Backend) -> str:
+    """Where the Service's own addresses are served. ``transparent``: an address that is not there, as after a reboot,
+    keeps HAProxy neither from starting nor from answering once it is."""
+    binds = "".join(f"    bind {_bind(bind.address, bind.port)} transparent\n" for bind in backend.binds)
+    patience = _connections("client") if backend.protocol is Protocol.TCP else f"    timeout client {LONG_REQUEST}\n"
+    return f"frontend {OWN}{backend.name}\n{binds}{patience}    default_backend {backend.name}\n"
+
+
+def _connections(side: str) -> str:
+    """A connection may rest for as long as one may rest in the kernel's own tables; keep-alives find who is gone."""
+    keep_alive = "clitcpka" if side == "client" else "srvtcpka"
+    return f"    mode tcp\n    timeout {side} {LONG_CONNECTION}\n    option {keep_alive}\n"
+
+
+def _peers(settings: RuntimeSettings) -> str:
+    """By which a reload's new process learns of the old one which client keeps which server."""
+    path = settings.balancer_socket.with_name(PEERS_SOCKET)
+    return f"peers {PEERS}\n    peer {PEER} {_quote_word(f'unix@{path}')}\n"
+
+
+def server_words(backend: Backend, server: Server) -> str:
+    """A server's address, and how it is spoken to, as the configuration and the runtime socket write it."""
+    return endpoint(server) + (" proto h2" if backend.protocol is Protocol.H2C else "")
 
 
 def endpoint(server: Server) -> str:

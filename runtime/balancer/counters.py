@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter as Sums
 from collections.abc import Iterable
 
 from runtime.balancer.stats import BACKEND, Row
@@ -20,10 +21,12 @@ class Counters:
         self._totals: dict[str, dict[str, dict[str, int]]] = {}
         self._seen: dict[str, list[int]] = {}
         self._in_flight: dict[str, dict[int, int]] = {}
+        self._latest: dict[str, Row] = {}
         self.changed = False
 
-    def fold(self, pid: int, rows: Iterable[Row]) -> None:
-        """Add what was counted since the last look at this process; a count that fell has begun anew."""
+    def fold(self, pid: int, rows: Iterable[Row], *, leaving: bool = False) -> None:
+        """Add what was counted since the last look at this process; a count that fell has begun anew. What is no sum is
+        that of a process that is not `leaving`."""
         for row in rows:
             key = f"{pid}/{row.backend}/{row.server}"
             now = [getattr(row, name) for name in FIELDS]
@@ -33,6 +36,8 @@ class Counters:
                 self._seen[key] = before = [now[0], *before[1:], *now[len(before) :]]
             if row.server == BACKEND:
                 self._in_flight.setdefault(row.backend, {})[pid] = row.current
+                if not leaving:
+                    self._latest[row.backend] = row
             if now == before:
                 continue
             totals = self._totals.setdefault(row.backend, {}).setdefault(row.server, dict.fromkeys(FIELDS, 0))
@@ -59,21 +64,42 @@ class Counters:
         if self._totals.pop(backend, None) is not None:
             self.changed = True
         self._in_flight.pop(backend, None)
+        self._latest.pop(backend, None)
 
     def backends(self) -> tuple[str, ...]:
         """Those that have counted anything."""
         return tuple(self._totals)
 
-    def of(self, backend: str) -> ServiceCounters:
-        """The sums of one backend; zeros for one that has counted nothing yet.
+    def of(self, *backends: str) -> ServiceCounters:
+        """The sums of a Service's backends; zeros where nothing was counted yet. Times are those of its slowest.
 
         A 5xx that the backend counted and no server did is HAProxy's own answer: a request it could not serve.
         Some of the dropped requests it counts as aborted, too, not telling which: the larger of the two is taken, which
         is none only where there is none, and the least that it can be where there are both.
         """
+        each = [self._of(backend) for backend in backends]
+        per_replica: Sums[str] = Sums()
+        for counted in each:
+            per_replica.update(counted.per_replica)
+        return ServiceCounters(
+            requests=sum(counted.requests for counted in each),
+            failed=sum(counted.failed for counted in each),
+            retried=sum(counted.retried for counted in each),
+            redispatched=sum(counted.redispatched for counted in each),
+            errors_5xx=sum(counted.errors_5xx for counted in each),
+            in_flight=sum(counted.in_flight for counted in each),
+            per_replica=dict(per_replica),
+            queued=sum(counted.queued for counted in each),
+            queue_ms=max((counted.queue_ms for counted in each), default=0),
+            response_ms=max((counted.response_ms for counted in each), default=0),
+            total_ms=max((counted.total_ms for counted in each), default=0),
+        )
+
+    def _of(self, backend: str) -> ServiceCounters:
         servers = dict(self._totals.get(backend, {}))
         whole = servers.pop(BACKEND, dict.fromkeys(FIELDS, 0))
         by_servers = sum(totals["errors_5xx"] for totals in servers.values())
+        latest = self._latest.get(backend)
         recent = list(servers.items())[-KEPT_SERVERS:]
         return ServiceCounters(
             requests=whole["requests"],
@@ -83,6 +109,10 @@ class Counters:
             errors_5xx=by_servers,
             in_flight=sum(self._in_flight.get(backend, {}).values()),
             per_replica={name: totals["requests"] for name, totals in recent},
+            queued=latest.queued if latest else 0,
+            queue_ms=latest.queue_ms if latest else 0,
+            response_ms=latest.response_ms if latest else 0,
+            total_ms=latest.total_ms if latest else 0,
         )
 
     def to_json(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtime.balancer.config import Backend, beside, keys_folder, render, stamp
-from runtime.balancer.keyring import Keyring, Ring
+from runtime.balancer.keyring import NONE_GIVEN, Keyring, Ring
 from runtime.balancer.program import check
 from runtime.errors import BalancerError
 from runtime.settings import RuntimeSettings
@@ -23,14 +23,18 @@ class BalancerFiles:
         folders = settings.public.certificates if settings.public else ()
         self._keyring = Keyring(folders, keys_folder(settings))
 
-    def ring(self) -> Ring:
-        """The certificates that are to be served now."""
+    def ring(self, given: Mapping[str, bytes] = NONE_GIVEN) -> Ring:
+        """The certificates that are to be served now: those of the folders, and those given."""
         try:
-            return self._keyring.look()
+            return self._keyring.look(given)
         except OSError as error:
             raise BalancerError(
                 "certificates-not-kept", str(keys_folder(self._settings)), str(error.strerror), hint="is the disk full?"
             ) from error
+
+    def problem(self, name: str) -> str:
+        """Why a certificate that was given by this name is not served."""
+        return self._keyring.problem(name)
 
     def write(self, backends: Sequence[Backend], ring: Ring) -> None:
         """Put what `backends` asks for in place; raises BalancerError ``balancer-config-invalid``, files unchanged."""

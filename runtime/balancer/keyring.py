@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from runtime.balancer.program import check
 LOOK_AGAIN_SECONDS = 60.0
 """How often a broken file is read again though it has not changed: it may only have been too early for it."""
 
+NONE_GIVEN: Mapping[str, bytes] = {}
 GONE_SECONDS = 10.0
 """How long a certificate is served on after its file went away: a folder is replaced by two renames."""
 
@@ -68,15 +69,17 @@ class _Held:
 
 
 class Keyring:
-    """The certificates of some folders, in their order. The balancer's lock guards it."""
+    """The certificates of some folders, in their order, and behind them those that are given as text. The balancer's
+    lock guards it."""
 
     def __init__(self, folders: tuple[Path, ...], own: Path) -> None:
         self._folders = folders
         self._own = own
         self._held: dict[str, _Held] = {}
 
-    def look(self) -> Ring:
-        """What is to be served now; the copies are on disk when it returns. Raises OSError where they cannot be."""
+    def look(self, given: Mapping[str, bytes] = NONE_GIVEN) -> Ring:
+        """What is to be served now; the copies are on disk when it returns. `given` are certificates with their keys by
+        names that stay theirs. Raises OSError where the copies cannot be kept."""
         now = time.time()
         for number, folder in enumerate(self._folders):
             try:
@@ -85,8 +88,15 @@ class Keyring:
                 found = ()  # what was good serves on for a while, and the folder is named by `certificate_states`
             for source in found:
                 self._look_at(f"{number}-{source.name}", source, now)
+        for name, pem in given.items():
+            self._look_at_given(f"{len(self._folders)}-{name}", pem, now)
         self._held = {label: held for label, held in self._held.items() if now - held.seen_at < GONE_SECONDS}
         return Ring(tuple(self._entries(now)))
+
+    def problem(self, name: str) -> str:
+        """Why what was given by this name is not served; empty where it is, or was never given."""
+        held = self._held.get(f"{len(self._folders)}-{name}")
+        return held.problem if held else ""
 
     def tidy(self, ring: Ring) -> None:
         """Remove the copies that nothing needs any more; to be called when HAProxy's files are those of `ring`."""
@@ -111,6 +121,22 @@ class Keyring:
         try:
             pem = read(source)
             known = held.good is not None and held.good.pem == pem  # HAProxy took it before
+            held.good = parse(pem, now) if known else checked(pem, now)
+            held.problem = ""
+        except Defect as defect:
+            held.problem = str(defect)
+        held.signature, held.read_at = signature, now
+
+    def _look_at_given(self, label: str, pem: bytes, now: float) -> None:
+        held = self._held.get(label)
+        if held is None:
+            held = self._held[label] = _Held(good=self._remembered(label, now))
+        held.seen_at = now
+        signature: Signature = ((hashlib.sha256(pem).hexdigest(), 0, 0, 0),)
+        if signature == held.signature and not (held.problem and now - held.read_at > LOOK_AGAIN_SECONDS):
+            return
+        try:
+            known = held.good is not None and held.good.pem == pem
             held.good = parse(pem, now) if known else checked(pem, now)
             held.problem = ""
         except Defect as defect:

@@ -59,7 +59,7 @@ class LeavingProcesses:
             log.debug("old process gone", extra={"process": pid, "error": str(error)})
             clients = 0
         else:
-            self._counters.fold(pid, parse_stat(text))
+            self._counters.fold(pid, parse_stat(text), leaving=True)
             clients = parse_clients(text)
         if clients == 0:
             session.close()
@@ -70,4 +70,4 @@ class LeavingProcesses:
         self._strangers = tuple(pid for pid in parse_leaving(self._master.ask("show proc")) if pid not in self._held)
         self._first_look = False
         for pid in self._strangers:
-            self._counters.fold(pid, parse_stat(self._master.ask(f"@!{pid} show stat")))
+            self._counters.fold(pid, parse_stat(self._master.ask(f"@!{pid} show stat")), leaving=True)

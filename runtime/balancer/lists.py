@@ -52,13 +52,13 @@ def map_commands(name: str, wanted: Sequence[Pair], there: Sequence[Pair]) -> It
     for key, value in want.items():
         if key in twice:
             # By its key all of them are set, so only one is put back.
-            yield Command(line=f"del map {name} {key}")
+            yield Command(line=f"del map {name} {escape(key)}")
             yield from _add(name, [(key, value)])
         elif key in have and have[key] != value:
-            yield Command(line=f"set map {name} {key} {value}")
+            yield Command(line=f"set map {name} {escape(key)} {value}")
     for key in have:
         if key not in want:
-            yield Command(line=f"del map {name} {key}")
+            yield Command(line=f"del map {name} {escape(key)}")
 
 
 def _add(name: str, pairs: Iterable[Pair]) -> Iterator[Command]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from runtime.balancer.config import CERTIFICATES, HOSTS_MAP, PUBLIC_MAP, SECURED, Backend, beside, keys_folder
+from runtime.balancer.config import CERTIFICATES, HOSTS_MAP, Backend, beside, keys_folder
 from runtime.balancer.keyring import Entry, Ring
 from runtime.balancer.lists import (
     LARGEST_COMMAND,
@@ -50,7 +50,7 @@ class LiveLists:
             self._serve_certificates(ring.entries)
         for name, text in beside(self._settings, backends, ring).items():
             # Without a backend there is no rule that looks into the map, so HAProxy has none.
-            if name in (PUBLIC_MAP, SECURED) or (name == HOSTS_MAP and backends):
+            if name not in (HOSTS_MAP, CERTIFICATES) or (name == HOSTS_MAP and backends):
                 self._sync_map(name, text)
         if self._settings.public:
             self._retire_certificates(ring.entries)

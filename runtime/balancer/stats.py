@@ -20,6 +20,8 @@ class Row:
 
     `dropped`, of a backend, are requests that got no answer at all: HAProxy closes the client's connection without one
     where the server's, which had served before, breaks. It counts them in none of its own columns for certain.
+    Of a port that is served by the connection, requests are connections, and aborted also those that reached no server.
+    Times are milliseconds, means over the last 1024.
     """
 
     backend: str
@@ -34,6 +36,9 @@ class Row:
     errors_5xx: int
     aborted: int
     dropped: int = 0
+    queue_ms: int = 0
+    response_ms: int = 0
+    total_ms: int = 0
 
     @property
     def up(self) -> bool:
@@ -99,7 +104,11 @@ def _row(record: dict[str, str]) -> Row:
     # req_tot counts answers. In a backend stot counts each request once, from its beginning; in a server it counts
     # tries, several for a request that was tried again.
     answered = requests = number("req_tot")
-    if record["svname"] == BACKEND:
+    lost = 0
+    if record.get("mode") == "tcp":
+        answered = requests = number("stot")
+        lost = number("econ") if record["svname"] == BACKEND else 0
+    elif record["svname"] == BACKEND:
         requests = max(answered, number("stot") - number("scur"))
     return Row(
         backend=record["pxname"],
@@ -112,6 +121,9 @@ def _row(record: dict[str, str]) -> Row:
         retries=number("wretr"),
         redispatches=number("wredis"),
         errors_5xx=number("hrsp_5xx"),
-        aborted=number("srv_abrt"),
+        aborted=number("srv_abrt") + lost,
         dropped=requests - answered,
+        queue_ms=number("qtime"),
+        response_ms=number("rtime"),
+        total_ms=number("ttime"),
     )

@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterable, Mapping
 from runtime.errors import ManifestError
 from runtime.manifest.check import check
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.ingress import ingress
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
 from runtime.manifest.model import Deployment, Document, Job, Pod, Secret, Service
-from runtime.manifest.parse import deployment, job, pod, secret, service
+from runtime.manifest.parse import deployment, job, pod, secret
+from runtime.manifest.routing import Ingress
 from runtime.manifest.schema import inner
+from runtime.manifest.service import service
 from runtime.manifest.tree import Node, Plain, node_of, read, write
 
-__all__ = ["Deployment", "Document", "Job", "Pod", "Secret", "Service", "dump", "load", "reload"]
+__all__ = ["Deployment", "Document", "Ingress", "Job", "Pod", "Secret", "Service", "dump", "load", "reload"]
 
 _LIST = "List"
-_PARSE: Mapping[str, Callable[[Cursor], Deployment | Job | Pod | Secret | Service]] = {
+_PARSE: Mapping[str, Callable[[Cursor], Deployment | Ingress | Job | Pod | Secret | Service]] = {
     "Deployment": deployment,
+    "Ingress": ingress,
     "Job": job,
     "Pod": pod,
     "Secret": secret,
@@ -43,7 +47,7 @@ def dump(documents: Iterable[Mapping[str, Plain]]) -> str:
     return write(documents)
 
 
-def reload(data: Mapping[str, Plain]) -> Deployment | Job | Pod | Secret | Service:
+def reload(data: Mapping[str, Plain]) -> Deployment | Ingress | Job | Pod | Secret | Service:
     """The object of a document's data, which `load` has accepted before."""
     # Not by way of its text, which takes ten times as long: an apply does this for each revision that is kept.
     return _document(node_of(dict(data)), "store").object

@@ -5,9 +5,12 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 
 from __future__ import annotations
 
+from runtime.manifest.ingress import INGRESS
 from runtime.manifest.probe import LIFECYCLE, PROBE
 from runtime.manifest.resources import RESOURCES
 from runtime.manifest.schema import (
+    APP_PROTOCOL,
+    DNS_LABEL,
     ENV_NAME,
     FILE_PATH,
     IMAGE,
@@ -36,6 +39,8 @@ from runtime.manifest.schema import (
 )
 from runtime.manifest.security import CONTAINER_SECURITY, POD_SECURITY
 
+_SERVICE_PORT_NAME = Text(pattern=DNS_LABEL, says="lower-case letters, digits and hyphens, at most 63 characters")
+_APP_PROTOCOL = Text(pattern=APP_PROTOCOL, says="a protocol such as http or kubernetes.io/h2c")
 _SHARE = WholeOrText(whole=Whole(), text=Text(pattern=PERCENT, says="a count or a percentage such as 25%"))
 _PROTOCOL = Text(choices=("TCP",), unsupported=("UDP", "SCTP"))
 _FREE_LABELS = TextMap(keys=LABELS.keys, values=LABELS.values)
@@ -147,6 +152,7 @@ _POD = Object(
         "restartPolicy": Text(choices=("Always",)),
         "nodeSelector": _FREE_LABELS,
         "securityContext": POD_SECURITY,
+        "enableServiceLinks": Flag(),
         "volumes": Many(
             item=Object(
                 fields={"name": NAME, "secret": _SECRET_VOLUME},
@@ -163,7 +169,7 @@ _POD = Object(
     },
     required=("containers",),
     known=words(
-        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
+        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy "
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers imagePullSecrets "
         "nodeName os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
@@ -186,16 +192,16 @@ DEPLOYMENT = Object(
                 "template": Object(fields={"metadata": metadata(None), "spec": _POD}, required=("metadata", "spec")),
                 "strategy": Object(
                     fields={
-                        "type": Text(choices=("RollingUpdate",), unsupported=("Recreate",)),
+                        "type": Text(choices=("RollingUpdate", "Recreate")),
                         "rollingUpdate": Object(fields={"maxSurge": _SHARE, "maxUnavailable": _SHARE}),
                     }
                 ),
                 "minReadySeconds": Whole(),
                 "progressDeadlineSeconds": Whole(),
                 "revisionHistoryLimit": Whole(),
+                "paused": Flag(),
             },
             required=("selector", "template"),
-            known=words("paused"),
         ),
     },
     required=("metadata", "spec"),
@@ -270,21 +276,31 @@ SERVICE = Object(
                 "selector": _FREE_LABELS,
                 "ports": Many(
                     item=Object(
-                        fields={"port": PORT_NUMBER, "targetPort": PORT, "name": PORT_WORD, "protocol": _PROTOCOL},
+                        fields={
+                            "port": PORT_NUMBER,
+                            "targetPort": PORT,
+                            "name": _SERVICE_PORT_NAME,
+                            "protocol": _PROTOCOL,
+                            "appProtocol": _APP_PROTOCOL,
+                            "nodePort": Whole(low=30000, high=32767),
+                        },
                         required=("port",),
-                        known=words("appProtocol nodePort"),
                     ),
                     least=1,
                     unique="name",
                 ),
-                "type": Text(choices=("ClusterIP",), unsupported=("NodePort", "LoadBalancer", "ExternalName")),
+                "type": Text(choices=("ClusterIP", "NodePort"), unsupported=("LoadBalancer", "ExternalName")),
+                "clusterIP": Text(),
+                "sessionAffinity": Text(choices=("None", "ClientIP")),
+                "sessionAffinityConfig": Object(
+                    fields={"clientIP": Object(fields={"timeoutSeconds": Whole(low=1, high=86400)})}
+                ),
             },
-            required=("selector", "ports"),
+            required=("selector",),
             known=words(
-                "allocateLoadBalancerNodePorts clusterIP clusterIPs externalIPs externalName externalTrafficPolicy "
+                "allocateLoadBalancerNodePorts clusterIPs externalIPs externalName externalTrafficPolicy "
                 "healthCheckNodePort internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP "
-                "loadBalancerSourceRanges publishNotReadyAddresses sessionAffinity sessionAffinityConfig "
-                "trafficDistribution"
+                "loadBalancerSourceRanges publishNotReadyAddresses trafficDistribution"
             ),
         ),
     },
@@ -318,6 +334,7 @@ SECRET = Object(
 
 KINDS: dict[str, tuple[str, Shape]] = {
     "Deployment": ("apps/v1", DEPLOYMENT),
+    "Ingress": ("networking.k8s.io/v1", INGRESS),
     "Job": ("batch/v1", JOB),
     "Pod": ("v1", POD),
     "Secret": ("v1", SECRET),
@@ -327,7 +344,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
 
 KNOWN_KINDS = words(
     "ConfigMap CronJob CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
-    "Ingress IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
+    "IngressClass LimitRange Namespace NetworkPolicy Node PersistentVolume "
     "PersistentVolumeClaim PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from runtime.manifest.probe import Hook, Probe
 from runtime.manifest.resources import Resources
+from runtime.manifest.routing import Ingress
 from runtime.manifest.security import PodSecurity, SecurityContext
 from runtime.manifest.tree import Plain
 from runtime.restart import RestartPolicy
 
 HOST_ANNOTATION = "imageforge.io/host"
+PROTOCOL_ANNOTATION = "imageforge.io/protocol"
+BALANCE_ANNOTATION = "imageforge.io/balance"
 MASKED_ANNOTATION = "imageforge.io/masked"
 RELEASE_ANNOTATION = "imageforge.io/release"
+CAUSE_ANNOTATION = "kubernetes.io/change-cause"
 RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
@@ -123,6 +128,7 @@ class PodTemplate:
     init: tuple[ContainerSpec, ...] = ()
     hostname: str = ""
     restart_policy: RestartPolicy = RestartPolicy.ALWAYS
+    service_links: bool = True
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:
@@ -165,7 +171,8 @@ class PodTemplate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deployment:
-    """apps/v1 Deployment. `max_surge` and `max_unavailable` are counts or percentages as written."""
+    """apps/v1 Deployment. `max_surge` and `max_unavailable` are counts or percentages as written; `recreate` is the
+    strategy Recreate, which has neither."""
 
     namespace: str
     name: str
@@ -177,6 +184,8 @@ class Deployment:
     min_ready_seconds: int = 0
     progress_deadline: int = 600
     revision_history_limit: int = 10
+    recreate: bool = False
+    paused: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -205,24 +214,42 @@ class Job:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
+class Protocol(StrEnum):
+    """How the balancer serves a port: requests, requests by HTTP/2 to the replicas, or whole connections."""
+
+    HTTP = "http"
+    H2C = "h2c"
+    TCP = "tcp"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServicePort:
-    """A port of a Service and where it leads in the replica."""
+    """A port of a Service and where it leads in the replica. `node_port` is the one asked for, None where any will do;
+    `app_protocol` what it says that it speaks."""
 
     port: int
     target: int | str
     name: str = ""
+    app_protocol: str = ""
+    node_port: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """v1 Service. `hosts` are the names under which the entry port leads here; none is no route."""
+    """v1 Service. `hosts` are the names under which the entry port leads here; none is no route. A headless one has no
+    address of its own. `protocol` is ``http`` or ``tcp`` where it is said for all ports; `affinity` the seconds for
+    which a client keeps its replica, None where it has none."""
 
     namespace: str
     name: str
     selector: Mapping[str, str]
     ports: tuple[ServicePort, ...]
     hosts: tuple[str, ...] = ()
+    type: str = "ClusterIP"
+    headless: bool = False
+    affinity: int | None = None
+    protocol: str = ""
+    least_connections: bool = False
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether a replica with these labels belongs to the Service; an empty selector selects nothing."""
@@ -232,6 +259,17 @@ class Service:
     def routed_port(self) -> ServicePort:
         """The port that the hosts lead to: the only one, else the one named ``http``."""
         return next((port for port in self.ports if port.name == "http"), self.ports[0])
+
+    def speaks(self, port: ServicePort, *, routed: bool = False) -> Protocol:
+        """What the balancer takes the port's bytes for; without a word on it they are left alone. What is `routed` by
+        host or path speaks HTTP."""
+        if self.protocol == Protocol.TCP:
+            return Protocol.TCP
+        said = port.app_protocol.lower() or port.name.replace("grpc-web", "http").partition("-")[0]
+        if said in ("kubernetes.io/h2c", "h2c", "http2", "grpc"):
+            return Protocol.H2C
+        routed = routed or (bool(self.hosts) and port == self.routed_port)
+        return Protocol.HTTP if said in ("http", "kubernetes.io/ws") or routed or self.protocol else Protocol.TCP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,7 +290,7 @@ class Document:
     namespace: str
     name: str
     data: dict[str, Plain] = field(repr=False)
-    object: Deployment | Job | Pod | Secret | Service
+    object: Deployment | Ingress | Job | Pod | Secret | Service
     where: str
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import (
-    HOST_ANNOTATION,
     MASKED_ANNOTATION,
     ContainerPort,
     ContainerSpec,
@@ -23,8 +22,6 @@ from runtime.manifest.model import (
     SecretKey,
     SecretVariables,
     SecretVolume,
-    Service,
-    ServicePort,
     VolumeMount,
     port_number,
 )
@@ -32,9 +29,6 @@ from runtime.manifest.probe import hook, probe
 from runtime.manifest.resources import resources
 from runtime.manifest.security import pod_security, security
 from runtime.restart import RestartPolicy
-
-_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
-
 
 _LARGEST_SECRET = 1024 * 1024
 
@@ -57,7 +51,11 @@ def deployment(root: Cursor) -> Deployment:
         min_ready_seconds=spec.get("minReadySeconds").plain(0),
         progress_deadline=spec.get("progressDeadlineSeconds").plain(600),
         revision_history_limit=spec.get("revisionHistoryLimit").plain(10),
+        recreate=spec.get("strategy").get("type").plain() == "Recreate",
+        paused=spec.get("paused").plain(False),
     )
+    if parsed.recreate and not rolling.node.says_nothing:
+        raise rolling.fail("invalid-value", " may not be set when the strategy is Recreate", hint="remove it")
     _check_deployment(parsed, spec)
     return parsed
 
@@ -89,30 +87,6 @@ def job(root: Cursor) -> Job:
         backoff_limit=spec.get("backoffLimit").plain(6),
         active_deadline=spec.get("activeDeadlineSeconds").plain(),
         ttl=spec.get("ttlSecondsAfterFinished").plain(),
-    )
-
-
-def service(root: Cursor) -> Service:
-    """A Service from a tree that the schema has passed."""
-    meta, spec = root.get("metadata"), root.get("spec")
-    hosts = _hosts(meta.get("annotations").get(HOST_ANNOTATION))
-    ports = tuple(
-        ServicePort(
-            port=item.get("port").plain(),
-            target=item.get("targetPort").plain(item.get("port").plain()),
-            name=item.get("name").plain(""),
-        )
-        for item in spec.get("ports").items()
-    )
-    _check_ports(ports, hosts, spec.get("ports"))
-    if not spec.get("selector").plain({}):
-        raise spec.get("selector").fail("invalid-value", " is empty, expected the labels of the replicas")
-    return Service(
-        namespace=meta.get("namespace").plain("default"),
-        name=meta.get("name").plain(),
-        selector=spec.get("selector").plain({}),
-        ports=ports,
-        hosts=hosts,
     )
 
 
@@ -186,6 +160,7 @@ def _template(cursor: Cursor) -> PodTemplate:
         volumes=volumes,
         security=pod_security(spec.get("securityContext")),
         node_selector=spec.get("nodeSelector").plain({}),
+        service_links=spec.get("enableServiceLinks").plain(True),
     )
 
 
@@ -309,32 +284,3 @@ def _refuse_twins(pod: Cursor) -> None:
 def _strings(cursor: Cursor) -> tuple[str, ...] | None:
     """An empty list is the image's own, as Kubernetes has it."""
     return tuple(cursor.plain([])) or None
-
-
-def _hosts(cursor: Cursor) -> tuple[str, ...]:
-    hosts = tuple(host for host in (part.strip().lower() for part in cursor.plain("").split(",")) if host)
-    for host in hosts:
-        if not _HOST.fullmatch(host):
-            raise cursor.fail(
-                "invalid-value",
-                f': "{host}" is not a host name',
-                hint="a name such as hello.localhost, without scheme, port or path; several are parted by commas",
-            )
-    return tuple(dict.fromkeys(hosts))
-
-
-def _check_ports(ports: tuple[ServicePort, ...], hosts: tuple[str, ...], cursor: Cursor) -> None:
-    names = [port.name for port in ports]
-    if len(ports) > 1 and "" in names:
-        raise cursor.items()[names.index("")].fail(
-            "missing-field", ".name is missing: with several ports each has a name"
-        )
-    if hosts and len(ports) > 1 and "http" not in names:
-        raise cursor.fail(
-            "ambiguous-route",
-            f": {HOST_ANNOTATION} routes to one port and there are {len(ports)}",
-            hint="name the port that speaks HTTP `http`",
-        )
-    numbers = [port.port for port in ports]
-    if len(set(numbers)) < len(numbers):
-        raise cursor.fail("invalid-value", ": two ports have the same number")

@@ -96,7 +96,12 @@ IMAGE = ImageFacts(image_id="x", user="10001")
 
 def test_container_as_kubernetes_would_make_it() -> None:
     request = container_request(
-        template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'), WHO, no_secret, {}, IMAGE, Policy()
+        template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'),
+        WHO,
+        no_secret,
+        {},
+        image=IMAGE,
+        policy=Policy(),
     )
     assert (request.name, request.hostname) == ("imageforge-abc-web-x-1", "web-x-1")
     assert request.network == "imageforge-abc-shop"
@@ -108,9 +113,9 @@ def test_container_as_kubernetes_would_make_it() -> None:
 
 
 def test_args_alone_keep_the_entrypoint_and_neither_keeps_both() -> None:
-    alone = container_request(template(container="args: [a]"), WHO, no_secret, {}, IMAGE, Policy())
+    alone = container_request(template(container="args: [a]"), WHO, no_secret, {}, image=IMAGE, policy=Policy())
     assert (alone.entrypoint, alone.command) == (None, ("a",))
-    neither = container_request(template(), WHO, no_secret, {}, IMAGE, Policy())
+    neither = container_request(template(), WHO, no_secret, {}, image=IMAGE, policy=Policy())
     assert (neither.entrypoint, neither.command) == (None, None)
 
 

@@ -100,7 +100,7 @@ def test_what_the_container_says_comes_before_what_its_pod_says() -> None:
 )
 def test_user_and_group(container: str, image: ImageFacts, user: str | None) -> None:
     made = template(container, "{supplementalGroups: [8], fsGroup: 9}")
-    request = container_request(made, WHO, lambda _: None, {}, image)
+    request = container_request(made, WHO, lambda _: None, {}, image=image)
     assert (request.user, request.groups) == (user, (8, 9))
 
 

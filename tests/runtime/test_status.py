@@ -107,11 +107,11 @@ def test_routes_hold_those_that_serve() -> None:
         replica(of, "b"), replica(of, "a", address="10.0.0.1"), replica(of, "ends", terminating=True),
         replica(of, "dead", running=False), replica(of, "unready", ready=False), replica(of, "new", address=""),
     ]  # fmt: skip
-    (backend,) = wanted_backends([service], there)
+    (backend,) = wanted_backends([service], there, {})
     assert (backend.name, backend.hosts) == ("default_hello", ("hello.localhost",))
     assert backend.servers == (
         Server(name="a", address="10.0.0.1", port=8080), Server(name="b", address="10.0.0.9", port=8080),
     )  # fmt: skip
-    assert wanted_backends([replace(service, hosts=())], there) == ()
-    assert wanted_backends([replace(service, namespace="other")], there)[0].servers == ()
-    assert wanted_backends([replace(service, selector={"app": "x"})], there)[0].servers == ()
+    assert wanted_backends([replace(service, hosts=())], there, {}) == ()
+    assert wanted_backends([replace(service, namespace="other")], there, {})[0].servers == ()
+    assert wanted_backends([replace(service, selector={"app": "x"})], there, {})[0].servers == ()
