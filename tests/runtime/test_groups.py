@@ -98,6 +98,7 @@ def test_several_containers_share_a_network_and_go_in_order(
         )
         assert status.replica_list[0].name == before.name
         assert session.get("/").startswith("grouped ")
+    stack.client.delete("default", "Service", "hello")
     stack.client.delete("default", "Deployment", "hello")
     stack.until_gone("hello")
     wanted = {"label": f"{Label.INSTANCE}={stack.settings.instance}"}
