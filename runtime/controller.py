@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from runtime.balancer.balancer import Balancer
@@ -39,6 +39,7 @@ from runtime.labels import Label
 from runtime.manifest.template import random_suffix
 from runtime.model import (
     DeploymentStatus,
+    ObjectView,
     RevisionStatus,
     ServiceCounters,
     ServiceStatus,
@@ -52,6 +53,7 @@ from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
 from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, revisions
 from runtime.store import Store
+from runtime.views import object_views
 from runtime.watch import EngineWatch
 
 log = logging.getLogger(__name__)
@@ -159,6 +161,10 @@ class Controller:
         """How all Deployments stand, or those of one namespace."""
         held = sorted(self.objects.deployments(), key=lambda item: (item.deployment.namespace, item.deployment.name))
         return tuple(self._status(item) for item in held if namespace in (None, item.deployment.namespace))
+
+    def views(self, kind: str | None, namespace: str | None) -> Iterable[ObjectView]:
+        """The objects as they stand, as text."""
+        return object_views(self._store, kind, namespace)
 
     def revisions(self, namespace: str, name: str) -> tuple[RevisionStatus, ...]:
         """A Deployment's templates, the oldest first; raises NotFound."""

@@ -23,6 +23,8 @@ from runtime.model import (
     JobPhase,
     JobStatus,
     LogLine,
+    ObjectChange,
+    ObjectView,
     ReplicaStatus,
     RevisionStatus,
     RolloutPhase,
@@ -41,6 +43,8 @@ Value = (
     | Event
     | JobStatus
     | LogLine
+    | ObjectChange
+    | ObjectView
     | RevisionStatus
     | SecretStatus
     | ServiceCounters
@@ -54,7 +58,17 @@ _FAILURES: dict[str, type[RuntimeFailure]] = {
 }
 _VALUES: dict[str, Any] = {
     item.__name__: item
-    for item in (AppliedObject, ControllerInfo, Event, LogLine, RevisionStatus, SecretStatus, ServiceCounters)
+    for item in (
+        AppliedObject,
+        ControllerInfo,
+        Event,
+        LogLine,
+        ObjectChange,
+        ObjectView,
+        RevisionStatus,
+        SecretStatus,
+        ServiceCounters,
+    )
 }
 
 
