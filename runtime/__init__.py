@@ -26,6 +26,7 @@ from runtime.errors import (
 from runtime.instance import clear_secret_files, purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
+from runtime.manifest.kinds import KINDS
 from runtime.model import (
     AppliedObject,
     Condition,
@@ -36,6 +37,8 @@ from runtime.model import (
     JobPhase,
     JobStatus,
     LogLine,
+    ObjectChange,
+    ObjectView,
     PodPhase,
     PodStatus,
     ReplicaStatus,
@@ -51,6 +54,7 @@ from runtime.settings import PublicEntry, RuntimeSettings
 __all__ = [
     "CHALLENGES",
     "ENTRY_HEADER",
+    "KINDS",
     "AppliedObject",
     "BalancerError",
     "CertificateState",
@@ -72,6 +76,8 @@ __all__ = [
     "LogLine",
     "ManifestError",
     "NotFound",
+    "ObjectChange",
+    "ObjectView",
     "PodPhase",
     "PodStatus",
     "PublicEntry",

@@ -17,6 +17,8 @@ from runtime.model import (
     Event,
     JobStatus,
     LogLine,
+    ObjectChange,
+    ObjectView,
     PodStatus,
     RevisionStatus,
     SecretStatus,
@@ -61,6 +63,14 @@ class ControllerClient:
     def check(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[AppliedObject, ...]:
         """What `apply` would do or refuse; changes nothing."""
         return tuple(self._all("check", manifests=manifests, source=source))
+
+    def preview(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[ObjectChange, ...]:
+        """What `apply` would change, with the text before and after; or the error it would raise."""
+        return tuple(self._all("preview", manifests=manifests, source=source))
+
+    def views(self, kind: str | None = None, namespace: str | None = None) -> tuple[ObjectView, ...]:
+        """The objects of a kind or of all, of a namespace or of all, as they stand."""
+        return tuple(self._all("views", kind=kind, namespace=namespace))
 
     def deployments(self, namespace: str | None = None) -> tuple[DeploymentStatus, ...]:
         """How the Deployments stand, of one namespace or of all."""

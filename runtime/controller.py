@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from runtime.balancer.balancer import Balancer
@@ -41,6 +41,7 @@ from runtime.machine import Host
 from runtime.manifest.template import random_suffix, template_hash
 from runtime.model import (
     DeploymentStatus,
+    ObjectView,
     PodStatus,
     RevisionStatus,
     ServiceCounters,
@@ -58,6 +59,7 @@ from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
 from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, revisions
 from runtime.store import Store
+from runtime.views import object_views
 from runtime.watch import EngineWatch
 
 log = logging.getLogger(__name__)
@@ -184,6 +186,10 @@ class Controller:
     def _pod_status(self, held: HeldPod) -> PodStatus:
         replica = self.roster.get(pod_replica(held.pod.namespace, held.pod.name))
         return pod_status(held.pod, replica, deleting=held.deleting)
+
+    def views(self, kind: str | None, namespace: str | None) -> Iterable[ObjectView]:
+        """The objects as they stand, as text."""
+        return object_views(self._store, kind, namespace)
 
     def revisions(self, namespace: str, name: str) -> tuple[RevisionStatus, ...]:
         """A Deployment's templates, the oldest first; raises NotFound."""

@@ -83,6 +83,32 @@ class ReplicaStatus:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectView:
+    """An object as it stands. `manifest` is YAML, the values of a Secret masked; `generation` grows with each change of
+    meaning; `deleting` until what it made is gone."""
+
+    kind: str
+    namespace: str
+    name: str
+    generation: int
+    deleting: bool
+    manifest: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectChange:
+    """What an apply would do to one object: `change` as in `AppliedObject`, `before` and `after` as YAML, empty where
+    there is none. Of a Secret's values they say only whether they change."""
+
+    kind: str
+    namespace: str
+    name: str
+    change: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
     """Something that happened to an object, as Kubernetes tells it: `reason` is one word, a `warning` is of its type
     Warning and the others Normal. `count` is how often it was said, from `first_at` to `last_at`; `number` grows with

@@ -24,11 +24,12 @@ from runtime.manifest.model import (
 )
 from runtime.manifest.routing import Ingress
 from runtime.manifest.template import template_hash
-from runtime.model import AppliedObject, SecretStatus
+from runtime.model import AppliedObject, ObjectChange, SecretStatus
 from runtime.policy import Policy, refusal
 from runtime.seal import Seal
 from runtime.secret import masked, opened, sealed, unsealed
 from runtime.store import Store, StoredObject, StoredRevision
+from runtime.views import proposed, shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,6 +199,30 @@ class Objects:
             return tuple(
                 _applied(document, self._change(document, data)[0]) for document, data in map(self._merge, documents)
             )
+
+    def preview(self, text: str, source: str) -> tuple[ObjectChange, ...]:
+        """What `apply` would change, object by object, or the error it would raise."""
+        documents = load(text, source)
+        with self._lock:
+            applied = self.check(text, source)
+            merged = [self._merge(document) for document in documents]
+            return tuple(self._previewed(done, data) for done, (_, data) in zip(applied, merged, strict=True))
+
+    def _previewed(self, applied: AppliedObject, data: dict[str, Any]) -> ObjectChange:
+        before = self._store.object(applied.kind, applied.namespace, applied.name)
+        same = applied.change == "unchanged"
+        there = shown(before)
+        if applied.kind == "Secret" and before is not None:
+            there = proposed("Secret", {**before.data, "stringData": before.data["sizes"]}, same=True)
+        return ObjectChange(
+            kind=applied.kind,
+            namespace=applied.namespace,
+            name=applied.name,
+            change=applied.change,
+            before=there,
+            # An unsaid field that has a default is no difference, nor is another way to write the same.
+            after=there if same else proposed(applied.kind, data, same=False),
+        )
 
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """Set the number of replicas."""

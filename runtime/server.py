@@ -104,6 +104,12 @@ class Answers:
     def check(self, manifests: str, source: str) -> Iterable[Value]:
         return self._objects.check(manifests, source)
 
+    def preview(self, manifests: str, source: str) -> Iterable[Value]:
+        return self._objects.preview(manifests, source)
+
+    def views(self, kind: str | None, namespace: str | None) -> Iterable[Value]:
+        return self._controller.views(kind, namespace)
+
     def deployments(self, namespace: str | None) -> Iterable[Value]:
         return self._controller.statuses(namespace)
 
@@ -285,6 +291,8 @@ METHODS = (
     "info",
     "apply",
     "check",
+    "preview",
+    "views",
     "deployments",
     "deployment",
     "watch",

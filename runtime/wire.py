@@ -24,6 +24,8 @@ from runtime.model import (
     JobPhase,
     JobStatus,
     LogLine,
+    ObjectChange,
+    ObjectView,
     PodPhase,
     PodStatus,
     ReplicaStatus,
@@ -44,6 +46,8 @@ Value = (
     | Event
     | JobStatus
     | LogLine
+    | ObjectChange
+    | ObjectView
     | PodStatus
     | RevisionStatus
     | SecretStatus
@@ -58,7 +62,17 @@ _FAILURES: dict[str, type[RuntimeFailure]] = {
 }
 _VALUES: dict[str, Any] = {
     item.__name__: item
-    for item in (AppliedObject, ControllerInfo, Event, LogLine, RevisionStatus, SecretStatus, ServiceCounters)
+    for item in (
+        AppliedObject,
+        ControllerInfo,
+        Event,
+        LogLine,
+        ObjectChange,
+        ObjectView,
+        RevisionStatus,
+        SecretStatus,
+        ServiceCounters,
+    )
 }
 
 

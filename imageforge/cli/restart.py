@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from imageforge.cli.output import say
-from imageforge.cli.rollout import settle
+from imageforge.cli.settle import settle
 from imageforge.cli.state import Workplace
 from imageforge.config.repository import WEB
 from imageforge.pipeline import operations

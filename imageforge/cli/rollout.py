@@ -1,36 +1,89 @@
-"""Waiting for a change that is no release: scale and restart."""
+"""imageforge rollout: how a Deployment's change goes, and what to do about it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from typing import Annotated
 
-from imageforge.cli.output import say
-from imageforge.errors import DeployFailed
-from imageforge.pipeline.domains import NAMESPACE
-from runtime import ControllerClient, RolloutPhase
+import typer
 
+from imageforge.cli.get import NamespaceOption
+from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.output import Format, FormatOption, show, write
+from imageforge.cli.settle import settle_in
+from imageforge.cli.state import Workplace
 
-def settle(controller: ControllerClient, names: Iterable[str], seconds: float) -> None:
-    """Wait until an app's Deployments are as they were asked to be. Raises DeployFailed (`rollout-stalled`) after
-    `seconds`."""
-    deadline = time.monotonic() + seconds
-    for name in names:
-        _settle(controller, name, max(1.0, deadline - time.monotonic()))
+app = typer.Typer(no_args_is_help=True, help="Rollouts of Deployments.")
+Word = Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as deployment/web.")]
 
 
-def _settle(controller: ControllerClient, app: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    said = ""
-    for status in controller.watch(NAMESPACE, app, timeout=seconds):
-        line = f"{status.ready}/{status.desired} ready, {status.current} in all"
-        if line != said:
-            said = line
-            say(line)
-        if status.observed_generation >= status.generation and status.phase is RolloutPhase.COMPLETE:
-            return
-        if status.phase is RolloutPhase.STALLED or time.monotonic() > deadline:
-            raise DeployFailed(
-                "rollout-stalled", app, status.message or line, hint=f"imageforge ps {app}; imageforge logs {app}"
-            )
-    raise DeployFailed("rollout-stalled", app, f"not done after {seconds:.0f} s", hint=f"imageforge ps {app}")
+def _deployment(word: str) -> str:
+    return only(parse_target(word), "Deployment").name
+
+
+@app.command()
+def status(
+    word: Word,
+    namespace: NamespaceOption = "default",
+    watch: Annotated[bool, typer.Option("--watch/--no-watch", help="Wait for its end.")] = True,
+) -> None:
+    """Show how it goes, until it is done; exit 1 where it comes no further for longer than its deadline."""
+    name = _deployment(word)
+    controller = Workplace.here().controller()
+    if watch:
+        settle_in(controller, namespace, name)
+        write(f'deployment "{name}" successfully rolled out')
+        return
+    found = controller.deployment(namespace, name)
+    write(found.message or f'deployment "{name}" successfully rolled out')
+
+
+@app.command()
+def history(word: Word, namespace: NamespaceOption = "default", form: FormatOption = Format.TABLE) -> None:
+    """List the templates that it has and had."""
+    rows = [
+        {
+            "revision": item.number,
+            "current": item.current,
+            "replicas": item.replicas,
+            "image": item.image,
+            "change_cause": item.cause,
+            "release": item.release,
+            "hash": item.hash,
+        }
+        for item in Workplace.here().controller().revisions(namespace, _deployment(word))
+    ]
+    show(
+        rows, columns=("revision", "current", "replicas", "image", "change_cause"), wide=("release", "hash"), form=form
+    )
+
+
+@app.command()
+def undo(
+    word: Word,
+    to: Annotated[int | None, typer.Option("--to-revision", help="The one before, if left out.")] = None,
+    namespace: NamespaceOption = "default",
+) -> None:
+    """Go back to the template of an earlier revision."""
+    done = Workplace.here().controller().undo(namespace, _deployment(word), revision=to)
+    write(f"deployment/{done.name} {'rolled back' if done.change == 'configured' else 'is that revision already'}")
+
+
+@app.command()
+def pause(word: Word, namespace: NamespaceOption = "default") -> None:
+    """Roll nothing of it out any more; it can be scaled."""
+    Workplace.here().controller().pause(namespace, _deployment(word))
+    write(f"deployment/{_deployment(word)} paused")
+
+
+@app.command()
+def resume(word: Word, namespace: NamespaceOption = "default") -> None:
+    """Go on with a rollout that was paused."""
+    Workplace.here().controller().resume(namespace, _deployment(word))
+    write(f"deployment/{_deployment(word)} resumed")
+
+
+@app.command()
+def restart(word: Word, namespace: NamespaceOption = "default") -> None:
+    """Replace every replica by a new one of the same template."""
+    Workplace.here().controller().restart(namespace, _deployment(word))
+    write(f"deployment/{_deployment(word)} restarted")

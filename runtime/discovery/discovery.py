@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import TypeVar
 
 from runtime.balancer.config import Bind
 from runtime.container import network_name
@@ -33,8 +34,10 @@ log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 10.0
 """How soon is asked again what may be as it was: a network without its bridge here, a resolver that does not answer."""
+ENGINE_SECONDS = 2.0
 RESOLV_CONF = Path("/etc/resolv.conf")
 Key = tuple[str, str]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +81,8 @@ class Discovery:
         self._kept: Zone | None = None
         self._told: Zone | None = None
         self._deaf: dict[str, str] = {}
+        self._engine_error: EngineError | None = None
+        self._engine_again = 0.0
         self._ask_again: dict[str, float] = {}
         self._tell_again = 0.0
         self._replicas: Sequence[Replica] = ()
@@ -225,7 +230,8 @@ class Discovery:
             if not before or not facts.may_serve(IPv4Address(before)) or before in containers:
                 address = self._choose(facts, containers)
         except EngineError as error:
-            return before, f"it has no address of its own yet: {error.message}"
+            reached = bool(before) and host.is_here(before)
+            return before, "" if reached else f"it has no address of its own yet: {error.message}"
         problem = self._on_the_bridge(address, facts)
         if problem and time.monotonic() >= self._ask_again.get(service.namespace, 0.0):
             # The network may be another by now.
@@ -251,12 +257,26 @@ class Discovery:
             return known
         instance = self._settings.instance
         labels: dict[str, str] = {Label.INSTANCE: instance, Label.NAMESPACE: namespace}
-        facts = self._engine.ensure_network(network_name(instance, namespace), labels)
+        facts = self._asked(lambda: self._engine.ensure_network(network_name(instance, namespace), labels))
         self.met(namespace, facts)
         return facts
 
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """What the engine says. After it failed one Service the others do not ask at once: it may take a minute to."""
+        if self._engine_error is not None and time.monotonic() < self._engine_again:
+            raise self._engine_error
+        try:
+            said = ask()
+        except EngineError as error:
+            self._engine_error, self._engine_again = error, time.monotonic() + ENGINE_SECONDS
+            raise
+        self._engine_error = None
+        return said
+
     def _choose(self, facts: NetworkFacts, containers: Iterable[str]) -> str:
-        used = self._engine.network_addresses(facts.id) | {IPv4Address(item) for item in containers if item}
+        used = self._asked(lambda: self._engine.network_addresses(facts.id)) | {
+            IPv4Address(item) for item in containers if item
+        }
         with self._lock:
             used |= {IPv4Address(place.address) for place in self._places.values() if place.address}
         free = (str(address) for address in free_addresses(facts, frozenset(used)))

@@ -16,7 +16,15 @@ from pathlib import Path
 import docker
 import pytest
 
-from runtime import ControllerClient, DeploymentStatus, NotFound, RuntimeSettings, initial_balancer_config
+from runtime import (
+    BalancerError,
+    ControllerClient,
+    DeploymentStatus,
+    NotFound,
+    RuntimeSettings,
+    initial_balancer_config,
+)
+from runtime.balancer.socket import CommandSocket
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -45,7 +53,7 @@ class Stack:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self.settings.balancer_socket.exists)
+        wait_for(self.balances)
 
     def stop_haproxy(self) -> None:
         assert self.haproxy is not None
@@ -100,6 +108,15 @@ class Stack:
             select.select([watched], [], [], 10)
         finally:
             os.close(watched)
+
+    def balances(self) -> bool:
+        """Whether HAProxy's worker and its master answer, of which the sockets are there a moment earlier."""
+        try:
+            for path in (self.settings.balancer_socket, self.settings.balancer_master_socket):
+                CommandSocket(path).ask("help")
+        except BalancerError:
+            return False
+        return True
 
     def answers(self) -> bool:
         try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
@@ -525,3 +528,31 @@ def test_where_a_service_can_have_no_address_it_is_said_by_name(short_path: Path
     assert later.sync(services[:1], ()) == {"shop"}
     assert set(store.service_places()) == {("shop", "asks")}
     store.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others are told before the engine is asked")
+def test_an_engine_that_does_not_answer_takes_no_address_away(short_path: Path) -> None:
+    # It hangs up on everybody: where none listens, the SDK leaves its socket to the garbage collector.
+    silent = socketserver.UnixStreamServer(f"{short_path}/none.sock", socketserver.BaseRequestHandler)
+    threading.Thread(target=silent.serve_forever, args=(0.02,), daemon=True).start()
+    settings = make_settings(short_path, "abc", f"unix://{short_path}/none.sock", 8700)
+    store = Store(settings.store)
+    # One that is reached all the same, as when the engine is away for a moment.
+    store.put_service_place("shop", "old", "127.0.0.1", {})
+    services = (service("old"), service("new"), service("other"))
+    engine = Engine(settings.engine)
+    made = Discovery(settings, store, engine, lambda: services, Recorder(store))
+    made.sync(services, ())
+    old, new, other = (made.status(item, ()) for item in services)
+    assert old.address == "127.0.0.1"
+    assert new.address == other.address == ""
+    assert new.message == other.message
+    assert new.message.startswith("it has no address of its own yet: the engine does not answer")
+    assert "the resolver does not answer" in old.message
+    assert store.service_places()["shop", "old"] == ("127.0.0.1", {})
+    # For its next start the resolver is told all the same.
+    assert Zone.from_json(settings.zone.read_text()).names == {"old.shop.svc.cluster.local": ("127.0.0.1",)}
+    store.close()
+    engine.close()
+    silent.shutdown()
+    silent.server_close()

@@ -1,0 +1,91 @@
+"""imageforge delete: take objects away."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from imageforge.cli.confirm import confirm
+from imageforge.cli.files import read_files
+from imageforge.cli.get import NamespaceOption
+from imageforge.cli.kinds import parse_kind, parse_target
+from imageforge.cli.output import say, write
+from imageforge.cli.state import Workplace
+from imageforge.errors import DeployFailed, UsageError
+from imageforge.report.units import counted
+from runtime import ControllerClient, NotFound, load_manifests
+
+GONE_SECONDS = 120.0
+LOOK_SECONDS = 0.2
+Key = tuple[str, str, str]
+
+
+def delete(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="KIND NAME…", help="Or KIND/NAME…; or -f with manifests.")
+    ] = None,
+    files: Annotated[
+        list[str] | None, typer.Option("--filename", "-f", metavar="FILE", help="A file, a folder of them, or -.")
+    ] = None,
+    namespace: NamespaceOption = "default",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    missing: Annotated[bool, typer.Option("--ignore-not-found", help="What is not there is fine.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until what they made is gone.")] = True,
+) -> None:
+    """Delete objects, and stop what they made. What volumes hold stays."""
+    controller = Workplace.here().controller()
+    wanted = _named(words or [], namespace) + _in_files(files or [])
+    if not wanted:
+        raise UsageError(
+            "name-missing", "delete", "nothing is named", hint="imageforge delete deployment/web, or -f FILE"
+        )
+    there = {(view.kind, view.namespace, view.name) for view in controller.views()}
+    gone = [key for key in wanted if key not in there]
+    if gone and not missing:
+        kind, where, name = gone[0]
+        raise NotFound("not-found", f"{kind} {where}/{name}", "no such object", hint=f"imageforge get {kind.lower()}")
+    found = [key for key in wanted if key in there]
+    if found:
+        confirm(f"Delete {', '.join(f'{kind.lower()}/{name}' for kind, _, name in found)}?", yes=yes)
+    for kind, where, name in found:
+        controller.delete(where, kind, name)
+    if wait:
+        _await_gone(controller, found)
+    for kind, _, name in found:
+        write(f"{kind.lower()}/{name} deleted")
+
+
+def _named(words: list[str], namespace: str) -> list[Key]:
+    if not words:
+        return []
+    if "/" in words[0]:
+        targets = [parse_target(word) for word in words]
+    else:
+        kind = parse_kind(words[0])
+        targets = [parse_target(kind, name) for name in words[1:]]
+    return [(target.kind, namespace, target.name) for target in targets]
+
+
+def _in_files(files: list[str]) -> list[Key]:
+    """What a manifest names last goes first: a Service before the Deployment that it leads to."""
+    documents = [item for file in read_files(files) for item in load_manifests(file.text, file.source)]
+    return [(item.kind, item.namespace, item.name) for item in reversed(documents)]
+
+
+def _await_gone(controller: ControllerClient, keys: list[Key]) -> None:
+    deadline, told = time.monotonic() + GONE_SECONDS, False
+    while left := {(view.kind, view.namespace, view.name) for view in controller.views()}.intersection(keys):
+        if not told:
+            say(f"waiting until what {counted(len(left), 'object')} made is gone")
+            told = True
+        if time.monotonic() > deadline:
+            kind, where, name = min(left)
+            raise DeployFailed(
+                "still-there",
+                f"{kind} {where}/{name}",
+                f"it is not gone after {GONE_SECONDS:.0f} s",
+                hint=f"imageforge describe {kind.lower()} {name} -n {where}",
+            )
+        time.sleep(LOOK_SECONDS)

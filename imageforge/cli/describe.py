@@ -1,0 +1,62 @@
+"""imageforge describe: one object, what it made and what happened to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from imageforge.cli.events import COLUMNS, rows
+from imageforge.cli.get import NamespaceOption, rows_of
+from imageforge.cli.kinds import POD, parse_target
+from imageforge.cli.output import Format, facts, show, write
+from imageforge.cli.state import Workplace
+from runtime import ControllerClient, NotFound
+
+
+def describe(
+    word: Annotated[str, typer.Argument(metavar="KIND", help="Such as deployment; or KIND/NAME.")],
+    name: Annotated[str | None, typer.Argument(help="The object.")] = None,
+    namespace: NamespaceOption = "default",
+) -> None:
+    """Show an object with what it made, what was said of it and what happened to it."""
+    target = parse_target(word, name)
+    controller = Workplace.here().controller()
+    found = next((row for row in rows_of(controller, target.kind, namespace) if row["name"] == target.name), None)
+    if found is None:
+        raise NotFound(
+            "not-found",
+            f"{target.kind} {namespace}/{target.name}",
+            "no such object",
+            hint=f"imageforge get {target.kind.lower()} -A",
+        )
+    facts({"kind": target.kind, **found}, Format.TABLE)
+    if target.kind == "Deployment":
+        _deployment(controller, namespace, target.name)
+    if target.kind != POD:
+        _section("Manifest")
+        (view,) = (view for view in controller.views(target.kind, namespace) if view.name == target.name)
+        write(view.manifest.removeprefix("---\n").rstrip("\n"))
+    happened = list(controller.events(namespace, target.kind, target.name))
+    if happened:
+        _section("Events")
+        show(rows(happened), columns=tuple(name for name in COLUMNS if name != "object"), form=Format.TABLE)
+
+
+def _deployment(controller: ControllerClient, namespace: str, name: str) -> None:
+    status = controller.deployment(namespace, name)
+    _section("Conditions")
+    show(
+        [{"type": item.type, "status": item.status, "reason": item.reason, "message": item.message}
+         for item in status.conditions],
+        columns=("type", "status", "reason", "message"),
+        form=Format.TABLE,
+    )  # fmt: skip
+    _section("Pods")
+    mine = [row for row in rows_of(controller, POD, namespace)
+            if row["name"] in {replica.name for replica in status.replica_list}]  # fmt: skip
+    show(mine, columns=("name", "ready", "status", "restarts", "age", "message"), form=Format.TABLE, empty="none")
+
+
+def _section(title: str) -> None:
+    write(f"\n{title}:")

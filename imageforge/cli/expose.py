@@ -1,0 +1,76 @@
+"""imageforge expose: a Service for a Deployment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from imageforge.cli.get import NamespaceOption
+from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.output import write
+from imageforge.cli.state import Workplace
+from imageforge.errors import UsageError
+from runtime import NotFound
+
+HOST_ANNOTATION = "imageforge.io/host"
+
+
+def expose(
+    word: Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as deployment/web.")],
+    port: Annotated[int | None, typer.Option("--port", help="The Service's port; the container's if left out.")] = None,
+    target_port: Annotated[
+        int | None, typer.Option("--target-port", help="The container's; --port if left out.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The Service's; the Deployment's if left out.")] = None,
+    kind: Annotated[str, typer.Option("--type", help="ClusterIP or NodePort.")] = "ClusterIP",
+    host: Annotated[str | None, typer.Option("--host", help="A host name that leads there, on the entry port.")] = None,
+    namespace: NamespaceOption = "default",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifest, and apply nothing.")] = False,
+) -> None:
+    """Lead requests to a Deployment by a Service, which is made of its labels and ports."""
+    target = only(parse_target(word), "Deployment")
+    controller = Workplace.here().controller()
+    view = next((item for item in controller.views(target.kind, namespace) if item.name == target.name), None)
+    if view is None:
+        raise NotFound(
+            "not-found", f"Deployment {namespace}/{target.name}", "no such object", hint="imageforge get deploy"
+        )
+    text = yaml.safe_dump(
+        service(yaml.safe_load(view.manifest), name or target.name, port, target_port, kind, host), sort_keys=False
+    )
+    if dry_run:
+        write(text.rstrip("\n"))
+        return
+    (done,) = controller.apply(text, source="expose")
+    write(f"service/{done.name} {done.change}")
+
+
+def service(
+    deployment: dict[str, Any], name: str, port: int | None, target: int | None, kind: str, host: str | None
+) -> dict[str, Any]:
+    """The manifest. Raises UsageError (`port-missing`) where the containers name no port and nobody else does."""
+    spec, meta = deployment["spec"], deployment["metadata"]
+    said = [item for one in spec["template"]["spec"]["containers"] for item in one.get("ports") or []]
+    ports: list[dict[str, Any]]
+    if port or target:
+        ports = [{"port": port or target, "targetPort": target or port}]
+    elif said:
+        ports = [
+            {"port": item["containerPort"], "targetPort": item.get("name", item["containerPort"])} for item in said
+        ]
+    else:
+        raise UsageError("port-missing", f"Deployment {meta['name']}", "its containers name no port", hint="--port N")
+    if host and len(ports) == 1:
+        ports[0]["name"] = "http"
+    elif len(ports) > 1:
+        ports = [{"name": item.get("name") or f"port-{number}", **one}
+                 for number, (item, one) in enumerate(zip(said, ports, strict=True), 1)]  # fmt: skip
+    annotations = {"annotations": {HOST_ANNOTATION: host}} if host else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": meta.get("namespace", "default"), **annotations},
+        "spec": {"type": kind, "selector": dict(spec["selector"]["matchLabels"]), "ports": ports},
+    }

@@ -1,0 +1,159 @@
+"""imageforge get: objects as they stand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from imageforge.cli.kinds import POD, parse_kind
+from imageforge.cli.output import Format, FormatOption, document, show, write
+from imageforge.cli.state import Workplace
+from imageforge.report.units import age
+from runtime import ControllerClient, NotFound, ObjectView
+
+Row = dict[str, Any]
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")]
+AllOption = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Those of every namespace.")]
+
+
+def get(
+    kind: Annotated[str, typer.Argument(help="Such as deployments, pods, svc, cm; or all.")],
+    name: Annotated[str | None, typer.Argument(help="One object; all of them where it is left out.")] = None,
+    namespace: NamespaceOption = "default",
+    every: AllOption = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Show objects: a table, or with -o yaml and -o json their manifests."""
+    controller = Workplace.here().controller()
+    if "/" in kind and name is None:
+        kind, _, name = kind.partition("/")
+    chosen = None if kind.lower() == "all" else parse_kind(kind)
+    where = None if every else namespace
+    if form in (Format.JSON, Format.YAML) and chosen != POD:
+        views = [view for view in controller.views(chosen, where) if name in (None, view.name)]
+        _require(views, chosen, name, namespace)
+        _documents(views, form)
+        return
+    kinds = [chosen] if chosen else sorted({view.kind for view in controller.views(None, where)} | {POD})
+    for number, each in enumerate(kinds):
+        rows = [row for row in rows_of(controller, each, where) if name in (None, row["name"])]
+        if chosen:
+            _require(rows, chosen, name, namespace)
+        if not rows and not chosen:
+            continue
+        if number and form is not Format.JSON:
+            write("")
+        columns = tuple(column for column in (rows[0] if rows else {}) if column not in ("namespace", *WIDE))
+        wide = tuple(column for column in (rows[0] if rows else {}) if column in WIDE)
+        if not chosen:
+            rows = [{**row, "name": f"{each.lower()}/{row['name']}"} for row in rows]
+        shown = ("namespace", *columns) if every else columns
+        show(rows, columns=shown, wide=wide, form=form, empty=f"no {each} in {'any namespace' if every else namespace}")
+
+
+WIDE = ("image", "address", "message", "selector")
+
+
+def rows_of(controller: ControllerClient, kind: str, namespace: str | None) -> Iterable[Row]:
+    """A row for each object of a kind, with the columns that kubectl has for it."""
+    make = _ROWS.get(kind)
+    return _plain(controller, kind, namespace) if make is None else make(controller, namespace)
+
+
+def _deployments(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+    for status in controller.deployments(namespace):
+        yield {
+            "namespace": status.namespace,
+            "name": status.name,
+            "ready": f"{status.ready}/{status.desired}",
+            "up-to-date": status.updated,
+            "available": status.available,
+            "state": "paused" if status.paused else str(status.phase),
+            "message": status.message,
+        }
+
+
+def _pods(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+    now = time.time()
+    for status in controller.deployments(namespace):
+        for replica in status.replica_list:
+            yield {
+                "namespace": replica.namespace,
+                "name": replica.name,
+                "ready": replica.ready,
+                "status": replica.phase,
+                "restarts": replica.restarts,
+                "age": age(now - replica.started_at) if replica.started_at else None,
+                "address": replica.address,
+                "image": replica.image,
+                "message": replica.message,
+            }
+
+
+def _services(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+    for service in controller.services(namespace):
+        yield {
+            "namespace": service.namespace,
+            "name": service.name,
+            "type": service.type,
+            "cluster-ip": "None" if service.headless else service.address or None,
+            "ports": ",".join(_port(port.port, port.node_port, "TCP") for port in service.ports),
+            "hosts": ",".join(service.hosts),
+            "endpoints": len(service.endpoints),
+            "message": service.message,
+        }
+
+
+def _port(port: int, node_port: int, protocol: str) -> str:
+    return f"{port}:{node_port}/{protocol}" if node_port else f"{port}/{protocol}"
+
+
+def _jobs(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+    for job in controller.jobs(namespace):
+        ends = job.finished_at or time.time()
+        yield {
+            "namespace": job.namespace,
+            "name": job.name,
+            "state": str(job.phase),
+            "active": job.active,
+            "succeeded": job.succeeded,
+            "failed": job.failed,
+            "duration": age(ends - job.started_at) if job.started_at else None,
+            "message": job.message,
+        }
+
+
+def _secrets(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+    for secret in controller.secrets(namespace):
+        yield {"namespace": secret.namespace, "name": secret.name, "data": len(secret.sizes)}
+
+
+def _plain(controller: ControllerClient, kind: str, namespace: str | None) -> Iterable[Row]:
+    for view in controller.views(kind, namespace):
+        yield {"namespace": view.namespace, "name": view.name, "generation": view.generation}
+
+
+_ROWS: Mapping[str, Callable[[ControllerClient, str | None], Iterable[Row]]] = {
+    "Deployment": _deployments,
+    "Job": _jobs,
+    POD: _pods,
+    "Secret": _secrets,
+    "Service": _services,
+}
+
+
+def _documents(views: list[ObjectView], form: Format) -> None:
+    found = [yaml.safe_load(view.manifest) for view in views]
+    document(found[0] if len(found) == 1 else {"apiVersion": "v1", "kind": "List", "items": found}, form)
+
+
+def _require(found: list[Any], kind: str | None, name: str | None, namespace: str) -> None:
+    if name is not None and not found:
+        word = kind or "object"
+        raise NotFound(
+            "not-found", f"{word} {namespace}/{name}", "no such object", hint=f"imageforge get {word.lower()} -A"
+        )

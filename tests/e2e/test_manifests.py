@@ -1,0 +1,139 @@
+"""Files of Kubernetes by the command line: applied, looked at, changed, exposed, undone and deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Forge
+from tests.e2e.service import write_app
+
+pytestmark = pytest.mark.engine
+
+SAMPLE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: sample-deployment, namespace: sample}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: sample-app}}}}
+  template:
+    metadata: {{labels: {{app: sample-app}}}}
+    spec:
+      containers:
+        - name: web
+          image: "{image}"
+          env: [{{name: PORT, value: "8080"}}, {{name: VERSION, value: "{version}"}}]
+          ports: [{{containerPort: 8080}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: sample-secret, namespace: sample}}
+stringData: {{password: "{password}"}}
+"""
+IN = ("-n", "sample")
+NAME = "sample-deployment"
+
+
+@pytest.fixture(scope="module")
+def image(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image that imageforge built."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_app(folder)
+    return str(forge.ok("build", folder, "--app", "sample", "-o", "json").json["image"])
+
+
+def test_a_file_of_kubernetes_from_apply_to_delete(forge: Forge, image: str, tmp_path: Path) -> None:
+    file = tmp_path / "sample.yaml"
+
+    def write(**said: object) -> None:
+        values = {"replicas": 2, "version": "1", "password": "first-word", "image": image, **said}
+        file.write_text(SAMPLE.format(**values))
+
+    write()
+    forge.ok("up")
+    missing = forge.run("diff", "-f", file)
+    assert (missing.code, f"+  name: {NAME}" in missing.out) == (1, True), missing
+    made = forge.ok("apply", "-f", file, "--wait")
+    assert made.out.split()[3:] == [
+        f"deployment/{NAME}",
+        "sample",
+        "created",
+        "secret/sample-secret",
+        "sample",
+        "created",
+    ]
+    assert f"{NAME}: 2 of 2 updated, 2 available" in made.err
+    assert forge.ok("diff", "-f", file).out == ""
+    assert forge.ok("apply", "-f", file).out.count("unchanged") == 2
+
+    write(version="2", replicas=3, password="second-word")
+    changed = forge.run("diff", "-f", file)
+    assert changed.code == 1
+    assert {'-          value: "1"', '+          value: "2"', "-  replicas: 2", "+  replicas: 3"} <= {
+        line.replace("-        - name", "-").rstrip() for line in changed.out.splitlines()
+    }, changed.out
+    assert "word" not in changed.out, "a Secret's value was shown"
+    assert "'*** changed'" in changed.out or "*** changed" in changed.out
+    forge.ok("apply", "-f", file, "--wait")
+
+    rows = forge.ok("get", "deploy", *IN).out.splitlines()
+    assert rows[0].split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "STATE"]
+    assert rows[1].split() == [NAME, "3/3", "3", "3", "complete"]
+    pods = forge.ok("get", "pods", *IN, "-o", "json").json
+    assert [pod["ready"] for pod in pods if pod["status"] != "Terminating"] == [True] * 3
+    assert forge.ok("get", f"deployment/{NAME}", *IN, "-o", "json").json["spec"]["replicas"] == 3
+    shown = forge.ok("get", "secret", "sample-secret", *IN, "-o", "yaml").out
+    assert "***" in shown
+    assert "second-word" not in shown
+
+    told = forge.ok("describe", "deployment", NAME, *IN).out
+    assert all(word in told for word in ("MinimumReplicasAvailable", "NewReplicaSetAvailable", "ScalingReplicaSet"))
+    happened = forge.ok("events", *IN, "--for", f"deploy/{NAME}").out
+    assert "Scaled up replica set" in happened
+
+    exposed = forge.ok("expose", f"deployment/{NAME}", *IN, "--host", "sample.localhost", "--name", "sample-web")
+    assert exposed.out == "service/sample-web created\n"
+    assert forge.get("sample")[0] == 200
+
+    history = forge.ok("rollout", "history", f"deploy/{NAME}", *IN, "-o", "json").json
+    assert [(row["revision"], row["current"], row["replicas"]) for row in history] == [(1, False, 0), (2, True, 3)]
+    assert forge.ok("rollout", "undo", f"deploy/{NAME}", *IN).out == f"deployment/{NAME} rolled back\n"
+    assert "successfully rolled out" in forge.ok("rollout", "status", f"deploy/{NAME}", *IN).out
+    assert "versions differ" not in forge.ok("get", "all", "-A").out
+
+    asked = forge.run("delete", "-f", file)
+    assert (asked.code, "error[not-confirmed]" in asked.err) == (3, True)
+    forge.ok("delete", "service/sample-web", *IN, "--yes")
+    gone = forge.ok("delete", "-f", file, "--yes")
+    assert gone.out == f"secret/sample-secret deleted\ndeployment/{NAME} deleted\n"
+    assert forge.ok("get", "all", *IN).out == ""
+
+
+def test_what_is_wrong_is_named_and_nothing_is_applied(forge: Forge, image: str, tmp_path: Path) -> None:
+    forge.ok("up")
+    broken = tmp_path / "broken.yaml"
+    good = SAMPLE.format(replicas=1, version="1", password="x", image=image)
+    broken.write_text(good.replace("  template:\n", "    template:\n").replace("selector: {matchLabels: {app: sample-app}}",
+                                                                              "selector:\n      matchLabels: {app: sample-app}"))  # fmt: skip
+    refused = forge.run("apply", "-f", broken)
+    assert refused.code == 3
+    assert refused.err.startswith(f"error[misplaced-field]: {broken}:8: spec.selector.template"), refused.err
+    assert "hint: dedent `template` to the level of `selector`" in refused.err
+    (tmp_path / "a-good.yaml").write_text(good)
+    whole = forge.run("apply", "-f", tmp_path)
+    assert whole.code == 3
+    assert forge.ok("get", "all", *IN).out == ""
+    for arguments, code in (
+        (("get", "gadgets"), "unknown-kind"),
+        (("get", "deploy", "nobody"), "not-found"),
+        (("describe", "deploy"), "name-missing"),
+        (("expose", "service/x"), "wrong-kind"),
+        (("rollout", "undo", "deploy/nobody"), "not-found"),
+        (("apply", "-f", tmp_path / "absent.yaml"), "no-manifest"),
+        (("delete", "deploy", "nobody", "--yes"), "not-found"),
+    ):
+        outcome = forge.run(*arguments)
+        assert outcome.err.startswith(f"error[{code}]: "), (arguments, outcome)
+        assert outcome.code == (3 if code != "not-found" else outcome.code) != 0
