@@ -20,6 +20,7 @@ from runtime.model import (
     LogLine,
     ObjectChange,
     ObjectView,
+    PodStatus,
     RevisionStatus,
     SecretStatus,
     ServiceCounters,
@@ -120,6 +121,27 @@ class ControllerClient:
     def secrets(self, namespace: str | None = None) -> tuple[SecretStatus, ...]:
         """The Secrets, of one namespace or of all, without their values."""
         return tuple(self._all("secrets", namespace=namespace))
+
+    def pods(self, namespace: str | None = None) -> tuple[PodStatus, ...]:
+        """How the pods stand that are no Deployment's, of one namespace or of all."""
+        return tuple(self._all("pods", namespace=namespace))
+
+    def pod(self, namespace: str, name: str) -> PodStatus:
+        """How one of them stands; one that is being deleted is there until its containers are gone."""
+        return cast(PodStatus, self._one("pod", namespace=namespace, name=name))
+
+    def watch_pod(self, namespace: str, name: str, *, timeout: float | None = None) -> Iterator[PodStatus]:
+        """A status at once, at each change and at least every second; ends after `timeout` seconds, with the pod, or
+        with the controller. Raises NotFound where it is not there at first."""
+        self.pod(namespace, name)
+        return self._stream("watch_pod", namespace=namespace, name=name, timeout=timeout)
+
+    def pod_logs(
+        self, namespace: str, name: str, *, container: str | None = None, follow: bool = False, tail: int | None = None
+    ) -> Iterator[LogLine]:
+        """The output of a pod's containers, or of one, merged by time, each under its name; with `follow` until the pod
+        is done."""
+        return self._stream("pod_logs", namespace=namespace, name=name, container=container, follow=follow, tail=tail)
 
     def jobs(self, namespace: str | None = None) -> tuple[JobStatus, ...]:
         """How the Jobs stand, of one namespace or of all."""

@@ -13,17 +13,20 @@ from runtime.discovery.links import NO_LINKS, Links
 from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
-from runtime.manifest.model import RELEASE_ANNOTATION, PodTemplate, app_of
+from runtime.manifest.model import RELEASE_ANNOTATION, ContainerSpec, PodTemplate, app_of
 from runtime.manifest.volume import VolumeMount
+from runtime.policy import Confinement, Policy, confinement
+from runtime.resources import Limits
 from runtime.sources import Pod, Sources
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFacts:
-    """What is asked of an image: its id, and the user its configuration names."""
+    """What is asked of an image: its id, the user its configuration names, and whether it was built here."""
 
     image_id: str
     user: str
+    ours: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +50,8 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerRequest:
-    """A container to be made. `entrypoint` and `command` None are the image's own."""
+    """A container to be made. `entrypoint` and `command` None are the image's own. With `joins` it has the network,
+    name and shared memory of the container with that id, which `shares_ipc`."""
 
     name: str
     hostname: str
@@ -60,8 +64,15 @@ class ContainerRequest:
     mounts: tuple[Mount, ...] = ()
     user: str | None = None
     read_only: bool = False
-    no_new_privileges: bool = False
+    groups: tuple[int, ...] = ()
+    confinement: Confinement = field(default_factory=Confinement)
     stop_timeout: int = 30
+    limits: Limits = field(default_factory=Limits)
+    working_dir: str | None = None
+    stdin: bool = False
+    tty: bool = False
+    joins: str = ""
+    shares_ipc: bool = False
     nameserver: str = ""
     search: tuple[str, ...] = ()
 
@@ -83,8 +94,17 @@ class ContainerState:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """What became of a command in a container: its exit code, None where it was not done in time, and the beginning of
+    its output."""
+
+    code: int | None
+    output: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Whose container it is: a Deployment's, with its revision, or a Job's, which has none."""
+    """Whose container it is: a Deployment's, with its revision, or a Job's or a pod's of its own, which have none."""
 
     instance: str
     namespace: str
@@ -94,6 +114,11 @@ class Identity:
     revision: int
     job: str = ""
     hostname: str = ""
+    pod: str = ""
+
+
+UNKNOWN_IMAGE = ImageFacts(image_id="", user="")
+DEFAULT_POLICY = Policy()
 
 
 def network_name(instance: str, namespace: str) -> str:
@@ -107,29 +132,40 @@ def container_request(
     sources: Sources,
     places: Mapping[VolumeMount, Place],
     links: Links = NO_LINKS,
+    image: ImageFacts = UNKNOWN_IMAGE,
+    policy: Policy = DEFAULT_POLICY,
+    *,
+    spec: ContainerSpec | None = None,
+    sandbox: str = "",
 ) -> ContainerRequest:
-    """The container of a replica, as Kubernetes would make it from the same template; `places` are what its
-    mounts show. Raises ConfigError, KeyFailure."""
-    spec = template.container
+    """The container `spec` of a replica, None the main one, as Kubernetes would make it from the same template;
+    `places` are what its mounts show, `sandbox` the id of the container that has its network. Raises ConfigError,
+    KeyFailure."""
+    spec = spec or template.container
     env = environment(spec, sources, links.variables)
     return ContainerRequest(
-        name=f"imageforge-{who.instance}-{who.replica}",
+        name=container_name(who, template, spec),
         # The kernel's limit; Kubernetes cuts there too.
-        hostname=(who.hostname or who.replica)[:63].rstrip("-."),
+        hostname=who.hostname[:63].rstrip("-.") or host_name(template, who),
         image=spec.image,
         network=network_name(who.instance, who.namespace),
-        labels=container_labels(template, who),
+        labels=container_labels(template, who, spec),
         entrypoint=words(spec.command, env, "command"),
         # A command of its own drops the image's arguments too.
         command=() if spec.command is not None and spec.args is None else words(spec.args, env, "args"),
         env=env.variables,
-        user=None if spec.security.run_as_user is None else str(spec.security.run_as_user),
+        user=_user(spec, image),
+        groups=template.security.groups,
         read_only=spec.security.read_only_root,
-        no_new_privileges=not spec.security.allow_privilege_escalation,
+        confinement=confinement(spec, policy, ours=image.ours),
         stop_timeout=template.grace_period,
         nameserver=links.nameserver,
         search=links.search,
         mounts=tuple(_mount(mount, places[mount]) for mount in spec.mounts),
+        working_dir=spec.working_dir or None,
+        stdin=spec.stdin,
+        tty=spec.tty,
+        joins=sandbox,
     )
 
 
@@ -142,18 +178,41 @@ def _mount(said: VolumeMount, place: Place) -> Mount:
     )
 
 
-def container_labels(template: PodTemplate, who: Identity) -> dict[str, str]:
+def host_name(template: PodTemplate, who: Identity) -> str:
+    """What the containers of a pod are called among themselves."""
+    return template.hostname or (who.pod or who.replica)[:63].rstrip("-.")
+
+
+def container_name(who: Identity, template: PodTemplate, spec: ContainerSpec) -> str:
+    """In the engine: the replica's, and of several containers those beside the main one also have their own."""
+    suffix = "" if spec.name == template.container.name else f"_{spec.name}"
+    return f"imageforge-{who.instance}-{who.replica}{suffix}"
+
+
+def _user(spec: ContainerSpec, image: ImageFacts) -> str | None:
+    """None is the image's own, with the groups that it names."""
+    user, group = spec.security.run_as_user, spec.security.run_as_group
+    if group is not None:
+        return f"{image.user.partition(':')[0] or '0' if user is None else user}:{group}"
+    return None if user is None else str(user)
+
+
+def container_labels(template: PodTemplate, who: Identity, spec: ContainerSpec | None = None) -> dict[str, str]:
     """Everything by which the container is found again."""
-    _, _, digest = template.container.image.partition("@")
+    spec = spec or template.container
+    _, _, digest = spec.image.partition("@")
     owner: dict[str, str] = {Label.JOB: who.job}
-    if not who.job:
+    if who.pod:
+        owner = {Label.POD: who.pod}
+    elif not who.job:
         owner = {Label.DEPLOYMENT: who.deployment, Label.REVISION: str(who.revision)}
     return {
         Label.INSTANCE: who.instance,
         Label.NAMESPACE: who.namespace,
-        Label.APP: app_of(template.labels, who.job or who.deployment),
+        Label.APP: app_of(template.labels, who.pod or who.job or who.deployment),
         **owner,
         Label.REPLICA: who.replica,
+        Label.CONTAINER: spec.name,
         Label.TEMPLATE_HASH: who.template_hash,
         Label.RELEASE: template.annotations.get(RELEASE_ANNOTATION, ""),
         Label.DIGEST: digest,
@@ -178,13 +237,13 @@ def pod_of(template: PodTemplate, who: Identity, host: Callable[[], str]) -> Pod
     )
 
 
-def refuse_root(template: PodTemplate, image: ImageFacts) -> None:
+def refuse_root(spec: ContainerSpec, image: ImageFacts) -> None:
     """Raise ImageError where ``runAsNonRoot`` does not hold, in the words of Kubernetes."""
-    security = template.container.security
+    security = spec.security
     if not security.run_as_non_root or security.run_as_user is not None:
         return
     user = image.user.partition(":")[0]
-    reference = template.container.image
+    reference = spec.image
     if user in ("", "0", "root"):
         raise ImageError(
             "image-runs-as-root",

@@ -35,20 +35,26 @@ from runtime.entrances import Entrances
 from runtime.errors import BalancerError, EngineError, NotFound
 from runtime.events import Recorder
 from runtime.jobs import Jobs
-from runtime.keeper import Keeper, Surroundings
+from runtime.keeper import Keeper
 from runtime.labels import Label
-from runtime.manifest.template import random_suffix
+from runtime.life import Surroundings
+from runtime.machine import Host
+from runtime.manifest.template import random_suffix, template_hash
 from runtime.model import (
     DeploymentStatus,
     ObjectView,
+    PodStatus,
     RevisionStatus,
     ServiceCounters,
     ServiceStatus,
 )
-from runtime.objects import Held, Objects
+from runtime.objects import Held, HeldPod, Objects
+from runtime.pod import pod_status
+from runtime.policy import Policy
 from runtime.proportion import Size
 from runtime.refresh import Refresher, Running
-from runtime.roster import Replica, Roster, from_stored
+from runtime.room import Room
+from runtime.roster import Replica, Roster, from_stored, pod_replica
 from runtime.routes import backend_of, places, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
@@ -94,7 +100,8 @@ class Controller:
         self._store = store
         self.roster = Roster(store)
         self.events = Recorder(store)
-        self.objects = Objects(store, self.roster.poke, Seal(settings.key))
+        policy = Policy(privileged=settings.allow_privileged, restricted=settings.restricted)
+        self.objects = Objects(store, self.roster.poke, Seal(settings.key), policy)
         self.discovery = Discovery(settings, store, engine, self.objects.services, self.events)
         self.entrances = Entrances(self.objects.ingresses, self.objects.secret, self.events)
         balancer.given = self.entrances.certificates
@@ -113,8 +120,11 @@ class Controller:
             config_map=self.objects.config_map,
             files=files,
             storage=self.storage,
+            host=(host := Host(engine, settings.node_labels)),
+            policy=policy,
             links=self.discovery.links,
         )
+        self.room = Room(host.machine)
         self._refresher = Refresher(self._creation, self.events)
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
@@ -141,6 +151,7 @@ class Controller:
             starts=threading.Semaphore(PARALLEL_STARTS),
             creation=self._creation,
             events=self.events,
+            room=self.room,
             met=self.discovery.met,
         )
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
@@ -159,6 +170,7 @@ class Controller:
             keepers = list(self._keepers.values())
         for keeper in keepers:
             keeper.leave()
+        self.room.wake()
         self.jobs.leave()
         self._loop.join(timeout=5)
         for keeper in keepers:
@@ -178,6 +190,19 @@ class Controller:
         """How all Deployments stand, or those of one namespace."""
         held = sorted(self.objects.deployments(), key=lambda item: (item.deployment.namespace, item.deployment.name))
         return tuple(self._status(item) for item in held if namespace in (None, item.deployment.namespace))
+
+    def pod_status(self, namespace: str, name: str) -> PodStatus:
+        """How a pod that is no Deployment's stands now; raises NotFound."""
+        return self._pod_status(self.objects.pod(namespace, name))
+
+    def pod_statuses(self, namespace: str | None) -> tuple[PodStatus, ...]:
+        """How all of them stand, or those of one namespace, by name."""
+        held = sorted(self.objects.pods(), key=lambda item: (item.pod.namespace, item.pod.name))
+        return tuple(self._pod_status(item) for item in held if namespace in (None, item.pod.namespace))
+
+    def _pod_status(self, held: HeldPod) -> PodStatus:
+        replica = self.roster.get(pod_replica(held.pod.namespace, held.pod.name))
+        return pod_status(held.pod, replica, deleting=held.deleting)
 
     def views(self, kind: str | None, namespace: str | None) -> Iterable[ObjectView]:
         """The objects as they stand, as text."""
@@ -232,6 +257,8 @@ class Controller:
         self._sync_balancer()
         for held in self.objects.deployments():
             self._steer(held)
+        for pod in self.objects.pods():
+            self._steer_pod(pod)
         self.crons.sync()
         self.jobs.sync()
         self._refresher.sync(self.objects.config_version, self._running())
@@ -285,6 +312,34 @@ class Controller:
         course.observed_generation = held.generation
         self._trim_history(held, replicas)
 
+    def _steer_pod(self, held: HeldPod) -> None:
+        pod = held.pod
+        name = pod_replica(pod.namespace, pod.name)
+        replica = self.roster.get(name)
+        if held.deleting and replica is None:
+            self.objects.finish_delete_pod(pod.namespace, pod.name)
+            self._empty.add(pod.namespace)
+        elif held.deleting:
+            keeper = self._keeper(name)
+            if keeper is not None and replica is not None and not replica.terminating:
+                log.info("stopping", extra={"replica": name})
+                keeper.terminate()
+        elif replica is None:
+            self._begin_replica(
+                Replica(
+                    name=name,
+                    namespace=pod.namespace,
+                    deployment="",
+                    template_hash=template_hash(pod.template),
+                    template=pod.template,
+                    created_at=time.time(),
+                    pod=pod.name,
+                )
+            )
+        elif replica.template != pod.template:
+            # Its labels or annotations, for nothing else of a pod can change.
+            self.roster.update(name, template=pod.template, template_hash=template_hash(pod.template))
+
     def _begin_course(self, held: Held, counts: Counts, now: float) -> _Course:
         """What a controller before this one remembered of the Deployment's size is remembered."""
         sized = self._store.note(_size_note(held))
@@ -312,6 +367,9 @@ class Controller:
             template=deployment.template,
             created_at=time.time(),
         )
+        self._begin_replica(replica)
+
+    def _begin_replica(self, replica: Replica) -> None:
         log.info("starting", extra={"replica": replica.name})
         self.roster.add(replica)
         self._keep(replica).start()
@@ -394,16 +452,17 @@ class Controller:
             for held in self.objects.deployments()
             for revision in held.revisions.values()
         }
+        pods = {pod_replica(held.pod.namespace, held.pod.name): held.pod.template for held in self.objects.pods()}
         states = {state.id: state for state in self.engine.containers(self.settings.instance)}
         keepers = []
         for stored in self._store.replicas():
-            template = templates.get((stored.namespace, stored.deployment, stored.hash))
+            template = templates.get((stored.namespace, stored.deployment, stored.hash)) or pods.get(stored.name)
             if template is None:
                 log.warning("replica of no known revision", extra={"replica": stored.name})
                 self._store.drop_replica(stored.name)
             else:
                 remembered = from_stored(stored, template)
-                keepers.append(self._take_over(remembered, states.pop(remembered.container_id, None)))
+                keepers.append(self._take_over(remembered, states))
         for state in states.values():
             if Label.JOB in state.labels and self.jobs.keeps(state.labels):
                 continue
@@ -415,23 +474,30 @@ class Controller:
         for keeper in keepers:
             keeper.start()
 
-    def _take_over(self, remembered: Replica, state: ContainerState | None) -> Keeper:
-        if state is not None and state.running:
-            replica = replace(
-                remembered,
-                running=True,
-                address=state.address,
-                pid=state.pid,
-                admitted=remembered.ready,
-                started_at=state.started_at,
-            )
-        else:
-            replica = replace(remembered, running=False, ready=False, address="", pid=0)
-        self.roster.add(replica)
+    def _take_over(self, remembered: Replica, states: dict[str, ContainerState]) -> Keeper:
+        """Take from `states` what is the replica's, and see to it from now on."""
+        replica, dead, now = remembered, [], steady()
+        leads = remembered.sandbox if remembered.template.is_group else remembered.container_id
+        lead = states.get(leads)
+        for record in remembered.containers:
+            state = states.pop(record.container_id, None)
+            if state is not None and state.running:
+                replica = replica.with_record(
+                    record.name, now, running=True, pid=state.pid, started_at=state.started_at
+                )
+                continue
+            replica = replica.with_record(record.name, now, running=False, started=False, ready=False, pid=0)
+            never_started = state is not None and state.started_at is None
+            if record.running and not never_started:
+                dead.append(record.container_id)
+        states.pop(remembered.sandbox, None)
+        address = lead.address if lead is not None and lead.running else ""
+        self.roster.add(replace(replica, address=address, admitted=replica.ready))
+        if remembered.placed:
+            self.room.hold(remembered.name, remembered.template)
         keeper = self._keep(replica)
-        never_started = state is not None and state.started_at is None
-        if remembered.running and not replica.running and not never_started:
-            keeper.died(replica.container_id)
+        for container_id in dead:
+            keeper.died(container_id)
         if replica.terminating:
             keeper.terminate()
         return keeper
@@ -457,6 +523,7 @@ class Controller:
         for namespace in tuple(self._empty):
             used = any(held.deployment.namespace == namespace for held in self.objects.deployments())
             used = used or self.jobs.active_in(namespace) or self.discovery.needs(namespace)
+            used = used or any(held.pod.namespace == namespace for held in self.objects.pods())
             try:
                 name = network_name(self.settings.instance, namespace)
                 if used or self.engine.remove_network(name, self.settings.instance):

@@ -7,16 +7,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from runtime.container import Identity, Place, container_request, network_name, pod_of
+from runtime.container import (
+    Identity,
+    ImageFacts,
+    Place,
+    container_labels,
+    container_request,
+    network_name,
+    pod_of,
+)
 from runtime.discovery.links import NO_LINKS, Links
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
+from runtime.labels import Label
 from runtime.logins import Login, logins_for
+from runtime.machine import Host
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.manifest.secret_type import DOCKER_CONFIG_KEY
 from runtime.manifest.volume import VolumeMount
+from runtime.policy import Policy, refusal
 from runtime.redact import redact
+from runtime.resources import Limits, Qos, limits, qos
+from runtime.sandbox import archive, image_name, sandbox_request, supported
 from runtime.secret_files import SecretFiles
 from runtime.sources import Sources
 from runtime.storage import Storage
@@ -44,16 +57,36 @@ class Creation:
     config_map: Callable[[str, str], ConfigMap | None]
     files: SecretFiles
     storage: Storage
+    host: Host
+    policy: Policy
     links: Callable[[str, PodTemplate], Links] = lambda _namespace, _template: NO_LINKS
 
-    def create(self, template: PodTemplate, who: Identity) -> tuple[str, Given]:
-        """The container's id, and the values that it was given. Raises ConfigError, KeyFailure, EngineError."""
+    def create(
+        self,
+        template: PodTemplate,
+        who: Identity,
+        image: ImageFacts,
+        *,
+        spec: ContainerSpec | None = None,
+        sandbox: str = "",
+    ) -> tuple[str, Given]:
+        """The container's id, and the values that it was given; `spec` None is the main container, `sandbox` the id of
+        the one whose network it joins. Raises ConfigError, KeyFailure, EngineError."""
+        refused = refusal(template, self.policy)
+        if refused:
+            raise not_allowed(refused)
+        spec = spec or template.container
+        group = template.security.fs_group
         sources = self.sources(template, who)
-        written = self.files.write(who.replica, folders(template, sources))
+        written = self.files.write(who.replica, folders(template, sources), group=group)
         places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
-        places |= self.storage.places(template, who, None)
-        mounted = self._mounted(template.container, who, places)
-        request = container_request(template, who, sources, mounted, self.links(who.namespace, template))
+        places |= self.storage.places(template, who, group)
+        mounted = self._mounted(spec, who, places)
+        links = self.links(who.namespace, template)
+        request = container_request(
+            template, who, sources, mounted, links, image, self.policy, spec=spec, sandbox=sandbox
+        )
+        request = replace(request, limits=self.limits(template, spec))
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
@@ -68,22 +101,24 @@ class Creation:
                 ) from error
             raise
 
-    def logins(self, template: PodTemplate, namespace: str) -> tuple[Login, ...]:
-        """The logins for pulling the template's image. A Secret that is not there is passed over, as the kubelet does:
-        the image may need none. Raises KeyFailure."""
+    def logins(self, template: PodTemplate, image: str, namespace: str) -> tuple[Login, ...]:
+        """The logins for pulling an image of the template. A Secret that is not there is passed over, as the kubelet
+        does: the image may need none. Raises KeyFailure."""
         found: list[Login] = []
         for name in template.pull_secrets:
             values = self.secret(namespace, name)
             if values is None or DOCKER_CONFIG_KEY not in values:
                 log.warning("no login to pull with", extra={"secret": f"{namespace}/{name}"})
                 continue
-            found += logins_for(template.container.image, values[DOCKER_CONFIG_KEY])
+            found += logins_for(image, values[DOCKER_CONFIG_KEY])
         return tuple(found)
 
     def refresh(self, template: PodTemplate, who: Identity) -> bool:
         """Bring the files that the replica's containers see up to date; whether anything changed. What is not there any
         more stays as it was. Raises ConfigError, KeyFailure."""
-        return self.files.update(who.replica, folders(template, self.sources(template, who)))
+        return self.files.update(
+            who.replica, folders(template, self.sources(template, who)), group=template.security.fs_group
+        )
 
     def sources(self, template: PodTemplate, who: Identity) -> Sources:
         """What the containers of a replica may be given. Each Secret and ConfigMap is asked for once, so that variables
@@ -105,13 +140,64 @@ class Creation:
             found[mount] = place
         return found
 
+    def create_sandbox(self, template: PodTemplate, who: Identity) -> str:
+        """The id of the container that holds the network of the others. Raises ConfigError (`no-sandbox`),
+        EngineError."""
+        architecture = self.host.machine().labels.get("kubernetes.io/arch", "")
+        if not supported(architecture):
+            raise ConfigError(
+                "no-sandbox",
+                architecture,
+                "several containers in a pod are not supported on this architecture",
+                hint="amd64 and arm64 are",
+            )
+        labels: dict[str, str] = {Label.INSTANCE: who.instance}
+        self.engine.ensure_imported(image_name(who.instance), lambda: archive(architecture), labels)
+        own = container_labels(template, who)
+        request = sandbox_request(template, who, own, self.host.lowest_oom_score_adj)
+        links = self.links(who.namespace, template)
+        return self.engine.create(replace(request, nameserver=links.nameserver, search=links.search))
+
+    def limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
+        """The kernel's figures for a container of the pod, as far as this machine allows them. Raises EngineError."""
+        found = self._wanted_limits(template, spec)
+        if found.oom_score_adj >= 0:
+            return found
+        return replace(found, oom_score_adj=max(found.oom_score_adj, self.host.lowest_oom_score_adj))
+
+    def is_clamped(self, template: PodTemplate, spec: ContainerSpec) -> bool:
+        """Whether this machine allows less than the pod's class asks for. Raises EngineError."""
+        return self.limits(template, spec) != self._wanted_limits(template, spec)
+
+    def _wanted_limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
+        kind = qos(template)
+        memory = self.host.machine().size.memory if kind is Qos.BURSTABLE else 0
+        return limits(spec.resources, kind, memory)
+
     def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
         """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""
         lines = self.engine.tail(container_id, LAST_LOG_LINES + SPREAD_LINES)
+        return self._redacted(lines, template, namespace, given)[-LAST_LOG_LINES:]
+
+    def hidden(self, text: str, template: PodTemplate, namespace: str, given: Given) -> str:
+        """What a command in the container said, which is stored and shown: with the same stars."""
+        return self._redacted((text,), template, namespace, given)[0] if text else ""
+
+    def _redacted(self, lines: tuple[str, ...], template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
         try:
             # A controller that took the container over was not there when it was given them.
             found = (self.secret(namespace, name) or {} for name in template.secrets)
             values = given | {value for each in found for value in each.values()}
         except KeyFailure as error:
             return (f"withheld, since it may hold Secrets, which cannot be told: {error}",)
-        return redact(lines, values)[-LAST_LOG_LINES:]
+        return redact(lines, values)
+
+
+def not_allowed(what: str) -> ConfigError:
+    """The error for what only the machine's settings can allow."""
+    return ConfigError(
+        "not-allowed",
+        what,
+        "this makes a container as good as root of this machine, which no manifest alone may do",
+        hint="take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy here",
+    )

@@ -6,13 +6,19 @@ gone from API 1.52 on. The engine's own restart policy is never used: its back-o
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import os
+import signal
+import socket
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any, Literal
 
 import docker
@@ -21,12 +27,14 @@ import docker.types
 import requests.exceptions
 import urllib3.exceptions
 
-from runtime.container import ContainerRequest, ContainerState, ImageFacts, container_state, split_timestamp
+from runtime.container import ContainerRequest, ContainerState, Execution, ImageFacts, container_state, split_timestamp
 from runtime.discovery.links import NDOTS
 from runtime.discovery.network import NetworkFacts, containers_half, network_facts, used_addresses
 from runtime.errors import EngineError, ImageError
 from runtime.labels import Label
 from runtime.logins import Login
+from runtime.policy import Confinement
+from runtime.resources import CPU_PERIOD, Amounts, Machine
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +48,12 @@ PULL_TIMEOUT = 600
 """Seconds without a byte. A pull is silent while a large layer is unpacked."""
 
 _OPENED = "/imageforge-volumes"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The kernel's words and Go's, where they differ."""
+MOST_OUTPUT = 10 * 1024
+"""Bytes of a command's output that are kept, as the kubelet does (kubernetes/pkg/probe/exec)."""
+CODE_LOOKS = 100
+CODE_LOOK_SECONDS = 0.01
 
 _CONNECTION_LOST = (
     requests.exceptions.ConnectionError,
@@ -71,12 +85,36 @@ class Engine:
         with self._translated("ping") as api:
             api.ping()
 
+    def machine(self) -> Machine:
+        """The size of the machine that the engine is on, and the labels that Kubernetes gives to every node."""
+        with self._translated("info") as api:
+            info = api.info()
+        architecture = str(info["Architecture"])
+        labels = {
+            "kubernetes.io/hostname": str(info["Name"]),
+            "kubernetes.io/os": str(info["OSType"]),
+            "kubernetes.io/arch": ARCHITECTURES.get(architecture, architecture),
+        }
+        return Machine(size=Amounts(cpu=int(info["NCPU"]) * 1000, memory=int(info["MemTotal"])), labels=labels)
+
     def ensure_image(
-        self, reference: str, *, always_pull: bool = False, logins: Callable[[], Sequence[Login]] = tuple
+        self,
+        reference: str,
+        *,
+        always_pull: bool = False,
+        never_pull: bool = False,
+        logins: Callable[[], Sequence[Login]] = tuple,
     ) -> ImageFacts:
         """The image, pulled where it is not there, with each of `logins` in turn; raises ImageError
-        ``image-pull-failed``."""
+        ``image-pull-failed``, ``image-never-pulled``."""
         found = None if always_pull else self._image(reference)
+        if found is None and never_pull:
+            raise ImageError(
+                "image-never-pulled",
+                reference,
+                f'Container image "{reference}" is not present with pull policy of Never',
+                hint="load it into the engine, or take imagePullPolicy out",
+            )
         if found is None:
             self._pull(reference, logins())
             found = self._image(reference)
@@ -139,14 +177,26 @@ class Engine:
             return False
         return True
 
+    def ensure_imported(self, name: str, archive: Callable[[], bytes], labels: Mapping[str, str]) -> None:
+        """Make an image of a root file system's tar, unless it is there."""
+        if self._image(name) is not None:
+            return
+        repository, _, tag = name.rpartition(":")
+        changes = [f'LABEL {key}="{value}"' for key, value in labels.items()]
+        with self._translated(name) as api:
+            api.import_image_from_data(archive(), repository=repository, tag=tag, changes=changes)
+
     def create(self, request: ContainerRequest) -> str:
         """The id of a new container, not started; one of ours with the same name is replaced."""
         with self._translated(request.image) as api:
             for known in api.containers(all=True, filters={"name": f"^/{request.name}$"}):
                 if (known.get("Labels") or {}).get(Label.INSTANCE) == request.labels[Label.INSTANCE]:
                     api.remove_container(known["Id"], force=True, v=True)
+            # Who joins another asks whom that one asks.
+            asks = bool(request.nameserver) and not request.joins
             host_config = api.create_host_config(
-                network_mode=request.network,
+                network_mode=f"container:{request.joins}" if request.joins else request.network,
+                ipc_mode=f"container:{request.joins}" if request.joins else _ipc_mode(request),
                 restart_policy={"Name": "no"},
                 read_only=request.read_only,
                 # As mounts and not as binds: the engine would make the folder of a bind where it finds none.
@@ -161,16 +211,31 @@ class Engine:
                     )
                     for mount in request.mounts
                 ],
-                dns=[request.nameserver] if request.nameserver else None,
-                dns_search=list(request.search) if request.nameserver else None,
-                dns_opt=[NDOTS] if request.nameserver else None,
-                security_opt=["no-new-privileges:true"] if request.no_new_privileges else [],
+                security_opt=_security_options(request.confinement),
+                privileged=request.confinement.privileged,
+                cap_add=list(request.confinement.add),
+                cap_drop=list(request.confinement.drop),
+                group_add=[str(group) for group in request.groups],
+                cpu_shares=request.limits.cpu_shares,
+                cpu_period=CPU_PERIOD if request.limits.cpu_quota else None,
+                cpu_quota=request.limits.cpu_quota,
+                mem_limit=request.limits.memory,
+                # As much as without swap: none.
+                memswap_limit=request.limits.memory,
+                oom_score_adj=request.limits.oom_score_adj or None,
+                dns=[request.nameserver] if asks else None,
+                dns_search=list(request.search) if asks else None,
+                dns_opt=[NDOTS] if asks else None,
                 log_config=docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
             )
             created = api.create_container(
                 request.image,
                 name=request.name,
-                hostname=request.hostname,
+                # Who joins another has its name, and may say none.
+                hostname=None if request.joins else request.hostname,
+                working_dir=request.working_dir,
+                stdin_open=request.stdin,
+                tty=request.tty,
                 entrypoint=None if request.entrypoint is None else list(request.entrypoint),
                 command=None if request.command is None else list(request.command),
                 environment=dict(request.env),
@@ -275,6 +340,39 @@ class Engine:
             found = api.containers(all=True, filters={"label": f"{Label.INSTANCE}={instance}"})
         return tuple(item["Id"] for item in found)
 
+    def execute(self, container_id: str, command: Sequence[str], timeout: float | None) -> Execution:
+        """Run a command in a running container, with its user and its variables; killed after `timeout` seconds where
+        the engine is on this host, given up elsewhere."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._translated(container_id[:12]) as api:
+            made: str = api.exec_create(container_id, list(command))["Id"]
+            stream: Any = api.exec_start(made, socket=True)
+            connection = getattr(stream, "_sock", stream)
+            try:
+                output = _until_end(connection, deadline)
+            except TimeoutError:
+                self._kill_execution(api, made, container_id)
+                return Execution(code=None)
+            finally:
+                # What the SDK gives out is a part of the answer: that first, and then what it was read from.
+                with contextlib.suppress(AttributeError, ValueError, OSError):
+                    stream._response.close()
+                connection.close()
+            code = _exit_code(api, made)
+        return Execution(code=code, output=output.decode(errors="replace"))
+
+    def _kill_execution(self, api: docker.APIClient, execution: str, container_id: str) -> None:
+        """The engine has no call for it. What is killed is seen to be of that container: the engine's processes may
+        have other numbers here."""
+        with contextlib.suppress(OSError):
+            pid = int(api.exec_inspect(execution)["Pid"])
+            watched = os.pidfd_open(pid)
+            try:
+                if container_id in Path(f"/proc/{pid}/cgroup").read_text():
+                    signal.pidfd_send_signal(watched, signal.SIGKILL)
+            finally:
+                os.close(watched)
+
     def tail(self, container_id: str, lines: int) -> tuple[str, ...]:
         """The last lines of its output, both streams."""
         with _UnlessGone(), self._translated(container_id[:12]) as api:
@@ -302,9 +400,11 @@ class Engine:
         return Output(None)
 
     def events(self, instance: str) -> Events:
-        """The events of the instance's containers, from now on."""
+        """The ends of the instance's containers, from now on. Each command that a probe runs in one would be three
+        events more."""
+        wanted = {"type": "container", "event": "die", "label": f"{Label.INSTANCE}={instance}"}
         with self._translated("events") as api:
-            stream = api.events(decode=True, filters={"type": "container", "label": f"{Label.INSTANCE}={instance}"})
+            stream = api.events(decode=True, filters=wanted)
         return Events(stream)
 
     def _make_network(self, api: docker.APIClient, name: str, labels: dict[str, str]) -> NetworkFacts | None:
@@ -332,7 +432,9 @@ class Engine:
     def _image(self, reference: str) -> ImageFacts | None:
         with _UnlessGone(), self._translated(reference) as api:
             found = api.inspect_image(reference)  # type: ignore[no-untyped-call]
-            return ImageFacts(image_id=found["Id"], user=(found.get("Config") or {}).get("User") or "")
+            config = found.get("Config") or {}
+            ours = bool((config.get("Labels") or {}).get(Label.APP))
+            return ImageFacts(image_id=found["Id"], user=config.get("User") or "", ours=ours)
         return None
 
     def _pull(self, reference: str, logins: Sequence[Login]) -> None:
@@ -448,6 +550,49 @@ def _open_folders(count: int, group: int | None) -> bytes:
             entry.gid = group or 0
             archive.addfile(entry)
     return raw.getvalue()
+
+
+def _ipc_mode(request: ContainerRequest) -> str | None:
+    return "shareable" if request.shares_ipc else None
+
+
+def _security_options(said: Confinement) -> list[str]:
+    options = ["no-new-privileges:true"] if said.no_new_privileges else []
+    return options if said.seccomp else [*options, "seccomp=unconfined"]
+
+
+def _until_end(stream: socket.socket, deadline: float | None) -> bytes:
+    """The beginning of what a command writes, once it has ended. Raises TimeoutError."""
+    raw = bytearray()
+    while True:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        stream.settimeout(left)
+        piece = stream.recv(65536)
+        if not piece:
+            return _unframed(bytes(raw))
+        raw += piece[: max(0, MOST_OUTPUT - len(raw))]
+
+
+def _unframed(raw: bytes) -> bytes:
+    """The engine parts both streams into frames with a head of eight bytes: stream, three zeros, length."""
+    out, at = bytearray(), 0
+    while at + 8 <= len(raw):
+        size = int.from_bytes(raw[at + 4 : at + 8], "big")
+        out += raw[at + 8 : at + 8 + size]
+        at += 8 + size
+    return bytes(out)
+
+
+def _exit_code(api: docker.APIClient, execution: str) -> int | None:
+    """The engine closes the stream a moment before it knows the code."""
+    for _ in range(CODE_LOOKS):
+        found = api.exec_inspect(execution)
+        if not found["Running"] and found["ExitCode"] is not None:
+            return int(found["ExitCode"])
+        time.sleep(CODE_LOOK_SECONDS)
+    return None
 
 
 def _pull_failed(reference: str, reason: str) -> ImageError:

@@ -358,14 +358,16 @@ class Runner(threading.Thread):
     def _create(self, attempt: Attempt) -> Attempt:
         job, instance = self._job, self._jobs.instance
         spec = job.template.container
-        logins = partial(self._jobs.creation.logins, job.template, job.namespace)
-        image = self._engine.ensure_image(spec.image, always_pull=spec.always_pull, logins=logins)
-        refuse_root(job.template, image)
+        logins = partial(self._jobs.creation.logins, job.template, spec.image, job.namespace)
+        image = self._engine.ensure_image(
+            spec.image, always_pull=spec.always_pull, never_pull=spec.never_pull, logins=logins
+        )
+        refuse_root(spec, image)
         network = network_name(instance, job.namespace)
         facts = self._engine.ensure_network(network, {Label.INSTANCE: instance, Label.NAMESPACE: job.namespace})
         self._jobs.met(job.namespace, facts)
         template = indexed_template(job.template, attempt.index)
-        container_id, given = self._jobs.creation.create(template, self._jobs.identity(job, attempt))
+        container_id, given = self._jobs.creation.create(template, self._jobs.identity(job, attempt), image)
         self._given[attempt.name] = given
         created = replace(attempt, container_id=container_id, message="")
         self._change(created)

@@ -30,6 +30,27 @@ class AppliedObject:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerStatus:
+    """One container of a replica, its words and times as those of `ReplicaStatus`. `role` is ``main``, ``init`` for
+    one that runs before the others, or ``sidecar`` for one that begins before them and goes on; `done` when it has
+    ended and is not started again."""
+
+    name: str
+    image: str
+    role: str
+    phase: str
+    ready: bool
+    started: bool
+    done: bool
+    restarts: int
+    container_id: str = ""
+    started_at: float | None = None
+    exit_code: int | None = None
+    message: str = ""
+    last_log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReplicaStatus:
     """One running copy.
 
@@ -37,7 +58,8 @@ class ReplicaStatus:
     CrashLoopBackOff, Error, OOMKilled, ImagePullBackOff,
     CreateContainerConfigError. `listening` are the TCP addresses its processes accept on
     (``127.0.0.1:3000``), read from the kernel; empty where that cannot be read. `last_log` are the last lines of the
-    container that ended last, with stars for its Secrets.
+    container that ended last, with stars for its Secrets. Of several `containers` the main one is spoken of, but
+    `restarts` are those of all, and `ready` is all of them.
     """
 
     name: str
@@ -57,6 +79,7 @@ class ReplicaStatus:
     message: str = ""
     listening: tuple[str, ...] = ()
     last_log: tuple[str, ...] = ()
+    containers: tuple[ContainerStatus, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +135,36 @@ class SecretStatus:
     labels: dict[str, str]
     sizes: dict[str, int]
     type: str = "Opaque"
+
+
+class PodPhase(StrEnum):
+    """Where a pod stands: not all of it has begun; it has; every container has ended with code 0; one has not."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PodStatus:
+    """A pod that is no Deployment's. `reason` and `message` as `phase` and `message` of `ReplicaStatus`; `qos` is
+    ``Guaranteed``, ``Burstable`` or ``BestEffort``; `restarts` are those of all containers; `deleting` until it is
+    gone."""
+
+    name: str
+    namespace: str
+    phase: PodPhase
+    reason: str
+    message: str
+    ready: bool
+    restarts: int
+    qos: str
+    address: str = ""
+    app: str = ""
+    deleting: bool = False
+    created_at: float | None = None
+    containers: tuple[ContainerStatus, ...] = ()
 
 
 class RolloutPhase(StrEnum):

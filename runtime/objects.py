@@ -20,6 +20,7 @@ from runtime.manifest.model import (
     CronJob,
     Deployment,
     Job,
+    Pod,
     Secret,
     Service,
     app_of,
@@ -29,6 +30,7 @@ from runtime.manifest.routing import Ingress
 from runtime.manifest.secret_type import OPAQUE
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, ObjectChange, SecretStatus
+from runtime.policy import Policy, refusal
 from runtime.seal import Seal
 from runtime.secret import masked, opened, sealed, unsealed
 from runtime.store import Store, StoredObject, StoredRevision
@@ -70,6 +72,14 @@ class HeldJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HeldPod:
+    """A pod that is no Deployment's; `deleting` until it is gone."""
+
+    pod: Pod
+    deleting: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HeldClaim:
     """A PersistentVolumeClaim; `deleting` until nothing uses it."""
 
@@ -85,19 +95,24 @@ _FIXED_IN_JOBS = {
     "indexed": "completionMode",
 }
 DEFAULT_NAMESPACE = "default"
+DEFAULT_POLICY = Policy()
 
 
 class Objects:
     """All Deployments, Jobs, Services and ConfigMaps, parsed, and the Secrets, sealed. `on_change` is called after
     each change."""
 
-    def __init__(self, store: Store, on_change: Callable[[], None], seal: Seal) -> None:
+    def __init__(
+        self, store: Store, on_change: Callable[[], None], seal: Seal, policy: Policy = DEFAULT_POLICY
+    ) -> None:
         self._store = store
+        self._policy = policy
         self._seal = seal
         self._on_change = on_change
         self._lock = threading.RLock()
         self._deployments = {_key(stored): self._held(stored) for stored in store.objects("Deployment")}
         self._jobs = {_key(stored): _job(stored) for stored in store.objects("Job")}
+        self._pods = {_key(stored): _pod(stored) for stored in store.objects("Pod")}
         self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
         self._ingresses = {_key(stored): _ingress(stored) for stored in store.objects("Ingress")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
@@ -131,6 +146,19 @@ class Objects:
             held = self._jobs.get((namespace, name))
         if held is None:
             raise not_found("Job", namespace, name)
+        return held
+
+    def pods(self) -> tuple[HeldPod, ...]:
+        """Every pod that is no Deployment's, also those being deleted."""
+        with self._lock:
+            return tuple(self._pods.values())
+
+    def pod(self, namespace: str, name: str) -> HeldPod:
+        """One of them; raises NotFound."""
+        with self._lock:
+            held = self._pods.get((namespace, name))
+        if held is None:
+            raise not_found("Pod", namespace, name)
         return held
 
     def services(self) -> tuple[Service, ...]:
@@ -215,6 +243,7 @@ class Objects:
         with self._lock:
             self._refuse_ending_namespaces(documents)
             self._refuse_conflicts(documents)
+            self._refuse_loose(documents)
             merged = [self._merge(document) for document in documents]
             if any(document.kind == "Secret" for document in documents) and not self._secrets:
                 # Only now: to those that are there, a new key would be a wrong one.
@@ -231,6 +260,7 @@ class Objects:
         with self._lock:
             self._refuse_ending_namespaces(documents)
             self._refuse_conflicts(documents)
+            self._refuse_loose(documents)
             return tuple(
                 _applied(document, self._change(document, data)[0]) for document, data in map(self._merge, documents)
             )
@@ -321,8 +351,8 @@ class Objects:
         return AppliedObject(kind="Deployment", namespace=namespace, name=name, change="configured")
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Forget an object at once; a Deployment or Job is kept until its containers are gone, a claim until nothing
-        uses it, a Namespace, for which `namespace` says nothing, until all of its objects are gone."""
+        """Forget an object at once; a Deployment, Job or Pod is kept until its containers are gone, a claim until
+        nothing uses it, a Namespace, for which `namespace` says nothing, until all of its objects are gone."""
         if kind not in KINDS:
             raise NotFound("unknown-kind", kind, "no such kind", hint=f"expected one of {', '.join(sorted(KINDS))}")
         with self._lock:
@@ -396,6 +426,13 @@ class Objects:
             del self._deployments[key]
         self._on_change()
 
+    def finish_delete_pod(self, namespace: str, name: str) -> None:
+        """A pod is gone."""
+        with self._lock:
+            self._store.drop_object("Pod", namespace, name)
+            self._pods.pop((namespace, name), None)
+        self._on_change()
+
     def finish_delete_job(self, namespace: str, name: str) -> None:
         """The last container of a Job is gone."""
         with self._lock:
@@ -446,6 +483,19 @@ class Objects:
                     hint="wait until it is gone",
                 )
 
+    def _refuse_loose(self, documents: tuple[Document, ...]) -> None:
+        """What the machine does not allow its containers is refused before anything is stored."""
+        for document in documents:
+            template = getattr(document.object, "template", None)
+            refused = refusal(template, self._policy) if template is not None else ""
+            if refused:
+                raise ManifestError(
+                    "not-allowed",
+                    document.where,
+                    f"{document.kind} {document.namespace}/{document.name}, {refused}: this machine does not allow it",
+                    hint="take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy",
+                )
+
     def _refuse_conflicts(self, documents: tuple[Document, ...]) -> None:
         services, ingresses = dict(self._services), dict(self._ingresses)
         for item in documents:
@@ -465,6 +515,8 @@ class Objects:
             self._refuse_change_of_immutable_map(document, document.object)
         if isinstance(document.object, Job):
             self._refuse_change(document, document.object)
+        if isinstance(document.object, Pod):
+            self._refuse_change_of_pod(document, document.object)
         held = self._deployments.get((document.namespace, document.name))
         if document.kind != "Deployment" or held is None or held.deleting:
             return document, data
@@ -548,6 +600,22 @@ class Objects:
                 hint=f"delete {subject} first, or give the new one another name",
             )
 
+    def _refuse_change_of_pod(self, document: Document, pod: Pod) -> None:
+        before = self._pods.get((document.namespace, document.name))
+        if before is None:
+            return
+        subject = f"Pod {document.namespace}/{document.name}"
+        if before.deleting:
+            raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
+        same = replace(pod.template, labels={}, annotations={})
+        if replace(before.pod.template, labels={}, annotations={}) != same:
+            raise ManifestError(
+                "immutable-field",
+                document.where,
+                "spec of a Pod cannot be changed: pod updates may change labels and annotations",
+                hint=f"delete {subject} first; a Deployment replaces its pods by itself",
+            )
+
     def _put(self, document: Document, data: dict[str, Any]) -> AppliedObject:
         change, before = self._change(document, data)
         if isinstance(document.object, Secret):
@@ -609,26 +677,27 @@ class Objects:
     def _reload(self, keys: list[tuple[str, str, str]]) -> None:
         for kind, namespace, name in keys:
             stored = self._stored(kind, namespace, name)
-            if kind == "Service":
-                self._services[namespace, name] = _service(stored)
-            elif kind == "Ingress":
-                self._ingresses[namespace, name] = _ingress(stored)
-            elif kind == "Secret":
-                self._secrets[namespace, name] = stored
-                self._config_version += 1
-            elif kind == "Job":
-                self._jobs[namespace, name] = _job(stored)
-            elif kind == "ConfigMap":
-                self._config_maps[namespace, name] = _config_map(stored)
-                self._config_version += 1
-            elif kind == "CronJob":
-                self._cron_jobs[namespace, name] = _cron_job(stored)
-            elif kind == "PersistentVolumeClaim":
-                self._claims[namespace, name] = _claim(stored)
-            elif kind == "Namespace":
+            if kind == "Namespace":
                 self._namespaces[name] = stored.deleting
-            else:
-                self._deployments[namespace, name] = self._held(stored)
+                continue
+            held, parse = self._shelf(kind)
+            held[namespace, name] = parse(stored)
+            self._config_version += kind in ("ConfigMap", "Secret")
+
+    def _shelf(self, kind: str) -> tuple[dict[Key, Any], Callable[[StoredObject], Any]]:
+        """Where the objects of a kind are held, and how they are read."""
+        shelves: dict[str, tuple[dict[Key, Any], Callable[[StoredObject], Any]]] = {
+            "ConfigMap": (self._config_maps, _config_map),
+            "CronJob": (self._cron_jobs, _cron_job),
+            "Deployment": (self._deployments, self._held),
+            "Ingress": (self._ingresses, _ingress),
+            "Job": (self._jobs, _job),
+            "PersistentVolumeClaim": (self._claims, _claim),
+            "Pod": (self._pods, _pod),
+            "Secret": (self._secrets, lambda stored: stored),
+            "Service": (self._services, _service),
+        }
+        return shelves[kind]
 
     def _stored(self, kind: str, namespace: str, name: str) -> StoredObject:
         stored = self._store.object(kind, namespace, name)
@@ -715,3 +784,9 @@ def _job(stored: StoredObject) -> HeldJob:
     job = reload(stored.data)
     assert isinstance(job, Job)
     return HeldJob(job=job, deleting=stored.deleting)
+
+
+def _pod(stored: StoredObject) -> HeldPod:
+    pod = reload(stored.data)
+    assert isinstance(pod, Pod)
+    return HeldPod(pod=pod, deleting=stored.deleting)

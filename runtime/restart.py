@@ -7,10 +7,23 @@ a cap of five minutes, and a clean slate after ten minutes of running.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 FIRST_DELAY = 10.0
 LONGEST_DELAY = 300.0
 RESET_AFTER = 600.0
+
+
+class RestartPolicy(StrEnum):
+    """Which ends of a container are followed by another start."""
+
+    ALWAYS = "Always"
+    ON_FAILURE = "OnFailure"
+    NEVER = "Never"
+
+    def starts_again(self, exit_code: int | None) -> bool:
+        """Whether it does after this end; None is one that nobody saw, or a container that could not be started."""
+        return self is RestartPolicy.ALWAYS or (self is RestartPolicy.ON_FAILURE and exit_code != 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

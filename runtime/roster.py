@@ -7,15 +7,20 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from runtime.clock import steady
 from runtime.manifest.model import PodTemplate
 from runtime.restart import Backoff
+from runtime.standing import ContainerRecord, overall
 from runtime.store import Store, StoredReplica
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
     """One replica. `phase` as in `ReplicaStatus`; `admitted` when the balancer was seen to give it requests, or nobody
-    routes to it; `was_ready` when it was so as it was told to end. Times are Unix seconds."""
+    routes to it; `serving` when all probes of readiness pass, also while it is being stopped; `placed` once the machine
+    had room for it. `sandbox` is the container that has the network of several; `pod` the name of a pod that is no
+    Deployment's; `was_ready` when it was so as it was told to end. Of its containers the main one is spoken of;
+    `containers` has all, the main one first. Times are Unix seconds."""
 
     name: str
     namespace: str
@@ -39,6 +44,30 @@ class Replica:
     exit_code: int | None = None
     backoff: Backoff = field(default_factory=Backoff)
     last_log: tuple[str, ...] = ()
+    serving: bool = False
+    placed: bool = False
+    sandbox: str = ""
+    pod: str = ""
+    containers: tuple[ContainerRecord, ...] = ()
+
+    def record(self, container: str) -> ContainerRecord:
+        """How one of its containers stands."""
+        known = next((record for record in self.containers if record.name == container), None)
+        return known or ContainerRecord(name=container)
+
+    def with_record(self, container: str, now: float, **changes: Any) -> Replica:
+        """The same after something of a container has changed, with all that follows for the replica; `now` is when."""
+        names = [spec.name for spec in self.template.all_containers]
+        records = {name: self.record(name) for name in names}
+        records[container] = replace(records[container], **changes)
+        found = tuple(records[name] for name in names)
+        said = overall(found, [spec.name for spec in self.template.serving_containers])
+        if self.terminating:
+            said |= {"phase": self.phase, "message": self.message}
+        ready = said["serving"] and not self.terminating
+        since = None if not ready else self.ready_since if self.ready else now
+        admitted = self.admitted and ready
+        return replace(self, containers=found, ready=ready, ready_since=since, admitted=admitted, **said)
 
     def available(self, min_ready_seconds: float, now: float) -> bool:
         """Ready for long enough, and reached by requests where there are any."""
@@ -46,6 +75,17 @@ class Replica:
             return False
         # Ready since later than now: the clock was set back while the controller was away.
         return not 0 <= now - self.ready_since < min_ready_seconds
+
+    @property
+    def container_ids(self) -> frozenset[str]:
+        """Those of all its containers, and of the one that has their network."""
+        known = frozenset(record.container_id for record in self.containers if record.container_id)
+        return known | {self.sandbox} if self.sandbox else known
+
+    @property
+    def shown_name(self) -> str:
+        """What its pod is called."""
+        return self.pod or self.name
 
     @property
     def serves(self) -> bool:
@@ -56,6 +96,12 @@ class Replica:
     def serves_at_its_end(self) -> bool:
         """Whether it may be given requests still, where no other can be."""
         return self.was_ready and self.running and self.terminating and bool(self.address)
+
+
+def pod_replica(namespace: str, name: str) -> str:
+    """The name of the one replica of a pod that is no Deployment's: unlike theirs it has a dot, and its namespace, for
+    pods of several may have one name."""
+    return f"{name}.{namespace}"
 
 
 class Roster:
@@ -80,7 +126,7 @@ class Roster:
     def by_container(self, container_id: str) -> Replica | None:
         """The replica that the container belongs to, or None."""
         with self._changed:
-            found = (replica for replica in self._replicas.values() if replica.container_id == container_id)
+            found = (replica for replica in self._replicas.values() if container_id in replica.container_ids)
             return next(found, None)
 
     def add(self, replica: Replica) -> None:
@@ -96,13 +142,18 @@ class Roster:
             before = self._replicas.get(name)
             if before is None or (when is not None and not when(before)):
                 return False
-            after = replace(before, **changes)
-            if after == before:
-                return True
-            if to_stored(after) != to_stored(before):
-                self._store.put_replica(to_stored(after))
-            self._replicas[name] = after
-            self._wake()
+            self._put(before, replace(before, **changes))
+            return True
+
+    def tell(
+        self, name: str, container: str, when: Callable[[Replica, ContainerRecord], bool] | None = None, **changes: Any
+    ) -> bool:
+        """The same for one of its containers, with what follows for the replica."""
+        with self._changed:
+            before = self._replicas.get(name)
+            if before is None or (when is not None and not when(before, before.record(container))):
+                return False
+            self._put(before, before.with_record(container, steady(), **changes))
             return True
 
     def remove(self, name: str) -> None:
@@ -122,6 +173,14 @@ class Roster:
         """Wake whoever waits: something else has changed."""
         with self._changed:
             self._wake()
+
+    def _put(self, before: Replica, after: Replica) -> None:
+        if after == before:
+            return
+        if to_stored(after) != to_stored(before):
+            self._store.put_replica(to_stored(after))
+        self._replicas[after.name] = after
+        self._wake()
 
     def _wake(self) -> None:
         self._version += 1
@@ -147,6 +206,11 @@ def to_stored(replica: Replica) -> StoredReplica:
     state: dict[str, Any] = {name: getattr(replica, name) for name in _MEMORY}
     state["backoff"] = asdict(replica.backoff)
     state["last_log"] = list(replica.last_log)
+    state["serving"] = replica.serving
+    state["placed"] = replica.placed
+    state["sandbox"] = replica.sandbox
+    state["pod"] = replica.pod
+    state["containers"] = [record.as_json() for record in replica.containers]
     return StoredReplica(
         name=replica.name,
         namespace=replica.namespace,
@@ -160,6 +224,7 @@ def to_stored(replica: Replica) -> StoredReplica:
 def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
     """The inverse of `to_stored`. Where it runs is asked of the engine."""
     state = {name: stored.state[name] for name in _MEMORY}
+    records = tuple(ContainerRecord.from_json(raw) for raw in stored.state.get("containers", ()))
     return Replica(
         name=stored.name,
         namespace=stored.namespace,
@@ -169,5 +234,23 @@ def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
         created_at=stored.created_at,
         backoff=Backoff(**stored.state["backoff"]),
         last_log=tuple(stored.state["last_log"]),
+        pod=stored.state.get("pod", ""),
+        sandbox=stored.state.get("sandbox", ""),
+        placed=stored.state.get("placed", bool(state["container_id"])),
+        serving=stored.state.get("serving", state["ready"]),
+        containers=records or (_only_record(stored, template),),
         **state,
+    )
+
+
+def _only_record(stored: StoredReplica, template: PodTemplate) -> ContainerRecord:
+    """That of the container of a replica as earlier versions stored it: one alone, without a startup probe."""
+    state = stored.state
+    same = ("phase", "message", "container_id", "running", "ready", "started_at", "ended_at", "exit_code")
+    return ContainerRecord(
+        name=template.container.name,
+        started=state["running"],
+        backoff=Backoff(**state["backoff"]),
+        last_log=tuple(state["last_log"]),
+        **{name: state[name] for name in same},
     )

@@ -31,7 +31,7 @@ def wanted_backends(
 
 def routed_port(service: Service, template: PodTemplate) -> int | None:
     """The port in a replica of `template` that the Service's hosts lead to; a name is looked up in the replica."""
-    return template.container.port_number(service.routed_port.target)
+    return template.port_number(service.routed_port.target)
 
 
 def routes_to(service: Service, namespace: str, template: PodTemplate) -> bool:
@@ -128,11 +128,11 @@ def _backends(
 
 def _servers(port: ServicePort, replicas: Iterable[Replica]) -> Iterator[Server]:
     for replica in replicas:
-        number = replica.template.container.port_number(port.target)
+        number = replica.template.port_number(port.target)
         if number is not None:
             yield Server(name=replica.name, address=replica.address, port=number)
 
 
 def _number(service: Service, backend: Backend, replica: Replica) -> int | None:
     port = next(port for port in service.ports if backend_of(service, port) == backend.name)
-    return replica.template.container.port_number(port.target)
+    return replica.template.port_number(port.target)

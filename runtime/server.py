@@ -19,8 +19,9 @@ from runtime.controller import Controller
 from runtime.errors import NotFound, RuntimeFailure
 from runtime.job import Attempt
 from runtime.logs import LogReader
-from runtime.model import ControllerInfo, JobPhase
-from runtime.roster import Replica
+from runtime.model import ControllerInfo, JobPhase, PodPhase
+from runtime.roster import Replica, pod_replica
+from runtime.standing import ContainerRecord
 from runtime.version import version
 from runtime.wire import PROTOCOL, Value, encode, pack, pack_failure
 
@@ -156,6 +157,52 @@ class Answers:
     def secrets(self, namespace: str | None) -> Iterable[Value]:
         return self._objects.secrets(namespace)
 
+    def pods(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.pod_statuses(namespace)
+
+    def pod(self, namespace: str, name: str) -> Iterable[Value]:
+        yield self._controller.pod_status(namespace, name)
+
+    def watch_pod(self, namespace: str, name: str, timeout: float | None) -> Iterable[Value]:
+        """A status at each change, and at least every second; ends after `timeout` seconds or with the pod."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen = 0
+        with contextlib.suppress(NotFound):
+            while not self._controller.stopping:
+                yield self._controller.pod_status(namespace, name)
+                left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
+                if left <= 0:
+                    return
+                seen = self._controller.roster.wait(seen, left)
+
+    def pod_logs(
+        self, namespace: str, name: str, container: str | None, follow: bool, tail: int | None
+    ) -> Iterable[Value]:
+        held = self._objects.pod(namespace, name)
+        names = [spec.name for spec in held.pod.template.all_containers]
+        if container is not None and container not in names:
+            raise NotFound(
+                "no-such-container",
+                f"Pod {namespace}/{name}",
+                f'no container is named "{container}"',
+                hint=f"it has {', '.join(names)}",
+            )
+
+        def records() -> Sequence[ContainerRecord] | None:
+            replica = self._controller.roster.get(pod_replica(namespace, name))
+            chosen = [container] if container else names
+            return None if replica is None else [replica.record(item) for item in chosen]
+
+        def over() -> bool:
+            try:
+                phase = self._controller.pod_status(namespace, name).phase
+            except NotFound:
+                return True
+            return self._controller.stopping or phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
+
+        reader = LogReader(self._controller.engine, records, over=over)
+        return reader.follow(tail) if follow else reader.past(tail)
+
     def jobs(self, namespace: str | None) -> Iterable[Value]:
         return self._controller.jobs.statuses(namespace)
 
@@ -259,6 +306,10 @@ METHODS = (
     "revisions",
     "delete",
     "secrets",
+    "pods",
+    "pod",
+    "watch_pod",
+    "pod_logs",
     "jobs",
     "cron_jobs",
     "job",

@@ -47,6 +47,8 @@ class RuntimeSettings:
     API, level admin) and `balancer_master_socket` (reloads). `key` is the file that opens the Secrets, made with mode
     0600 where there is none; `secret_files` the folder, in memory, for those that containers see as files.
     `host_paths` are the places that hostPath volumes may show, with all that is below.
+    `allow_privileged` and `restricted` are the policy for what containers may be; `node_labels` are what a nodeSelector
+    may ask for, beside the labels that every node has.
     """
 
     instance: str
@@ -64,6 +66,9 @@ class RuntimeSettings:
     host_suffix: str = "localhost"
     public: PublicEntry | None = None
     host_paths: tuple[str, ...] = ()
+    allow_privileged: bool = False
+    restricted: bool = False
+    node_labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def zone(self) -> Path:

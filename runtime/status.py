@@ -15,7 +15,14 @@ from runtime.manifest.model import (
     Service,
     app_of,
 )
-from runtime.model import Condition, DeploymentStatus, ReplicaStatus, RevisionStatus, RolloutPhase
+from runtime.model import (
+    Condition,
+    ContainerStatus,
+    DeploymentStatus,
+    ReplicaStatus,
+    RevisionStatus,
+    RolloutPhase,
+)
 from runtime.objects import Held
 from runtime.roster import Replica
 from runtime.routes import routed_port, routes_to
@@ -174,7 +181,7 @@ def replica_status(replica: Replica, held: Held, services: Sequence[Service]) ->
         revision=revision.number if revision else 0,
         phase=replica.phase,
         ready=replica.ready,
-        restarts=replica.backoff.restarts,
+        restarts=sum(record.backoff.restarts for record in replica.containers),
         image=template.container.image,
         release=template.annotations.get(RELEASE_ANNOTATION, ""),
         container_id=replica.container_id,
@@ -185,6 +192,32 @@ def replica_status(replica: Replica, held: Held, services: Sequence[Service]) ->
         message=replica.message,
         listening=listening(replica.pid) if replica.running and replica.pid else (),
         last_log=replica.last_log,
+        containers=container_statuses(replica),
+    )
+
+
+def container_statuses(replica: Replica) -> tuple[ContainerStatus, ...]:
+    """A replica's containers, those that begin first before the others."""
+    template = replica.template
+    roles = {spec.name: "sidecar" if spec.sidecar else "init" for spec in template.init}
+    return tuple(
+        ContainerStatus(
+            name=spec.name,
+            image=spec.image,
+            role=roles.get(spec.name, "main"),
+            phase=record.phase,
+            ready=record.ready,
+            started=record.started,
+            done=record.done,
+            restarts=record.backoff.restarts,
+            container_id=record.container_id,
+            started_at=record.started_at,
+            exit_code=record.exit_code,
+            message=record.message,
+            last_log=record.last_log,
+        )
+        for spec in (*template.init, *template.mains)
+        for record in (replica.record(spec.name),)
     )
 
 

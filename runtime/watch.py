@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
+from runtime.container import ContainerState
 from runtime.engine import Engine, Events
 from runtime.errors import EngineError
 from runtime.roster import Replica, Roster
+from runtime.standing import ContainerRecord
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +74,27 @@ class EngineWatch:
         states = {state.id: state for state in self._engine.containers(self._instance)}
         for replica in before:
             keeper = self._keeper_of(replica.name)
-            if not replica.running or not replica.address or keeper is None:
-                continue
-            state = states.get(replica.container_id)
+            if keeper is not None:
+                self._compare(replica, states, keeper)
+
+    def _compare(self, replica: Replica, states: Mapping[str, ContainerState], keeper: Told) -> None:
+        # One without a process of which we know is being started.
+        seen = [record for record in replica.containers if record.running and record.pid]
+        ids = [record.container_id for record in seen]
+        if replica.sandbox and replica.address:
+            ids.append(replica.sandbox)
+        for container_id in ids:
+            state = states.get(container_id)
             if state is None or not state.running:
                 log.info("found ended", extra={"replica": replica.name})
-                keeper.died(replica.container_id)
-            elif state.address != replica.address:
-                self._roster.update(replica.name, partial(_runs_in, state.id), address=state.address, pid=state.pid)
+                keeper.died(container_id)
+        for record in seen:
+            state = states.get(record.container_id)
+            if state is not None and state.running and state.pid != record.pid:
+                self._roster.tell(replica.name, record.name, partial(_record_of, state.id), pid=state.pid)
+        lead = states.get(replica.sandbox or replica.container_id)
+        if replica.address and lead is not None and lead.running and lead.address != replica.address:
+            self._roster.update(replica.name, partial(_runs_in, lead.id), address=lead.address)
 
     def _list(self) -> None:
         while not self._stopping.is_set():
@@ -127,5 +142,9 @@ class EngineWatch:
                 keeper.died(container_id)
 
 
+def _record_of(container_id: str, _: Replica, record: ContainerRecord) -> bool:
+    return record.container_id == container_id
+
+
 def _runs_in(container_id: str, replica: Replica) -> bool:
-    return replica.container_id == container_id
+    return container_id in replica.container_ids

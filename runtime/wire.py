@@ -17,6 +17,7 @@ from runtime.errors import RuntimeFailure
 from runtime.model import (
     AppliedObject,
     Condition,
+    ContainerStatus,
     ControllerInfo,
     CronJobStatus,
     DeploymentStatus,
@@ -26,6 +27,8 @@ from runtime.model import (
     LogLine,
     ObjectChange,
     ObjectView,
+    PodPhase,
+    PodStatus,
     ReplicaStatus,
     RevisionStatus,
     RolloutPhase,
@@ -47,6 +50,7 @@ Value = (
     | LogLine
     | ObjectChange
     | ObjectView
+    | PodStatus
     | RevisionStatus
     | SecretStatus
     | ServiceCounters
@@ -104,6 +108,8 @@ def unpack(raw: Any) -> Any:
                 replica_list=replicas,
                 conditions=tuple(_made(Condition, item) for item in raw.get("conditions", ())),
             )
+        if name == PodStatus.__name__:
+            return _made(PodStatus, raw, phase=PodPhase(raw["phase"]), containers=_containers(raw))
         if name == JobStatus.__name__:
             return _made(JobStatus, raw, phase=JobPhase(raw["phase"]), last_log=tuple(raw["last_log"]))
         if name == ServiceStatus.__name__:
@@ -142,8 +148,19 @@ def unpack_failure(raw: Mapping[str, Any]) -> RuntimeFailure:
 
 
 def _replica(raw: dict[str, Any]) -> ReplicaStatus:
-    made: ReplicaStatus = _made(ReplicaStatus, raw, listening=tuple(raw["listening"]), last_log=tuple(raw["last_log"]))
+    made: ReplicaStatus = _made(
+        ReplicaStatus,
+        raw,
+        listening=tuple(raw["listening"]),
+        last_log=tuple(raw["last_log"]),
+        containers=_containers(raw),
+    )
     return made
+
+
+def _containers(raw: Mapping[str, Any]) -> tuple[ContainerStatus, ...]:
+    found = raw.get("containers", ())
+    return tuple(_made(ContainerStatus, item, last_log=tuple(item["last_log"])) for item in found)
 
 
 def _made(kind: Any, raw: Mapping[str, Any], **better: Any) -> Any:

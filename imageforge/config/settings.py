@@ -37,6 +37,9 @@ class Settings(BaseModel):
     registry_port: Port = 8705
     engine: Literal["auto", "private"] = "auto"
     secret_files: str = "/dev/shm"  # noqa: S105, S108 - files there are ours alone, which is made sure of before each use
+    allow_privileged: bool = False
+    restricted: bool = False
+    node_labels: dict[str, str] = {}
     engine_pool: str = "10.211.0.0/16"
     api_port: Port = 8701
     workers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -150,6 +153,17 @@ class Settings(BaseModel):
             if not str(path).startswith("/"):
                 raise ValueError("expected absolute paths")
         return paths
+
+    @field_validator("node_labels", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        """As an environment variable: ``disk=ssd, zone=a``."""
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.replace(",", " ").split()]
+        if not all(sign for _, sign, _ in pairs):
+            raise ValueError("expected labels as in disk=ssd, zone=a")
+        return {key: said for key, _, said in pairs}
 
     @field_validator("github_api")
     @classmethod

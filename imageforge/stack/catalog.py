@@ -55,6 +55,9 @@ def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSett
         host_suffix=settings.host_suffix,
         public=_public(home, settings) if settings.public else None,
         host_paths=settings.host_paths,
+        allow_privileged=settings.allow_privileged,
+        restricted=settings.restricted,
+        node_labels=dict(settings.node_labels),
     )
 
 

@@ -13,9 +13,9 @@ from runtime.manifest.cron_job import cron_job
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.ingress import ingress
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS
-from runtime.manifest.model import Deployment, Document, Job, Manifest, Secret, Service
+from runtime.manifest.model import Deployment, Document, Job, Manifest, Pod, Secret, Service
 from runtime.manifest.namespace import Namespace, namespace, subject
-from runtime.manifest.parse import deployment, job, secret
+from runtime.manifest.parse import deployment, job, pod, secret
 from runtime.manifest.routing import Ingress
 from runtime.manifest.schema import inner
 from runtime.manifest.service import service
@@ -28,6 +28,7 @@ __all__ = [
     "Ingress",
     "Job",
     "Namespace",
+    "Pod",
     "Secret",
     "Service",
     "dump",
@@ -44,6 +45,7 @@ _PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
     "Job": job,
     "Namespace": namespace,
     "PersistentVolumeClaim": claim,
+    "Pod": pod,
     "Secret": secret,
     "Service": service,
 }

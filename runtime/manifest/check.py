@@ -191,8 +191,8 @@ def _join(path: str, name: str) -> str:
 
 
 def _unset(node: Node, shape: Shape) -> bool:
-    """Whether the value stands for an absent one; an empty mapping that must hold something is read as one."""
-    return node.value is None or (node.says_nothing and not isinstance(shape, Object | Many))
+    """Whether the value stands for an absent one."""
+    return node.value is None or (node.says_nothing and isinstance(shape, TextMap))
 
 
 def _did_you_mean(word: str, names: tuple[str, ...] | list[str]) -> str | None:

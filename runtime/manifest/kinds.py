@@ -9,19 +9,23 @@ from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.ingress import INGRESS
 from runtime.manifest.namespace import NAMESPACE
+from runtime.manifest.probe import LIFECYCLE, PROBE
+from runtime.manifest.resources import RESOURCES
 from runtime.manifest.schema import (
     APP_PROTOCOL,
     CRON_JOB_NAME,
     DNS_LABEL,
-    HTTP_PATH,
     IMAGE,
     LABELS,
     NAME,
     PERCENT,
-    PORT_NAME,
+    PORT,
+    PORT_NUMBER,
+    PORT_WORD,
     SECRET_NAME,
     SECRET_VALUES,
     SERVICE_NAME,
+    WORKING_DIR,
     Flag,
     Many,
     Object,
@@ -34,36 +38,15 @@ from runtime.manifest.schema import (
     words,
 )
 from runtime.manifest.secret_type import SECRET_TYPE
+from runtime.manifest.security import CONTAINER_SECURITY, POD_SECURITY
 from runtime.manifest.variable import ENV, ENV_FROM
 from runtime.manifest.volume import MOUNTS, VOLUMES
 
-_PORT_NUMBER = Whole(low=1, high=65535)
-_PORT_NAME = Text(
-    pattern=PORT_NAME, says="a port name: at most 15 lower-case letters, digits and hyphens, one a letter"
-)
 _SERVICE_PORT_NAME = Text(pattern=DNS_LABEL, says="lower-case letters, digits and hyphens, at most 63 characters")
 _APP_PROTOCOL = Text(pattern=APP_PROTOCOL, says="a protocol such as http or kubernetes.io/h2c")
-_PORT = WholeOrText(whole=_PORT_NUMBER, text=_PORT_NAME)
 _SHARE = WholeOrText(whole=Whole(), text=Text(pattern=PERCENT, says="a count or a percentage such as 25%"))
 _PROTOCOL = Text(choices=("TCP",), unsupported=("UDP", "SCTP"))
 _FREE_LABELS = TextMap(keys=LABELS.keys, values=LABELS.values)
-
-_READINESS = Object(
-    fields={
-        "httpGet": Object(
-            fields={"path": Text(pattern=HTTP_PATH, says="a URL path without spaces"), "port": _PORT},
-            required=("port",),
-            known=words("host httpHeaders scheme"),
-        ),
-        "tcpSocket": Object(fields={"port": _PORT}, required=("port",), known=words("host")),
-        "initialDelaySeconds": Whole(),
-        "periodSeconds": Whole(low=1),
-        "timeoutSeconds": Whole(low=1),
-        "successThreshold": Whole(low=1),
-        "failureThreshold": Whole(low=1),
-    },
-    known=words("exec grpc terminationGracePeriodSeconds"),
-)
 
 _CONTAINER = Object(
     fields={
@@ -76,40 +59,45 @@ _CONTAINER = Object(
         "volumeMounts": MOUNTS,
         "ports": Many(
             item=Object(
-                fields={"containerPort": _PORT_NUMBER, "name": _PORT_NAME, "protocol": _PROTOCOL},
+                fields={"containerPort": PORT_NUMBER, "name": PORT_WORD, "protocol": _PROTOCOL},
                 required=("containerPort",),
                 known=words("hostIP hostPort"),
             ),
             unique="name",
         ),
-        "readinessProbe": _READINESS,
-        "imagePullPolicy": Text(choices=("IfNotPresent", "Always"), unsupported=("Never",)),
-        "securityContext": Object(
-            fields={
-                "runAsNonRoot": Flag(),
-                "runAsUser": Whole(),
-                "readOnlyRootFilesystem": Flag(),
-                "allowPrivilegeEscalation": Flag(),
-            },
-            known=words(
-                "appArmorProfile capabilities privileged procMount runAsGroup seLinuxOptions seccompProfile "
-                "windowsOptions"
-            ),
-        ),
+        "readinessProbe": PROBE,
+        "livenessProbe": PROBE,
+        "startupProbe": PROBE,
+        "lifecycle": LIFECYCLE,
+        "resources": RESOURCES,
+        "imagePullPolicy": Text(choices=("IfNotPresent", "Always", "Never")),
+        "workingDir": Text(pattern=WORKING_DIR, says="an absolute path"),
+        "stdin": Flag(),
+        "tty": Flag(),
+        "securityContext": CONTAINER_SECURITY,
     },
     required=("name", "image"),
     known=words(
-        "lifecycle livenessProbe resizePolicy resources restartPolicy restartPolicyRules startupProbe "
-        "stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices "
-        "workingDir"
+        "resizePolicy restartPolicy restartPolicyRules stdinOnce terminationMessagePath terminationMessagePolicy "
+        "volumeDevices"
     ),
+)
+
+_INIT_CONTAINER = Object(
+    fields={**_CONTAINER.fields, "restartPolicy": Text(choices=("Always",), unsupported=("OnFailure", "Never"))},
+    required=_CONTAINER.required,
+    known=_CONTAINER.known - {"restartPolicy"},
 )
 
 _POD = Object(
     fields={
-        "containers": Many(item=_CONTAINER, least=1, most=1, unique="name"),
+        "containers": Many(item=_CONTAINER, least=1, unique="name"),
+        "initContainers": Many(item=_INIT_CONTAINER, unique="name"),
+        "hostname": NAME,
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
+        "nodeSelector": _FREE_LABELS,
+        "securityContext": POD_SECURITY,
         "enableServiceLinks": Flag(),
         "imagePullSecrets": Many(item=Object(fields={"name": SECRET_NAME}, required=("name",))),
         "volumes": VOLUMES,
@@ -117,10 +105,10 @@ _POD = Object(
     required=("containers",),
     known=words(
         "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy "
-        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname "
-        "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName "
+        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers "
+        "nodeName os overhead preemptionPolicy priority priorityClassName "
         "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
-        "securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
+        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
         "tolerations topologySpreadConstraints"
     ),
 )
@@ -155,20 +143,37 @@ DEPLOYMENT = Object(
     known=words("status"),
 )
 
-_JOB_CONTAINER = Object(
-    fields={name: shape for name, shape in _CONTAINER.fields.items() if name != "readinessProbe"},
-    required=_CONTAINER.required,
-    known=_CONTAINER.known | {"readinessProbe"},
+POD = Object(
+    fields={
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": metadata(NAME),
+        "spec": Object(
+            fields={**_POD.fields, "restartPolicy": Text(choices=("Always", "OnFailure", "Never"))},
+            required=_POD.required,
+            known=_POD.known,
+        ),
+    },
+    required=("metadata", "spec"),
+    known=words("status"),
 )
 
+_NOT_IN_JOBS = words("lifecycle livenessProbe readinessProbe startupProbe")
+_JOB_CONTAINER = Object(
+    fields={name: shape for name, shape in _CONTAINER.fields.items() if name not in _NOT_IN_JOBS},
+    required=_CONTAINER.required,
+    known=_CONTAINER.known | _NOT_IN_JOBS,
+)
+
+_NOT_IN_JOB_PODS = words("initContainers nodeSelector")
 _JOB_POD = Object(
     fields={
-        **_POD.fields,
+        **{name: shape for name, shape in _POD.fields.items() if name not in _NOT_IN_JOB_PODS},
         "containers": Many(item=_JOB_CONTAINER, least=1, most=1, unique="name"),
         "restartPolicy": Text(choices=("Never", "OnFailure")),
     },
     required=("containers", "restartPolicy"),
-    known=_POD.known,
+    known=_POD.known | _NOT_IN_JOB_PODS,
 )
 
 JOB_SPEC = Object(
@@ -234,8 +239,8 @@ SERVICE = Object(
                 "ports": Many(
                     item=Object(
                         fields={
-                            "port": _PORT_NUMBER,
-                            "targetPort": _PORT,
+                            "port": PORT_NUMBER,
+                            "targetPort": PORT,
                             "name": _SERVICE_PORT_NAME,
                             "protocol": _PROTOCOL,
                             "appProtocol": _APP_PROTOCOL,
@@ -286,6 +291,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
     "Job": ("batch/v1", JOB),
     "Namespace": ("v1", NAMESPACE),
     "PersistentVolumeClaim": ("v1", CLAIM),
+    "Pod": ("v1", POD),
     "Secret": ("v1", SECRET),
     "Service": ("v1", SERVICE),
 }
@@ -294,7 +300,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
 KNOWN_KINDS = words(
     "CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
     "IngressClass LimitRange NetworkPolicy Node PersistentVolume "
-    "Pod PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
+    "PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "
     "StorageClass"
 )

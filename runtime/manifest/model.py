@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.namespace import Namespace
+from runtime.manifest.probe import Hook, Probe
+from runtime.manifest.resources import Resources
 from runtime.manifest.routing import Ingress
+from runtime.manifest.security import PodSecurity, SecurityContext
 from runtime.manifest.tree import Plain
 from runtime.manifest.variable import ConfigKey, ConfigVariables, SecretKey, SecretVariables, Value
 from runtime.manifest.volume import ClaimVolume, ConfigVolume, SecretVolume, Volume, VolumeMount, sources_of
+from runtime.restart import RestartPolicy
 
 HOST_ANNOTATION = "imageforge.io/host"
 PROTOCOL_ANNOTATION = "imageforge.io/protocol"
@@ -28,29 +32,6 @@ COMPONENT_LABEL = "app.kubernetes.io/component"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Probe:
-    """A readiness probe. `path` None is a TCP connect; `port` a number or the name of a container port."""
-
-    port: int | str
-    path: str | None = None
-    initial_delay: int = 0
-    period: int = 10
-    timeout: int = 1
-    success_threshold: int = 1
-    failure_threshold: int = 3
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecurityContext:
-    """Who the container runs as and what it may become."""
-
-    run_as_non_root: bool = False
-    run_as_user: int | None = None
-    read_only_root: bool = False
-    allow_privilege_escalation: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerPort:
     """A port that the container says it listens on."""
 
@@ -60,8 +41,9 @@ class ContainerPort:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerSpec:
-    """The one container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
-    not yet expanded, and comes after `env_from`."""
+    """A container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
+    not yet expanded, and comes after `env_from`. One that runs before the others is a `sidecar` where it goes on beside
+    them."""
 
     name: str
     image: str
@@ -74,32 +56,78 @@ class ContainerSpec:
     security: SecurityContext = field(default_factory=SecurityContext)
     env_from: tuple[SecretVariables | ConfigVariables, ...] = ()
     mounts: tuple[VolumeMount, ...] = ()
+    liveness: Probe | None = None
+    startup: Probe | None = None
+    post_start: Hook | None = None
+    pre_stop: Hook | None = None
+    resources: Resources = field(default_factory=Resources)
+    working_dir: str = ""
+    stdin: bool = False
+    tty: bool = False
+    never_pull: bool = False
+    sidecar: bool = False
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or name; None where no port has that name."""
-        if isinstance(port, int):
-            return port
-        return next((known.number for known in self.ports if known.name == port), None)
+        return port_number(self.ports, port)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodTemplate:
-    """What every replica of a revision is made from."""
+    """What every replica of a revision is made from. `container` is the main one, which its status speaks of; `others`
+    run beside it, `init` before all of them, in order."""
 
     container: ContainerSpec
     labels: Mapping[str, str]
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace_period: int = 30
     volumes: tuple[Volume, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    security: PodSecurity = field(default_factory=PodSecurity)
+    others: tuple[ContainerSpec, ...] = ()
+    init: tuple[ContainerSpec, ...] = ()
+    hostname: str = ""
+    restart_policy: RestartPolicy = RestartPolicy.ALWAYS
     service_links: bool = True
     pull_secrets: tuple[str, ...] = ()
 
     @property
+    def all_containers(self) -> tuple[ContainerSpec, ...]:
+        """Every container, the main one first, those before it last."""
+        return (self.container, *self.others, *self.init)
+
+    @property
+    def mains(self) -> tuple[ContainerSpec, ...]:
+        """Those that the pod is there for."""
+        return (self.container, *self.others)
+
+    @property
+    def is_group(self) -> bool:
+        """Whether there are several containers, which share a network."""
+        return bool(self.others or self.init)
+
+    def port_number(self, port: int | str) -> int | None:
+        """The number of a port given by number or by a name that one of the containers has for it."""
+        found = (spec.port_number(port) for spec in (*self.mains, *self.sidecars))
+        return next((number for number in found if number is not None), None)
+
+    @property
+    def sidecars(self) -> tuple[ContainerSpec, ...]:
+        """Those that begin before the others, in order, and end after them."""
+        return tuple(spec for spec in self.init if spec.sidecar)
+
+    @property
+    def serving_containers(self) -> tuple[ContainerSpec, ...]:
+        """Those that must be ready for the replica to be."""
+        return (*self.mains, *self.sidecars)
+
+    @property
     def secrets(self) -> frozenset[str]:
         """The names of the Secrets that its replicas are given something of."""
-        spec = self.container
-        keys = (value.name for _, value in spec.env if isinstance(value, SecretKey))
-        whole = (source.name for source in spec.env_from if isinstance(source, SecretVariables))
+        specs = self.all_containers
+        keys = (value.name for spec in specs for _, value in spec.env if isinstance(value, SecretKey))
+        sources = (source for spec in specs for source in spec.env_from)
+        whole = (source.name for source in sources if isinstance(source, SecretVariables))
         files = (source for volume in self.volumes for source in sources_of(volume))
         written = (each.secret for each in files if isinstance(each, SecretVolume))
         return frozenset([*keys, *whole, *written, *self.pull_secrets])
@@ -107,9 +135,10 @@ class PodTemplate:
     @property
     def config_maps(self) -> frozenset[str]:
         """The names of the ConfigMaps that its replicas are given something of."""
-        spec = self.container
-        keys = (value.config_map for _, value in spec.env if isinstance(value, ConfigKey))
-        whole = (source.config_map for source in spec.env_from if isinstance(source, ConfigVariables))
+        specs = self.all_containers
+        keys = (value.config_map for spec in specs for _, value in spec.env if isinstance(value, ConfigKey))
+        sources = (source for spec in specs for source in spec.env_from)
+        whole = (source.config_map for source in sources if isinstance(source, ConfigVariables))
         files = (source for volume in self.volumes for source in sources_of(volume))
         return frozenset([*keys, *whole, *(each.config_map for each in files if isinstance(each, ConfigVolume))])
 
@@ -138,6 +167,15 @@ class Deployment:
     paused: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pod:
+    """v1 Pod; its labels and annotations are its template's."""
+
+    namespace: str
+    name: str
+    template: PodTemplate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,7 +295,7 @@ class Secret:
     type: str = "Opaque"
 
 
-Manifest = Claim | ConfigMap | CronJob | Deployment | Ingress | Job | Namespace | Secret | Service
+Manifest = Claim | ConfigMap | CronJob | Deployment | Ingress | Job | Namespace | Pod | Secret | Service
 """An object of any kind."""
 
 
@@ -272,6 +310,13 @@ class Document:
     data: dict[str, Plain] = field(repr=False)
     object: Manifest
     where: str
+
+
+def port_number(ports: Sequence[ContainerPort], port: int | str) -> int | None:
+    """The number of a port given by number or name; None where none of `ports` has that name."""
+    if isinstance(port, int):
+        return port
+    return next((known.number for known in ports if known.name == port), None)
 
 
 def app_of(labels: Mapping[str, str], default: str) -> str:

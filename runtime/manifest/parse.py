@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import (
@@ -15,14 +16,18 @@ from runtime.manifest.model import (
     ContainerSpec,
     Deployment,
     Job,
+    Pod,
     PodTemplate,
-    Probe,
     Secret,
-    SecurityContext,
+    port_number,
 )
+from runtime.manifest.probe import hook, probe
+from runtime.manifest.resources import resources
 from runtime.manifest.secret_type import OPAQUE, check_type
+from runtime.manifest.security import pod_security, security
 from runtime.manifest.variable import variable, variables
 from runtime.manifest.volume import Volume, mounts, volume
+from runtime.restart import RestartPolicy
 
 _LARGEST_SECRET = 1024 * 1024
 
@@ -52,6 +57,18 @@ def deployment(root: Cursor) -> Deployment:
         raise rolling.fail("invalid-value", " may not be set when the strategy is Recreate", hint="remove it")
     _check_deployment(parsed, spec)
     return parsed
+
+
+def pod(root: Cursor) -> Pod:
+    """A Pod from a tree that the schema has passed."""
+    meta = root.get("metadata")
+    made = _template(root)
+    policy = RestartPolicy(root.get("spec").get("restartPolicy").plain("Always"))
+    return Pod(
+        namespace=meta.get("namespace").plain("default"),
+        name=meta.get("name").plain(),
+        template=replace(made, restart_policy=policy),
+    )
 
 
 def job(root: Cursor) -> Job:
@@ -151,76 +168,86 @@ def _check_deployment(parsed: Deployment, spec: Cursor) -> None:
 def _template(cursor: Cursor) -> PodTemplate:
     meta, spec = cursor.get("metadata"), cursor.get("spec")
     volumes = tuple(map(volume, spec.get("volumes").items()))
+    grace = spec.get("terminationGracePeriodSeconds").plain(30)
+    _refuse_twins(spec)
+    main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
     return PodTemplate(
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
-        container=_container(spec.get("containers").items()[0], volumes),
-        grace_period=spec.get("terminationGracePeriodSeconds").plain(30),
+        container=main,
+        others=tuple(others),
+        init=tuple(_init(item, spec, volumes, grace) for item in spec.get("initContainers").items()),
+        hostname=spec.get("hostname").plain(""),
+        grace_period=grace,
         volumes=volumes,
+        security=pod_security(spec.get("securityContext")),
+        node_selector=spec.get("nodeSelector").plain({}),
         service_links=spec.get("enableServiceLinks").plain(True),
         pull_secrets=tuple(item.get("name").plain() for item in spec.get("imagePullSecrets").items()),
     )
 
 
-def _container(cursor: Cursor, volumes: tuple[Volume, ...]) -> ContainerSpec:
+def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) -> ContainerSpec:
     ports = tuple(
         ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
         for item in cursor.get("ports").items()
     )
-    container = ContainerSpec(
+
+    def port_of(port: int | str) -> int | None:
+        return port_number(ports, port)
+
+    return ContainerSpec(
         name=cursor.get("name").plain(),
         image=cursor.get("image").plain(),
         command=_strings(cursor.get("command")),
         args=_strings(cursor.get("args")),
         env=tuple(map(variable, cursor.get("env").items())),
         ports=ports,
-        readiness=_probe(cursor.get("readinessProbe")),
+        readiness=probe(cursor.get("readinessProbe"), port_of, readiness=True),
         always_pull=cursor.get("imagePullPolicy").plain() == "Always",
-        security=_security(cursor.get("securityContext")),
+        never_pull=cursor.get("imagePullPolicy").plain() == "Never",
+        working_dir=cursor.get("workingDir").plain(""),
+        stdin=cursor.get("stdin").plain(False),
+        tty=cursor.get("tty").plain(False),
+        security=security(cursor.get("securityContext"), pod.get("securityContext")),
         env_from=tuple(map(variables, cursor.get("envFrom").items())),
         mounts=mounts(cursor.get("volumeMounts"), volumes),
+        liveness=probe(cursor.get("livenessProbe"), port_of),
+        startup=probe(cursor.get("startupProbe"), port_of),
+        post_start=hook(cursor.get("lifecycle").get("postStart"), port_of, longest=grace),
+        resources=resources(cursor.get("resources")),
+        pre_stop=hook(cursor.get("lifecycle").get("preStop"), port_of, longest=grace),
     )
-    probe = container.readiness
-    if probe is not None and container.port_number(probe.port) is None:
-        raise cursor.get("readinessProbe").fail(
-            "invalid-value",
-            f': no port of the container is named "{probe.port}"',
-            hint="name the port under `ports`, or give its number",
-        )
-    return container
+
+
+def _init(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) -> ContainerSpec:
+    """One that runs before the others; only a sidecar, which goes on, can be asked how it is."""
+    made = _container(cursor, pod, volumes, grace)
+    sidecar = cursor.get("restartPolicy").plain() == "Always"
+    for name in () if sidecar else ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
+        if not cursor.get(name).node.says_nothing:
+            raise cursor.get(name).fail(
+                "invalid-value", ": an init container has none unless its restartPolicy is Always"
+            )
+    return replace(made, sidecar=sidecar)
+
+
+def _refuse_twins(pod: Cursor) -> None:
+    """All containers of a pod share its names: of containers, and of ports, which a Service looks up by name."""
+    for field in ("name", "ports"):
+        seen: dict[str, int] = {}
+        for item in (*pod.get("containers").items(), *pod.get("initContainers").items()):
+            for cursor in [item] if field == "name" else item.get("ports").items():
+                name = cursor.get("name").plain()
+                if name is None:
+                    continue
+                if name in seen:
+                    raise cursor.get("name").fail(
+                        "invalid-value", f': "{name}" is already used in this pod, on line {seen[name]}'
+                    )
+                seen[name] = cursor.get("name").node.line
 
 
 def _strings(cursor: Cursor) -> tuple[str, ...] | None:
     """An empty list is the image's own, as Kubernetes has it."""
     return tuple(cursor.plain([])) or None
-
-
-def _probe(cursor: Cursor) -> Probe | None:
-    if cursor.node.says_nothing:
-        return None
-    http, tcp = cursor.get("httpGet"), cursor.get("tcpSocket")
-    if (http.node.value is None) == (tcp.node.value is None):
-        raise cursor.fail("invalid-value", " needs one of httpGet and tcpSocket")
-    kind = tcp if http.node.value is None else http
-    path = None if http.node.value is None else http.get("path").plain("/") or "/"
-    return Probe(
-        port=kind.get("port").plain(),
-        path=path if path is None or path.startswith("/") else f"/{path}",
-        initial_delay=cursor.get("initialDelaySeconds").plain(0),
-        period=cursor.get("periodSeconds").plain(10),
-        timeout=cursor.get("timeoutSeconds").plain(1),
-        success_threshold=cursor.get("successThreshold").plain(1),
-        failure_threshold=cursor.get("failureThreshold").plain(3),
-    )
-
-
-def _security(cursor: Cursor) -> SecurityContext:
-    security = SecurityContext(
-        run_as_non_root=cursor.get("runAsNonRoot").plain(False),
-        run_as_user=cursor.get("runAsUser").plain(),
-        read_only_root=cursor.get("readOnlyRootFilesystem").plain(False),
-        allow_privilege_escalation=cursor.get("allowPrivilegeEscalation").plain(True),
-    )
-    if security.run_as_non_root and security.run_as_user == 0:
-        raise cursor.fail("invalid-value", ": runAsNonRoot is true and runAsUser is 0, which is root")
-    return security

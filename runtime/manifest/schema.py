@@ -24,6 +24,7 @@ PERCENT = re.compile(r"[0-9]+%")
 SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 SECRET_KEY = re.compile(r"(?!\.\.?$)(?!\.\.)[-._a-zA-Z0-9]{1,253}")
 MOUNT_PATH = re.compile(r"/+[^/:\x00][^:\x00]*")
+WORKING_DIR = re.compile(r"/[^\x00]*")
 FILE_PATH = re.compile(r"(?!/)(?!\.\.)(?!.*/\.\.(/|$))[^\x00]+")
 
 

@@ -20,9 +20,11 @@ from runtime.crons import Crons, job_data
 from runtime.engine import Engine
 from runtime.events import Recorder
 from runtime.jobs import Jobs
+from runtime.machine import Host
 from runtime.manifest import dump
 from runtime.manifest.model import Concurrency, CronJob, Job
 from runtime.objects import Objects
+from runtime.policy import Policy
 from runtime.schedule import latest, schedule, times, zone
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
@@ -263,6 +265,8 @@ class Home:
             config_map=self.objects.config_map,
             files=files,
             storage=storage,
+            host=Host(engine, {}),
+            policy=Policy(),
         )
         self.jobs = Jobs(
             "abc",

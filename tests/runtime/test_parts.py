@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,9 +20,9 @@ from runtime.container import (
 )
 from runtime.environment import environment, expand
 from runtime.labels import Label
-from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Probe
+from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate
 from runtime.model import DeploymentStatus, LogLine, ReplicaStatus, ServiceCounters
-from runtime.probes import Readiness, run_probe
+from runtime.policy import Policy
 from runtime.restart import Backoff
 from runtime.sockets import listening, parse_listening
 from runtime.sources import Sources
@@ -76,70 +72,6 @@ def test_a_variable_sees_those_before_it_and_the_later_of_two_wins() -> None:
     assert environment(spec, NOTHING).variables == {"A": "$(B)", "B": "2", "C": "11"}
 
 
-def test_readiness_turns_at_its_thresholds() -> None:
-    probe = Probe(port=80, success_threshold=2, failure_threshold=3)
-    verdict, seen = Readiness(), []
-    for ok in [True, False, True, True, False, False, True, False, False, False, True]:
-        verdict = verdict.after(ok, probe)
-        seen.append(verdict.ready)
-    assert seen == [False, False, False, True, True, True, True, True, True, False, False]
-
-
-@contextmanager
-def answering(status: int) -> Iterator[int]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            assert self.headers["User-Agent"].startswith("imageforge-probe/")
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize(
-    ("status", "ok"), [(200, True), (204, True), (302, True), (399, True), (400, False), (503, False)]
-)
-def test_http_probe(status: int, ok: bool) -> None:
-    with answering(status) as port:
-        result = run_probe(Probe(port=port, path="/x"), "127.0.0.1", port)
-    assert result.ok is ok
-    assert ok or f"GET /x answered {status}" in result.message
-
-
-def test_probe_of_nobody_is_refused(free_port: int) -> None:
-    for path in (None, "/"):
-        result = run_probe(Probe(port=free_port, path=path), "127.0.0.1", free_port)
-        assert (result.ok, result.refused) == (False, True)
-        assert str(free_port) in result.message
-
-
-def test_probe_of_the_silent_and_of_the_babbling() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        assert run_probe(Probe(port=port), "127.0.0.1", port).ok
-        assert "no answer within 1 s" in run_probe(Probe(port=port, path="/"), "127.0.0.1", port).message
-
-        def babble() -> None:
-            # The two before were never accepted: theirs come first.
-            for _ in range(3):
-                connection, _ = silent.accept()
-                connection.sendall(b"hello\r\n\r\n")
-                connection.close()
-
-        thread = threading.Thread(target=babble)
-        thread.start()
-        assert not run_probe(Probe(port=port, path="/"), "127.0.0.1", port).ok
-        thread.join()
-
-
 def test_listening_is_read_from_the_kernel() -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as two:
         found = listening(os.getpid())
@@ -159,25 +91,31 @@ def test_listening_leaves_out_the_engines_resolver_and_what_does_not_listen() ->
 
 
 WHO = Identity(instance="abc", namespace="shop", deployment="web", replica="web-x-1", template_hash="x", revision=4)
+IMAGE = ImageFacts(image_id="x", user="10001")
 
 
 def test_container_as_kubernetes_would_make_it() -> None:
     request = container_request(
-        template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'), WHO, NOTHING, {}
+        template(env={"A": "1", "B": "$(A)"}, container='command: [run, "$(B)"]'),
+        WHO,
+        NOTHING,
+        {},
+        image=IMAGE,
+        policy=Policy(),
     )
     assert (request.name, request.hostname) == ("imageforge-abc-web-x-1", "web-x-1")
     assert request.network == "imageforge-abc-shop"
     assert (request.entrypoint, request.command) == (("run", "1"), ())
     assert request.env == {"A": "1", "B": "1"}
-    assert (request.read_only, request.no_new_privileges, request.user) == (True, True, None)
+    assert (request.read_only, request.confinement.no_new_privileges, request.user) == (True, True, None)
     assert request.labels[Label.REVISION] == "4"
     assert request.labels[Label.DIGEST] == ""
 
 
 def test_args_alone_keep_the_entrypoint_and_neither_keeps_both() -> None:
-    alone = container_request(template(container="args: [a]"), WHO, NOTHING, {})
+    alone = container_request(template(container="args: [a]"), WHO, NOTHING, {}, image=IMAGE, policy=Policy())
     assert (alone.entrypoint, alone.command) == (None, ("a",))
-    neither = container_request(template(), WHO, NOTHING, {})
+    neither = container_request(template(), WHO, NOTHING, {}, image=IMAGE, policy=Policy())
     assert (neither.entrypoint, neither.command) == (None, None)
 
 
@@ -190,12 +128,12 @@ def test_args_alone_keep_the_entrypoint_and_neither_keeps_both() -> None:
 )  # fmt: skip
 def test_run_as_non_root_refuses(user: str, code: str) -> None:
     with pytest.raises(ImageError, match="runAsNonRoot") as caught:
-        refuse_root(template(), ImageFacts(image_id="x", user=user))
+        refuse_root(template().container, ImageFacts(image_id="x", user=user))
     assert caught.value.code == code
 
 
 def test_run_as_non_root_passes() -> None:
-    refuse_root(template(), ImageFacts(image_id="x", user="10001:0"))
+    refuse_root(template().container, ImageFacts(image_id="x", user="10001:0"))
 
 
 def test_times() -> None:

@@ -78,6 +78,7 @@ def test_containers_are_labelled_and_publish_nothing(
     assert "no-new-privileges:true" in host_config["SecurityOpt"]
     assert host_config["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
     assert container.attrs["Config"]["Hostname"] == replica.name
+    assert container.attrs["Config"]["Healthcheck"] == {"Test": ["NONE"]}
     assert replica.listening == ("0.0.0.0:8080",)
 
 

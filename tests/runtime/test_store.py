@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from runtime.roster import Replica, Roster, from_stored
 from runtime.seal import Seal
 from runtime.store import Store, StoredObject
 from tests.runtime.stack import manifest
+
+LATER = ("containers", "serving", "placed")
+"""What a replica's memory has since."""
 
 
 def test_not_a_database(tmp_path: Path) -> None:
@@ -104,7 +108,7 @@ def test_an_old_template_takes_the_next_number_and_a_deleted_one_begins_anew(tmp
     assert objects.apply(manifest("web:2"), "a.yaml")[0].change == "created"
     assert objects.deployment("default", "hello").revision == 1
     with pytest.raises(NotFound, match="no such kind"):
-        objects.delete("default", "Pod", "hello")
+        objects.delete("default", "Node", "hello")
     store.close()
 
 
@@ -118,11 +122,16 @@ def test_a_replica_is_remembered(tmp_path: Path) -> None:
         name="r", namespace="default", deployment="hello", template_hash="h", template=template, created_at=1.0
     )
     roster.add(replica)
-    assert roster.update("r", ready=True, container_id="c", last_log=("a", "b"))
-    assert not roster.update("r", lambda now: now.container_id == "other", ready=False)
+    assert roster.tell("r", "hello", running=True, started=True, ready=True, container_id="c", last_log=("a", "b"))
+    assert roster.update("r", placed=True)
+    assert not roster.tell("r", "hello", lambda _, record: record.container_id == "other", ready=False)
+    assert not roster.update("r", lambda now: now.container_id == "other", address="x")
     assert not roster.update("nobody", ready=False)
+    assert not roster.tell("nobody", "hello", ready=False)
     (stored,) = store.replicas()
     assert from_stored(stored, template) == roster.get("r")
+    earlier = replace(stored, state={key: stored.state[key] for key in stored.state if key not in LATER})
+    assert from_stored(earlier, template) == roster.get("r"), "as versions before probes of three kinds wrote it"
     roster.remove("r")
     assert (store.replicas(), roster.all()) == ((), ())
     store.close()

@@ -1,0 +1,560 @@
+"""One container of a replica through its life: start, probe, start again when it ends, stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from runtime.balancer.balancer import Balancer
+from runtime.container import Identity, ImageFacts, network_name, refuse_root
+from runtime.creation import Creation, Given
+from runtime.discovery.network import NetworkFacts
+from runtime.engine import Engine
+from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, RuntimeFailure
+from runtime.events import Recorder
+from runtime.hooks import run_hook, signal_grace
+from runtime.labels import Label
+from runtime.manifest.model import ContainerSpec
+from runtime.manifest.probe import Hook, HttpCall, Probe
+from runtime.prober import Prober
+from runtime.probes import ProbeResult, Target, run_probe
+from runtime.redact import redact
+from runtime.restart import FIRST_DELAY, LONGEST_DELAY, RestartPolicy
+from runtime.room import Room
+from runtime.roster import Replica, Roster
+from runtime.sockets import listening
+from runtime.standing import ContainerRecord
+from runtime.verdict import Kind, Verdict
+
+log = logging.getLogger(__name__)
+
+LONGEST_RECONNECT = 10.0
+CLAMPED = "oom_score_adj is 0 and not lower, as its QoS class asks for: the engine may not lower it (CAP_SYS_RESOURCE)"
+IDLE_SECONDS = 3600.0
+KILLED = 137
+NOT_STARTED = 128
+"""The exit code of a container that the engine could not start, as Kubernetes has it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What every keeper shares."""
+
+    instance: str
+    engine: Engine
+    balancer: Balancer
+    roster: Roster
+    revision_of: Callable[[Replica], int]
+    starts: threading.Semaphore
+    creation: Creation
+    events: Recorder
+    room: Room
+    met: Callable[[str, NetworkFacts | None], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Condemned:
+    """A container that is to be ended, why, and in how many seconds at most."""
+
+    container_id: str
+    reason: str
+    grace: int
+
+
+def identity(replica: Replica, around: Surroundings) -> Identity:
+    """Whose containers a replica's are."""
+    return Identity(
+        instance=around.instance,
+        namespace=replica.namespace,
+        deployment=replica.deployment,
+        replica=replica.name,
+        template_hash=replica.template_hash,
+        revision=around.revision_of(replica),
+        pod=replica.pod,
+    )
+
+
+def _nobody() -> None:
+    """Hears nothing."""
+
+
+class Life:
+    """The life of the container `spec` of a replica. `live` is for one thread; others only tell it: `died`, `wake`.
+    `unwanted` says that the replica is to be stopped, or left alone; `heard` is told when the container has started."""
+
+    def __init__(
+        self,
+        replica: str,
+        spec: ContainerSpec,
+        around: Surroundings,
+        unwanted: Callable[[], bool],
+        *,
+        again: RestartPolicy = RestartPolicy.ALWAYS,
+        heard: Callable[[], None] = _nobody,
+    ) -> None:
+        self._replica_name = replica
+        self._spec = spec
+        self._around = around
+        self._engine, self._roster = around.engine, around.roster
+        self._over = unwanted
+        self._again = again
+        self._heard = heard
+        known = self._replica
+        self._namespace, self._template = known.namespace, known.template
+        self._pod = known.shown_name
+        self._mail = threading.Condition()
+        self._dead_container = ""
+        self._condemned: _Condemned | None = None
+        self._prober: Prober | None = None
+        self._given: Given = frozenset()
+
+    def died(self, container_id: str) -> None:
+        """The container was seen to have ended: no request goes to it from now on."""
+        if self._tell(
+            lambda _, record: record.container_id == container_id, running=False, ready=False, started=False, pid=0
+        ):
+            self._around.balancer.withdraw(self._replica_name)
+        with self._mail:
+            self._dead_container = container_id
+            self._mail.notify_all()
+
+    def wake(self) -> None:
+        """Look again whether the replica is wanted."""
+        with self._mail:
+            self._mail.notify_all()
+
+    def leave(self) -> None:
+        """Ask nothing more of the container, and leave it as it is."""
+        self._stop_asking()
+        self.wake()
+
+    def live(self) -> None:
+        """Until the replica is not wanted any more, or the container has ended and is not to start again."""
+        if self._has_died() and not self._over():
+            self._record_end()
+        while not (self._over() or self._record.done):
+            if self._start():
+                self._attend()
+                if not self._over():
+                    self._record_end()
+
+    def begin_end(self) -> None:
+        """It is about to be ended: only its readiness is asked for from now on."""
+        if self._prober is not None:
+            self._prober.ending()
+
+    def prepare_end(self, grace: float) -> float:
+        """Do what it is to do before its end; the seconds that this took."""
+        hook = self._spec.pre_stop
+        if hook is None or grace <= 0 or not self._record.container_id or self._has_died():
+            return 0.0
+        began = time.monotonic()
+        problem = self._hidden(self._run(hook, threading.Event(), grace))
+        if problem:
+            self._say("FailedPreStopHook", f"PreStopHook failed: {problem}", warning=True)
+        return time.monotonic() - began
+
+    def begin_anew(self) -> None:
+        """It was ended with all others, for no fault of its own: the next start is one more, and waits for nothing."""
+        record = self._record
+        counted = record.backoff
+        if record.container_id:
+            counted = replace(counted, restarts=counted.restarts + 1)
+        self._condemned = None
+        self._tell(
+            container_id="",
+            running=False,
+            started=False,
+            ready=False,
+            done=False,
+            pid=0,
+            ended_at=None,
+            backoff=counted,
+            phase="Pending",
+            message="",
+        )
+
+    def finish(self, grace: float) -> None:
+        """End it, and leave it as it then stands: what it was beside is done. Raises EngineError."""
+        if not self._record.running:
+            self._tell(done=True)
+            return
+        spent = self.prepare_end(grace)
+        self._engine.stop(self._record.container_id, signal_grace(grace, spent))
+        self._stop_asking()
+        self._again = RestartPolicy.NEVER
+        self._record_end()
+
+    def end(self, grace: float) -> None:
+        """Send its stop signal, and SIGKILL after `grace` seconds; remove it. Raises EngineError."""
+        container_id = self._record.container_id
+        if container_id:
+            self._engine.stop(container_id, grace)
+            self._stop_asking()
+            self._engine.remove(container_id)
+
+    @property
+    def _replica(self) -> Replica:
+        replica = self._roster.get(self._replica_name)
+        assert replica is not None, "only its keeper removes a replica"
+        return replica
+
+    @property
+    def _record(self) -> ContainerRecord:
+        return self._replica.record(self._spec.name)
+
+    def _tell(self, when: Callable[[Replica, ContainerRecord], bool] | None = None, **changes: object) -> bool:
+        return self._roster.tell(self._replica_name, self._spec.name, when, **changes)
+
+    def _publish(self, container_id: str, **changes: object) -> bool:
+        """Tell the roster, unless the container was seen to have ended, or to be another, meanwhile."""
+        return self._tell(
+            lambda _, record: record.container_id == container_id and self._dead_container != container_id, **changes
+        )
+
+    def _wait(self, seconds: float) -> None:
+        """Until there is news, at most so long."""
+        with self._mail:
+            self._mail.wait_for(
+                lambda: self._over() or self._has_died() or self._condemned is not None, max(0.0, seconds)
+            )
+
+    def _has_died(self) -> bool:
+        return self._dead_container != "" and self._dead_container == self._record.container_id
+
+    def _pause(self, seconds: float) -> None:
+        """So long, unless the replica is not wanted any more."""
+        with self._mail:
+            self._mail.wait_for(self._over, max(0.0, seconds))
+
+    def _start(self) -> bool:
+        """Whether a container runs now; retried with growing pauses for what may pass by itself."""
+        record = self._record
+        if record.running and not self._has_died():
+            return True
+        if record.ended_at is not None:
+            # When it ended is by the engine's clock, which may have been set since.
+            delay = record.backoff.delay
+            self._pause(min(delay, record.ended_at + delay - time.time()))
+        attempt = 0
+        while not self._over():
+            try:
+                return self._start_once()
+            except ImageError as error:
+                pause = min(FIRST_DELAY * 2**attempt, LONGEST_DELAY)
+                phase = "ImagePullBackOff" if error.code == "image-pull-failed" else "CreateContainerConfigError"
+                self._tell(phase=phase, message=error.message)
+                self._say("Failed", f"Error: {error.message}", warning=True)
+            except (ConfigError, KeyFailure) as error:
+                pause = min(2.0**attempt, LONGEST_RECONNECT)
+                self._tell(phase="CreateContainerConfigError", message=_reason_not_created(error))
+                self._say("Failed", f"Error: {_reason_not_created(error)}", warning=True)
+            except EngineError as error:
+                if not error.retryable:
+                    self._record_refusal(error)
+                    return False
+                pause = min(0.5 * 2**attempt, LONGEST_RECONNECT)
+                self._tell(phase="Pending", message=error.message)
+            attempt += 1
+            self._pause(pause)
+        return False
+
+    def _start_once(self) -> bool:
+        replica = self._replica
+        who = identity(replica, self._around)
+        logins = partial(self._around.creation.logins, self._template, self._spec.image, self._namespace)
+        image = self._engine.ensure_image(
+            self._spec.image, always_pull=self._spec.always_pull, never_pull=self._spec.never_pull, logins=logins
+        )
+        refuse_root(self._spec, image)
+        with self._around.starts:
+            if self._over():
+                return False
+            container_id = self._launch(replica, who, image)
+        state = self._engine.inspect(container_id)
+        if state is None or not state.running:
+            self.died(container_id)
+            return True
+        if not self._template.is_group:
+            self._roster.update(
+                replica.name,
+                lambda now: now.record(self._spec.name).container_id == container_id,
+                address=state.address,
+            )
+        self._publish(
+            container_id, phase="Running", message="", pid=state.pid, started_at=state.started_at or time.time()
+        )
+        return self._greet(container_id)
+
+    def _launch(self, replica: Replica, who: Identity, image: ImageFacts) -> str:
+        if not replica.sandbox:
+            network = network_name(who.instance, who.namespace)
+            labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace}
+            self._around.met(who.namespace, self._engine.ensure_network(network, labels))
+        before = self._record.container_id
+        if before:
+            self._engine.remove(before)
+        container_id, self._given = self._around.creation.create(
+            replica.template, who, image, spec=self._spec, sandbox=replica.sandbox
+        )
+        # Known before it starts, so that its end is recognised however soon it comes.
+        self._forget_address()
+        self._tell(container_id=container_id, running=True, started=False, ready=False, pid=0)
+        self._engine.start(container_id)
+        if self._around.creation.is_clamped(replica.template, self._spec):
+            self._say("OOMScoreAdjClamped", CLAMPED, warning=True)
+        self._say("Started", f"Started container {self._spec.name}")
+        return container_id
+
+    def _greet(self, container_id: str) -> bool:
+        """Run what is to be done at its start, before anything is asked of it; one that fails ends the container."""
+        hook = self._spec.post_start
+        if hook is None:
+            return True
+        stop, problems = threading.Event(), list[str]()
+
+        def run() -> None:
+            try:
+                problems.append(self._run(hook, stop, None))
+            except Exception as error:
+                log.exception("postStart failed", extra={"replica": self._replica_name})
+                problems.append(f"{type(error).__name__}: {error}")
+            self.wake()
+
+        threading.Thread(target=run, name="postStart", daemon=True).start()
+        with self._mail:
+            self._mail.wait_for(lambda: self._over() or self._has_died() or bool(problems))
+        stop.set()
+        if problems and problems[0] and not self._has_died():
+            self._say("FailedPostStartHook", f"PostStartHook failed: {self._hidden(problems[0])}", warning=True)
+            self._condemn(container_id, f"postStart: {self._hidden(problems[0])}", self._template.grace_period)
+        return True
+
+    def _run(self, hook: Hook, stop: threading.Event, longest: float | None) -> str:
+        """What went wrong in a hook; empty for nothing."""
+        container_id = self._record.container_id
+
+        def where(call: HttpCall) -> tuple[str, int]:
+            return self._replica.address, self._spec.port_number(call.port) or 0
+
+        return run_hook(hook, partial(self._engine.execute, container_id), where, stop, longest)
+
+    def _attend(self) -> None:
+        """Ask its probes until it ends, or is not wanted any more, or has failed one that ends it."""
+        record = self._record
+        if not (self._over() or self._has_died() or self._condemned):
+            self._ask_from_now_on(record)
+        self._wait_for_end()
+        if self._over():
+            return
+        self._stop_asking()
+        condemned = self._condemned
+        if condemned is not None and not self._has_died():
+            self._kill(condemned)
+
+    def _wait_for_end(self) -> None:
+        while not (self._over() or self._has_died() or self._condemned):
+            self._wait(IDLE_SECONDS)
+
+    def _ask_from_now_on(self, record: ContainerRecord) -> None:
+        container_id = record.container_id
+        self._stop_asking()
+        prober = Prober(
+            self._spec,
+            partial(self._ask, container_id),
+            partial(self._told, container_id),
+            started_at=record.started_at or time.time(),
+            started=record.started,
+            ready=record.ready,
+        )
+        self._prober = prober
+        if prober.started:
+            self._has_started(container_id)
+        prober.begin()
+        if self._over():
+            # Whoever said so may have looked for one a moment too early.
+            prober.end()
+
+    def _stop_asking(self) -> None:
+        if self._prober is not None:
+            self._prober.end()
+            self._prober = None
+
+    def _ask(self, container_id: str, kind: Kind, probe: Probe) -> ProbeResult:
+        replica = self._roster.get(self._replica_name)
+        if replica is None:
+            return ProbeResult(ok=None)
+        port = self._spec.port_number(probe.port) or 0
+        execute = partial(self._engine.execute, container_id)
+        result = run_probe(probe, Target(address=replica.address, port=port, execute=execute), kind)
+        if probe.command and result.message:
+            return ProbeResult(ok=result.ok, message=self._hidden(result.message))
+        if not result.refused or probe.host:
+            return result
+        sockets = listening(replica.record(self._spec.name).pid)
+        where = (
+            f"it listens on {', '.join(sockets)}, expected 0.0.0.0:{port}" if sockets else "it listens on no TCP port"
+        )
+        return ProbeResult(ok=False, refused=True, message=f"{result.message}; {where}")
+
+    def _told(self, container_id: str, verdict: Verdict, message: str) -> None:
+        """What follows from a probe's verdict."""
+        if message and (verdict.ever or verdict.held or verdict.row == 1):
+            # Of one that is still on its way, the first one will do.
+            self._say("Unhealthy", f"{verdict.kind.capitalize()} probe failed: {message}", warning=True)
+        if verdict.held:
+            probe = self._spec.startup if verdict.kind is Kind.STARTUP else self._spec.liveness
+            grace = probe.grace_period if probe and probe.grace_period else self._template.grace_period
+            self._say("Killing", f"Container {self._spec.name} failed {verdict.kind} probe, will be restarted")
+            self._condemn(container_id, message, grace)
+            return
+        match verdict.kind:
+            case Kind.READINESS:
+                phase = "Ready" if verdict.passes else "Running"
+                self._publish(container_id, ready=bool(verdict.passes), phase=phase, message=message)
+            case Kind.STARTUP if verdict.passes:
+                self._has_started(container_id)
+            case Kind.STARTUP if message:
+                self._publish(container_id, message=message)
+
+    def _has_started(self, container_id: str) -> None:
+        """Its startup probe has passed, or there is none; without one of readiness it is ready."""
+        if self._spec.readiness is None:
+            self._publish(container_id, started=True, ready=True, phase="Ready", message="")
+        else:
+            self._publish(container_id, started=True, message="")
+        self._heard()
+
+    def _condemn(self, container_id: str, reason: str, grace: int) -> None:
+        replica = self._roster.get(self._replica_name)
+        if replica is None or replica.record(self._spec.name).container_id != container_id:
+            return
+        with self._mail:
+            self._condemned = _Condemned(container_id=container_id, reason=reason, grace=grace)
+            self._mail.notify_all()
+
+    def _kill(self, condemned: _Condemned) -> None:
+        """End a container that failed, so that another one follows; given up where the engine will not."""
+        log.info("killing", extra={"replica": self._replica_name, "reason": condemned.reason})
+        self._publish(condemned.container_id, ready=False, phase="Running", message=f"being ended: {condemned.reason}")
+        self._around.balancer.withdraw(self._replica_name)
+        spent = self.prepare_end(condemned.grace)
+        try:
+            self._engine.stop(condemned.container_id, signal_grace(condemned.grace, spent))
+        except EngineError as error:
+            log.warning("container not ended", extra={"replica": self._replica_name, "error": str(error)})
+
+    def _record_end(self) -> None:
+        """Why the container ended, and when it may start again."""
+        replica, record = self._replica, self._record
+        condemned, self._condemned = self._condemned, None
+        try:
+            state = self._engine.inspect(record.container_id)
+            last_log = self._around.creation.last_log(
+                record.container_id, replica.template, replica.namespace, self._given
+            )
+        except EngineError as error:
+            log.warning("end not explained", extra={"replica": replica.name, "error": str(error)})
+            state, last_log = None, ()
+        if state is not None and state.running:
+            # The engine was lost for a while and the container was not, or it could not be ended.
+            if not self._template.is_group:
+                self._roster.update(replica.name, address=state.address)
+            self._tell(running=True, pid=state.pid, started=record.started)
+            with self._mail:
+                self._dead_container = ""
+            return
+        ended_at = (state.finished_at if state else None) or time.time()
+        ran_for = ended_at - (record.started_at or ended_at)
+        backoff = record.backoff.after_end(ran_for)
+        exit_code = state.exit_code if state else None
+        reason = _reason(exit_code, oom=state.oom_killed if state else False)
+        why = condemned.reason if condemned and condemned.container_id == record.container_id else ""
+        again = self._again.starts_again(exit_code)
+        if backoff.delay and again:
+            self._say_back_off()
+        self._forget_address()
+        self._tell(
+            running=False,
+            started=False,
+            ready=False,
+            pid=0,
+            ended_at=ended_at,
+            backoff=backoff if again else record.backoff,
+            done=not again,
+            # Of one that was lost and is not made again nobody knows: the kubelet says as much as of a killed one.
+            exit_code=KILLED if exit_code is None and not again else exit_code,
+            last_log=last_log,
+            phase="CrashLoopBackOff" if again and backoff.delay > 0 and reason != "OOMKilled" else reason,
+            message=_end_message(exit_code, oom=reason == "OOMKilled", why=why)
+            + (_when(backoff.delay) if again else ""),
+        )
+        self._heard()
+
+    def _record_refusal(self, error: RuntimeFailure) -> None:
+        """The engine would not create or start the container: counted like a container that ended at once."""
+        backoff = self._record.backoff.after_end(0.0)
+        self._say("Failed", f"Error: {redact([error.message], self._given)[0]}", warning=True)
+        if backoff.delay:
+            self._say_back_off()
+        self._forget_address()
+        again = self._again.starts_again(None)
+        self._tell(
+            running=False,
+            started=False,
+            ready=False,
+            pid=0,
+            ended_at=time.time(),
+            backoff=backoff if again else self._record.backoff,
+            done=not again,
+            exit_code=None if again else NOT_STARTED,
+            phase="CrashLoopBackOff" if backoff.delay and again else "Error",
+            message=redact([error.message], self._given)[0],
+        )
+        self._heard()
+
+    def _forget_address(self) -> None:
+        """That of a container alone is its own; several have that of the one whose network they share."""
+        if not self._template.is_group:
+            self._roster.update(self._replica_name, address="")
+
+    def _say(self, reason: str, message: str, *, warning: bool = False) -> None:
+        self._around.events.say("Pod", self._namespace, self._pod, reason, message, warning=warning)
+
+    def _say_back_off(self) -> None:
+        pod = f"{self._pod}_{self._namespace}"
+        self._say("BackOff", f"Back-off restarting failed container {self._spec.name} in pod {pod}", warning=True)
+
+    def _hidden(self, text: str) -> str:
+        """What a command in the container wrote, with stars for what the container was given of Secrets."""
+        return self._around.creation.hidden(text, self._template, self._namespace, self._given)
+
+
+def _reason_not_created(error: RuntimeFailure) -> str:
+    """In the kubelet's words where they name the object; else with the file or folder that it is about."""
+    return (
+        error.message if error.subject.startswith(("Secret ", "ConfigMap ", "PersistentVolumeClaim ")) else str(error)
+    )
+
+
+def _reason(exit_code: int | None, *, oom: bool) -> str:
+    if oom:
+        return "OOMKilled"
+    return "Completed" if exit_code == 0 else "Error"
+
+
+def _when(delay: float) -> str:
+    return "; starts again " + (f"{delay:.0f} s after its end" if delay else "at once")
+
+
+def _end_message(exit_code: int | None, *, oom: bool, why: str = "") -> str:
+    what = "killed for want of memory" if oom else f"ended with exit code {exit_code}"
+    if exit_code is None:
+        what = "ended"
+    if why and not oom:
+        what = f"{why}; {what}"
+    return what

@@ -1,0 +1,56 @@
+"""How a pod that is no Deployment's stands, in Kubernetes' words; pure.
+
+After the kubelet's getPhase (kubernetes/pkg/kubelet/kubelet_pods.go).
+"""
+
+from __future__ import annotations
+
+from runtime.manifest.model import Pod, app_of
+from runtime.model import PodPhase, PodStatus
+from runtime.resources import qos
+from runtime.restart import RestartPolicy
+from runtime.roster import Replica
+from runtime.standing import ContainerRecord
+from runtime.status import container_statuses
+
+
+def pod_phase(replica: Replica) -> PodPhase:
+    """Pending until every container has begun; then by those that the pod is there for."""
+    template = replica.template
+    for spec in template.init:
+        record = replica.record(spec.name)
+        if record.done and record.exit_code != 0:
+            return PodPhase.FAILED
+        if not (record.done or (spec.sidecar and record.started)):
+            return PodPhase.PENDING
+    records = [replica.record(spec.name) for spec in template.mains]
+    if any(not (record.running or _has_ended(record)) for record in records):
+        return PodPhase.PENDING
+    if any(not record.done for record in records) or template.restart_policy is RestartPolicy.ALWAYS:
+        return PodPhase.RUNNING
+    return PodPhase.SUCCEEDED if all(record.exit_code == 0 for record in records) else PodPhase.FAILED
+
+
+def _has_ended(record: ContainerRecord) -> bool:
+    return record.ended_at is not None and record.exit_code is not None
+
+
+def pod_status(pod: Pod, replica: Replica | None, *, deleting: bool) -> PodStatus:
+    """The status that callers see; None is one that nobody has begun with."""
+    template = pod.template if replica is None else replica.template
+    statuses = () if replica is None else container_statuses(replica)
+    return PodStatus(
+        name=pod.name,
+        namespace=pod.namespace,
+        phase=PodPhase.PENDING if replica is None else pod_phase(replica),
+        reason="" if replica is None else replica.phase,
+        message="" if replica is None else replica.message,
+        ready=replica is not None and replica.ready,
+        restarts=sum(item.restarts for item in statuses),
+        qos=qos(template).value,
+        address="" if replica is None else replica.address,
+        app=app_of(template.labels, pod.name),
+        deleting=deleting,
+        created_at=None if replica is None else replica.created_at,
+        containers=statuses,
+    )

@@ -1,0 +1,65 @@
+"""What the machine lets containers be; pure. A manifest alone loosens nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.manifest.model import ContainerSpec, PodTemplate
+from runtime.manifest.security import DEFAULT_CAPABILITIES
+
+_ALL = "ALL"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """The machine's settings. `privileged` allows what makes a container as good as root of this machine; `restricted`
+    gives every container only the capabilities that its manifest names, and no new privileges."""
+
+    privileged: bool = False
+    restricted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confinement:
+    """What a container may, as the engine takes it: capabilities added to and dropped from Docker's set."""
+
+    add: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+    privileged: bool = False
+    seccomp: bool = True
+
+
+def refusal(template: PodTemplate, policy: Policy) -> str:
+    """Empty where the machine allows it, else what it is that it does not."""
+    if policy.privileged:
+        return ""
+    for spec in template.all_containers:
+        loose = _loosens(spec)
+        if loose:
+            return f'container "{spec.name}": {loose}'
+    return ""
+
+
+def _loosens(spec: ContainerSpec) -> str:
+    security = spec.security
+    if security.privileged:
+        return "securityContext.privileged"
+    beyond = sorted(set(security.add) - DEFAULT_CAPABILITIES)
+    if beyond:
+        return f"securityContext.capabilities.add has {beyond[0]}, which Docker gives no container by default"
+    return "" if security.confined else "securityContext.seccompProfile.type is Unconfined"
+
+
+def confinement(spec: ContainerSpec, policy: Policy, *, ours: bool) -> Confinement:
+    """An image that was built here (`ours`), and any image on a restricted machine, has no capability but those that
+    the manifest adds; another image has Docker's default set, so that what is written for it runs."""
+    security = spec.security
+    tight = (ours or policy.restricted) and not security.privileged
+    return Confinement(
+        add=security.add,
+        drop=(_ALL,) if tight else security.drop,
+        no_new_privileges=tight or not security.allow_privilege_escalation,
+        privileged=security.privileged,
+        seccomp=security.confined,
+    )

@@ -1,0 +1,144 @@
+"""What a container's requests and limits become in the kernel, and what a pod asks of the machine; pure.
+
+After the kubelet (kubernetes/pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/policy.go) and the scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runtime.manifest.model import PodTemplate
+from runtime.manifest.quantity import shown_cpu, shown_memory
+from runtime.manifest.resources import Resources
+
+SHARES_PER_CPU = 1024
+LEAST_SHARES = 2
+CPU_PERIOD = 100_000
+LEAST_QUOTA = 1_000
+GUARANTEED_ADJ = -997
+BEST_EFFORT_ADJ = 1000
+
+
+class Qos(StrEnum):
+    """A pod's class: who is ended first where the machine's memory is short."""
+
+    GUARANTEED = "Guaranteed"
+    BURSTABLE = "Burstable"
+    BEST_EFFORT = "BestEffort"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """As the engine takes them; None is its default. `cpu_quota` is microseconds of each `CPU_PERIOD`, `memory`
+    bytes, swap included."""
+
+    cpu_shares: int | None = None
+    cpu_quota: int | None = None
+    memory: int | None = None
+    oom_score_adj: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Amounts:
+    """CPU in thousandths and memory in bytes."""
+
+    cpu: int = 0
+    memory: int = 0
+
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts(cpu=self.cpu + other.cpu, memory=self.memory + other.memory)
+
+    def __or__(self, other: Amounts) -> Amounts:
+        """The larger of each."""
+        return Amounts(cpu=max(self.cpu, other.cpu), memory=max(self.memory, other.memory))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """What there is to be had, and the labels that a nodeSelector is held against."""
+
+    size: Amounts
+    labels: Mapping[str, str]
+
+
+def qos(template: PodTemplate) -> Qos:
+    """Guaranteed where every container has both limits and asks for as much; BestEffort where none says anything."""
+    all_resources = [spec.resources for spec in template.all_containers]
+    if not any(value for said in all_resources for value in _values(said)):
+        return Qos.BEST_EFFORT
+    if all(
+        said.cpu_limit and said.memory_limit and said.cpu_request == said.cpu_limit
+        and said.memory_request == said.memory_limit
+        for said in all_resources
+    ):  # fmt: skip
+        return Qos.GUARANTEED
+    return Qos.BURSTABLE
+
+
+def _values(said: Resources) -> tuple[int | None, ...]:
+    return said.cpu_request, said.cpu_limit, said.memory_request, said.memory_limit
+
+
+def oom_score_adj(kind: Qos, memory_request: int, memory_size: int) -> int:
+    """From -1000, never ended, to 1000, ended first; the more a container asks for the later it is its turn."""
+    if kind is Qos.GUARANTEED:
+        return GUARANTEED_ADJ
+    if kind is Qos.BEST_EFFORT:
+        return BEST_EFFORT_ADJ
+    adj = 1000 - 1000 * memory_request // max(memory_size, 1)
+    return min(max(adj, 1000 + GUARANTEED_ADJ), BEST_EFFORT_ADJ - 1)
+
+
+def limits(said: Resources, kind: Qos, memory_size: int) -> Limits:
+    """The kernel's figures for one container of a pod of that class."""
+    shares = None if said.cpu_request is None else max(LEAST_SHARES, said.cpu_request * SHARES_PER_CPU // 1000)
+    quota = None if not said.cpu_limit else max(LEAST_QUOTA, said.cpu_limit * CPU_PERIOD // 1000)
+    return Limits(
+        cpu_shares=shares,
+        cpu_quota=quota,
+        memory=said.memory_limit or None,
+        oom_score_adj=oom_score_adj(kind, said.memory_request or 0, memory_size),
+    )
+
+
+def asked(template: PodTemplate) -> Amounts:
+    """What a pod asks of the machine: its containers together, or, where that is more, what one that runs before them
+    asks beside the sidecars that began before it."""
+    beside = before = Amounts()
+    for spec in template.init:
+        alone = _sum([spec.resources])
+        before |= beside + alone
+        beside += alone if spec.sidecar else Amounts()
+    return before | (beside + _sum(spec.resources for spec in template.mains))
+
+
+def _sum(all_resources: Iterable[Resources]) -> Amounts:
+    total = Amounts()
+    for said in all_resources:
+        total += Amounts(cpu=said.cpu_request or 0, memory=said.memory_request or 0)
+    return total
+
+
+def why_not(template: PodTemplate, machine: Machine, taken: Sequence[Amounts]) -> str:
+    """Empty where a pod fits beside what is taken, else why not, as a cluster of one machine would say it."""
+    mismatched = {key: value for key, value in template.node_selector.items() if machine.labels.get(key) != value}
+    if mismatched:
+        wanted = ", ".join(f"{key}={value}" for key, value in sorted(mismatched.items()))
+        return (
+            f"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector ({wanted} is not among the "
+            "labels of this machine)"
+        )
+    used = Amounts()
+    for amount in taken:
+        used += amount
+    wants, free = asked(template), Amounts(cpu=machine.size.cpu - used.cpu, memory=machine.size.memory - used.memory)
+    missing = []
+    if wants.cpu > max(free.cpu, 0):
+        have = f"{shown_cpu(max(free.cpu, 0))} of {shown_cpu(machine.size.cpu)} is free"
+        missing.append(f"1 Insufficient cpu (asks for {shown_cpu(wants.cpu)}, {have})")
+    if wants.memory > max(free.memory, 0):
+        have = f"{shown_memory(max(free.memory, 0))} of {shown_memory(machine.size.memory)} is free"
+        missing.append(f"1 Insufficient memory (asks for {shown_memory(wants.memory)}, {have})")
+    return f"0/1 nodes are available: {', '.join(missing)}" if missing else ""
