@@ -92,6 +92,18 @@ def _pods(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
                 "image": replica.image,
                 "message": replica.message,
             }
+    for pod in controller.pods(namespace):
+        yield {
+            "namespace": pod.namespace,
+            "name": pod.name,
+            "ready": pod.ready,
+            "status": pod.reason or str(pod.phase),
+            "restarts": pod.restarts,
+            "age": age(now - pod.created_at) if pod.created_at else None,
+            "address": pod.address,
+            "image": ",".join(container.image for container in pod.containers),
+            "message": pod.message,
+        }
 
 
 def _services(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
@@ -127,6 +139,21 @@ def _jobs(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
         }
 
 
+def _cron_jobs(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+    now = time.time()
+    for job in controller.cron_jobs(namespace):
+        yield {
+            "namespace": job.namespace,
+            "name": job.name,
+            "schedule": job.schedule,
+            "timezone": job.time_zone or None,
+            "suspend": job.suspended,
+            "active": job.active,
+            "last": age(now - job.last_scheduled_at) if job.last_scheduled_at else None,
+            "next": age(job.next_at - now) if job.next_at else None,
+        }
+
+
 def _secrets(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
     for secret in controller.secrets(namespace):
         yield {"namespace": secret.namespace, "name": secret.name, "data": len(secret.sizes)}
@@ -138,6 +165,7 @@ def _plain(controller: ControllerClient, kind: str, namespace: str | None) -> It
 
 
 _ROWS: Mapping[str, Callable[[ControllerClient, str | None], Iterable[Row]]] = {
+    "CronJob": _cron_jobs,
     "Deployment": _deployments,
     "Job": _jobs,
     POD: _pods,

@@ -95,7 +95,9 @@ def test_a_file_of_kubernetes_from_apply_to_delete(forge: Forge, image: str, tmp
     assert [(row["revision"], row["current"], row["replicas"]) for row in history] == [(1, False, 0), (2, True, 3)]
     assert forge.ok("rollout", "undo", f"deploy/{NAME}", *IN).out == f"deployment/{NAME} rolled back\n"
     assert "successfully rolled out" in forge.ok("rollout", "status", f"deploy/{NAME}", *IN).out
-    assert "versions differ" not in forge.ok("get", "all", "-A").out
+    everything = forge.ok("get", "all", "-A").out
+    assert f"deployment/{NAME}" in everything
+    assert "service/sample-web" in everything
 
     asked = forge.run("delete", "-f", file)
     assert (asked.code, "error[not-confirmed]" in asked.err) == (3, True)
