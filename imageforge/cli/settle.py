@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from imageforge.cli.output import say
 from imageforge.errors import DeployFailed
 from imageforge.pipeline.domains import NAMESPACE
-from runtime import ControllerClient, RolloutPhase
+from runtime import ControllerClient, DeploymentStatus, RolloutPhase
 
 
 def settle(controller: ControllerClient, names: Iterable[str], seconds: float) -> None:
@@ -24,7 +24,7 @@ def settle_in(controller: ControllerClient, namespace: str, name: str) -> None:
     further for longer than its own progressDeadlineSeconds."""
     said = ""
     for status in controller.watch(namespace, name):
-        line = f"{name}: {status.updated} of {status.desired} updated, {status.available} available"
+        line = f"{name}: {status.updated} of {status.desired} updated, {status.available} available{_trouble(status)}"
         if line != said:
             said = line
             say(line)
@@ -40,6 +40,12 @@ def settle_in(controller: ControllerClient, namespace: str, name: str) -> None:
                 hint=f"imageforge describe deployment {name} -n {namespace}",
             )
     raise DeployFailed("rollout-stalled", f"Deployment {namespace}/{name}", "it was deleted")
+
+
+def _trouble(status: DeploymentStatus) -> str:
+    """What keeps a replica from being ready, where it says so."""
+    found = (item for item in status.replica_list if item.message and not item.ready and item.phase != "Terminating")
+    return next((f"; {item.phase}: {item.message}" for item in found), "")
 
 
 def _settle(controller: ControllerClient, app: str, seconds: float) -> None:
