@@ -492,7 +492,8 @@ class Controller:
                 dead.append(record.container_id)
         states.pop(remembered.sandbox, None)
         address = lead.address if lead is not None and lead.running else ""
-        self.roster.add(replace(replica, address=address, admitted=replica.ready))
+        # One that became ready as the controller before ended was not seen by the balancer: a rollout waits for that.
+        self.roster.add(replace(replica, address=address))
         if remembered.placed:
             self.room.hold(remembered.name, remembered.template)
         keeper = self._keep(replica)

@@ -206,6 +206,7 @@ def to_stored(replica: Replica) -> StoredReplica:
     state: dict[str, Any] = {name: getattr(replica, name) for name in _MEMORY}
     state["backoff"] = asdict(replica.backoff)
     state["last_log"] = list(replica.last_log)
+    state["admitted"] = replica.admitted
     state["serving"] = replica.serving
     state["placed"] = replica.placed
     state["sandbox"] = replica.sandbox
@@ -237,6 +238,7 @@ def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
         pod=stored.state.get("pod", ""),
         sandbox=stored.state.get("sandbox", ""),
         placed=stored.state.get("placed", bool(state["container_id"])),
+        admitted=stored.state.get("admitted", state["ready"]),
         serving=stored.state.get("serving", state["ready"]),
         containers=records or (_only_record(stored, template),),
         **state,

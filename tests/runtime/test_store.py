@@ -15,7 +15,7 @@ from runtime.seal import Seal
 from runtime.store import Store, StoredObject
 from tests.runtime.stack import manifest
 
-LATER = ("containers", "serving", "placed")
+LATER = ("admitted", "containers", "serving", "placed")
 """What a replica's memory has since."""
 
 
@@ -124,6 +124,8 @@ def test_a_replica_is_remembered(tmp_path: Path) -> None:
     roster.add(replica)
     assert roster.tell("r", "hello", running=True, started=True, ready=True, container_id="c", last_log=("a", "b"))
     assert roster.update("r", placed=True)
+    assert not from_stored(store.replicas()[0], template).admitted, "ready, and not seen by the balancer yet"
+    assert roster.update("r", admitted=True)
     assert not roster.tell("r", "hello", lambda _, record: record.container_id == "other", ready=False)
     assert not roster.update("r", lambda now: now.container_id == "other", address="x")
     assert not roster.update("nobody", ready=False)
