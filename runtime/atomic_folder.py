@@ -31,6 +31,8 @@ def put(folder: Path, files: Folder, group: int | None = None) -> bool:
         folder.chmod(0o755)
         _give(folder, group)
     elif not changes(folder, files):
+        # One that was cut off may have come no further than to the files themselves.
+        _name(folder, _tops(files))
         return False
     payload = folder / f"..{secrets.token_hex(4)}"
     try:
@@ -39,7 +41,7 @@ def put(folder: Path, files: Folder, group: int | None = None) -> bool:
     except OSError:
         shutil.rmtree(payload, ignore_errors=True)
         raise
-    _name(folder, {path.split("/", 1)[0] for path in files})
+    _name(folder, _tops(files))
     for entry in folder.iterdir():
         # The one before, and those of a controller that was killed in the middle.
         if entry != payload and entry.name.startswith("..") and not entry.is_symlink():
@@ -94,6 +96,10 @@ def _link(folder: Path, target: str) -> None:
         draft.unlink()
     draft.symlink_to(target)
     draft.replace(folder / DATA)
+
+
+def _tops(files: Folder) -> set[str]:
+    return {path.split("/", 1)[0] for path in files}
 
 
 def _name(folder: Path, names: set[str]) -> None:

@@ -222,11 +222,11 @@ def container_labels(template: PodTemplate, who: Identity, spec: ContainerSpec |
 def pod_of(template: PodTemplate, who: Identity, host: Callable[[], str]) -> Pod:
     """The replica as it is told of itself, with the labels that a cluster's controllers would add; `host` gives this
     machine's address."""
-    added = {"pod-template-hash": who.template_hash}
+    added = {} if who.pod else {"pod-template-hash": who.template_hash}
     if who.job:
         added = {"job-name": who.job, "batch.kubernetes.io/job-name": who.job}
     return Pod(
-        name=who.replica,
+        name=who.pod or who.replica,
         namespace=who.namespace,
         # The same whenever it is asked for, and another one for each replica, whose name no other has.
         uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{who.instance}/{who.namespace}/{who.replica}")),

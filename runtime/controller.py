@@ -420,6 +420,7 @@ class Controller:
                     replica=replica.name,
                     template_hash=replica.template_hash,
                     revision=0,
+                    pod=replica.pod,
                 ),
                 template=replica.template,
                 container_id=replica.container_id,

@@ -80,7 +80,7 @@ class Creation:
         sources = self.sources(template, who)
         written = self.files.write(who.replica, folders(template, sources), group=group)
         places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
-        places |= self.storage.places(template, who, group)
+        places |= self.storage.places(template, who, group, spec.image)
         mounted = self._mounted(spec, who, places)
         links = self.links(who.namespace, template)
         request = container_request(

@@ -22,6 +22,9 @@ from runtime.store import Store
 
 log = logging.getLogger(__name__)
 
+RETRY_SECONDS = 10.0
+"""Until a Job that was refused is tried again."""
+
 DUE_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 _NOTE = "cron "
 Key = tuple[str, str]
@@ -101,8 +104,8 @@ class Crons:
             return
         run = self._run(key)
         decision = decide_cron(cron, run, made, now)
-        if self._carry_out(key, cron, run, decision):
-            self._seen[key] = _Seen(cron=cron, made=made, until=decision.until)
+        done = self._carry_out(key, cron, run, decision)
+        self._seen[key] = _Seen(cron=cron, made=made, until=decision.until if done else now + RETRY_SECONDS)
 
     def _carry_out(self, key: Key, cron: CronJob, run: CronRun, decision: CronDecision) -> bool:
         """Whether all of it could be done."""

@@ -140,7 +140,8 @@ class Jobs:
             for attempt in self.run(held.job).active:
                 if attempt.running:
                     who = self.identity(held.job, attempt)
-                    found.append(Running(who=who, template=held.job.template, container_id=attempt.container_id))
+                    template = indexed_template(held.job.template, attempt.index)
+                    found.append(Running(who=who, template=template, container_id=attempt.container_id))
         return found
 
     def claims(self) -> set[Key]:
@@ -339,7 +340,7 @@ class Runner(threading.Thread):
                 self._looks[attempt.name] = attempt.retry_at
                 return
             attempt = replace(attempt, container_id="", started_at=None, retry_at=None)
-        elif now < self._looks.get(attempt.name, 0.0):
+        if now < self._looks.get(attempt.name, 0.0):
             return
         # Set before the look: an end that is told meanwhile asks for another one.
         self._looks[attempt.name] = now + LOOK_SECONDS

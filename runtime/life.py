@@ -144,8 +144,10 @@ class Life:
 
     def begin_end(self) -> None:
         """It is about to be ended: only its readiness is asked for from now on."""
-        if self._prober is not None:
-            self._prober.ending()
+        # Once: the keeper's own thread may take it away meanwhile.
+        prober = self._prober
+        if prober is not None:
+            prober.ending()
 
     def prepare_end(self, grace: float) -> float:
         """Do what it is to do before its end; the seconds that this took."""
@@ -380,9 +382,9 @@ class Life:
             prober.end()
 
     def _stop_asking(self) -> None:
-        if self._prober is not None:
-            self._prober.end()
-            self._prober = None
+        prober, self._prober = self._prober, None
+        if prober is not None:
+            prober.end()
 
     def _ask(self, container_id: str, kind: Kind, probe: Probe) -> ProbeResult:
         replica = self._roster.get(self._replica_name)

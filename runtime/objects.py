@@ -486,7 +486,8 @@ class Objects:
     def _refuse_loose(self, documents: tuple[Document, ...]) -> None:
         """What the machine does not allow its containers is refused before anything is stored."""
         for document in documents:
-            template = getattr(document.object, "template", None)
+            made = document.object.job if isinstance(document.object, CronJob) else document.object
+            template = getattr(made, "template", None)
             refused = refusal(template, self._policy) if template is not None else ""
             if refused:
                 raise ManifestError(

@@ -47,7 +47,7 @@ class Refresher:
         self._seen = seen
 
     def _refresh(self, each: Running) -> None:
-        kind = "Job" if each.who.job else "Deployment"
+        kind = "Job" if each.who.job else "Pod" if each.who.pod else "Deployment"
         try:
             if self._creation.refresh(each.template, each.who):
                 log.info("files changed", extra={"replica": each.who.replica})
@@ -56,7 +56,7 @@ class Refresher:
             self._events.say(
                 kind,
                 each.who.namespace,
-                each.who.job or each.who.deployment,
+                each.who.job or each.who.pod or each.who.deployment,
                 "FailedMount",
                 error.message,
                 warning=True,

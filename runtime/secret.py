@@ -14,6 +14,7 @@ Lookup = Callable[[str], Mapping[str, bytes] | None]
 """The values of a Secret by its name; None where there is no such Secret. Raises KeyFailure."""
 
 STARS = "***"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def sealed(data: Mapping[str, Any], secret: Secret, seal: Seal) -> dict[str, Any]:
@@ -23,7 +24,13 @@ def sealed(data: Mapping[str, Any], secret: Secret, seal: Seal) -> dict[str, Any
 
 def unsealed(data: Mapping[str, Any]) -> dict[str, Any]:
     """What a manifest's data, or that for the store, says beside the values."""
-    return {key: value for key, value in data.items() if key not in ("data", "stringData", "sizes", "sealed")}
+    said = {key: value for key, value in data.items() if key not in ("data", "stringData", "sizes", "sealed")}
+    meta = said.get("metadata") or {}
+    if LAST_APPLIED in (meta.get("annotations") or {}):
+        # kubectl's copy of the manifest, values and all.
+        kept = {key: value for key, value in meta["annotations"].items() if key != LAST_APPLIED}
+        said["metadata"] = {**meta, "annotations": kept}
+    return said
 
 
 def opened(data: Mapping[str, Any], seal: Seal) -> dict[str, bytes]:

@@ -98,9 +98,24 @@ class SecretFiles:
                         _remove(entry)
 
     def clear(self) -> None:
-        """Remove everything."""
-        if self._ours():
-            _remove(self._folder)
+        """Remove everything. Raises ConfigError (`secret-files-failed`) where something stays: what others wrote to a
+        volume in memory may not be ours to remove."""
+        if not self._ours():
+            return
+        problem: OSError | None = None
+        for entry in self._folder.iterdir():
+            try:
+                _remove(entry)
+            except OSError as error:
+                problem = error
+        if problem is not None:
+            raise ConfigError(
+                "secret-files-failed",
+                str(self._folder),
+                f"not all of it can be removed: {problem.strerror}",
+                hint=f"remove it as root: rm -r {self._folder}",
+            ) from problem
+        _remove(self._folder)
 
     def _home(self, replica: str) -> Path:
         home = self._folder / replica

@@ -35,9 +35,10 @@ class Storage:
     claim: Callable[[str, str], Claim | None]
     host_paths: tuple[str, ...] = ()
 
-    def places(self, template: PodTemplate, who: Identity, group: int | None) -> dict[str, Place]:
+    def places(self, template: PodTemplate, who: Identity, group: int | None, image: str) -> dict[str, Place]:
         """Each volume, made where it is not there; new ones are for everybody to write, and for `group` where there is
-        one. Raises ConfigError, EngineError."""
+        one. `image` is any that the engine has, such as that of the container to be made. Raises ConfigError,
+        EngineError."""
         found: dict[str, Place] = {}
         made: dict[str, str] = {}
         for volume in template.volumes:
@@ -64,7 +65,7 @@ class Storage:
             # A volume of the engine is root's alone; it is opened once, and what its users do to it later stays.
             # The container for that is one that nothing owns, should the controller be killed meanwhile.
             labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.REPLICA: who.replica}
-            self.engine.open_volumes(template.container.image, list(made), labels, group=group)
+            self.engine.open_volumes(image, list(made), labels, group=group)
             for name, since in made.items():
                 self.store.put_note(f"{_NOTE}{name}", since)
         return found

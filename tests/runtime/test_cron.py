@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runtime import JobPhase, ManifestError, load_manifests
 from runtime.creation import Creation
 from runtime.cron import ACTIVE, CronDecision, CronRun, Made, decide_cron, job_name
-from runtime.crons import Crons, job_data
+from runtime.crons import RETRY_SECONDS, Crons, job_data
 from runtime.engine import Engine
 from runtime.events import Recorder
 from runtime.jobs import Jobs
@@ -350,7 +350,12 @@ def test_a_job_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path) -> No
     told = [event for event in home.events.past(kind="CronJob") if event.reason == "FailedCreate"]
     assert len(told) == 1
     assert told[0].warning
+    for _ in range(3):
+        home.crons.sync()
+    (told,) = [event for event in home.events.past(kind="CronJob") if event.reason == "FailedCreate"]
+    assert told.count == 1, "tried again after a pause alone"
     home.objects.finish_delete_job("default", name)
+    clock.now += RETRY_SECONDS
     home.crons.sync()
     assert home.names() == [name]
     home.store.close()

@@ -37,6 +37,8 @@ class Lines(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        # A connection that is gone again before it is accepted must not be waited for.
+        self.socket.setblocking(False)
         self.said: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 

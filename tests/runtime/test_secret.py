@@ -23,6 +23,7 @@ from runtime.seal import Seal
 from runtime.secret_files import SecretFiles, file_system
 from runtime.sources import Sources
 from runtime.store import Store
+from runtime.views import object_views
 from runtime.volumes import File, folders
 from tests.runtime.stack import manifest
 
@@ -367,6 +368,19 @@ def test_values_are_sealed_in_the_store_and_masked_when_shown(tmp_path: Path) ->
     assert objects.secret("default", "keys") is None
     assert objects.secrets(None) == ()
     store.close()
+
+
+def test_a_copy_of_the_manifest_that_kubectl_keeps_is_not_kept(tmp_path: Path) -> None:
+    store, objects = held(tmp_path)
+    copied = f'annotations: {{kubectl.kubernetes.io/last-applied-configuration: \'{{"PASSWORD": "{VALUE}"}}\'}}'
+    text = GOOD.replace("  name: web.keys\n", f"  name: keys\n  {copied}\n")
+    assert copied in text
+    objects.apply(text, "a.yaml")
+    assert [item.change for item in objects.apply(text, "a.yaml")] == ["unchanged"]
+    assert VALUE not in "".join(view.manifest for view in object_views(store, None, None))
+    assert VALUE not in "".join(item.before + item.after for item in objects.preview(text, "a.yaml"))
+    store.close()
+    assert all(VALUE.encode() not in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_a_key_that_is_missing_or_wrong_is_named_and_never_made_anew(tmp_path: Path) -> None:

@@ -104,6 +104,22 @@ def test_user_and_group(container: str, image: ImageFacts, user: str | None) -> 
     assert (request.user, request.groups) == (user, (8, 9))
 
 
+def cron_job(security: str) -> str:
+    return f"""
+apiVersion: batch/v1
+kind: CronJob
+metadata: {{name: nightly}}
+spec:
+  schedule: "0 3 * * *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers: [{{name: a, image: "a:1", securityContext: {security}}}]
+"""
+
+
 @pytest.mark.parametrize(
     ("container", "what"),
     [
@@ -123,6 +139,8 @@ def test_no_manifest_alone_loosens_anything(tmp_path: Path, container: str, what
     assert what in caught.value.message
     assert "allow_privileged" in (caught.value.hint or "")
     assert store.objects("Deployment") == ()
+    with pytest.raises(ManifestError, match="does not allow it"):
+        Objects(store, lambda: None, Seal(tmp_path / "key")).apply(cron_job(container), "cron.yaml")
     allowed = Objects(store, lambda: None, Seal(tmp_path / "key"), Policy(privileged=True))
     assert [item.change for item in allowed.apply(text(container), "web.yaml")] == ["created"]
     store.close()

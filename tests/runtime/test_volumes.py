@@ -169,6 +169,26 @@ def test_a_folder_changes_as_a_whole(tmp_path: Path) -> None:
     assert shown(folder) == {"a": "4", "d/c": "5"}
 
 
+def test_what_was_cut_off_before_its_names_is_put_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_off(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(atomic_folder, "_name", cut_off)
+    with pytest.raises(OSError):
+        atomic_folder.put(tmp_path / "v", files(a="1"))
+    monkeypatch.undo()
+    atomic_folder.put(tmp_path / "v", files(a="1"))
+    assert shown(tmp_path / "v") == {"a": "1"}
+
+
+def test_a_pod_of_its_own_is_told_its_own_name() -> None:
+    who = Identity(
+        instance="abc", namespace="shop", deployment="", replica="web.shop", template_hash="x", revision=0, pod="web"
+    )
+    told = pod_of(template("emptyDir: {}"), who, lambda: "10.0.0.1")
+    assert (told.name, "pod-template-hash" in told.labels) == ("web", False)
+
+
 def test_a_reader_never_sees_a_part_of_a_change(tmp_path: Path) -> None:
     folder = tmp_path / "v"
     atomic_folder.put(folder, files(a="0", b="0"))
