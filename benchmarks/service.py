@@ -93,9 +93,11 @@ def _webhooks(service: Service, folder: Path) -> list[Figure]:
         requests = [made() for _ in range(DELIVERIES)]
         for worker in _processes(service.forge.home, b"imageforge.queue"):
             os.kill(worker, signals[0])
-        figures += _deliver(service, folder, requests, how, accepted := [])
-        for worker in _processes(service.forge.home, b"imageforge.queue"):
-            os.kill(worker, signals[1])
+        try:
+            figures += _deliver(service, folder, requests, how, accepted := [])
+        finally:
+            for worker in _processes(service.forge.home, b"imageforge.queue"):
+                os.kill(worker, signals[1])
         figures.append(_accounted(service, accepted))
     return figures
 

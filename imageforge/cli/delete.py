@@ -10,7 +10,7 @@ import typer
 from imageforge.cli.confirm import confirm
 from imageforge.cli.files import read_files
 from imageforge.cli.get import NamespaceOption
-from imageforge.cli.kinds import parse_kind, parse_target
+from imageforge.cli.kinds import parse_kind, parse_target, place
 from imageforge.cli.output import say, write
 from imageforge.cli.state import Workplace
 from imageforge.errors import DeployFailed, UsageError
@@ -65,7 +65,7 @@ def _named(words: list[str], namespace: str) -> list[Key]:
     else:
         kind = parse_kind(words[0])
         targets = [parse_target(kind, name) for name in words[1:]]
-    return [(target.kind, namespace, target.name) for target in targets]
+    return [(target.kind, place(target.kind, namespace), target.name) for target in targets]
 
 
 def _in_files(files: list[str]) -> list[Key]:

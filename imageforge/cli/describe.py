@@ -8,7 +8,7 @@ import typer
 
 from imageforge.cli.events import COLUMNS, rows
 from imageforge.cli.get import NamespaceOption, rows_of
-from imageforge.cli.kinds import POD, parse_target
+from imageforge.cli.kinds import POD, parse_target, place
 from imageforge.cli.output import Format, facts, show, write
 from imageforge.cli.state import Workplace
 from runtime import ControllerClient, NotFound
@@ -21,6 +21,7 @@ def describe(
 ) -> None:
     """Show an object with what it made, what was said of it and what happened to it."""
     target = parse_target(word, name)
+    namespace = place(target.kind, namespace)
     controller = Workplace.here().controller()
     found = next((row for row in rows_of(controller, target.kind, namespace) if row["name"] == target.name), None)
     if found is None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from imageforge.cli.kinds import POD, parse_kind
+from imageforge.cli.kinds import POD, parse_kind, place
 from imageforge.cli.output import Format, FormatOption, document, show, write
 from imageforge.cli.state import Workplace
 from imageforge.report.units import age
@@ -32,7 +32,7 @@ def get(
     if "/" in kind and name is None:
         kind, _, name = kind.partition("/")
     chosen = None if kind.lower() == "all" else parse_kind(kind)
-    where = None if every else namespace
+    where = None if every else place(chosen or "", namespace)
     if form in (Format.JSON, Format.YAML) and chosen != POD:
         views = [view for view in controller.views(chosen, where) if name in (None, view.name)]
         _require(views, chosen, name, namespace)

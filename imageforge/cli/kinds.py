@@ -65,6 +65,11 @@ def parse_target(word: str, name: str | None = None) -> Target:
     return Target(kind=kind, name=found)
 
 
+def place(kind: str, namespace: str) -> str:
+    """The namespace that an object of a kind is in: a Namespace is in none."""
+    return "" if kind == "Namespace" else namespace
+
+
 def only(target: Target, *kinds: str) -> Target:
     """The same, where its kind is one of these. Raises UsageError (`wrong-kind`)."""
     if target.kind not in kinds:

@@ -99,6 +99,13 @@ def test_a_file_of_kubernetes_from_apply_to_delete(forge: Forge, image: str, tmp
     assert f"deployment/{NAME}" in everything
     assert "service/sample-web" in everything
 
+    spare = tmp_path / "spare.yaml"
+    spare.write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: spare}\n")
+    forge.ok("apply", "-f", spare)
+    assert forge.ok("get", "ns", "spare").out.split()[-2] == "spare"
+    assert "name        spare" in forge.ok("describe", "ns", "spare").out
+    assert forge.ok("delete", "ns", "spare", "--yes").out == "namespace/spare deleted\n"
+
     asked = forge.run("delete", "-f", file)
     assert (asked.code, "error[not-confirmed]" in asked.err) == (3, True)
     forge.ok("delete", "service/sample-web", *IN, "--yes")
