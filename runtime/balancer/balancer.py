@@ -119,8 +119,8 @@ class Balancer:
     def wait_idle(self, server: str, deadline: float, stop: threading.Event) -> bool:
         """Whether the server's last request ended before `deadline` (`time.monotonic`) or HAProxy is gone.
 
-        A process of an earlier configuration still knows the server and cannot be told otherwise, so its end is waited
-        for too.
+        A process of an earlier configuration still knows the server, so what it has there is waited for too, and that
+        its clients have asked for the last time.
         """
         while True:
             try:
@@ -339,7 +339,7 @@ class Balancer:
     def _is_idle(self, server: str) -> bool:
         with self._lock:
             _, rows = self._look()
-            return not self._leaving.any and all(row.idle for row in rows if row.server == server)
+            return not self._leaving.may_ask(server) and all(row.idle for row in rows if row.server == server)
 
     def _command(self, command: str, *answers: str) -> None:
         """Carry out a command whose answer must be empty or hold one of `answers`."""
