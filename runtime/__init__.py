@@ -23,6 +23,7 @@ from runtime.errors import (
     NotFound,
     RuntimeFailure,
 )
+from runtime.figures import AutoscalerStatus, MetricStatus, NodeFigures, ReplicaFigures, ServiceFigures
 from runtime.instance import clear_secret_files, purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
@@ -57,6 +58,7 @@ __all__ = [
     "ENTRY_HEADER",
     "KINDS",
     "AppliedObject",
+    "AutoscalerStatus",
     "BalancerError",
     "CertificateState",
     "Condition",
@@ -77,12 +79,15 @@ __all__ = [
     "Label",
     "LogLine",
     "ManifestError",
+    "MetricStatus",
+    "NodeFigures",
     "NotFound",
     "ObjectChange",
     "ObjectView",
     "PodPhase",
     "PodStatus",
     "PublicEntry",
+    "ReplicaFigures",
     "ReplicaStatus",
     "RevisionStatus",
     "RolloutPhase",
@@ -90,6 +95,7 @@ __all__ = [
     "RuntimeSettings",
     "SecretStatus",
     "ServiceCounters",
+    "ServiceFigures",
     "ServicePortStatus",
     "ServiceStatus",
     "cannot_have_addresses",

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from imageforge.cli.output import say
+from imageforge.cli.owned import tell_owners
 from imageforge.cli.settle import settle
 from imageforge.cli.state import Workplace
 from imageforge.config.repository import WEB
@@ -32,6 +33,7 @@ def scale(
     with here.database() as database:
         Apps(database).require(app)
         names = operations.scale(app, asked, here.home, database, controller)
+    tell_owners(controller, "default", names)
     settle(controller, names, here.settings.deploy_deadline)
     for process, count in asked.items():
         say(f"{app} runs {counted(count, 'replica')}" + ("" if process == WEB else f" of {process}"))

@@ -32,6 +32,20 @@ kind: Secret
 metadata: {{name: sample-secret, namespace: sample}}
 stringData: {{password: "{password}"}}
 """
+AUTOSCALER = """\
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: sample, namespace: sample}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: sample-deployment}
+  minReplicas: 2
+  maxReplicas: 4
+  metrics:
+    - type: Resource
+      resource: {name: memory, target: {type: AverageValue, averageValue: 100Mi}}
+    - type: Pods
+      pods: {metric: {name: requests_per_second}, target: {type: AverageValue, averageValue: 2500m}}
+"""
 IN = ("-n", "sample")
 NAME = "sample-deployment"
 
@@ -98,6 +112,27 @@ def test_a_file_of_kubernetes_from_apply_to_delete(forge: Forge, image: str, tmp
     everything = forge.ok("get", "all", "-A").out
     assert f"deployment/{NAME}" in everything
     assert "service/sample-web" in everything
+
+    autoscaler = tmp_path / "hpa.yaml"
+    autoscaler.write_text(AUTOSCALER)
+    forge.ok("apply", "-f", autoscaler)
+    rows = forge.ok("get", "hpa", *IN).out.splitlines()
+    assert rows[0].split() == ["NAME", "REFERENCE", "TARGETS", "MINPODS", "MAXPODS", "REPLICAS", "AGE"]
+    targets = "memory: <unknown>/100Mi, requests_per_second: <unknown>/2.5"
+    assert rows[1].startswith(f"sample  Deployment/{NAME}  {targets}  2 "), rows
+    told = forge.ok("describe", "hpa", "sample", *IN).out
+    assert "Pods requests_per_second  <unknown>  2.5" in told
+    used = forge.ok("top", *IN, "-o", "json").json
+    assert [0 < item["memory"] < 200 * 1024**2 and item["cpu"] is not None for item in used] == [True] * 3
+    assert forge.ok("top", *IN).out.split()[:7] == ["NAME", "CPU", "CPU%", "MEMORY", "MEMORY%", "RESTARTS", "REQ/S"]
+    (service,) = forge.ok("top", "services", *IN, "-o", "json").json
+    assert (service["name"], service["replicas"], service["counters"]["by_class"]["2xx"]) == ("sample-web", 3, 1)
+    assert "sample-web" in forge.ok("top", "services", *IN).out
+    node = forge.ok("top", "node", "-o", "json").json
+    assert node["cpu"] >= node["cpu_replicas"] >= 0
+    assert node["memory"] > node["memory_used"] > 0
+    assert "error[needs-terminal]" in forge.run("top", "-w").err
+    forge.ok("delete", "hpa", "sample", *IN, "--yes")
 
     spare = tmp_path / "spare.yaml"
     spare.write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: spare}\n")

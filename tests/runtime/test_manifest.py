@@ -120,7 +120,7 @@ REFUSED = [
         "unknown-kind",
         24,
         "Wibble",
-        "supported: ConfigMap, CronJob, Deployment, Ingress, Job, Namespace, PersistentVolumeClaim, Pod, Secret",
+        "supported: ConfigMap, CronJob, Deployment, HorizontalPodAutoscaler, Ingress, ",
     ),
     ("kind: Service", "kind: StatefulSet", "unsupported-kind", 24, "StatefulSet", "supported: "),
     ("kind: Service", "kind: 7", "wrong-type", 24, "the number 7", None),
