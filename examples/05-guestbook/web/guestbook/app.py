@@ -25,9 +25,9 @@ def create_app() -> Flask:
     kept = int(os.environ.get("KEPT", "100"))
     page_file = Path(os.environ.get("PAGE_FILE", "/etc/guestbook/page.json"))
     store = redis.Redis(
-        host=os.environ["STORE_HOST"],
-        port=int(os.environ.get("STORE_PORT", "6379")),
-        password=os.environ["STORE_PASSWORD"],
+        host=os.environ["REDIS_HOST"],
+        port=int(os.environ.get("REDIS_PORT", "6379")),
+        password=os.environ["REDIS_PASSWORD"],
         socket_timeout=2,
         socket_connect_timeout=2,
         decode_responses=True,
