@@ -46,10 +46,12 @@ from runtime.model import (
     RevisionStatus,
     RolloutPhase,
     SecretStatus,
+    Selection,
     ServiceCounters,
     ServicePortStatus,
     ServiceStatus,
 )
+from runtime.session import Piece, Session
 from runtime.settings import PublicEntry, RuntimeSettings
 
 __all__ = [
@@ -80,6 +82,7 @@ __all__ = [
     "NotFound",
     "ObjectChange",
     "ObjectView",
+    "Piece",
     "PodPhase",
     "PodStatus",
     "PublicEntry",
@@ -89,9 +92,11 @@ __all__ = [
     "RuntimeFailure",
     "RuntimeSettings",
     "SecretStatus",
+    "Selection",
     "ServiceCounters",
     "ServicePortStatus",
     "ServiceStatus",
+    "Session",
     "cannot_have_addresses",
     "certificate_states",
     "clear_secret_files",
