@@ -27,6 +27,7 @@ from runtime.instance import clear_secret_files, purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
 from runtime.manifest.kinds import KINDS
+from runtime.manifest.model import Document
 from runtime.model import (
     AppliedObject,
     Condition,
@@ -70,6 +71,7 @@ __all__ = [
     "ControllerUnreachable",
     "CronJobStatus",
     "DeploymentStatus",
+    "Document",
     "EngineError",
     "Event",
     "ImageError",

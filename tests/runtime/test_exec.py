@@ -20,6 +20,7 @@ kind: Pod
 metadata: {{name: crasher, labels: {{tier: back}}}}
 spec:
   restartPolicy: Always
+  terminationGracePeriodSeconds: 1
   containers:
     - name: main
       image: {image}
