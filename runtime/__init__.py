@@ -23,6 +23,7 @@ from runtime.errors import (
     NotFound,
     RuntimeFailure,
 )
+from runtime.figures import AutoscalerStatus, MetricStatus, NodeFigures, ReplicaFigures, ServiceFigures
 from runtime.instance import clear_secret_files, purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
@@ -60,6 +61,7 @@ __all__ = [
     "ENTRY_HEADER",
     "KINDS",
     "AppliedObject",
+    "AutoscalerStatus",
     "BalancerError",
     "CertificateState",
     "Condition",
@@ -81,6 +83,8 @@ __all__ = [
     "Label",
     "LogLine",
     "ManifestError",
+    "MetricStatus",
+    "NodeFigures",
     "NotFound",
     "ObjectChange",
     "ObjectView",
@@ -88,6 +92,7 @@ __all__ = [
     "PodPhase",
     "PodStatus",
     "PublicEntry",
+    "ReplicaFigures",
     "ReplicaStatus",
     "RevisionStatus",
     "RolloutPhase",
@@ -96,6 +101,7 @@ __all__ = [
     "SecretStatus",
     "Selection",
     "ServiceCounters",
+    "ServiceFigures",
     "ServicePortStatus",
     "ServiceStatus",
     "Session",

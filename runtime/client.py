@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from runtime.errors import ControllerUnreachable, NotFound
+from runtime.figures import AutoscalerStatus, NodeFigures, ReplicaFigures, ServiceFigures
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
@@ -100,6 +101,26 @@ class ControllerClient:
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """Set the number of replicas; it outlives an apply of a manifest that names none."""
         self._none("scale", namespace=namespace, name=name, replicas=replicas)
+
+    def autoscalers(self, namespace: str | None = None) -> tuple[AutoscalerStatus, ...]:
+        """How the HorizontalPodAutoscalers stand, of one namespace or of all."""
+        return tuple(self._all("autoscalers", namespace=namespace))
+
+    def autoscalers_of(self, namespace: str, name: str) -> tuple[str, ...]:
+        """The names of those that scale a Deployment."""
+        return tuple(self._all("autoscalers_of", namespace=namespace, name=name))
+
+    def top_replicas(self, namespace: str | None = None) -> tuple[ReplicaFigures, ...]:
+        """What the replicas use, of one namespace or of all. Who is the first to ask for figures waits for a second."""
+        return tuple(self._all("top_replicas", namespace=namespace))
+
+    def top_services(self, namespace: str | None = None) -> tuple[ServiceFigures, ...]:
+        """What the Services do, of one namespace or of all; as `top_replicas`."""
+        return tuple(self._all("top_services", namespace=namespace))
+
+    def top_node(self) -> NodeFigures:
+        """What the machine has, and what of it is used; as `top_replicas`."""
+        return cast(NodeFigures, self._one("top_node"))
 
     def restart(self, namespace: str, name: str) -> None:
         """Replace every replica by a rolling update."""

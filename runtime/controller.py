@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from runtime.autoscale.autoscalers import Autoscalers
 from runtime.balancer.balancer import Balancer
 from runtime.clock import steady
 from runtime.container import ContainerState, Identity, network_name
@@ -40,6 +41,8 @@ from runtime.labels import Label
 from runtime.life import Surroundings
 from runtime.machine import Host
 from runtime.manifest.template import random_suffix, template_hash
+from runtime.metrics.sampler import Sampler
+from runtime.metrics.top import Top, containers_of
 from runtime.model import (
     DeploymentStatus,
     ObjectView,
@@ -125,6 +128,13 @@ class Controller:
             links=self.discovery.links,
         )
         self.room = Room(host.machine)
+        self.sampler = Sampler(
+            lambda: containers_of(self.roster), balancer.served, self._sums, period=settings.autoscale_seconds
+        )
+        self.top = Top(self.roster, self.sampler, self.objects.services, host.machine, self.room.taken)
+        self.autoscalers = Autoscalers(
+            self.objects, self.roster, self.sampler, store, self.events, period=settings.autoscale_seconds
+        )
         self._refresher = Refresher(self._creation, self.events)
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
@@ -171,6 +181,7 @@ class Controller:
         for keeper in keepers:
             keeper.leave()
         self.room.wake()
+        self.autoscalers.stop()
         self.jobs.leave()
         self._loop.join(timeout=5)
         for keeper in keepers:
@@ -217,6 +228,12 @@ class Controller:
         """What was counted for a Service; zeros for one that nobody routes to. Raises NotFound."""
         found = self.objects.service(namespace, service)
         return self.balancer.counters(*(backend_of(found, port) for port in found.ports))
+
+    def _sums(self) -> dict[Key, ServiceCounters]:
+        return {
+            (each.namespace, each.name): self.balancer.sums(*(backend_of(each, port) for port in each.ports))
+            for each in self.objects.services()
+        }
 
     def services(self, namespace: str | None) -> tuple[ServiceStatus, ...]:
         """How all Services stand, or those of one namespace."""
@@ -443,6 +460,7 @@ class Controller:
                 pause = min(pause * 2, 10.0)
             else:
                 self.watch.start()
+                self.autoscalers.start()
                 return True
         return False
 

@@ -11,6 +11,7 @@ from typing import Any
 from runtime.claims import refuse_conflicts
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
+from runtime.manifest.autoscaler import Autoscaler
 from runtime.manifest.claim import Claim, going, is_going
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.kinds import KINDS
@@ -118,6 +119,7 @@ class Objects:
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
         self._config_maps = {_key(stored): _config_map(stored) for stored in store.objects("ConfigMap")}
         self._claims = {_key(stored): _claim(stored) for stored in store.objects("PersistentVolumeClaim")}
+        self._autoscalers = {_key(stored): _autoscaler(stored) for stored in store.objects("HorizontalPodAutoscaler")}
         self._cron_jobs = {_key(stored): _cron_job(stored) for stored in store.objects("CronJob")}
         self._config_version = 0
         self._namespaces = {stored.name: stored.deleting for stored in store.objects("Namespace")}
@@ -222,6 +224,11 @@ class Objects:
         with self._lock:
             return tuple(self._cron_jobs.values())
 
+    def autoscalers(self) -> tuple[Autoscaler, ...]:
+        """Every HorizontalPodAutoscaler."""
+        with self._lock:
+            return tuple(self._autoscalers.values())
+
     def finish_delete_claim(self, namespace: str, name: str) -> None:
         """Nothing uses a deleted claim any more, unless it was applied again meanwhile."""
         with self._lock:
@@ -289,13 +296,17 @@ class Objects:
             after=there if same else proposed(applied.kind, data, same=False),
         )
 
-    def scale(self, namespace: str, name: str, replicas: int) -> None:
-        """Set the number of replicas."""
+    def scale(self, namespace: str, name: str, replicas: int, *, instead_of: int | None = None) -> None:
+        """Set the number of replicas; raises Conflict (`scaled-meanwhile`) where it is no longer `instead_of`."""
         if not 0 <= replicas <= 1000:
             raise ManifestError(
                 "invalid-value", f"Deployment {namespace}/{name}", f"{replicas} replicas, expected 0 to 1000"
             )
-        self._edit(namespace, name, lambda data: data["spec"].update(replicas=replicas))
+        with self._lock:
+            now = self.deployment(namespace, name).deployment.replicas
+            if instead_of not in (None, now):
+                raise Conflict("scaled-meanwhile", f"Deployment {namespace}/{name}", f"it has {now} replicas by now")
+            self._edit(namespace, name, lambda data: data["spec"].update(replicas=replicas))
 
     def restart(self, namespace: str, name: str, at: str) -> None:
         """Replace every replica by rolling update, as ``kubectl rollout restart`` does."""
@@ -401,18 +412,9 @@ class Objects:
 
     def _delete(self, kind: str, namespace: str, name: str, *, volumes: bool) -> None:
         stored = self._stored(kind, namespace, name)
-        if kind in ("ConfigMap", "CronJob", "Ingress", "Secret", "Service"):
+        if kind in ("ConfigMap", "CronJob", "HorizontalPodAutoscaler", "Ingress", "Secret", "Service"):
             self._store.drop_object(kind, namespace, name)
-            if kind == "ConfigMap":
-                self._config_maps.pop((namespace, name), None)
-            elif kind == "CronJob":
-                self._cron_jobs.pop((namespace, name), None)
-            elif kind == "Ingress":
-                self._ingresses.pop((namespace, name), None)
-            elif kind == "Secret":
-                self._secrets.pop((namespace, name), None)
-            else:
-                self._services.pop((namespace, name), None)
+            self._shelf(kind)[0].pop((namespace, name), None)
         elif not stored.deleting or volumes:
             data = going(stored.data) if volumes and kind == "PersistentVolumeClaim" else stored.data
             self._store.put_object(replace(stored, data=data, deleting=True, generation=stored.generation + 1))
@@ -694,6 +696,7 @@ class Objects:
             "ConfigMap": (self._config_maps, _config_map),
             "CronJob": (self._cron_jobs, _cron_job),
             "Deployment": (self._deployments, self._held),
+            "HorizontalPodAutoscaler": (self._autoscalers, _autoscaler),
             "Ingress": (self._ingresses, _ingress),
             "Job": (self._jobs, _job),
             "PersistentVolumeClaim": (self._claims, _claim),
@@ -776,6 +779,12 @@ def _cron_job(stored: StoredObject) -> CronJob:
     cron_job = reload(stored.data)
     assert isinstance(cron_job, CronJob)
     return cron_job
+
+
+def _autoscaler(stored: StoredObject) -> Autoscaler:
+    autoscaler = reload(stored.data)
+    assert isinstance(autoscaler, Autoscaler)
+    return autoscaler
 
 
 def _ingress(stored: StoredObject) -> Ingress:

@@ -140,6 +140,21 @@ class Answers:
         self._objects.scale(namespace, name, replicas)
         return ()
 
+    def autoscalers(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.autoscalers.statuses(namespace)
+
+    def autoscalers_of(self, namespace: str, name: str) -> Iterable[Value]:
+        return self._controller.autoscalers.owners(namespace, name)
+
+    def top_replicas(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.top.replicas(namespace)
+
+    def top_services(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.top.services(namespace)
+
+    def top_node(self) -> Iterable[Value]:
+        yield self._controller.top.node()
+
     def restart(self, namespace: str, name: str) -> Iterable[Value]:
         self._objects.restart(namespace, name, datetime.now(UTC).isoformat())
         return ()
@@ -299,6 +314,11 @@ METHODS = (
     "deployment",
     "watch",
     "scale",
+    "autoscalers",
+    "autoscalers_of",
+    "top_replicas",
+    "top_services",
+    "top_node",
     "restart",
     "pause",
     "undo",

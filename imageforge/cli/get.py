@@ -12,8 +12,9 @@ import yaml
 from imageforge.cli.kinds import POD, parse_kind, place
 from imageforge.cli.output import Format, FormatOption, document, show, write
 from imageforge.cli.state import Workplace
+from imageforge.report.amounts import target_of
 from imageforge.report.units import age
-from runtime import ControllerClient, NotFound, ObjectView
+from runtime import AutoscalerStatus, ControllerClient, NotFound, ObjectView
 
 Row = dict[str, Any]
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")]
@@ -55,6 +56,8 @@ def get(
         show(rows, columns=shown, wide=wide, form=form, empty=f"no {each} in {'any namespace' if every else namespace}")
 
 
+LIMITED = "ScalingLimited"
+"""The one condition of an autoscaler that is well when it is False."""
 WIDE = ("image", "address", "message", "selector")
 
 
@@ -154,6 +157,25 @@ def _cron_jobs(controller: ControllerClient, namespace: str | None) -> Iterable[
         }
 
 
+def _autoscalers(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+    for status in controller.autoscalers(namespace):
+        yield {
+            "namespace": status.namespace,
+            "name": status.name,
+            "reference": f"Deployment/{status.target}",
+            "targets": ", ".join(map(target_of, status.metrics)),
+            "minpods": status.min_replicas,
+            "maxpods": status.max_replicas,
+            "replicas": status.current,
+            "age": age(time.time() - status.created_at),
+            "message": _trouble(status),
+        }
+
+
+def _trouble(status: AutoscalerStatus) -> str:
+    return next((item.message for item in status.conditions if item.status == "False" and item.type != LIMITED), "")
+
+
 def _secrets(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
     for secret in controller.secrets(namespace):
         yield {"namespace": secret.namespace, "name": secret.name, "data": len(secret.sizes)}
@@ -167,6 +189,7 @@ def _plain(controller: ControllerClient, kind: str, namespace: str | None) -> It
 _ROWS: Mapping[str, Callable[[ControllerClient, str | None], Iterable[Row]]] = {
     "CronJob": _cron_jobs,
     "Deployment": _deployments,
+    "HorizontalPodAutoscaler": _autoscalers,
     "Job": _jobs,
     POD: _pods,
     "Secret": _secrets,

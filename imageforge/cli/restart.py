@@ -8,7 +8,7 @@ import typer
 
 from imageforge.cli.kinds import only, parse_target
 from imageforge.cli.output import say, write
-from imageforge.cli.ownership import refuse_owned
+from imageforge.cli.owned import refuse_owned
 from imageforge.cli.settle import settle, settle_in
 from imageforge.cli.state import Workplace
 from imageforge.cli.target import DEFAULT, SpaceOption, is_object, refuse_with_app

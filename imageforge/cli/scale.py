@@ -8,7 +8,7 @@ import typer
 
 from imageforge.cli.kinds import only, parse_target
 from imageforge.cli.output import say, write
-from imageforge.cli.ownership import autoscaler_of, process_of, refuse_owned
+from imageforge.cli.owned import process_of, refuse_owned, tell_owners
 from imageforge.cli.settle import settle, settle_in
 from imageforge.cli.state import Workplace
 from imageforge.cli.target import DEFAULT, SpaceOption, is_object, refuse_with_app
@@ -43,6 +43,7 @@ def scale(
     with here.database() as database:
         Apps(database).require(app)
         names = operations.scale(app, asked, here.home, database, controller)
+    tell_owners(controller, "default", names)
     settle(controller, names, here.settings.deploy_deadline)
     for process, count in asked.items():
         say(f"{app} runs {counted(count, 'replica')}" + ("" if process == WEB else f" of {process}"))
@@ -55,11 +56,9 @@ def _scale_object(word: str, asked: dict[str, int], namespace: str) -> None:
     controller, count = Workplace.here().controller(), asked[WEB]
     status = controller.deployment(namespace, name)
     refuse_owned(status, f"scale {status.app} {process_of(status)}{count}")
-    autoscaler = autoscaler_of(controller, namespace, name)
     controller.scale(namespace, name, count)
-    if autoscaler:
-        say(f"hpa/{autoscaler} scales it: this holds until its next look")
-    elif not status.paused:
+    tell_owners(controller, namespace, [name])
+    if not (status.paused or controller.autoscalers_of(namespace, name)):
         settle_in(controller, namespace, name)
     write(f"deployment/{name} scaled")
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter as Sums
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from runtime.balancer.stats import BACKEND, Row
 from runtime.model import ServiceCounters
 
-FIELDS = ("requests", "retries", "redispatches", "errors_5xx", "aborted", "dropped")
+CLASSES = ("1xx", "2xx", "3xx", "4xx")
+FIELDS = (
+    "requests", "retries", "redispatches", "errors_5xx", "aborted", "dropped",
+    *(f"answers_{name}" for name in CLASSES),
+)  # fmt: skip
+OLDEST_FIELDS = 6
+"""Fewer were counted by versions that did not count all requests either."""
 KEPT_SERVERS = 100
 """Servers long gone whose own count is still shown; the sums of the Service keep them for ever."""
 
@@ -32,8 +38,9 @@ class Counters:
             now = [getattr(row, name) for name in FIELDS]
             before = self._seen.get(key, [0] * len(FIELDS))
             if len(before) < len(FIELDS):
-                # Of a controller that did not count the last fields, nor all requests: what was before it is not new.
-                self._seen[key] = before = [now[0], *before[1:], *now[len(before) :]]
+                # Of a controller that did not count the last fields: what was before it is not new.
+                first = before[0] if len(before) >= OLDEST_FIELDS else now[0]
+                self._seen[key] = before = [first, *before[1:], *now[len(before) :]]
             if row.server == BACKEND:
                 self._in_flight.setdefault(row.backend, {})[pid] = row.current
                 if not leaving:
@@ -79,8 +86,10 @@ class Counters:
         """
         each = [self._of(backend) for backend in backends]
         per_replica: Sums[str] = Sums()
+        by_class: Sums[str] = Sums()
         for counted in each:
             per_replica.update(counted.per_replica)
+            by_class.update(counted.by_class)
         return ServiceCounters(
             requests=sum(counted.requests for counted in each),
             failed=sum(counted.failed for counted in each),
@@ -93,7 +102,16 @@ class Counters:
             queue_ms=max((counted.queue_ms for counted in each), default=0),
             response_ms=max((counted.response_ms for counted in each), default=0),
             total_ms=max((counted.total_ms for counted in each), default=0),
+            connect_ms=max((counted.connect_ms for counted in each), default=0),
+            by_class=dict(by_class),
         )
+
+    def by_server(self, places: Mapping[str, Collection[str]]) -> dict[str, int]:
+        """The requests that each server was given, summed over the backends that `places` names for it."""
+        return {
+            server: sum(self._totals.get(backend, {}).get(server, {}).get("requests", 0) for backend in backends)
+            for server, backends in places.items()
+        }
 
     def _of(self, backend: str) -> ServiceCounters:
         servers = dict(self._totals.get(backend, {}))
@@ -113,6 +131,8 @@ class Counters:
             queue_ms=latest.queue_ms if latest else 0,
             response_ms=latest.response_ms if latest else 0,
             total_ms=latest.total_ms if latest else 0,
+            connect_ms=latest.connect_ms if latest else 0,
+            by_class=_classes(whole),
         )
 
     def to_json(self) -> str:
@@ -131,3 +151,9 @@ class Counters:
         }
         counters._seen = raw["seen"]
         return counters
+
+
+def _classes(whole: Mapping[str, int]) -> dict[str, int]:
+    """Answers by class, the balancer's own among them; none of a port that is served by the connection."""
+    found = {name: whole[f"answers_{name}"] for name in CLASSES} | {"5xx": whole["errors_5xx"]}
+    return found if any(found.values()) else {}

@@ -6,13 +6,14 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 
 from runtime.errors import ManifestError
+from runtime.manifest.autoscaler import autoscaler
 from runtime.manifest.check import check
 from runtime.manifest.claim import claim
 from runtime.manifest.config_map import ConfigMap, config_map
 from runtime.manifest.cron_job import cron_job
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.ingress import ingress
-from runtime.manifest.kinds import KINDS, KNOWN_KINDS
+from runtime.manifest.kinds import KINDS, KNOWN_KINDS, OLDER
 from runtime.manifest.model import Deployment, Document, Job, Manifest, Pod, Secret, Service
 from runtime.manifest.namespace import Namespace, placed, subject
 from runtime.manifest.namespace import namespace as parse_namespace
@@ -42,6 +43,7 @@ _PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
     "ConfigMap": config_map,
     "CronJob": cron_job,
     "Deployment": deployment,
+    "HorizontalPodAutoscaler": autoscaler,
     "Ingress": ingress,
     "Job": job,
     "Namespace": parse_namespace,
@@ -103,7 +105,11 @@ def _document(node: Node, source: str) -> Document:
         raise ManifestError("wrong-type", f"{source}:{node.line}", f"the document is {node.word()}, expected a mapping")
     kind = _kind(root)
     version, shape = KINDS[kind]
-    _check_version(root, kind, version)
+    older = OLDER.get((kind, str(root.get("apiVersion").node.value)))
+    if older is None:
+        _check_version(root, kind, version)
+    else:
+        shape = older
     schema = inner(shape)
     assert schema is not None
     check(node, schema, source)

@@ -5,6 +5,7 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 
 from __future__ import annotations
 
+from runtime.manifest.autoscaler import AUTOSCALER, AUTOSCALER_V1
 from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.ingress import INGRESS
@@ -288,6 +289,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
     "ConfigMap": ("v1", CONFIG_MAP),
     "CronJob": ("batch/v1", CRON_JOB),
     "Deployment": ("apps/v1", DEPLOYMENT),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", AUTOSCALER),
     "Ingress": ("networking.k8s.io/v1", INGRESS),
     "Job": ("batch/v1", JOB),
     "Namespace": ("v1", NAMESPACE),
@@ -298,8 +300,11 @@ KINDS: dict[str, tuple[str, Shape]] = {
 }
 """kind -> (apiVersion, shape)."""
 
+OLDER: dict[tuple[str, str], Shape] = {("HorizontalPodAutoscaler", "autoscaling/v1"): AUTOSCALER_V1}
+"""(kind, apiVersion) -> shape, of versions that are read too."""
+
 KNOWN_KINDS = words(
-    "CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
+    "CustomResourceDefinition DaemonSet Endpoints EndpointSlice "
     "IngressClass LimitRange NetworkPolicy Node PersistentVolume "
     "PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runtime.manifest.autoscaler import Autoscaler
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.namespace import Namespace
@@ -297,7 +298,7 @@ class Secret:
     type: str = "Opaque"
 
 
-Manifest = Claim | ConfigMap | CronJob | Deployment | Ingress | Job | Namespace | Pod | Secret | Service
+Manifest = Autoscaler | Claim | ConfigMap | CronJob | Deployment | Ingress | Job | Namespace | Pod | Secret | Service
 """An object of any kind."""
 
 

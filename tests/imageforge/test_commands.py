@@ -10,7 +10,7 @@ import yaml
 from imageforge.cli.claims import Stays, Volumes, volumes_of
 from imageforge.cli.logs import labels, shown
 from imageforge.cli.moment import duration, moment, stamp
-from imageforge.cli.ownership import autoscaler_in, process_of, refuse_owned
+from imageforge.cli.owned import process_of, refuse_owned
 from imageforge.cli.run import Told, exit_of
 from imageforge.errors import DeployFailed, UsageError
 from imageforge.pipeline.one_off import left_out, one_off
@@ -104,14 +104,6 @@ def test_a_deployment_of_an_app_is_asked_by_the_apps_name() -> None:
     assert (refused.value.code, refused.value.hint) == ("owned-by-app", "imageforge scale shop worker=3")
     assert process_of(status(name="shop", app="shop", release="4")) == ""
     refuse_owned(status(name="web", app="web"), "")
-
-
-def test_the_autoscaler_of_a_deployment() -> None:
-    found = [
-        view("HorizontalPodAutoscaler", "one", {"scaleTargetRef": {"kind": "Deployment", "name": "api"}}),
-        view("HorizontalPodAutoscaler", "two", {"scaleTargetRef": {"kind": "Deployment", "name": "web"}}),
-    ]
-    assert (autoscaler_in(found, "web"), autoscaler_in(found, "job")) == ("two", "")
 
 
 TEMPLATE = {

@@ -43,9 +43,11 @@ def test_commands_run_in_containers_and_output_outlives_them(
     with run("sh", "-c", 'echo "$GREETING"; id -u; echo oops >&2; exit 41') as session:
         assert collect(session) == (b"hello there\n10001\n", b"oops\n", 41)
     with run("cat", stdin=True) as session:
-        session.send(b"some\x00bytes")
+        session.send(b"typed\x00hunter2")
         session.end_input()
-        assert collect(session) == (b"some\x00bytes", b"", 0)
+        assert collect(session) == (b"typed\x00hunter2", b"", 0)
+    assert not any("hunter2" in item.message for item in client.events())
+    assert "hunter2" not in (stack.home / "controller.log").read_text()
     second = status.replica_list[1].name
     with run("hostname", replica=second) as session:
         assert session.where == f"{second}/hello"
