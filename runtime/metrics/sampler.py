@@ -20,7 +20,9 @@ PERIOD_SECONDS = 15.0
 LONGEST_SECONDS = 120.0
 """Samples further apart say little of now."""
 SHORTEST_SECONDS = 1.0
-"""What somebody who is the first to ask is kept waiting for; the least between two samples."""
+"""What somebody who is the first to ask is kept waiting for."""
+LEAST_SECONDS = 0.5
+"""Between two samples."""
 Key = tuple[str, str]
 
 
@@ -87,11 +89,11 @@ class Sampler:
         self._lock = threading.Lock()
         self._pair: tuple[_Sample | None, _Sample | None] = (None, None)
 
-    def sample(self) -> None:
-        """Measure now, unless that was done a moment ago."""
+    def sample(self, spacing: float = LEAST_SECONDS) -> None:
+        """Measure now, unless that was done less than `spacing` seconds ago."""
         with self._lock:
             now, latest = self._now(), self._pair[1]
-            if latest is not None and now - latest.at < min(SHORTEST_SECONDS, self._period / 2):
+            if latest is not None and now - latest.at < spacing:
                 return
             watched = {item.container_id: item.pid for item in self._containers()}
             usage = {key: found for key, pid in watched.items() if (found := self._cgroups.usage(key, pid))}
