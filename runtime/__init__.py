@@ -28,6 +28,7 @@ from runtime.instance import clear_secret_files, purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
 from runtime.manifest.kinds import KINDS
+from runtime.manifest.model import Document
 from runtime.model import (
     AppliedObject,
     Condition,
@@ -47,10 +48,12 @@ from runtime.model import (
     RevisionStatus,
     RolloutPhase,
     SecretStatus,
+    Selection,
     ServiceCounters,
     ServicePortStatus,
     ServiceStatus,
 )
+from runtime.session import Piece, Session
 from runtime.settings import PublicEntry, RuntimeSettings
 
 __all__ = [
@@ -70,6 +73,7 @@ __all__ = [
     "ControllerUnreachable",
     "CronJobStatus",
     "DeploymentStatus",
+    "Document",
     "EngineError",
     "Event",
     "ImageError",
@@ -84,6 +88,7 @@ __all__ = [
     "NotFound",
     "ObjectChange",
     "ObjectView",
+    "Piece",
     "PodPhase",
     "PodStatus",
     "PublicEntry",
@@ -94,10 +99,12 @@ __all__ = [
     "RuntimeFailure",
     "RuntimeSettings",
     "SecretStatus",
+    "Selection",
     "ServiceCounters",
     "ServiceFigures",
     "ServicePortStatus",
     "ServiceStatus",
+    "Session",
     "cannot_have_addresses",
     "certificate_states",
     "clear_secret_files",

@@ -485,6 +485,8 @@ class Controller:
         for state in states.values():
             if Label.JOB in state.labels and self.jobs.keeps(state.labels):
                 continue
+            if state.is_previous and self.roster.get(state.labels.get(Label.REPLICA, "")) is not None:
+                continue
             log.warning("removing a container that nothing owns", extra={"container": state.id[:12]})
             self.engine.remove(state.id)
         kept = {replica.name for replica in self.roster.all()} | self.jobs.pods()

@@ -338,9 +338,24 @@ class ServiceStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogLine:
-    """A line of a replica's output; `stream` is ``stdout`` or ``stderr``."""
+    """A line of a replica's output; `stream` is ``stdout`` or ``stderr``, `container` the one of its containers."""
 
     replica: str
     text: str
     stream: str
     at: float
+    container: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """The containers that somebody speaks of. `kind` is Deployment, Pod, Job or CronJob with `names`; without a kind it
+    is every pod of the namespace that has the `labels`. `container` is one by name; without it the main one, or with
+    `every` all."""
+
+    namespace: str
+    kind: str = ""
+    names: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    container: str = ""
+    every: bool = False

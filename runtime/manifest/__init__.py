@@ -15,7 +15,8 @@ from runtime.manifest.cursor import Cursor
 from runtime.manifest.ingress import ingress
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS, OLDER
 from runtime.manifest.model import Deployment, Document, Job, Manifest, Pod, Secret, Service
-from runtime.manifest.namespace import Namespace, namespace, subject
+from runtime.manifest.namespace import Namespace, placed, subject
+from runtime.manifest.namespace import namespace as parse_namespace
 from runtime.manifest.parse import deployment, job, pod, secret
 from runtime.manifest.routing import Ingress
 from runtime.manifest.schema import inner
@@ -45,7 +46,7 @@ _PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
     "HorizontalPodAutoscaler": autoscaler,
     "Ingress": ingress,
     "Job": job,
-    "Namespace": namespace,
+    "Namespace": parse_namespace,
     "PersistentVolumeClaim": claim,
     "Pod": pod,
     "Secret": secret,
@@ -53,12 +54,13 @@ _PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
 }
 
 
-def load(text: str, source: str = "manifest.yaml") -> tuple[Document, ...]:
-    """The objects of one or several YAML documents, ``kind: List`` taken apart; raises ManifestError."""
+def load(text: str, source: str = "manifest.yaml", namespace: str | None = None) -> tuple[Document, ...]:
+    """The objects of one or several YAML documents, ``kind: List`` taken apart; raises ManifestError. Where `namespace`
+    is given those that name none are in it, and none may name another."""
     documents: list[Document] = []
     for node in read(text, source):
         for item in _unfold(node, source):
-            documents.append(_document(item, source))
+            documents.append(_document(placed(item, namespace, source) if namespace else item, source))
     if not documents:
         raise ManifestError("empty-manifest", source, "no object in it, expected a Deployment, for example")
     _refuse_twins(documents)

@@ -10,6 +10,7 @@ from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.ingress import INGRESS
 from runtime.manifest.namespace import NAMESPACE
+from runtime.manifest.placement import PLACEMENT
 from runtime.manifest.probe import LIFECYCLE, PROBE
 from runtime.manifest.resources import RESOURCES
 from runtime.manifest.schema import (
@@ -102,15 +103,15 @@ _POD = Object(
         "enableServiceLinks": Flag(),
         "imagePullSecrets": Many(item=Object(fields={"name": SECRET_NAME}, required=("name",))),
         "volumes": VOLUMES,
+        **PLACEMENT,
     },
     required=("containers",),
     known=words(
-        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy "
+        "activeDeadlineSeconds automountServiceAccountToken dnsConfig dnsPolicy "
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers "
-        "nodeName os overhead preemptionPolicy priority priorityClassName "
-        "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
-        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
-        "tolerations topologySpreadConstraints"
+        "nodeName os overhead preemptionPolicy priority "
+        "readinessGates resourceClaims resources schedulingGates "
+        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain"
     ),
 )
 

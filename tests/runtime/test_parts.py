@@ -153,7 +153,9 @@ def test_times() -> None:
     assert parse_time("2024-05-01T12:00:00.5+02:00") == 1714557600.5
     assert parse_time("2024-05-01T10:00:00Z") == 1714557600.0
     assert parse_time("0001-01-01T00:00:00Z") is None
-    assert split_timestamp("2024-05-01T10:00:00Z a b\n") == (1714557600.0, "a b\n")
+    assert split_timestamp("2024-05-01T10:00:00Z a b\n") == (1714557600_000000000, "a b\n")
+    assert split_timestamp("2024-05-01T12:00:00.000000123+02:00 x")[0] == 1714557600_000000123
+    assert split_timestamp("2024-05-01T10:00:00.5Z x")[0] == 1714557600_500000000
 
 
 def test_container_state_of_new_and_old_engines() -> None:
