@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from runtime.claims import refuse_conflicts
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
@@ -89,6 +89,7 @@ class HeldClaim:
 
 
 Key = tuple[str, str]
+Made = TypeVar("Made")
 _FIXED_IN_JOBS = {
     "template": "template",
     "on_failure": "template.spec.restartPolicy",
@@ -757,40 +758,23 @@ def _key(stored: StoredObject) -> Key:
     return stored.namespace, stored.name
 
 
-def _service(stored: StoredObject) -> Service:
-    service = reload(stored.data)
-    assert isinstance(service, Service)
-    return service
+def _reader(kind: type[Made]) -> Callable[[StoredObject], Made]:
+    def read(stored: StoredObject) -> Made:
+        made = reload(stored.data)
+        assert isinstance(made, kind)
+        return made
+
+    return read
 
 
-def _config_map(stored: StoredObject) -> ConfigMap:
-    config_map = reload(stored.data)
-    assert isinstance(config_map, ConfigMap)
-    return config_map
+_autoscaler, _config_map, _cron_job = _reader(Autoscaler), _reader(ConfigMap), _reader(CronJob)
+_ingress, _service = _reader(Ingress), _reader(Service)
 
 
 def _claim(stored: StoredObject) -> HeldClaim:
     claim = reload(stored.data)
     assert isinstance(claim, Claim)
     return HeldClaim(claim=claim, deleting=stored.deleting)
-
-
-def _cron_job(stored: StoredObject) -> CronJob:
-    cron_job = reload(stored.data)
-    assert isinstance(cron_job, CronJob)
-    return cron_job
-
-
-def _autoscaler(stored: StoredObject) -> Autoscaler:
-    autoscaler = reload(stored.data)
-    assert isinstance(autoscaler, Autoscaler)
-    return autoscaler
-
-
-def _ingress(stored: StoredObject) -> Ingress:
-    ingress = reload(stored.data)
-    assert isinstance(ingress, Ingress)
-    return ingress
 
 
 def _job(stored: StoredObject) -> HeldJob:
