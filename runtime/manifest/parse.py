@@ -88,6 +88,13 @@ def job_of(
     spec: Cursor, *, namespace: str, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]
 ) -> Job:
     """A Job of a ``spec`` that the schema has passed."""
+    template = _template(spec.get("template"))
+    if template.tells_address:
+        raise spec.get("template").fail(
+            "unsupported-value",
+            ": a variable is its address, which nobody knows of a Job's pod before it runs",
+            hint="let the program ask for the address of its own host name",
+        )
     indexed = spec.get("completionMode").plain("NonIndexed") == "Indexed"
     completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
     if indexed and completions is None:
@@ -97,7 +104,7 @@ def job_of(
         name=name,
         labels=labels,
         annotations=annotations,
-        template=_template(spec.get("template")),
+        template=template,
         backoff_limit=spec.get("backoffLimit").plain(6),
         active_deadline=spec.get("activeDeadlineSeconds").plain(),
         ttl=spec.get("ttlSecondsAfterFinished").plain(),
@@ -179,6 +186,7 @@ def _template(cursor: Cursor) -> PodTemplate:
         others=tuple(others),
         init=tuple(_init(item, spec, volumes, grace) for item in spec.get("initContainers").items()),
         hostname=spec.get("hostname").plain(""),
+        subdomain=spec.get("subdomain").plain(""),
         grace_period=grace,
         volumes=volumes,
         security=pod_security(spec.get("securityContext")),

@@ -63,7 +63,7 @@ REFUSED = [
     ("nfs: {server: a, path: /}", "unsupported-field", "nfs"),
     ("nfs: {}", "unsupported-field", "nfs"),
     ("downwardAPI: {items: [{path: a}]}", "missing-field", "fieldRef is missing"),
-    ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: status.podIP}}]}", "unsupported-value", "nobody knows"),
+    ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: status.podIP}}]}", "invalid-value", "in variables alone"),
     ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: spec.nodeName}}]}", "invalid-value", "in variables alone"),
     ("downwardAPI: {items: [{path: a, resourceFieldRef: {resource: x}}]}", "unsupported-field", "resourceFieldRef"),
     ("projected: {sources: [{}]}", "invalid-value", "needs one of secret, configMap and downwardAPI"),
