@@ -58,7 +58,7 @@ def get(
 
 LIMITED = "ScalingLimited"
 """The one condition of an autoscaler that is well when it is False."""
-WIDE = ("image", "address", "message", "selector")
+WIDE = ("image", "address", "message", "selector", "last_scale")
 
 
 def rows_of(controller: ControllerClient, kind: str, namespace: str | None) -> Iterable[Row]:
@@ -169,6 +169,7 @@ def _autoscalers(controller: ControllerClient, namespace: str | None) -> Iterabl
             "replicas": status.current,
             "age": age(time.time() - status.created_at),
             "message": _trouble(status),
+            "last_scale": age(time.time() - status.last_scaled_at) if status.last_scaled_at else None,
         }
 
 

@@ -13,8 +13,8 @@ def tell_owners(controller: ControllerClient, namespace: str, deployments: Itera
     for name in deployments:
         for owner in controller.autoscalers_of(namespace, name):
             say(
-                f"horizontalpodautoscaler/{owner} scales deployment/{name}, and may set another number at its next "
-                "look; 0 switches it off"
+                f"horizontalpodautoscaler/{owner} scales deployment/{name}, and may set another number soon; "
+                "0 switches it off"
             )
 
 

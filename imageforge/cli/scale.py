@@ -15,6 +15,7 @@ from imageforge.cli.target import DEFAULT, SpaceOption, is_object, refuse_with_a
 from imageforge.config.repository import WEB
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
+from imageforge.pipeline.domains import NAMESPACE
 from imageforge.report.units import counted
 from imageforge.store import Apps
 
@@ -43,7 +44,7 @@ def scale(
     with here.database() as database:
         Apps(database).require(app)
         names = operations.scale(app, asked, here.home, database, controller)
-    tell_owners(controller, "default", names)
+    tell_owners(controller, NAMESPACE, names)
     settle(controller, names, here.settings.deploy_deadline)
     for process, count in asked.items():
         say(f"{app} runs {counted(count, 'replica')}" + ("" if process == WEB else f" of {process}"))

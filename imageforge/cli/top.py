@@ -39,13 +39,14 @@ NODE = ("resource", "capacity", "reserved", "reserved%", "replicas", "used", "us
 
 
 def top(
-    what: Annotated[What, typer.Argument(help="pods, services or node.")] = What.PODS,
+    word: Annotated[str, typer.Argument(metavar="WHAT", help="pods, services or node.")] = "pods",
     namespace: NamespaceOption = "default",
     every: AllOption = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again, on a terminal.")] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Show what is used: of pods by default, of services or of the node. Figures are those that autoscalers see."""
+    what = _parse(word)
     if watch and not (sys.stdout.isatty() and form in (Format.TABLE, Format.WIDE)):
         raise UsageError(
             "needs-terminal",
@@ -59,6 +60,21 @@ def top(
         if not watch:
             return
         time.sleep(max(0.0, REFRESH_SECONDS - shown))
+
+
+_WORDS = {
+    **dict.fromkeys(("pods", "pod", "po"), What.PODS),
+    **dict.fromkeys(("services", "service", "svc"), What.SERVICES),
+    **dict.fromkeys(("node", "nodes", "no"), What.NODE),
+}
+"""With kubectl's."""
+
+
+def _parse(word: str) -> What:
+    found = _WORDS.get(word.lower())
+    if found is None:
+        raise UsageError("unknown-kind", word, "no figures are kept of this", hint="pods, services or node")
+    return found
 
 
 def _look(

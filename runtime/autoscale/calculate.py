@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-CPU = "cpu"
+CPU, MEMORY = "cpu", "memory"
 TOLERANCE = 0.1
 CPU_INITIALIZATION_SECONDS = 300.0
 INITIAL_READINESS_SECONDS = 30.0
@@ -94,7 +94,7 @@ def by_utilization(
     now: float,
 ) -> Proposal:
     """For a `target` in percent of what the pods, or one container in each of them, ask for. Raises MetricError."""
-    _require(pods, readings, resource)
+    _require(pods, readings, none_of(resource))
     groups = _group(pods, readings, cpu=resource == CPU, now=now)
     values = _counted(readings, groups)
     asked = {pod.name: _asked(pod, resource, container) for pod in pods}
@@ -126,8 +126,8 @@ def by_average(
     tolerances: Tolerances,
     now: float,
 ) -> Proposal:
-    """For a `target` in thousandths for each pod. Raises MetricError."""
-    _require(pods, readings, resource)
+    """For a `target` in thousandths for each pod, of a resource or of what is counted. Raises MetricError."""
+    _require(pods, readings, none_of(resource))
     groups = _group(pods, readings, cpu=resource == CPU, now=now)
     values = _counted(readings, groups)
     average = sum(values.values()) // len(values)
@@ -144,6 +144,13 @@ def by_average(
     return Proposal(replicas=_settled(current, ratio, again, len(values), tolerances), average=average)
 
 
+def none_of(name: str) -> str:
+    """The words for it that nothing was measured."""
+    if name in (CPU, MEMORY):
+        return f"unable to get metrics for resource {name}: no metrics returned from resource metrics API"
+    return f"unable to get metric {name}: no metrics returned from custom metrics API"
+
+
 def _settled(current: int, ratio: float, again: float, counted: int, tolerances: Tolerances) -> int:
     """With the pods that were set aside: nothing where that would turn the direction round."""
     if tolerances.hold(again) or (ratio < 1.0 < again) or (again < 1.0 < ratio):
@@ -154,9 +161,9 @@ def _settled(current: int, ratio: float, again: float, counted: int, tolerances:
     return replicas
 
 
-def _require(pods: Sequence[Pod], readings: Mapping[str, Reading], resource: str) -> None:
+def _require(pods: Sequence[Pod], readings: Mapping[str, Reading], missing: str) -> None:
     if not readings:
-        raise MetricError(f"unable to get metrics for {resource}: no metrics returned from resource metrics API")
+        raise MetricError(missing)
     if not pods:
         raise MetricError("no pods returned by selector while calculating replica count")
 

@@ -118,8 +118,11 @@ def _at_once(known: Known, replicas: int, why: str) -> Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Failed:
+    """`message` is that of the metric's own event and condition, `outer` that of the look as a whole."""
+
     reason: str
     message: str
+    outer: str
 
 
 def _by_metrics(
@@ -146,7 +149,7 @@ def _by_metrics(
         first = failed[0]
         message = f"the HPA was unable to compute the replica count: {first.message}"
         known = known.with_condition(ACTIVE, true=False, reason=first.reason, message=message)
-        problem = f"invalid metrics ({len(failed)} invalid out of {len(results)}), first error is: {first.message}"
+        problem = f"invalid metrics ({len(failed)} invalid out of {len(results)}), first error is: {first.outer}"
         return Outcome(
             known=known, events=(*events, Said(reason="FailedComputeMetricsReplicas", message=problem, warning=True))
         )
@@ -228,15 +231,22 @@ def _proposal(
 
 
 def _failed(metric: Metric, problem: str) -> _Failed:
-    what = "utilization" if metric.utilization is not None else "usage"
     if metric.source is Source.PODS:
-        return _Failed(reason="FailedGetPodsMetric", message=f"failed to get pods metric value: {problem}")
-    reason = "FailedGetResourceMetric" if metric.source is Source.RESOURCE else "FailedGetContainerResourceMetric"
-    return _Failed(reason=reason, message=f"failed to get {metric.name} {what}: {problem}")
+        outer = f"failed to get pods metric value: {problem}"
+        return _Failed(reason="FailedGetPodsMetric", message=problem, outer=outer)
+    what = "utilization" if metric.utilization is not None else "usage"
+    message = f"failed to get {metric.name} {what}: {problem}"
+    if metric.source is Source.RESOURCE:
+        outer = f"failed to get {metric.name} resource metric value: {message}"
+        return _Failed(reason="FailedGetResourceMetric", message=message, outer=outer)
+    outer = f"failed to get {metric.container} container metric value: {message}"
+    return _Failed(reason="FailedGetContainerResourceMetric", message=message, outer=outer)
 
 
 def _named(metric: Metric) -> str:
     if metric.source is Source.PODS:
         return f"pods metric {metric.name}"
+    if metric.utilization is None:
+        return f"{metric.name} resource"
     whose = "resource" if metric.source is Source.RESOURCE else "container resource"
-    return f"{metric.name} {whose}" + (" utilization (percentage of request)" if metric.utilization is not None else "")
+    return f"{metric.name} {whose} utilization (percentage of request)"

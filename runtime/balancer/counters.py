@@ -14,6 +14,8 @@ FIELDS = (
     "requests", "retries", "redispatches", "errors_5xx", "aborted", "dropped",
     *(f"answers_{name}" for name in CLASSES),
 )  # fmt: skip
+GONE = "(gone)"
+"""In place of servers that were there once; no replica has such a name."""
 OLDEST_FIELDS = 6
 """Fewer were counted by versions that did not count all requests either."""
 KEPT_SERVERS = 100
@@ -57,11 +59,30 @@ class Counters:
     def forget_server(self, pid: int, backend: str, server: str) -> None:
         """The process no longer has the server; one of the same name would count from 0."""
         self._seen.pop(f"{pid}/{backend}/{server}", None)
+        self._add_up(backend)
+
+    def _add_up(self, backend: str) -> None:
+        """Of servers long gone, the sums alone are kept: what scales up and down has a thousand of them in a week."""
+        servers = self._totals.get(backend, {})
+        living = {key.split("/", 2)[2] for key in self._seen if key.split("/", 2)[1] == backend}
+        gone = [name for name in servers if name not in (*living, BACKEND, GONE)]
+        for name in gone[: max(0, len(gone) - KEPT_SERVERS)]:
+            whole = servers.setdefault(GONE, dict.fromkeys(FIELDS, 0))
+            for field, count in servers.pop(name).items():
+                whole[field] = whole.get(field, 0) + count
+            self.changed = True
+
+    def _add_all_up(self) -> None:
+        for backend in self._totals:
+            self._add_up(backend)
 
     def keep_processes(self, pids: Iterable[int]) -> None:
         """Forget the baselines of processes that are gone."""
         living = set(pids)
+        known = len(self._seen)
         self._seen = {key: value for key, value in self._seen.items() if int(key.split("/", 1)[0]) in living}
+        if len(self._seen) < known:
+            self._add_all_up()
         for flights in self._in_flight.values():
             for pid in set(flights) - living:
                 del flights[pid]
@@ -118,7 +139,6 @@ class Counters:
         whole = servers.pop(BACKEND, dict.fromkeys(FIELDS, 0))
         by_servers = sum(totals["errors_5xx"] for totals in servers.values())
         latest = self._latest.get(backend)
-        recent = list(servers.items())[-KEPT_SERVERS:]
         return ServiceCounters(
             requests=whole["requests"],
             failed=max(0, whole["errors_5xx"] - by_servers) + max(whole["aborted"], whole["dropped"]),
@@ -126,7 +146,7 @@ class Counters:
             redispatched=whole["redispatches"],
             errors_5xx=by_servers,
             in_flight=sum(self._in_flight.get(backend, {}).values()),
-            per_replica={name: totals["requests"] for name, totals in recent},
+            per_replica={name: totals["requests"] for name, totals in servers.items() if name != GONE},
             queued=latest.queued if latest else 0,
             queue_ms=latest.queue_ms if latest else 0,
             response_ms=latest.response_ms if latest else 0,
@@ -137,7 +157,10 @@ class Counters:
 
     def to_json(self) -> str:
         """Totals and baselines, so that a later controller goes on counting the same HAProxy."""
-        return json.dumps({"totals": self._totals, "seen": self._seen})
+        first = {key: counts[:OLDEST_FIELDS] for key, counts in self._seen.items()}
+        # Apart from those, so that a version that counts less can go on counting them.
+        more = {key: counts[OLDEST_FIELDS:] for key, counts in self._seen.items()}
+        return json.dumps({"totals": self._totals, "seen": first, "more": more})
 
     @classmethod
     def from_json(cls, text: str) -> Counters:
@@ -149,7 +172,9 @@ class Counters:
             backend: {name: {**dict.fromkeys(FIELDS, 0), **totals} for name, totals in servers.items()}
             for backend, servers in raw["totals"].items()
         }
-        counters._seen = raw["seen"]
+        more = raw.get("more", {})
+        counters._seen = {key: [*counts, *more.get(key, ())] for key, counts in raw["seen"].items()}
+        counters._add_all_up()
         return counters
 
 

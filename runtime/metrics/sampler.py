@@ -20,16 +20,21 @@ PERIOD_SECONDS = 15.0
 LONGEST_SECONDS = 120.0
 """Samples further apart say little of now."""
 SHORTEST_SECONDS = 1.0
-"""What somebody who is the first to ask is kept waiting for; the least between two samples."""
+"""What somebody who is the first to ask is kept waiting for."""
+LEAST_SECONDS = 0.5
+"""Between two samples."""
+YOUNGEST_SECONDS = 1.0
+"""What a container does before says little."""
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
-    """A container that runs, and its first process."""
+    """A container that runs, its first process, and when it was started."""
 
     container_id: str
     pid: int
+    started_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +61,7 @@ class Clocks:
 class _Sample:
     at: float
     usage: Mapping[str, Usage] = field(default_factory=dict)
+    started: Mapping[str, float | None] = field(default_factory=dict)
     served: Mapping[str, int] = field(default_factory=dict)
     services: Mapping[Key, ServiceCounters] = field(default_factory=dict)
     machine: Clocks | None = None
@@ -87,18 +93,23 @@ class Sampler:
         self._lock = threading.Lock()
         self._pair: tuple[_Sample | None, _Sample | None] = (None, None)
 
-    def sample(self) -> None:
-        """Measure now, unless that was done a moment ago."""
+    def sample(self, spacing: float = LEAST_SECONDS) -> None:
+        """Measure now, unless that was done less than `spacing` seconds ago."""
         with self._lock:
             now, latest = self._now(), self._pair[1]
-            if latest is not None and now - latest.at < min(SHORTEST_SECONDS, self._period / 2):
+            if latest is not None and now - latest.at < spacing:
                 return
-            watched = {item.container_id: item.pid for item in self._containers()}
-            usage = {key: found for key, pid in watched.items() if (found := self._cgroups.usage(key, pid))}
+            watched = tuple(self._containers())
+            usage = {
+                item.container_id: found
+                for item in watched
+                if (found := self._cgroups.usage(item.container_id, item.pid))
+            }
             self._cgroups.keep(usage.keys())
             new = _Sample(
                 at=self._now(),
                 usage=usage,
+                started={item.container_id: item.started_at for item in watched},
                 served=dict(self._served()),
                 services=dict(self._services()),
                 machine=self._clocks(),
@@ -120,14 +131,18 @@ class Sampler:
         self.sample()
 
     def rate(self, container_id: str) -> Rate | None:
-        """None where it was not measured twice."""
+        """None where it was not measured twice, nor was started between the last two samples."""
         before, latest = self._pair
         if latest is None or before is None:
             return None
         new, old = latest.usage.get(container_id), before.usage.get(container_id)
-        if new is None or old is None or new.cpu < old.cpu:
-            return None
         window = latest.at - before.at
+        if new is not None and old is None:
+            # By the machine's clock, which somebody may have set: it must fit between the two.
+            age = latest.at - (latest.started.get(container_id) or 0.0)
+            old, window = Usage(cpu=0, memory=0), age if YOUNGEST_SECONDS <= age <= window else 0.0
+        if new is None or old is None or new.cpu < old.cpu or not window:
+            return None
         return Rate(
             cpu=math.ceil((new.cpu - old.cpu) / window / 1e6),
             memory=new.memory,

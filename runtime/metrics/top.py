@@ -121,7 +121,7 @@ def containers_of(roster: Roster) -> Iterable[Watched]:
     for replica in roster.all():
         for record in replica.containers:
             if record.running and record.container_id:
-                yield Watched(container_id=record.container_id, pid=record.pid)
+                yield Watched(container_id=record.container_id, pid=record.pid, started_at=record.started_at)
 
 
 def _sum(specs: Iterable[ContainerSpec], amount: Callable[[Resources], int | None]) -> int | None:

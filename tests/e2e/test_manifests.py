@@ -151,6 +151,7 @@ def test_a_file_of_kubernetes_from_apply_to_delete(forge: Forge, image: str, tmp
     assert node["cpu"] >= node["cpu_replicas"] >= 0
     assert node["memory"] > node["memory_used"] > 0
     assert "error[needs-terminal]" in forge.run("top", "-w").err
+    assert "error[unknown-kind]: disks" in forge.run("top", "disks").err
     forge.ok("delete", "hpa", "sample", *IN, "--yes")
 
     use_its_replicas(forge)

@@ -177,7 +177,7 @@ def test_replicas_by_average(name: str) -> None:
 @pytest.mark.parametrize(
     ("how", "levels", "cpu", "message"),
     [
-        ([R] * 4, [], 1000, "unable to get metrics for cpu: no metrics returned from resource metrics API"),
+        ([R] * 4, [], 1000, "unable to get metrics for resource cpu: no metrics returned from resource metrics API"),
         ([], [100], 1000, "no pods returned by selector while calculating replica count"),
         ([U], [100], 1000, "did not receive metrics for targeted pods (pods might be unready)"),
         ([R], [100], None, "missing request for cpu in container c0 of Pod pod-0"),
@@ -548,16 +548,29 @@ def test_the_words() -> None:
     assert reasons(gone.known) == {"AbleToScale": ("False", "FailedGetScale")}
 
 
-def test_what_failed_is_said_once_for_each_metric() -> None:
-    two = spec(metrics=(*spec().metrics, QPS))
-    outcome = reconcile(two, Known(), 3, [pod(0)], [{}, {}], NOW)
-    assert [said.reason for said in outcome.events] == [
-        "FailedGetResourceMetric", "FailedGetPodsMetric", "FailedComputeMetricsReplicas",
-    ]  # fmt: skip
-    assert outcome.events[-1].message.startswith(
-        "invalid metrics (2 invalid out of 2), first error is: failed to get cpu utilization: unable to get metrics"
-    )
+def test_what_failed_is_said_of_each_metric_and_of_all() -> None:
+    none = "unable to get metrics for resource cpu: no metrics returned from resource metrics API"
+    container = Metric(source=Source.CONTAINER, name="cpu", container="web", average=1)
+    three = spec(metrics=(*spec().metrics, QPS, container))
+    outcome = reconcile(three, Known(), 3, [pod(0)], [{}, {}, {}], NOW)
+    assert [(said.reason, said.message) for said in outcome.events] == [
+        ("FailedGetResourceMetric", f"failed to get cpu utilization: {none}"),
+        (
+            "FailedGetPodsMetric",
+            "unable to get metric requests_per_second: no metrics returned from custom metrics API",
+        ),
+        ("FailedGetContainerResourceMetric", f"failed to get cpu usage: {none}"),
+        (
+            "FailedComputeMetricsReplicas",
+            "invalid metrics (3 invalid out of 3), first error is: failed to get cpu resource metric value: "
+            f"failed to get cpu utilization: {none}",
+        ),
+    ]
     assert all(said.warning for said in outcome.events)
+    (active,) = (item for item in outcome.known.conditions if item.type == "ScalingActive")
+    assert active.message == f"the HPA was unable to compute the replica count: failed to get cpu utilization: {none}"
+    known = Known(memory=GONE)
+    assert reconcile(three, known, 3, [pod(0)], [readings([9000]), {}, {}], NOW).replicas == 6, "one that is higher"
 
 
 def test_two_autoscalers_of_one_deployment() -> None:

@@ -166,7 +166,7 @@ def test_a_rate_is_what_came_between_two_samples(bench: Bench) -> None:
     assert (rate.cpu, rate.memory, rate.window, rate.at) == (500, 40 * 1024**2, 15.0, 1015.0)
     assert sampler.requests("web-1") == (150, 10.0)
     assert sampler.requests("web-2") == (None, None)
-    # One that begins anew counts from 0, and one that is new was not measured twice.
+    # A replica that begins anew counts from 0, and one that is new was not measured twice.
     bench.pass_by(15)
     bench.use(1)
     bench.served = {"web-1": 0, "web-2": 9}
@@ -178,6 +178,22 @@ def test_a_rate_is_what_came_between_two_samples(bench: Bench) -> None:
     bench.pass_by(15)
     sampler.sample()
     assert sampler.usage(FIRST) is None
+
+
+@pytest.mark.parametrize(
+    ("started", "cpu", "window"),
+    [(1010.0, 1500, 5.0), (1014.5, None, None), (999.0, None, None), (2000.0, None, None), (None, None, None)],
+)
+def test_one_that_was_started_between_two_samples(
+    bench: Bench, started: float | None, cpu: int | None, window: float | None
+) -> None:
+    bench.watched = ()
+    bench.sampler.sample()
+    bench.pass_by(15)
+    bench.watched = (Watched(container_id=FIRST, pid=7, started_at=started),)
+    bench.sampler.sample()
+    rate = bench.sampler.rate(FIRST)
+    assert (rate and rate.cpu, rate and rate.window) == (cpu, window)
 
 
 def test_nobody_measures_again_what_was_measured_a_moment_ago(bench: Bench) -> None:
