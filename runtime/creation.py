@@ -10,6 +10,7 @@ from functools import cache, partial
 from runtime.container import (
     Identity,
     ImageFacts,
+    Mount,
     Place,
     container_labels,
     container_request,
@@ -89,6 +90,11 @@ class Creation:
             template, who, sources, mounted, links, image, self.policy, spec=spec, sandbox=sandbox
         )
         request = replace(request, limits=self.limits(template, spec))
+        if spec.message_path:
+            words = Mount(
+                source=str(self.files.make_message(who.replica, spec.name)), target=spec.message_path, read_only=False
+            )
+            request = replace(request, mounts=(*request.mounts, words))
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
@@ -207,8 +213,14 @@ class Creation:
         memory = self.host.machine().size.memory if kind is Qos.BURSTABLE else 0
         return limits(spec.resources, kind, memory)
 
-    def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
-        """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""
+    def last_log(
+        self, container_id: str, template: PodTemplate, namespace: str, given: Given, *, replica: str, name: str
+    ) -> tuple[str, ...]:
+        """The last words of the container `name`, or without such its last lines, which are stored and shown: with
+        stars for what it was given of Secrets."""
+        said = self.files.message(replica, name).decode(errors="replace").strip().splitlines()
+        if said:
+            return self._redacted(tuple(said), template, namespace, given)[-LAST_LOG_LINES:]
         lines = self.engine.tail(container_id, LAST_LOG_LINES + SPREAD_LINES)
         return self._redacted(lines, template, namespace, given)[-LAST_LOG_LINES:]
 

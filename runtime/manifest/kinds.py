@@ -19,6 +19,7 @@ from runtime.manifest.schema import (
     DNS_LABEL,
     IMAGE,
     LABELS,
+    MOUNT_PATH,
     NAME,
     PERCENT,
     PORT,
@@ -77,12 +78,11 @@ _CONTAINER = Object(
         "stdin": Flag(),
         "tty": Flag(),
         "securityContext": CONTAINER_SECURITY,
+        "terminationMessagePath": Text(pattern=MOUNT_PATH, says="an absolute path, without a colon"),
+        "terminationMessagePolicy": Text(choices=("File", "FallbackToLogsOnError")),
     },
     required=("name", "image"),
-    known=words(
-        "resizePolicy restartPolicy restartPolicyRules stdinOnce terminationMessagePath terminationMessagePolicy "
-        "volumeDevices"
-    ),
+    known=words("resizePolicy restartPolicy restartPolicyRules stdinOnce volumeDevices"),
 )
 
 _INIT_CONTAINER = Object(

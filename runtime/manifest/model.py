@@ -51,8 +51,8 @@ class ContainerPort:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerSpec:
     """A container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
-    not yet expanded, and comes after `env_from`. One that runs before the others is a `sidecar` where it goes on beside
-    them."""
+    not yet expanded, and comes after `env_from`. `message_path` is a file for its last words, empty for none. One that
+    runs before the others is a `sidecar` where it goes on beside them."""
 
     name: str
     image: str
@@ -75,6 +75,7 @@ class ContainerSpec:
     tty: bool = False
     never_pull: bool = False
     sidecar: bool = False
+    message_path: str = ""
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or name; None where no port has that name."""

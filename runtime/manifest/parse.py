@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,6 +32,7 @@ from runtime.manifest.volume import Volume, mounts, volume
 from runtime.restart import RestartPolicy
 
 _LARGEST_SECRET = 1024 * 1024
+_MESSAGE_PATH = "/dev/termination-log"
 
 
 def deployment(root: Cursor) -> Deployment:
@@ -227,7 +229,16 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: 
         post_start=hook(cursor.get("lifecycle").get("postStart"), port_of, longest=grace),
         resources=resources(cursor.get("resources")),
         pre_stop=hook(cursor.get("lifecycle").get("preStop"), port_of, longest=grace),
+        message_path=_message_path(cursor),
     )
+
+
+def _message_path(cursor: Cursor) -> str:
+    """Where one says either of it, Kubernetes' own place is the default. The policy decides nothing here: where the
+    file is empty, the last lines of its output are told in any case."""
+    said = cursor.get("terminationMessagePath").plain("")
+    policy = cursor.get("terminationMessagePolicy").plain("")
+    return posixpath.normpath(said or _MESSAGE_PATH) if said or policy else ""
 
 
 def _init(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) -> ContainerSpec:

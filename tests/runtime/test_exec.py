@@ -32,8 +32,10 @@ spec:
   containers:
     - name: main
       image: {image}
-      command: [python3, -c, "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.stdin.read(1)"]
+      command: [python3, -c, "import sys; print('out', flush=True); print('err', file=sys.stderr); \
+        open('/dev/termination-log', 'w').write('because'); sys.stdin.read(1)"]
       stdin: true
+      terminationMessagePolicy: File
     - {{name: beside, image: {image}, env: [{{name: PORT, value: "8081"}}]}}
 """
 
@@ -104,6 +106,7 @@ def test_commands_run_in_containers_and_output_outlives_them(
     stack.stop_controller(kill=True)
     stack.start_controller()
     wait_for(lambda: client.pod("default", "crasher").restarts == 1 and client.pod("default", "crasher").ready)
+    assert client.pod("default", "crasher").containers[0].last_log == ("because",)
     before = list(client.output(crasher, previous=True))
     now = list(client.output(crasher))
     assert {line.text for line in before} == {line.text for line in now} == {"out", "err"}
