@@ -457,7 +457,12 @@ class Life:
         try:
             state = self._engine.inspect(record.container_id)
             last_log = self._around.creation.last_log(
-                record.container_id, replica.template, replica.namespace, self._given
+                record.container_id,
+                replica.template,
+                replica.namespace,
+                self._given,
+                replica=replica.name,
+                name=self._spec.name,
             )
         except EngineError as error:
             log.warning("end not explained", extra={"replica": replica.name, "error": str(error)})

@@ -2,7 +2,8 @@
 
 A connection carries one request and its answer. The request is ``{"protocol": 1, "method": …, "params": {…}}``; the
 answer is any number of ``{"item": …}`` and ``{"beat": true}``, the sign of life of a stream with nothing to say, and at
-the end ``{"done": true}`` or ``{"error": {…}}``.
+the end ``{"done": true}`` or ``{"error": {…}}``. The method `execute` has one item, after which the connection carries
+`frames`: the caller sends none before it has read that.
 """
 
 from __future__ import annotations

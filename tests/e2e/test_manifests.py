@@ -223,14 +223,12 @@ def use_its_replicas(forge: Forge) -> None:
     assert sorted(re.sub(r" 20\d\d-[^ ]*Z ", " TIME ", line).rpartition("|")[2] for line in told.splitlines()) == [
         " TIME 1", " TIME bad",
     ]  # fmt: skip
+    assert forge.ok("delete", job, *IN, "--yes").out == f"{job} deleted\n"
     for arguments, code in (
         (("logs", target, *IN, "--previous"), "no-previous"),
-        (("logs", "pod/nobody", *IN), "not-found"),
         (("logs", target, *IN, "-c", "nobody"), "no-such-container"),
-        (("logs", target, *IN, "--since", "5"), "invalid-duration"),
         (("exec", target, *IN, "--replica", "nobody", "--", "true"), "no-such-replica"),
         (("exec", "service/sample-web", *IN, "--", "true"), "wrong-kind"),
-        (("scale", target, "web=1", "worker=2", *IN), "invalid-replicas"),
     ):
         refused = forge.run(*arguments)
         assert refused.err.startswith(f"error[{code}]: "), (arguments, refused)
