@@ -50,6 +50,7 @@ from runtime.model import (
     ServicePortStatus,
     ServiceStatus,
 )
+from runtime.rollout import FieldChange, Outcome, RolledReplica, RolloutRecord, Traffic
 from runtime.settings import PublicEntry, RuntimeSettings
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "DeploymentStatus",
     "EngineError",
     "Event",
+    "FieldChange",
     "ImageError",
     "JobPhase",
     "JobStatus",
@@ -80,18 +82,22 @@ __all__ = [
     "NotFound",
     "ObjectChange",
     "ObjectView",
+    "Outcome",
     "PodPhase",
     "PodStatus",
     "PublicEntry",
     "ReplicaStatus",
     "RevisionStatus",
+    "RolledReplica",
     "RolloutPhase",
+    "RolloutRecord",
     "RuntimeFailure",
     "RuntimeSettings",
     "SecretStatus",
     "ServiceCounters",
     "ServicePortStatus",
     "ServiceStatus",
+    "Traffic",
     "cannot_have_addresses",
     "certificate_states",
     "clear_secret_files",

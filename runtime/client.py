@@ -26,6 +26,7 @@ from runtime.model import (
     ServiceCounters,
     ServiceStatus,
 )
+from runtime.rollout import RolloutRecord
 from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
 
 TIMEOUT = 30.0
@@ -112,6 +113,15 @@ class ControllerClient:
     def revisions(self, namespace: str, name: str) -> tuple[RevisionStatus, ...]:
         """The templates that a Deployment has and had, the oldest first."""
         return tuple(self._all("revisions", namespace=namespace, name=name))
+
+    def rollouts(self, namespace: str, name: str) -> tuple[RolloutRecord, ...]:
+        """The records of a Deployment's last rollouts, the newest last; of one that goes on as it stands."""
+        return tuple(self._all("rollouts", namespace=namespace, name=name))
+
+    def watch_rollout(self, namespace: str, name: str, *, timeout: float | None = None) -> Iterator[RolloutRecord]:
+        """The newest record at once, at each change and at least every second; ends after `timeout` seconds, when it
+        has ended, with the Deployment, or with the controller. Raises NotFound (`no-rollout`)."""
+        return self._stream("watch_rollout", namespace=namespace, name=name, timeout=timeout)
 
     def delete(self, namespace: str, kind: str, name: str) -> None:
         """Delete an object; ``Namespace`` goes with all that is in it. The replicas of a Deployment are drained and

@@ -39,12 +39,14 @@ from runtime.keeper import Keeper
 from runtime.labels import Label
 from runtime.life import Surroundings
 from runtime.machine import Host
+from runtime.manifest.model import PodTemplate
 from runtime.manifest.template import random_suffix, template_hash
 from runtime.model import (
     DeploymentStatus,
     ObjectView,
     PodStatus,
     RevisionStatus,
+    RolloutPhase,
     ServiceCounters,
     ServiceStatus,
 )
@@ -52,14 +54,15 @@ from runtime.objects import Held, HeldPod, Objects
 from runtime.pod import pod_status
 from runtime.policy import Policy
 from runtime.proportion import Size
+from runtime.records import Records, Way, ways
 from runtime.refresh import Refresher, Running
 from runtime.room import Room
 from runtime.roster import Replica, Roster, from_stored, pod_replica
-from runtime.routes import backend_of, places, wanted_backends
+from runtime.routes import backend_of, leads_to, places, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
-from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, revisions
+from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, phase_of, revisions
 from runtime.storage import Storage
 from runtime.store import Store
 from runtime.views import object_views
@@ -125,6 +128,7 @@ class Controller:
             links=self.discovery.links,
         )
         self.room = Room(host.machine)
+        self.records = Records(store, self._counted, self.roster.poke)
         self._refresher = Refresher(self._creation, self.events)
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
@@ -153,6 +157,7 @@ class Controller:
             events=self.events,
             room=self.room,
             met=self.discovery.met,
+            drained=self.records.drained,
         )
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -217,6 +222,16 @@ class Controller:
         """What was counted for a Service; zeros for one that nobody routes to. Raises NotFound."""
         found = self.objects.service(namespace, service)
         return self.balancer.counters(*(backend_of(found, port) for port in found.ports))
+
+    def _counted(self, namespace: str, template: PodTemplate) -> dict[Way, ServiceCounters]:
+        """What was counted for the Services that lead to a template, and that the balancer serves."""
+        bound, ingresses = self.discovery.bound(), self.objects.ingresses()
+        return {
+            way: self.balancer.counters(*names)
+            for service in self.objects.services()
+            if leads_to(service, namespace, template)
+            for way, names in ways(wanted_backends([service], (), bound, ingresses), service.name).items()
+        }
 
     def services(self, namespace: str | None) -> tuple[ServiceStatus, ...]:
         """How all Services stand, or those of one namespace."""
@@ -292,6 +307,7 @@ class Controller:
             self.objects.finish_delete(held)
             self._store.drop_note(_size_note(held))
             self._courses.pop(_key(held), None)
+            self.records.forget(*_key(held))
             self._empty.add(held.deployment.namespace)
             return
         counts = count(held, replicas, now)
@@ -299,6 +315,15 @@ class Controller:
         course.progress = course.progress.step(counts, held.generation, now)
         if is_complete(held, counts) or held.deployment.paused:
             course.progress = replace(course.progress, at=now)
+        stalled = phase_of(held, counts, course.progress, now) is RolloutPhase.STALLED
+        self.records.look(
+            held.deployment,
+            held.generation,
+            replicas,
+            available=counts.available,
+            complete=is_complete(held, counts),
+            stalled=(lambda: self._status(held).message) if stalled else None,
+        )
         observed = [self._observed(held, replica, now) for replica in replicas]
         desired = _desired(held, course.sized_for)
         actions = decide(desired, observed)

@@ -13,7 +13,7 @@ from runtime.restart import Backoff
 class ContainerRecord:
     """One container of a replica. `phase` and `message` as in `ReplicaStatus`. `started` once its startup probe has
     passed, `ready` as its readiness probe says, also while the replica is being stopped. `done` when it has ended and
-    is not started again. Times are Unix seconds."""
+    is not started again. `image_id` is that of the image it was made of. Times are Unix seconds."""
 
     name: str
     phase: str = "Pending"
@@ -29,6 +29,7 @@ class ContainerRecord:
     exit_code: int | None = None
     backoff: Backoff = field(default_factory=Backoff)
     last_log: tuple[str, ...] = ()
+    image_id: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """In JSON's types; its process is asked of the engine again."""

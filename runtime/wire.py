@@ -37,6 +37,7 @@ from runtime.model import (
     ServicePortStatus,
     ServiceStatus,
 )
+from runtime.rollout import RolloutRecord
 
 PROTOCOL = 1
 
@@ -52,6 +53,7 @@ Value = (
     | ObjectView
     | PodStatus
     | RevisionStatus
+    | RolloutRecord
     | SecretStatus
     | ServiceCounters
     | ServiceStatus
@@ -116,7 +118,7 @@ def unpack(raw: Any) -> Any:
             ports = tuple(_made(ServicePortStatus, item) for item in raw["ports"])
             lists = {key: tuple(raw[key]) for key in ("hosts", "endpoints")}
             return _made(ServiceStatus, raw, ports=ports, **lists)
-        return _made(_VALUES[name], raw)
+        return RolloutRecord.from_json(raw) if name == RolloutRecord.__name__ else _made(_VALUES[name], raw)
     except (KeyError, TypeError, ValueError) as error:
         raise RuntimeFailure(
             "controller-speaks-differently",
