@@ -52,6 +52,7 @@ from runtime.model import (
 )
 from runtime.rollout import FieldChange, Outcome, RolledReplica, RolloutRecord, Traffic
 from runtime.settings import PublicEntry, RuntimeSettings
+from runtime.wire import value_as_json, value_from_json
 
 __all__ = [
     "CHALLENGES",
@@ -105,4 +106,6 @@ __all__ = [
     "initial_balancer_config",
     "load_manifests",
     "purge",
+    "value_as_json",
+    "value_from_json",
 ]

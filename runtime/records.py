@@ -93,8 +93,11 @@ class _Open:
 class Records:
     """The records of all Deployments. `look` is for the loop; the rest is for any thread."""
 
-    def __init__(self, store: Store, sample: Sample, poke: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, sample: Sample, poke: Callable[[], None], now: Callable[[], float] = steady
+    ) -> None:
         self._store = store
+        self._now = now
         self._sample = sample
         self._poke = poke
         self._lock = threading.RLock()
@@ -123,7 +126,7 @@ class Records:
             known = self._open.get(key)
             if known is None:
                 return
-            now = steady()
+            now = self._now()
             leaving = {item.name for item in replicas if item.terminating}
             seen = Seen(
                 complete=complete,
@@ -160,10 +163,22 @@ class Records:
                     known.record,
                     drained=known.record.drained + awaited,
                     undrained=known.record.undrained + left,
-                    drained_at=steady(),
+                    drained_at=self._now(),
                 )
                 self._put(key, replace(known, record=record))
         self._poke()
+
+    def note(self, namespace: str, name: str, number: int, own: Mapping[str, Any]) -> None:
+        """Add to a record what its watcher has to say; one that is forgotten stays so."""
+        key = (namespace, name)
+        with self._lock:
+            for found, raw in self._store.rollouts(namespace, name):
+                if found == number:
+                    known = _Open.from_json(found, raw)
+                    known = replace(known, record=replace(known.record, own=dict(own)))
+                    self._store.put_rollout(number, known.as_json())
+                    if key in self._open and self._open[key].record.number == number:
+                        self._open[key] = known
 
     def of(self, namespace: str, name: str) -> tuple[RolloutRecord, ...]:
         """The records of a Deployment, the newest last; with what was counted until now where one goes on."""
@@ -208,7 +223,7 @@ class Records:
         newest = rows[-1] if rows else None
         going = [item for item in rows[:-1] if not item.record.ended]
         if going:
-            counted, now = self._counted(key), steady()
+            counted, now = self._counted(key), self._now()
             for each in going:
                 done = each.record.switched_at is not None
                 outcome = Outcome.COMPLETE if done else Outcome.SUPERSEDED

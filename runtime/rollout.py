@@ -25,6 +25,8 @@ from runtime.roster import Replica
 CHANGED = "changed"
 SUMS = ("requests", "failed", "retried", "redispatched", "errors_5xx")
 """The counters that only grow."""
+COUNTED_AFTER = 1.0
+"""Seconds for which requests are counted once all is done: what a new replica does with them is a part of the proof."""
 LOG_LINES = 10
 """How many of the last lines of a replica that is in trouble are kept."""
 
@@ -76,12 +78,16 @@ class RolledReplica:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RolloutRecord:
-    """One rollout of a Deployment. `change` is ``created`` or ``configured``; `images` and `images_before` are the ids
-    of the images by container, as the engine has them. Times are Unix seconds, None for what was not reached: stored,
-    the first new container started, the first one ready, requests go to new ones alone, the last request that
-    an old one had is answered, and nothing is left to do. `drained` counts what was in flight at old replicas when
-    they were taken out, `undrained` what was so still when their time was over. `last_log` are the last lines of a
-    new replica that is in trouble, with stars for its Secrets. `number` grows with each record."""
+    """One rollout of a Deployment.
+
+    `change` is ``created`` or ``configured``; `images` and `images_before` are the ids of the images by container, as
+    the engine has them. Times are Unix seconds, None for what was not reached: stored, the first new container started,
+    the first one ready, requests go to new ones alone, the last request that an old one had is answered, nothing is
+    left to do, and nothing is counted any more. `drained` counts what was in flight at old replicas when they were
+    taken out, `undrained` what was so still when their time was over. `last_log` are the last lines of a new replica
+    that is in trouble, with stars for its Secrets. `own` is what somebody who watched has to add, such as requests of
+    his own. `number` grows with each record.
+    """
 
     namespace: str
     name: str
@@ -102,6 +108,7 @@ class RolloutRecord:
     ready_at: float | None = None
     switched_at: float | None = None
     drained_at: float | None = None
+    done_at: float | None = None
     ended_at: float | None = None
     images: dict[str, str] = field(default_factory=dict)
     images_before: dict[str, str] = field(default_factory=dict)
@@ -110,6 +117,7 @@ class RolloutRecord:
     undrained: int = 0
     replica_list: tuple[RolledReplica, ...] = ()
     last_log: tuple[str, ...] = ()
+    own: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -281,7 +289,7 @@ class Seen:
 
 
 def advance(record: RolloutRecord, seen: Seen, now: float) -> RolloutRecord:
-    """The record after a look. It ends once all is as asked and nothing drains any more."""
+    """The record after a look. It is done once all is as asked and nothing drains any more, and ends a moment later."""
     if record.ended:
         return record
     new = [item for item in seen.replicas if item.template_hash == record.hash and not item.terminating]
@@ -299,14 +307,16 @@ def advance(record: RolloutRecord, seen: Seen, now: float) -> RolloutRecord:
         made = replace(made, switched_at=now)
     if made.switched_at is None or not seen.complete or seen.draining:
         return made
-    return replace(
+    done = replace(
         made,
         outcome=Outcome.COMPLETE,
         message="",
         last_log=(),
-        drained_at=made.drained_at or made.switched_at,
-        ended_at=now,
+        # The last one may be idle before it was seen that it was the last.
+        drained_at=max(made.drained_at or 0.0, made.switched_at),
+        done_at=made.done_at or now,
     )
+    return replace(done, ended_at=now) if now - (done.done_at or now) >= COUNTED_AFTER else done
 
 
 def images_of(replicas: Iterable[Replica]) -> dict[str, str]:

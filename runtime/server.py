@@ -154,6 +154,10 @@ class Answers:
         self._objects.deployment(namespace, name)
         return self._controller.records.of(namespace, name)
 
+    def note_rollout(self, namespace: str, name: str, number: int, own: dict[str, Any]) -> Iterable[Value]:
+        self._controller.records.note(namespace, name, number, own)
+        return ()
+
     def watch_rollout(self, namespace: str, name: str, timeout: float | None) -> Iterable[Value]:
         """The newest record at each change, and at least every second; ends after `timeout` seconds, when it has ended,
         or with the Deployment."""
@@ -326,6 +330,7 @@ METHODS = (
     "undo",
     "revisions",
     "rollouts",
+    "note_rollout",
     "watch_rollout",
     "delete",
     "secrets",

@@ -128,6 +128,16 @@ def unpack(raw: Any) -> Any:
         ) from error
 
 
+def value_as_json(value: Value) -> dict[str, Any]:
+    """A value in JSON's types, for others than the controller's socket."""
+    return {} if value is None or isinstance(value, str) else asdict(value)
+
+
+def value_from_json(name: str, raw: Mapping[str, Any]) -> Any:
+    """The inverse: a value of the class of this name. Raises as `unpack` does."""
+    return unpack({**raw, "class": name})
+
+
 def pack_failure(failure: RuntimeFailure) -> dict[str, Any]:
     """An error with all that it says."""
     return {

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imageforge.cli.events import COLUMNS, rows
 from imageforge.cli.get import NamespaceOption, rows_of
 from imageforge.cli.kinds import POD, parse_target, place
+from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, facts, show, write
-from imageforge.cli.state import Workplace
-from runtime import ControllerClient, NotFound
+from runtime import NotFound
+
+if TYPE_CHECKING:
+    from imageforge.cli.objects import Objects
 
 
 def describe(
@@ -22,7 +25,7 @@ def describe(
     """Show an object with what it made, what was said of it and what happened to it."""
     target = parse_target(word, name)
     namespace = place(target.kind, namespace)
-    controller = Workplace.here().controller()
+    controller = objects()
     found = next((row for row in rows_of(controller, target.kind, namespace) if row["name"] == target.name), None)
     if found is None:
         raise NotFound(
@@ -44,7 +47,7 @@ def describe(
         show(rows(happened), columns=tuple(name for name in COLUMNS if name != "object"), form=Format.TABLE)
 
 
-def _deployment(controller: ControllerClient, namespace: str, name: str) -> None:
+def _deployment(controller: Objects, namespace: str, name: str) -> None:
     status = controller.deployment(namespace, name)
     _section("Conditions")
     show(

@@ -37,8 +37,8 @@ COMMANDS = (
 GROUPS = ("apps", "builds", "env", "secret", "domains", "webhook", "remote", "token", "context", "base", "rollout")
 NEEDS_LINUX = frozenset(
     (
-        "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "scale", "restart", "report", "manifest",
-        "apps", "base", "apply", "diff", "delete", "get", "describe", "expose", "events", "rollout",
+        "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "scale", "restart", "manifest", "apps",
+        "base",
     )
 )  # fmt: skip
 """What works on this machine's own stack; a client on another system lacks the modules that it is made of."""

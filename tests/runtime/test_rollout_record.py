@@ -16,7 +16,7 @@ from runtime.manifest.model import Deployment, PodTemplate, Protocol
 from runtime.manifest.template import template_hash
 from runtime.objects import Objects
 from runtime.records import KEPT, Records, Way, ways
-from runtime.rollout import Seen, advance, begun, changes, since
+from runtime.rollout import COUNTED_AFTER, Seen, advance, begun, changes, since
 from runtime.roster import Replica
 from runtime.seal import Seal
 from runtime.standing import ContainerRecord
@@ -149,8 +149,12 @@ def test_the_steps_in_their_order_and_never_before_the_change() -> None:
     now = replica("new", ready=True, ready_since=101.5)
     switched = advance(ready, seen(now, replace(old, terminating=True), complete=True, draining="old"), 103.0)
     assert (switched.switched_at, switched.ended, switched.outcome) == (103.0, False, Outcome.RUNNING)
-    done = advance(replace(switched, drained_at=104.0), seen(now, complete=True), 104.1)
-    assert (done.outcome, done.drained_at, done.ended_at) == (Outcome.COMPLETE, 104.0, 104.1)
+    counted = advance(replace(switched, drained_at=104.0), seen(now, complete=True), 104.1)
+    assert (counted.outcome, counted.drained_at, counted.done_at) == (Outcome.COMPLETE, 104.0, 104.1)
+    # What the new ones do with their first requests is a part of it.
+    assert not counted.ended
+    done = advance(counted, seen(now, complete=True), 104.1 + COUNTED_AFTER)
+    assert (done.done_at, done.ended_at) == (104.1, 104.1 + COUNTED_AFTER)
     assert advance(done, seen(stalled=True), 200.0) is done
 
 
@@ -199,12 +203,13 @@ class Bench:
         self.seal = Seal(folder / "key")
         self.requests = 0
         self.failed = 0
+        self.at = 1e9
         self.begin()
 
     def begin(self) -> None:
         """A controller, or the one after it."""
         self.objects = Objects(self.store, lambda: None, self.seal)
-        self.records = Records(self.store, self._sample, lambda: None)
+        self.records = Records(self.store, self._sample, lambda: None, lambda: self.at)
 
     def _sample(self, namespace: str, template: PodTemplate) -> Mapping[Way, ServiceCounters]:
         counted = ServiceCounters(
@@ -215,6 +220,12 @@ class Bench:
     def apply(self, version: str, **more: object) -> None:
         text = manifest(f"web:{version}", replicas=1, service=False, **more)  # type: ignore[arg-type]
         self.objects.apply(text, "web.yaml")
+
+    def close(self, *replicas: Replica) -> None:
+        """All is as asked, for as long as it is looked at."""
+        self.look(*replicas, complete=True)
+        self.at += COUNTED_AFTER
+        self.look(*replicas, complete=True)
 
     def look(self, *replicas: Replica, available: int = 1, complete: bool = False, stalled: bool = False) -> None:
         held = self.objects.deployment("default", "hello")
@@ -249,14 +260,14 @@ def test_what_nobody_served_before_is_no_loss(bench: Bench) -> None:
     bench.look(replica("new", template_hash=bench.hash, ready=True, ready_since=1e12), available=1)
     bench.requests = 18
     assert bench.newest.traffic == (Traffic(service="hello", protocol="http", requests=10),)
-    bench.look(replica("new", template_hash=bench.hash, ready=True, ready_since=1e12), complete=True)
+    bench.close(replica("new", template_hash=bench.hash, ready=True, ready_since=1e12))
     bench.requests, bench.failed = 100, 100
     assert (bench.newest.outcome, bench.newest.traffic[0].requests) == (Outcome.COMPLETE, 10)
 
 
 def test_a_rollout_outlives_its_controller_with_its_figures(bench: Bench) -> None:
     bench.apply("1")
-    bench.look(complete=True)
+    bench.close()
     old = replica("old", template_hash=bench.hash)
     bench.requests = 40
     bench.apply("2")
@@ -270,7 +281,7 @@ def test_a_rollout_outlives_its_controller_with_its_figures(bench: Bench) -> Non
     assert not bench.newest.ended
     bench.records.drained(old, 4, 1)
     bench.requests = 60
-    bench.look(replace(old, terminating=True), new, complete=True)
+    bench.close(replace(old, terminating=True), new)
     done = bench.newest
     assert (done.outcome, done.drained, done.undrained) == (Outcome.COMPLETE, 4, 1)
     assert (done.traffic[0].requests, done.traffic[0].failed) == (20, 1)
@@ -296,7 +307,7 @@ def test_the_newest_are_kept_and_all_go_with_the_deployment(bench: Bench) -> Non
         bench.records.newest("default", "hello")
     for number in range(KEPT + 5):
         bench.apply(str(number))
-        bench.look(complete=True)
+        bench.close()
     kept = bench.records.of("default", "hello")
     assert len(kept) == KEPT
     assert kept[-1].revision == KEPT + 5
