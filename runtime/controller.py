@@ -7,6 +7,7 @@ that comes every `RESYNC_SECONDS`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -74,7 +75,8 @@ LOOP_SECONDS = 1.0
 """The longest between two looks; changes that are noticed bring on a look at once."""
 
 SETTLING_SECONDS = 0.05
-"""The same just after a reload, for the old process of HAProxy is held until it was looked at a last time."""
+"""The same just after a reload, for the old process of HAProxy is held until it was looked at a last time, and after
+a rollout, the record of which is closed a moment later."""
 
 PARALLEL_STARTS = 4
 """Containers started at a time; more only makes each of them slower."""
@@ -264,7 +266,8 @@ class Controller:
             except Exception:
                 log.exception("look failed")
                 self._stopping.wait(LOOP_SECONDS)
-            seen = self.roster.wait(seen, SETTLING_SECONDS if self.balancer.settling else LOOP_SECONDS)
+            soon = self.balancer.settling or self.records.closing
+            seen = self.roster.wait(seen, SETTLING_SECONDS if soon else LOOP_SECONDS)
 
     def _look(self) -> None:
         """One look at everything."""
@@ -322,7 +325,7 @@ class Controller:
             replicas,
             available=counts.available,
             complete=is_complete(held, counts),
-            stalled=(lambda: self._status(held).message) if stalled else None,
+            stalled=(lambda: (self._status(held).message, self._last_words(held, replicas))) if stalled else None,
         )
         observed = [self._observed(held, replica, now) for replica in replicas]
         desired = _desired(held, course.sized_for)
@@ -336,6 +339,21 @@ class Controller:
             self._store.put_note(_size_note(held), json.dumps(asdict(desired.size)))
         course.observed_generation = held.generation
         self._trim_history(held, replicas)
+
+    def _last_words(self, held: Held, replicas: Sequence[Replica]) -> tuple[str, ...]:
+        """Of a new replica that is not ready: what it wrote as it ended, else what it writes now, with stars for its
+        Secrets."""
+        new = [item for item in replicas if item.template_hash == held.hash and not (item.ready or item.terminating)]
+        for replica in new:
+            if replica.last_log:
+                return replica.last_log
+        for replica in new:
+            if replica.running and replica.container_id:
+                with contextlib.suppress(EngineError):
+                    return self._creation.last_log(
+                        replica.container_id, replica.template, replica.namespace, frozenset()
+                    )
+        return ()
 
     def _steer_pod(self, held: HeldPod) -> None:
         pod = held.pod

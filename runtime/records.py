@@ -25,6 +25,8 @@ Key = tuple[str, str]
 Way = tuple[str, str]
 """A Service by name, and how it is served: ``http`` or ``tcp``."""
 Counted = Mapping[Way, ServiceCounters]
+Trouble = tuple[str, tuple[str, ...]]
+"""Why a rollout comes no further, and the last words of a replica in trouble."""
 Sample = Callable[[str, PodTemplate], Counted]
 """What was counted so far for each Service of a namespace that leads to a template."""
 
@@ -114,7 +116,7 @@ class Records:
         *,
         available: int,
         complete: bool,
-        stalled: Callable[[], str] | None,
+        stalled: Callable[[], Trouble] | None,
     ) -> None:
         """See how a Deployment's rollout stands, before anything is done for it. `stalled` gives the reason where it is
         that."""
@@ -128,15 +130,29 @@ class Records:
                 return
             now = self._now()
             leaving = {item.name for item in replicas if item.terminating}
+            message, words = self._trouble(known.record, stalled)
             seen = Seen(
                 complete=complete,
                 stalled=stalled is not None,
-                message=stalled() if stalled else "",
+                message=message,
+                words=words,
                 replicas=replicas,
                 draining=frozenset(leaving - self._drained),
             )
             self._put(key, self._stepped(key, known, seen, available, now))
             self._drained &= leaving | {name for name in self._drained if not name.startswith(f"{key[1]}-")}
+
+    def _trouble(self, record: RolloutRecord, stalled: Callable[[], Trouble] | None) -> Trouble:
+        """Asked for once: it costs the engine a question."""
+        if stalled is None:
+            return "", ()
+        return (record.message, record.last_log) if record.outcome is Outcome.STALLED else stalled()
+
+    @property
+    def closing(self) -> bool:
+        """Whether a record is about to be closed: the next look is to come soon."""
+        with self._lock:
+            return any(item.record.done_at is not None for item in self._open.values())
 
     def _stepped(self, key: Key, known: _Open, seen: Seen, available: int, now: float) -> _Open:
         step = known

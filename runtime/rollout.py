@@ -25,7 +25,7 @@ from runtime.roster import Replica
 CHANGED = "changed"
 SUMS = ("requests", "failed", "retried", "redispatched", "errors_5xx")
 """The counters that only grow."""
-COUNTED_AFTER = 1.0
+COUNTED_AFTER = 0.5
 """Seconds for which requests are counted once all is done: what a new replica does with them is a part of the proof."""
 LOG_LINES = 10
 """How many of the last lines of a replica that is in trouble are kept."""
@@ -279,13 +279,15 @@ def since(before: Mapping[str, int] | None, now: ServiceCounters) -> dict[str, i
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
     """What a look at a Deployment shows: `complete`, `stalled` and `message` as its status has them, its `replicas`,
-    and the names of the `draining` ones, whose last request is not answered yet."""
+    the names of the `draining` ones, whose last request is not answered yet, and the last `words` of a replica that is
+    in trouble."""
 
     complete: bool
     stalled: bool
     message: str
     replicas: Sequence[Replica]
     draining: frozenset[str]
+    words: tuple[str, ...] = ()
 
 
 def advance(record: RolloutRecord, seen: Seen, now: float) -> RolloutRecord:
@@ -301,7 +303,7 @@ def advance(record: RolloutRecord, seen: Seen, now: float) -> RolloutRecord:
         outcome=Outcome.STALLED if seen.stalled else Outcome.RUNNING,
         message=seen.message,
         replica_list=_shown(new),
-        last_log=_last_log(new),
+        last_log=seen.words[-LOG_LINES:],
     )
     if seen.complete and made.switched_at is None:
         made = replace(made, switched_at=now)
@@ -344,9 +346,3 @@ def _shown(replicas: Iterable[Replica]) -> tuple[RolledReplica, ...]:
         )
         for item in replicas
     )
-
-
-def _last_log(replicas: Iterable[Replica]) -> tuple[str, ...]:
-    """The last words of the one that is in trouble."""
-    troubled = (item.last_log for item in replicas if not item.ready and item.last_log)
-    return next(troubled, ())[-LOG_LINES:]

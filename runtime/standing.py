@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from runtime.restart import Backoff
@@ -37,8 +37,9 @@ class ContainerRecord:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ContainerRecord:
-        """The inverse of `as_json`."""
-        return cls(**{**raw, "backoff": Backoff(**raw["backoff"]), "last_log": tuple(raw["last_log"])})
+        """The inverse of `as_json`; what a later version says beyond this is left out."""
+        known = {item.name: raw[item.name] for item in fields(cls) if item.name in raw}
+        return cls(**{**known, "backoff": Backoff(**raw["backoff"]), "last_log": tuple(raw["last_log"])})
 
 
 AS_MAIN = ("container_id", "running", "pid", "started_at", "ended_at", "exit_code", "backoff", "last_log")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Generator, Mapping
 from typing import Any
 
@@ -41,6 +42,7 @@ async def streamed(request: Request, rows: Rows, *, number: str = "") -> Respons
 async def _stream(request: Request, rows: Rows, first: Row | None, *, lines: bool, number: str) -> AsyncIterator[bytes]:
     # Taken here: of a client that is gone before it was answered, the generator never starts, nor ends.
     if not READERS.acquire(blocking=False):
+        _close(rows)
         return
     try:
         if first is _END:
@@ -63,7 +65,12 @@ async def _stream(request: Request, rows: Rows, first: Row | None, *, lines: boo
         yield _written({"kind": "error", "problem": problem(error)}, lines=lines, number="")
     finally:
         READERS.release()
-        rows.close()
+        _close(rows)
+
+
+def _close(rows: Rows) -> None:
+    """End them, in a thread: they may have to wait for an answer that is under way."""
+    threading.Thread(target=rows.close, name="rows", daemon=True).start()
 
 
 def _written(row: Row, *, lines: bool, number: str) -> bytes:

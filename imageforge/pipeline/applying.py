@@ -18,7 +18,7 @@ from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
 from imageforge.pipeline.rolled import ended_record, entrance_of, newest_record, report_of
 from imageforge.pipeline.trouble import trouble
 from imageforge.report.apply import ObjectRow
-from imageforge.report.rollout import RolloutReport, hint_for
+from imageforge.report.rollout import LOST_HINT, RolloutReport
 from runtime import AppliedObject, ControllerClient, DeploymentStatus, RolloutPhase, RuntimeFailure
 
 PATIENCE = 60.0
@@ -169,7 +169,7 @@ def lost(report: RolloutReport) -> DeployFailed | None:
         f"Deployment {report.namespace}/{report.deployment}",
         f"{report.proof.text}, while the replicas were replaced",
         kept=f"revision {report.revision} is serving",
-        hint=hint_for(report),
+        hint=LOST_HINT,
     )
 
 

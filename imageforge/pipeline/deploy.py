@@ -26,7 +26,7 @@ from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.pipeline.secrets import AppSecrets
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.report.deploy import DeployReport, StageRow
-from imageforge.report.rollout import hint_for
+from imageforge.report.rollout import LOST_HINT
 from imageforge.stack.registry_lock import writing_registry
 from imageforge.store import Apps, Builds, Release, Releases, ReleaseStatus
 from runtime import NotFound, RolloutPhase, RolloutRecord, RuntimeFailure
@@ -117,7 +117,7 @@ def _roll_out(
             f"{report.failed} of {report.requests} requests failed while the replicas were replaced"
             + (f"; the first: {count.first_failure}" if count.first_failure else ""),
             kept=f"release {release.number} is serving",
-            hint=hint_for(report.rollouts[0]) if report.rollouts else None,
+            hint=LOST_HINT,
         )
     return report
 

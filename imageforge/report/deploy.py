@@ -88,7 +88,7 @@ class DeployReport:
 
 def as_text(report: DeployReport) -> str:
     """The report for a terminal."""
-    table = tabulate(replica_cells(report.replicas), headers=REPLICA_HEADERS, tablefmt="simple", disable_numparse=True)
+    table = tabulate(replica_cells(report.replicas), headers=REPLICA_HEADERS, tablefmt="simple")
     release = f"release  {report.release_line}\n" if report.release_line else ""
     return (
         f"{report.app} release {report.release}  {report.url}\n"
@@ -122,13 +122,12 @@ def as_markdown(report: DeployReport) -> str:
     replicas = tabulate(
         cells, headers=[head.capitalize() for head in REPLICA_HEADERS], tablefmt="github", disable_numparse=True
     )
-    parts = [
-        f"### {report.app} release {report.release}",
-        f"<{report.url}>",
-        f"Image `{report.reference}`",
-        f"{report.failed} of {report.requests} requests failed during the rollout ({seconds(report.rollout_seconds)}).",
-        stages,
-    ]
+    parts = [f"### {report.app} release {report.release}", f"<{report.url}>", f"Image `{report.reference}`"]
+    if not report.rollouts:
+        took = seconds(report.rollout_seconds)
+        parts.append(f"{report.failed} of {report.requests} requests failed during the rollout ({took}).")
+    if report.stages:
+        parts.append(stages)
     if not report.rollouts:
         parts.append(replicas)
     for item in report.rollouts:

@@ -189,11 +189,12 @@ def _latencies(own: Mapping[str, Any]) -> dict[str, Latency]:
 
 def judge(report: RolloutReport) -> Proof:
     """The proof of the cut-over: it fails where the balancer counted a request that no replica answered, or one of our
-    own failed; there is none where nothing leads to the Deployment, nobody is to answer, or nobody asked."""
+    own failed; there is none where nothing leads to the Deployment, nobody is to answer, or nobody asked. Who asks for
+    the strategy Recreate asks for a gap: what is lost in it is told, and is no failure."""
     if not report.desired:
         return Proof(verdict=Verdict.NONE, text="no proof: no replica is to answer")
     if not report.traffic and report.own is None:
-        return Proof(verdict=Verdict.NONE, text="no proof: no Service leads to it")
+        return Proof(verdict=Verdict.NONE, text="no proof: no Service leads to it through the balancer")
     tcp = all(row.protocol == "tcp" for row in report.traffic) and report.own is None
     what = "connection" if tcp else "request"
     if not report.requests and not report.failed:
@@ -206,16 +207,17 @@ def judge(report: RolloutReport) -> Proof:
     said = f"{report.failed:,} of {report.requests:,} {what}s lost{''.join(f', {item}' for item in extra)}"
     if not report.failed:
         return Proof(verdict=Verdict.PASSED, text=said)
+    if report.recreate:
+        gap = "the strategy Recreate ends the old replicas first; RollingUpdate serves on"
+        return Proof(verdict=Verdict.NONE, text=f"no proof: {said}: {gap}")
     first = f"; of our own the first: {report.own.first_failure}" if report.own and report.own.first_failure else ""
     return Proof(verdict=Verdict.FAILED, text=f"{said}{first}")
 
 
-def hint_for(report: RolloutReport) -> str:
-    """What to do about a proof that failed."""
-    if report.recreate:
-        return "the strategy Recreate ends the old replicas before the new ones start; RollingUpdate keeps serving"
-    return "an app must serve on while it gets SIGTERM, and stop when its last request is answered"
-
+LOST_HINT = (
+    "an app must answer every request that it takes, also while it gets SIGTERM, and stop when its last one is answered"
+)
+"""What to do about a proof that failed."""
 
 REPLICA_HEADERS = ("REPLICA", "STATE", "READY", "RESTARTS", "ADDRESS")
 
@@ -293,7 +295,7 @@ def as_text(report: RolloutReport) -> str:
     """For a terminal."""
     proof = report.proof
     verdict = proof.text if proof.verdict is Verdict.NONE else f"{proof.verdict}: {proof.text}"
-    table = tabulate(replica_cells(report.replicas), headers=REPLICA_HEADERS, tablefmt="simple", disable_numparse=True)
+    table = tabulate(replica_cells(report.replicas), headers=REPLICA_HEADERS, tablefmt="simple")
     body = "\n".join([headline(report), f"{'cutover':8} {verdict}", *lines(report)])
     return f"{body}\n\n{table}" if report.replicas else body
 

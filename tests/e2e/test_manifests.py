@@ -60,7 +60,7 @@ def test_a_file_of_kubernetes_from_apply_to_delete(forge: Forge, image: str, tmp
     assert rows == [[f"deployment/{NAME}", "sample", "created"], ["secret/sample-secret", "sample", "created"]]
     assert f"{NAME}: 2 of 2 updated, 2 available" in made.err
     assert f"deployment/{NAME} in sample: revision 1, complete in " in made.out
-    assert "no proof: no Service leads to it" in made.out
+    assert "no proof: no Service leads to it through the balancer" in made.out
     assert forge.ok("diff", "-f", file).out == ""
     assert forge.ok("apply", "-f", file).out.count("unchanged") == 2
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Forge
 from tests.e2e.service import Service, write_app
+from tests.runtime.stack import wait_for
 
 pytestmark = pytest.mark.engine
 
@@ -149,6 +150,7 @@ def test_the_api_applies_tells_and_takes_away(service: Service, image: str) -> N
     with service.client() as client:
         for kind in ("Deployment", "Service", "Secret"):
             assert client.delete(f"/v1/objects/far/{kind}/far").status_code == 204
+        wait_for(lambda: client.get("/v1/objects", params={"namespace": "far"}).json() == [], timeout=60)
 
 
 def test_the_command_line_of_another_machine(forge: Forge, service: Service, image: str, tmp_path: Path) -> None:

@@ -83,10 +83,10 @@ counted  by the balancer for service/web: 1204 requests, 0 lost, 3 answered 5xx 
 own      31 requests of our own to /ready, 0 lost
 latency  of our own, p50/p99: before 1.9/3.0 ms of 20, during 2.2/8.1 ms of 11, after 1.8/2.6 ms of 20
 
-REPLICA    STATE    READY    RESTARTS    ADDRESS
+REPLICA    STATE    READY      RESTARTS  ADDRESS
 ---------  -------  -------  ----------  ---------
-web-x-1    Ready    yes      0           10.0.0.2
-web-x-2    Ready    yes      1           10.0.0.3"""
+web-x-1    Ready    yes               0  10.0.0.2
+web-x-2    Ready    yes               1  10.0.0.3"""
 
 MARKDOWN = """\
 ### deployment/web in shop: revision 2, complete in 2.1 s
@@ -130,7 +130,7 @@ Cut-over passed: 0 of 1,204 requests lost, 2 retried, 12 in flight drained.
 
 STALLED_TEXT = """\
 deployment/web in shop: revision 2, stalled
-cutover  no proof: no Service leads to it
+cutover  no proof: no Service leads to it through the balancer
 changed  image shop/web:1.0 (1f1f1f1f1f1f) -> shop/web:1.1 (777777777777)
          replicas 1 -> 2
          env VERSION changed
@@ -199,7 +199,7 @@ def asked(sent: int, failed: int = 0) -> OwnRequests:
 @pytest.mark.parametrize(
     ("changes", "verdict", "text"),
     [
-        ({"traffic": (), "own": None}, Verdict.NONE, "no proof: no Service leads to it"),
+        ({"traffic": (), "own": None}, Verdict.NONE, "no proof: no Service leads to it through the balancer"),
         ({"traffic": served(0), "own": None}, Verdict.NONE, "no proof: no request came meanwhile"),
         ({"traffic": served(9, 9), "desired": 0}, Verdict.NONE, "no proof: no replica is to answer"),
         ({"traffic": served(9), "own": None}, Verdict.PASSED, "0 of 9 requests lost"),
@@ -223,7 +223,10 @@ def test_what_proves_a_cut_over(changes: dict[str, object], verdict: Verdict, te
         assert error.code == "cutover-lost-requests"
         assert error.hint is not None
         assert "SIGTERM" in error.hint
-        assert "Recreate" in (lost(replace(report, recreate=True)) or error).hint  # type: ignore[operator]
+        gap = replace(report, recreate=True)
+        assert (gap.proof.verdict, gap.ok, lost(gap)) == (Verdict.NONE, True, None)
+        assert "no proof: " in gap.proof.text
+        assert "Recreate" in gap.proof.text
 
 
 def test_a_stalled_one_is_not_well_whatever_was_served() -> None:

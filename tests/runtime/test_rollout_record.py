@@ -132,9 +132,21 @@ def replica(name: str, **fields: object) -> Replica:
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-def seen(*replicas: Replica, complete: bool = False, stalled: bool = False, draining: str = "") -> Seen:
-    names = frozenset([draining] if draining else [])
-    return Seen(complete=complete, stalled=stalled, message="why" if stalled else "", replicas=replicas, draining=names)
+def seen(
+    *replicas: Replica,
+    complete: bool = False,
+    stalled: bool = False,
+    draining: str = "",
+    words: tuple[str, ...] = (),
+) -> Seen:
+    return Seen(
+        complete=complete,
+        stalled=stalled,
+        message="why" if stalled else "",
+        replicas=replicas,
+        draining=frozenset([draining] if draining else []),
+        words=words,
+    )
 
 
 def test_the_steps_in_their_order_and_never_before_the_change() -> None:
@@ -162,7 +174,7 @@ def test_one_that_stalls_says_why_and_may_go_on() -> None:
     start = begun(None, OF, generation=1, revision=1, hashes=("", HASH), by_manifest=True, now=100.0)
     assert start is not None
     words = tuple(f"line {number}" for number in range(20))
-    stalled = advance(start, seen(replica("new", last_log=words), stalled=True), 700.0)
+    stalled = advance(start, seen(replica("new"), stalled=True, words=words), 700.0)
     assert (stalled.outcome, stalled.message, stalled.ended) == (Outcome.STALLED, "why", False)
     assert stalled.last_log == words[-10:]
     done = advance(stalled, seen(replica("new", ready=True, ready_since=710.0), complete=True), 711.0)
@@ -235,7 +247,7 @@ class Bench:
             replicas,
             available=available,
             complete=complete,
-            stalled=(lambda: "why") if stalled else None,
+            stalled=(lambda: ("why", ("last words",))) if stalled else None,
         )
 
     @property
@@ -300,6 +312,27 @@ def test_a_change_before_the_end_of_another_ends_it(bench: Bench) -> None:
     assert (second.outcome, second.traffic[0].requests) == (Outcome.RUNNING, 0)
     bench.apply("2", env={"A": "b"})
     assert bench.newest.changes[-1] == FieldChange(field="env A", before="", after="added")
+
+
+def test_why_it_stalled_is_asked_for_once(bench: Bench) -> None:
+    bench.apply("1")
+    bench.look()
+    bench.look(stalled=True)
+    assert (bench.newest.outcome, bench.newest.message, bench.newest.last_log) == (
+        Outcome.STALLED, "why", ("last words",),
+    )  # fmt: skip
+    held = bench.objects.deployment("default", "hello")
+
+    def never() -> tuple[str, tuple[str, ...]]:
+        raise AssertionError
+
+    bench.records.look(held.deployment, held.generation, (), available=0, complete=False, stalled=never)
+    assert bench.newest.message == "why"
+    assert not bench.records.closing
+    bench.look(complete=True)
+    assert bench.records.closing
+    bench.close()
+    assert not bench.records.closing
 
 
 def test_the_newest_are_kept_and_all_go_with_the_deployment(bench: Bench) -> None:
