@@ -23,10 +23,12 @@ from runtime.errors import (
     NotFound,
     RuntimeFailure,
 )
+from runtime.figures import AutoscalerStatus, MetricStatus, NodeFigures, ReplicaFigures, ServiceFigures
 from runtime.instance import clear_secret_files, purge
 from runtime.labels import Label
 from runtime.manifest import load as load_manifests
 from runtime.manifest.kinds import KINDS
+from runtime.manifest.model import Document
 from runtime.model import (
     AppliedObject,
     Condition,
@@ -46,11 +48,13 @@ from runtime.model import (
     RevisionStatus,
     RolloutPhase,
     SecretStatus,
+    Selection,
     ServiceCounters,
     ServicePortStatus,
     ServiceStatus,
 )
 from runtime.rollout import FieldChange, Outcome, RolledReplica, RolloutRecord, Traffic
+from runtime.session import Piece, Session
 from runtime.settings import PublicEntry, RuntimeSettings
 from runtime.wire import value_as_json, value_from_json
 
@@ -59,6 +63,7 @@ __all__ = [
     "ENTRY_HEADER",
     "KINDS",
     "AppliedObject",
+    "AutoscalerStatus",
     "BalancerError",
     "CertificateState",
     "Condition",
@@ -70,6 +75,7 @@ __all__ = [
     "ControllerUnreachable",
     "CronJobStatus",
     "DeploymentStatus",
+    "Document",
     "EngineError",
     "Event",
     "FieldChange",
@@ -80,13 +86,17 @@ __all__ = [
     "Label",
     "LogLine",
     "ManifestError",
+    "MetricStatus",
+    "NodeFigures",
     "NotFound",
     "ObjectChange",
     "ObjectView",
     "Outcome",
+    "Piece",
     "PodPhase",
     "PodStatus",
     "PublicEntry",
+    "ReplicaFigures",
     "ReplicaStatus",
     "RevisionStatus",
     "RolledReplica",
@@ -95,9 +105,12 @@ __all__ = [
     "RuntimeFailure",
     "RuntimeSettings",
     "SecretStatus",
+    "Selection",
     "ServiceCounters",
+    "ServiceFigures",
     "ServicePortStatus",
     "ServiceStatus",
+    "Session",
     "Traffic",
     "cannot_have_addresses",
     "certificate_states",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from runtime.errors import ControllerUnreachable, NotFound
+from runtime.figures import AutoscalerStatus, NodeFigures, ReplicaFigures, ServiceFigures
 from runtime.model import (
     AppliedObject,
     ControllerInfo,
@@ -23,10 +25,12 @@ from runtime.model import (
     PodStatus,
     RevisionStatus,
     SecretStatus,
+    Selection,
     ServiceCounters,
     ServiceStatus,
 )
 from runtime.rollout import RolloutRecord
+from runtime.session import Session
 from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
 
 TIMEOUT = 30.0
@@ -57,18 +61,24 @@ class ControllerClient:
         """Who answers."""
         return cast(ControllerInfo, self._one("info"))
 
-    def apply(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[AppliedObject, ...]:
+    def apply(
+        self, manifests: str, *, source: str = "manifest.yaml", place: str | None = None
+    ) -> tuple[AppliedObject, ...]:
         """Make the objects as the YAML text says, all or none; returns once it is stored. `source` names the text in
-        errors."""
-        return tuple(self._all("apply", manifests=manifests, source=source))
+        errors. Objects that name no namespace are in `place`, where that is given, and none may name another."""
+        return tuple(self._all("apply", manifests=manifests, source=source, **_given(place=place)))
 
-    def check(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[AppliedObject, ...]:
+    def check(
+        self, manifests: str, *, source: str = "manifest.yaml", place: str | None = None
+    ) -> tuple[AppliedObject, ...]:
         """What `apply` would do or refuse; changes nothing."""
-        return tuple(self._all("check", manifests=manifests, source=source))
+        return tuple(self._all("check", manifests=manifests, source=source, **_given(place=place)))
 
-    def preview(self, manifests: str, *, source: str = "manifest.yaml") -> tuple[ObjectChange, ...]:
+    def preview(
+        self, manifests: str, *, source: str = "manifest.yaml", place: str | None = None
+    ) -> tuple[ObjectChange, ...]:
         """What `apply` would change, with the text before and after; or the error it would raise."""
-        return tuple(self._all("preview", manifests=manifests, source=source))
+        return tuple(self._all("preview", manifests=manifests, source=source, **_given(place=place)))
 
     def views(self, kind: str | None = None, namespace: str | None = None) -> tuple[ObjectView, ...]:
         """The objects of a kind or of all, of a namespace or of all, as they stand."""
@@ -92,6 +102,26 @@ class ControllerClient:
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """Set the number of replicas; it outlives an apply of a manifest that names none."""
         self._none("scale", namespace=namespace, name=name, replicas=replicas)
+
+    def autoscalers(self, namespace: str | None = None) -> tuple[AutoscalerStatus, ...]:
+        """How the HorizontalPodAutoscalers stand, of one namespace or of all."""
+        return tuple(self._all("autoscalers", namespace=namespace))
+
+    def autoscalers_of(self, namespace: str, name: str) -> tuple[str, ...]:
+        """The names of those that scale a Deployment."""
+        return tuple(self._all("autoscalers_of", namespace=namespace, name=name))
+
+    def top_replicas(self, namespace: str | None = None) -> tuple[ReplicaFigures, ...]:
+        """What the replicas use, of one namespace or of all. Who is the first to ask for figures waits for a second."""
+        return tuple(self._all("top_replicas", namespace=namespace))
+
+    def top_services(self, namespace: str | None = None) -> tuple[ServiceFigures, ...]:
+        """What the Services do, of one namespace or of all; as `top_replicas`."""
+        return tuple(self._all("top_services", namespace=namespace))
+
+    def top_node(self) -> NodeFigures:
+        """What the machine has, and what of it is used; as `top_replicas`."""
+        return cast(NodeFigures, self._one("top_node"))
 
     def restart(self, namespace: str, name: str) -> None:
         """Replace every replica by a rolling update."""
@@ -127,10 +157,10 @@ class ControllerClient:
         has ended, with the Deployment, or with the controller. Raises NotFound (`no-rollout`)."""
         return self._stream("watch_rollout", namespace=namespace, name=name, timeout=timeout)
 
-    def delete(self, namespace: str, kind: str, name: str) -> None:
+    def delete(self, namespace: str, kind: str, name: str, *, volumes: bool = False) -> None:
         """Delete an object; ``Namespace`` goes with all that is in it. The replicas of a Deployment are drained and
-        stopped meanwhile, the pod of a Job is stopped."""
-        self._none("delete", namespace=namespace, kind=kind, name=name)
+        stopped meanwhile, the pod of a Job is stopped. With `volumes` what a claim holds goes with it."""
+        self._none("delete", namespace=namespace, kind=kind, name=name, **_given(volumes=volumes or None))
 
     def secrets(self, namespace: str | None = None) -> tuple[SecretStatus, ...]:
         """The Secrets, of one namespace or of all, without their values."""
@@ -195,6 +225,58 @@ class ControllerClient:
     ) -> Iterator[LogLine]:
         """The output of a Job's pods, merged by time; with `follow` until the Job is done."""
         return self._stream("job_logs", namespace=namespace, name=name, follow=follow, tail=tail)
+
+    def output(
+        self,
+        selection: Selection,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        previous: bool = False,
+        since: float = 0.0,
+    ) -> Iterator[LogLine]:
+        """What the containers of a selection wrote, merged by time: of each the last `tail` lines, none from before
+        `since` in Unix seconds; with `follow` what comes, over replicas and restarts. `previous` is of those before the
+        last restart, and raises NotFound (`no-previous`) where there is none. A CronJob is its latest Job."""
+        return self._stream(
+            "output", selection=asdict(selection), follow=follow, tail=tail, previous=previous, since=since
+        )
+
+    def execute(
+        self,
+        selection: Selection,
+        command: Sequence[str],
+        *,
+        replica: str = "",
+        stdin: bool = False,
+        tty: bool = False,
+        size: tuple[int, int] | None = None,
+    ) -> Session:
+        """Begin a command in a running container of a selection: of the pod `replica` where one is named, else of the
+        first that is ready. `size` are the rows and columns of its terminal. Raises NotFound, Conflict (`not-running`,
+        `too-many-sessions`), RuntimeFailure (`command-not-found`, `command-not-executable`, `command-not-begun`)."""
+        connection = self._connect()
+        try:
+            params = {
+                "selection": asdict(selection),
+                "command": list(command),
+                "replica": replica,
+                "stdin": stdin,
+                "tty": tty,
+                "size": list(size or ()),
+            }
+            connection.sendall(encode({"protocol": PROTOCOL, "method": "execute", "params": params}))
+            message = json.loads(_line(connection))
+            if "error" in message:
+                raise unpack_failure(message["error"])
+            connection.settimeout(None)
+        except (OSError, ValueError) as error:
+            connection.close()
+            raise self._lost(str(error) or type(error).__name__) from error
+        except BaseException:
+            connection.close()
+            raise
+        return Session(connection, str(self._path), message["item"])
 
     def events(
         self,
@@ -302,3 +384,19 @@ class ControllerClient:
         return ControllerUnreachable(
             "controller-lost", str(self._path), f"the controller went away: {reason}", hint="imageforge up"
         )
+
+
+def _line(connection: socket.socket) -> bytes:
+    """The first line, and not a byte more: what follows is no text."""
+    out = bytearray()
+    while not out.endswith(b"\n"):
+        piece = connection.recv(1)
+        if not piece:
+            raise ConnectionError("it closed the connection")
+        out += piece
+    return bytes(out)
+
+
+def _given(**params: Any) -> dict[str, Any]:
+    """Those that say something: a controller of the version before knows no others."""
+    return {name: value for name, value in params.items() if value is not None}

@@ -91,6 +91,12 @@ class ContainerState:
     started_at: float | None
     finished_at: float | None
     address: str
+    name: str = ""
+
+    @property
+    def is_previous(self) -> bool:
+        """Whether it is kept for its output, as the one before the last restart."""
+        return self.name.endswith(_PREVIOUS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +123,8 @@ class Identity:
     pod: str = ""
 
 
+_PREVIOUS = "__previous"
+"""No container of a manifest has a name that begins so."""
 UNKNOWN_IMAGE = ImageFacts(image_id="", user="")
 DEFAULT_POLICY = Policy()
 
@@ -187,6 +195,11 @@ def container_name(who: Identity, template: PodTemplate, spec: ContainerSpec) ->
     """In the engine: the replica's, and of several containers those beside the main one also have their own."""
     suffix = "" if spec.name == template.container.name else f"_{spec.name}"
     return f"imageforge-{who.instance}-{who.replica}{suffix}"
+
+
+def previous_name(name: str) -> str:
+    """What the container before the last restart is called then; `name` is what both are called while they run."""
+    return f"{name}{_PREVIOUS}"
 
 
 def _user(spec: ContainerSpec, image: ImageFacts) -> str | None:
@@ -276,6 +289,7 @@ def container_state(inspected: Mapping[str, Any]) -> ContainerState:
         started_at=parse_time(state.get("StartedAt") or ""),
         finished_at=parse_time(state.get("FinishedAt") or ""),
         address=next((address for address in addresses if address), ""),
+        name=(inspected.get("Name") or "").removeprefix("/"),
     )
 
 
@@ -290,7 +304,14 @@ def parse_time(text: str) -> float | None:
     return datetime.fromisoformat(whole + rest[len(digits) :]).timestamp() + float(f"0.{digits or 0}")
 
 
-def split_timestamp(line: str) -> tuple[float, str]:
-    """(Unix time, text) of a line of output that the engine stamped."""
+def split_timestamp(line: str) -> tuple[int, str]:
+    """(nanoseconds since the epoch, text) of a line of output that the engine stamped. A float would make one of lines
+    that are 200 ns apart."""
     stamp, _, text = line.partition(" ")
-    return parse_time(stamp) or 0.0, text
+    whole, dot, rest = stamp.partition(".")
+    digits = rest[: next((at for at, char in enumerate(rest) if not char.isdigit()), len(rest))] if dot else ""
+    try:
+        seconds = parse_time(whole + rest[len(digits) :])
+    except ValueError:
+        return 0, line
+    return round(seconds or 0.0) * 1_000_000_000 + int(digits.ljust(9, "0")[:9]), text

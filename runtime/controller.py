@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from runtime.autoscale.autoscalers import Autoscalers
 from runtime.balancer.balancer import Balancer
 from runtime.clock import steady
 from runtime.container import ContainerState, Identity, network_name
@@ -42,6 +43,8 @@ from runtime.life import Surroundings
 from runtime.machine import Host
 from runtime.manifest.model import PodTemplate
 from runtime.manifest.template import random_suffix, template_hash
+from runtime.metrics.sampler import Sampler
+from runtime.metrics.top import Top, containers_of
 from runtime.model import (
     DeploymentStatus,
     ObjectView,
@@ -131,6 +134,13 @@ class Controller:
         )
         self.room = Room(host.machine)
         self.records = Records(store, self._counted, self.roster.poke)
+        self.sampler = Sampler(
+            lambda: containers_of(self.roster), balancer.served, self._sums, period=settings.autoscale_seconds
+        )
+        self.top = Top(self.roster, self.sampler, self.objects.services, host.machine, self.room.taken)
+        self.autoscalers = Autoscalers(
+            self.objects, self.roster, self.sampler, store, self.events, period=settings.autoscale_seconds
+        )
         self._refresher = Refresher(self._creation, self.events)
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
@@ -178,6 +188,7 @@ class Controller:
         for keeper in keepers:
             keeper.leave()
         self.room.wake()
+        self.autoscalers.stop()
         self.jobs.leave()
         self._loop.join(timeout=5)
         for keeper in keepers:
@@ -233,6 +244,12 @@ class Controller:
             for service in self.objects.services()
             if leads_to(service, namespace, template)
             for way, names in ways(wanted_backends([service], (), bound, ingresses), service.name).items()
+        }
+
+    def _sums(self) -> dict[Key, ServiceCounters]:
+        return {
+            (each.namespace, each.name): self.balancer.sums(*(backend_of(each, port) for port in each.ports))
+            for each in self.objects.services()
         }
 
     def services(self, namespace: str | None) -> tuple[ServiceStatus, ...]:
@@ -486,6 +503,7 @@ class Controller:
                 pause = min(pause * 2, 10.0)
             else:
                 self.watch.start()
+                self.autoscalers.start()
                 return True
         return False
 
@@ -509,6 +527,8 @@ class Controller:
                 keepers.append(self._take_over(remembered, states))
         for state in states.values():
             if Label.JOB in state.labels and self.jobs.keeps(state.labels):
+                continue
+            if state.is_previous and self.roster.get(state.labels.get(Label.REPLICA, "")) is not None:
                 continue
             log.warning("removing a container that nothing owns", extra={"container": state.id[:12]})
             self.engine.remove(state.id)

@@ -90,7 +90,7 @@ class Creation:
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
-            return self.engine.create(request), given
+            return self.engine.create(request, keep=True), given
         except EngineError as error:
             if written and NOT_SEEN in error.message:
                 raise ConfigError(

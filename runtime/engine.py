@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import docker
 import docker.errors
@@ -27,18 +27,27 @@ import docker.types
 import requests.exceptions
 import urllib3.exceptions
 
-from runtime.container import ContainerRequest, ContainerState, Execution, ImageFacts, container_state, split_timestamp
+from runtime.container import (
+    ContainerRequest,
+    ContainerState,
+    Execution,
+    ImageFacts,
+    container_state,
+    previous_name,
+    split_timestamp,
+)
 from runtime.discovery.links import NDOTS
 from runtime.discovery.network import NetworkFacts, containers_half, network_facts, used_addresses
+from runtime.engine_stream import StreamName
 from runtime.errors import EngineError, ImageError
 from runtime.labels import Label
 from runtime.logins import Login
 from runtime.policy import Confinement
+from runtime.process import Execution as LiveExecution
+from runtime.process import Progress
 from runtime.resources import CPU_PERIOD, Amounts, Machine
 
 log = logging.getLogger(__name__)
-
-StreamName = Literal["stdout", "stderr"]
 
 NETWORK_TRIES = 3
 SMALLEST_SHARED = 28
@@ -186,12 +195,13 @@ class Engine:
         with self._translated(name) as api:
             api.import_image_from_data(archive(), repository=repository, tag=tag, changes=changes)
 
-    def create(self, request: ContainerRequest) -> str:
-        """The id of a new container, not started; one of ours with the same name is replaced."""
+    def create(self, request: ContainerRequest, *, keep: bool = False) -> str:
+        """The id of a new container, not started; one of ours with the same name is replaced. With `keep` one that has
+        ended stays, as `previous_name` has it, until the next replaces it."""
         with self._translated(request.image) as api:
             for known in api.containers(all=True, filters={"name": f"^/{request.name}$"}):
                 if (known.get("Labels") or {}).get(Label.INSTANCE) == request.labels[Label.INSTANCE]:
-                    api.remove_container(known["Id"], force=True, v=True)
+                    _make_way(api, request.name, known, keep=keep)
             # Who joins another asks whom that one asks.
             asks = bool(request.nameserver) and not request.joins
             host_config = api.create_host_config(
@@ -361,6 +371,41 @@ class Engine:
             code = _exit_code(api, made)
         return Execution(code=code, output=output.decode(errors="replace"))
 
+    def attach(self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool) -> LiveExecution:
+        """Begin a command in a running container, with its user and its variables, and hold its streams. Each has
+        connections of its own: those of the others are not to run out."""
+        client: docker.APIClient | None = None
+        try:
+            with self._translated(container_id[:12]):
+                client = docker.APIClient(base_url=self.host, timeout=TIMEOUT)
+                made: str = client.exec_create(container_id, list(command), stdin=stdin, tty=tty)["Id"]
+                stream: Any = client.exec_start(made, tty=tty, socket=True)
+        except EngineError:
+            if client is not None:
+                client.close()
+            raise
+        connection = getattr(stream, "_sock", stream)
+        connection.settimeout(None)
+        return LiveExecution(
+            connection,
+            # By way of the buffer that the head of the answer was read with: it may hold the first of what follows.
+            stream._response.raw._fp.fp,
+            tty=tty,
+            container_id=container_id,
+            progress=lambda: self._progress(made),
+            resize=lambda rows, columns: self._resize(made, rows, columns),
+            close=lambda: _let_go(client, stream),
+        )
+
+    def _progress(self, execution: str) -> Progress:
+        with self._translated(f"exec {execution[:12]}") as api:
+            found = api.exec_inspect(execution)
+        return Progress(running=bool(found["Running"]), pid=int(found["Pid"] or 0), code=found["ExitCode"])
+
+    def _resize(self, execution: str, rows: int, columns: int) -> None:
+        with self._translated(f"exec {execution[:12]}") as api:
+            api.exec_resize(execution, height=rows, width=columns)
+
     def _kill_execution(self, api: docker.APIClient, execution: str, container_id: str) -> None:
         """The engine has no call for it. What is killed is seen to be of that container: the engine's processes may
         have other numbers here."""
@@ -381,9 +426,10 @@ class Engine:
         return ()
 
     def output(
-        self, container_id: str, stream: StreamName, *, follow: bool, tail: int | None = None, since: float = 0.0
+        self, container_id: str, stream: StreamName, *, follow: bool, tail: int | None = None, since: int = 0
     ) -> Output:
-        """One stream of a container's output; with `follow` until the container ends. Empty for one that is gone."""
+        """One stream of a container's output, from the second `since` on; with `follow` until the container ends. Empty
+        for one that is gone."""
         with _UnlessGone(), self._translated(container_id[:12]) as api:
             return Output(
                 api.logs(
@@ -522,12 +568,13 @@ class Events:
 
 
 class Output:
-    """Lines of output as (Unix time, text); ends when the container does, when the engine does, or when closed."""
+    """Lines of output as (nanoseconds since the epoch, text); ends when the container does, when the engine does, or
+    when closed."""
 
     def __init__(self, frames: Any) -> None:
         self._frames = frames
 
-    def __iter__(self) -> Iterator[tuple[float, str]]:
+    def __iter__(self) -> Iterator[tuple[int, str]]:
         try:
             yield from _lines(self._frames or ())
         except (docker.errors.DockerException, ValueError, AttributeError, *_CONNECTION_LOST) as error:
@@ -550,6 +597,28 @@ def _open_folders(count: int, group: int | None) -> bytes:
             entry.gid = group or 0
             archive.addfile(entry)
     return raw.getvalue()
+
+
+def _let_go(client: docker.APIClient, stream: Any) -> None:
+    # What the SDK gives out is a part of the answer: that first, and then what it was read from.
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        stream._response.close()
+    with contextlib.suppress(OSError, ValueError):
+        stream.close()
+    client.close()
+
+
+def _make_way(api: docker.APIClient, name: str, known: Mapping[str, Any], *, keep: bool) -> None:
+    """Free a name for another container. What cannot be renamed is removed, as what never ran and what still does."""
+    if keep and known.get("State") == "exited":
+        with contextlib.suppress(docker.errors.NotFound):
+            api.remove_container(previous_name(name), force=True, v=True)
+        try:
+            api.rename(known["Id"], previous_name(name))
+            return
+        except docker.errors.APIError as error:
+            log.debug("container not kept", extra={"container": name, "error": str(error)})
+    api.remove_container(known["Id"], force=True, v=True)
 
 
 def _ipc_mode(request: ContainerRequest) -> str | None:
@@ -604,9 +673,9 @@ def _pull_failed(reference: str, reason: str) -> ImageError:
     )
 
 
-def _lines(frames: Iterable[bytes]) -> Iterator[tuple[float, str]]:
+def _lines(frames: Iterable[bytes]) -> Iterator[tuple[int, str]]:
     """The engine parts a line of more than 16 KiB into several frames, each with a time stamp of its own."""
-    at = 0.0
+    at = 0
     parts: list[str] = []
     for frame in frames:
         stamp, text = split_timestamp(frame.decode(errors="replace"))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from runtime.clock import steady
-from runtime.container import ContainerState, Identity, network_name, refuse_root
+from runtime.container import ContainerState, Identity, container_name, network_name, previous_name, refuse_root
 from runtime.creation import Creation, Given
 from runtime.discovery.network import NetworkFacts
 from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, NotFound
@@ -300,12 +300,20 @@ class Runner(threading.Thread):
                 self._jobs.say(job, "Resumed", "Job resumed")
             case Remove():
                 for attempt in run.attempts:
-                    if attempt.container_id:
-                        self._engine.remove(attempt.container_id)
+                    self._remove(attempt)
                     self._jobs.creation.storage.forget(job.template, attempt.name)
                 self._jobs.drop(job)
             case Rest():
                 self._attend_all(run)
+
+    def _remove(self, attempt: Attempt) -> None:
+        """Its container, and the one before its last restart."""
+        if attempt.container_id:
+            self._engine.remove(attempt.container_id)
+        if attempt.restarts:
+            template = self._job.template
+            name = container_name(self._jobs.identity(self._job, attempt), template, template.container)
+            self._engine.remove(previous_name(name))
 
     def _marked(self, run: JobRun, action: Halt) -> JobRun:
         """Known before they are stopped: a program that ends in peace on its signal has not succeeded."""

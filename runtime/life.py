@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from runtime.balancer.balancer import Balancer
-from runtime.container import Identity, ImageFacts, network_name, refuse_root
+from runtime.container import Identity, ImageFacts, container_name, network_name, previous_name, refuse_root
 from runtime.creation import Creation, Given
 from runtime.discovery.network import NetworkFacts
 from runtime.engine import Engine
@@ -200,6 +200,9 @@ class Life:
             self._engine.stop(container_id, grace)
             self._stop_asking()
             self._engine.remove(container_id)
+        if self._record.backoff.restarts:
+            who = identity(self._replica, self._around)
+            self._engine.remove(previous_name(container_name(who, self._template, self._spec)))
 
     @property
     def _replica(self) -> Replica:
@@ -299,9 +302,6 @@ class Life:
             network = network_name(who.instance, who.namespace)
             labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace}
             self._around.met(who.namespace, self._engine.ensure_network(network, labels))
-        before = self._record.container_id
-        if before:
-            self._engine.remove(before)
         container_id, self._given = self._around.creation.create(
             replica.template, who, image, spec=self._spec, sandbox=replica.sandbox
         )

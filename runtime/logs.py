@@ -1,4 +1,4 @@
-"""The output of a Deployment's replicas or a Job's pods, merged; a follower also hears of those that start later."""
+"""The output of containers, merged by time; a follower also hears of those that start later."""
 
 from __future__ import annotations
 
@@ -8,32 +8,22 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
-from runtime.engine import Engine, Output, StreamName
-from runtime.errors import EngineError
+from runtime.engine import Engine, Output
+from runtime.engine_stream import StreamName
+from runtime.errors import EngineError, NotFound
 from runtime.model import LogLine
+from runtime.selection import Source
 
 log = logging.getLogger(__name__)
 
 STREAMS: tuple[StreamName, ...] = ("stdout", "stderr")
 LOOK_SECONDS = 0.5
+SECOND = 1_000_000_000
 
-Source = tuple[str, StreamName]
-
-
-class Writer(Protocol):
-    """A replica, or a pod of a Job, as far as its output goes."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def container_id(self) -> str: ...
-    @property
-    def running(self) -> bool: ...
-    @property
-    def ended_at(self) -> float | None: ...
+Stream = tuple[str, StreamName]
+Stamped = tuple[int, LogLine]
 
 
 def _never() -> bool:
@@ -41,63 +31,102 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class _Mark:
+    """How far a stream was read: the time of its last line in nanoseconds, and how many lines have exactly that."""
+
+    at: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LogReader:
-    """Reads for one request. `replicas` gives who writes at any moment, None once what they belong to is gone; `over`
-    says that none of them will write any more."""
+    """Reads for one request. `sources` gives who writes at any moment, None once what they belong to is gone; `over`
+    says that none of them will write any more. What was written before `since`, Unix seconds, is left out."""
 
     engine: Engine
-    replicas: Callable[[], Sequence[Writer] | None]
+    sources: Callable[[], Sequence[Source] | None]
     over: Callable[[], bool] = _never
+    since: float = 0.0
 
     def past(self, tail: int | None) -> list[LogLine]:
-        """What was written so far, by time; of each replica the last `tail` lines."""
+        """What was written so far, by time; of each container the last `tail` lines."""
         return [] if tail == 0 else _merged(self._read(tail).values())
 
+    def previous(self, tail: int | None, subject: str) -> list[LogLine]:
+        """The same of the containers before the last restart. Raises NotFound (`no-previous`) where there is none."""
+        found = [
+            replace(source, container_id=source.previous)
+            for source in self.sources() or ()
+            if source.previous and self.engine.inspect(source.previous) is not None
+        ]
+        if not found:
+            raise NotFound(
+                "no-previous",
+                subject,
+                "previous terminated container not found: none of its containers was started again",
+                hint="without --previous it is the output of those that are there",
+            )
+        return LogReader(self.engine, lambda: found, since=self.since).past(tail)
+
     def follow(self, tail: int | None) -> Iterator[LogLine | None]:
-        """What was written and what will be, None at least every `LOOK_SECONDS`; ends with the Deployment."""
+        """What was written and what will be, None at least every `LOOK_SECONDS`; ends with what it is of."""
         # A line is read in any case, to know where to go on. The engine counts the lines of both streams together, so
         # one of them may have none: it goes on from now.
-        began = time.time()
+        began = time.time_ns()
         read = self._read(None if tail is None else max(tail, 1))
         if tail != 0:
             yield from _merged(read.values())
-        seen = {source: lines[-1].at if lines else began for source, lines in read.items()}
+        seen = {stream: _mark(lines) if lines else _Mark(began) for stream, lines in read.items()}
         with _Followers(self.engine, seen) as followers:
-            # Asked first: who has written last is then among the replicas.
-            while not (over := self.over()) and (replicas := self.replicas()) is not None:
-                for replica in replicas:
-                    followers.add(replica)
+            look_at = 0.0
+            # Asked first: who has written last is then among the sources.
+            while not (over := self.over()):
+                if time.monotonic() >= look_at:
+                    sources = self.sources()
+                    if sources is None:
+                        break
+                    followers.add_all(sources)
+                    look_at = time.monotonic() + LOOK_SECONDS
                 yield followers.next(LOOK_SECONDS)
             if over:
-                for replica in self.replicas() or ():
-                    followers.add(replica)
-                yield from followers.rest()
+                followers.add_all(self.sources() or ())
+            # Those of what is gone have ended, and what they wrote last is being read.
+            yield from followers.rest()
             yield from followers.drain()
 
-    def _read(self, tail: int | None) -> dict[Source, list[LogLine]]:
-        out: dict[Source, list[LogLine]] = {}
-        for replica in self.replicas() or ():
-            for stream in STREAMS if replica.container_id else ():
-                output = self.engine.output(replica.container_id, stream, follow=False, tail=tail)
+    def _read(self, tail: int | None) -> dict[Stream, list[Stamped]]:
+        out: dict[Stream, list[Stamped]] = {}
+        for source in self.sources() or ():
+            for stream in STREAMS if source.container_id else ():
+                output = self.engine.output(source.container_id, stream, follow=False, tail=tail, since=int(self.since))
                 with contextlib.closing(output):
-                    out[replica.container_id, stream] = [
-                        LogLine(replica=replica.name, text=text, stream=stream, at=at) for at, text in output
+                    out[source.container_id, stream] = [
+                        (at, _line(source, stream, at, text)) for at, text in output if at / SECOND >= self.since
                     ]
         return out
 
 
-def _merged(parts: Iterable[list[LogLine]]) -> list[LogLine]:
-    return sorted((line for part in parts for line in part), key=lambda line: line.at)
+def _line(source: Source, stream: StreamName, at: int, text: str) -> LogLine:
+    return LogLine(replica=source.name, container=source.container, text=text, stream=stream, at=at / SECOND)
+
+
+def _mark(lines: Sequence[Stamped]) -> _Mark:
+    last = lines[-1][0]
+    return _Mark(last, sum(at == last for at, _ in lines))
+
+
+def _merged(parts: Iterable[list[Stamped]]) -> list[LogLine]:
+    return [line for _, line in sorted((item for part in parts for item in part), key=lambda item: item[0])]
 
 
 class _Followers:
     """One thread a stream, all into one queue."""
 
-    def __init__(self, engine: Engine, seen: dict[Source, float]) -> None:
+    def __init__(self, engine: Engine, seen: dict[Stream, _Mark]) -> None:
         self._engine = engine
         self._seen = seen
         self._queue: queue.Queue[LogLine] = queue.Queue(maxsize=10_000)
-        self._outputs: dict[Source, Output] = {}
+        self._outputs: dict[Stream, Output] = {}
         self._pumps: list[threading.Thread] = []
         self._closed = threading.Event()
 
@@ -109,24 +138,25 @@ class _Followers:
         for output in tuple(self._outputs.values()):
             output.close()
 
-    def add(self, replica: Writer) -> None:
-        """Follow a replica's container, unless it is followed already."""
-        if not replica.container_id or not (replica.running or replica.ended_at):
-            return
+    def add_all(self, sources: Iterable[Source]) -> None:
+        """Follow those that are not followed already."""
+        for source in sources:
+            if source.container_id and (source.running or source.ended_at):
+                self._add(source)
+
+    def _add(self, source: Source) -> None:
         for stream in STREAMS:
-            source = (replica.container_id, stream)
-            if source in self._outputs:
+            key = (source.container_id, stream)
+            if key in self._outputs:
                 continue
+            mark = self._seen.get(key, _Mark())
             try:
-                output = self._engine.output(
-                    replica.container_id, stream, follow=True, since=self._seen.get(source, 0.0)
-                )
+                output = self._engine.output(source.container_id, stream, follow=True, since=mark.at // SECOND)
             except EngineError as error:
-                log.debug("not followed yet", extra={"replica": replica.name, "error": str(error)})
+                log.debug("not followed yet", extra={"replica": source.name, "error": str(error)})
                 continue
-            self._outputs[source] = output
-            ended = replica.ended_at is not None
-            pump = threading.Thread(target=self._pump, args=(replica.name, source, output, ended), daemon=True)
+            self._outputs[key] = output
+            pump = threading.Thread(target=self._pump, args=(source, stream, output, mark), daemon=True)
             self._pumps.append(pump)
             pump.start()
 
@@ -147,17 +177,20 @@ class _Followers:
         while (line := self.next(0.1)) is not None:
             yield line
 
-    def _pump(self, replica: str, source: Source, output: Output, ended: bool) -> None:
-        after, silent = self._seen.get(source, 0.0), True
+    def _pump(self, source: Source, stream: StreamName, output: Output, mark: _Mark) -> None:
+        silent, same = True, 0
         for at, text in output:
             silent = False
-            line = LogLine(replica=replica, text=text, stream=source[1], at=at)
-            while at > after and not self._closed.is_set():
+            same += at == mark.at
+            if at < mark.at or (at == mark.at and same <= mark.count):
+                continue
+            line = _line(source, stream, at, text)
+            while not self._closed.is_set():
                 try:
                     self._queue.put(line, timeout=0.5)
                     break
                 except queue.Full:
                     continue
-        if silent and not ended:
+        if silent and source.ended_at is None:
             # The engine follows nothing of a container that is not started yet: it is asked again.
-            self._outputs.pop(source, None)
+            self._outputs.pop((source.container_id, stream), None)

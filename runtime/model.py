@@ -287,8 +287,9 @@ class ServiceCounters:
     """What HAProxy counted for one Service since it was added. `failed` are requests that the balancer could not
     serve: connection errors, aborted responses and its own 503s; an application's own 5xx are in `errors_5xx`. Of a
     port that is served by the connection, requests are connections. `queued` are those that wait for a replica now; the
-    times are HAProxy's means over the last 1024 requests, in milliseconds: in the queue, to the first byte of the
-    answer (0 by the connection), and in all."""
+    times are HAProxy's means over the last 1024 requests, in milliseconds: in the queue, to connect, from then to the
+    first byte of the answer (0 by the connection), and in all. `by_class` counts answers by the first digit of their
+    status (``2xx``), the balancer's own among them; it is empty by the connection."""
 
     requests: int
     failed: int
@@ -301,6 +302,8 @@ class ServiceCounters:
     queue_ms: int = 0
     response_ms: int = 0
     total_ms: int = 0
+    connect_ms: int = 0
+    by_class: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -335,9 +338,24 @@ class ServiceStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogLine:
-    """A line of a replica's output; `stream` is ``stdout`` or ``stderr``."""
+    """A line of a replica's output; `stream` is ``stdout`` or ``stderr``, `container` the one of its containers."""
 
     replica: str
     text: str
     stream: str
     at: float
+    container: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """The containers that somebody speaks of. `kind` is Deployment, Pod, Job or CronJob with `names`; without a kind it
+    is every pod of the namespace that has the `labels`. `container` is one by name; without it the main one, or with
+    `every` all."""
+
+    namespace: str
+    kind: str = ""
+    names: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    container: str = ""
+    every: bool = False

@@ -11,7 +11,8 @@ from typing import Any
 from runtime.claims import refuse_conflicts
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
 from runtime.manifest import Document, dump, load, reload
-from runtime.manifest.claim import Claim
+from runtime.manifest.autoscaler import Autoscaler
+from runtime.manifest.claim import Claim, going, is_going
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.kinds import KINDS
 from runtime.manifest.model import (
@@ -119,6 +120,7 @@ class Objects:
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
         self._config_maps = {_key(stored): _config_map(stored) for stored in store.objects("ConfigMap")}
         self._claims = {_key(stored): _claim(stored) for stored in store.objects("PersistentVolumeClaim")}
+        self._autoscalers = {_key(stored): _autoscaler(stored) for stored in store.objects("HorizontalPodAutoscaler")}
         self._cron_jobs = {_key(stored): _cron_job(stored) for stored in store.objects("CronJob")}
         self._config_version = 0
         self._namespaces = {stored.name: stored.deleting for stored in store.objects("Namespace")}
@@ -223,6 +225,11 @@ class Objects:
         with self._lock:
             return tuple(self._cron_jobs.values())
 
+    def autoscalers(self) -> tuple[Autoscaler, ...]:
+        """Every HorizontalPodAutoscaler."""
+        with self._lock:
+            return tuple(self._autoscalers.values())
+
     def finish_delete_claim(self, namespace: str, name: str) -> None:
         """Nothing uses a deleted claim any more, unless it was applied again meanwhile."""
         with self._lock:
@@ -238,9 +245,9 @@ class Objects:
         """Another number after each change of a Secret or ConfigMap."""
         return self._config_version
 
-    def apply(self, text: str, source: str) -> tuple[AppliedObject, ...]:
+    def apply(self, text: str, source: str, namespace: str | None = None) -> tuple[AppliedObject, ...]:
         """Make the objects as the manifests say: all of them, or none and an error."""
-        documents = load(text, source)
+        documents = load(text, source, namespace)
         with self._lock:
             self._refuse_ending_namespaces(documents)
             self._refuse_conflicts(documents)
@@ -255,9 +262,9 @@ class Objects:
         self._on_change()
         return applied
 
-    def check(self, text: str, source: str) -> tuple[AppliedObject, ...]:
+    def check(self, text: str, source: str, namespace: str | None = None) -> tuple[AppliedObject, ...]:
         """What `apply` would do, or the error it would raise."""
-        documents = load(text, source)
+        documents = load(text, source, namespace)
         with self._lock:
             self._refuse_ending_namespaces(documents)
             self._refuse_conflicts(documents)
@@ -266,11 +273,11 @@ class Objects:
                 _applied(document, self._change(document, data)[0]) for document, data in map(self._merge, documents)
             )
 
-    def preview(self, text: str, source: str) -> tuple[ObjectChange, ...]:
+    def preview(self, text: str, source: str, namespace: str | None = None) -> tuple[ObjectChange, ...]:
         """What `apply` would change, object by object, or the error it would raise."""
-        documents = load(text, source)
+        documents = load(text, source, namespace)
         with self._lock:
-            applied = self.check(text, source)
+            applied = self.check(text, source, namespace)
             merged = [self._merge(document) for document in documents]
             return tuple(self._previewed(done, data) for done, (_, data) in zip(applied, merged, strict=True))
 
@@ -290,13 +297,17 @@ class Objects:
             after=there if same else proposed(applied.kind, data, same=False),
         )
 
-    def scale(self, namespace: str, name: str, replicas: int) -> None:
-        """Set the number of replicas."""
+    def scale(self, namespace: str, name: str, replicas: int, *, instead_of: int | None = None) -> None:
+        """Set the number of replicas; raises Conflict (`scaled-meanwhile`) where it is no longer `instead_of`."""
         if not 0 <= replicas <= 1000:
             raise ManifestError(
                 "invalid-value", f"Deployment {namespace}/{name}", f"{replicas} replicas, expected 0 to 1000"
             )
-        self._edit(namespace, name, lambda data: data["spec"].update(replicas=replicas))
+        with self._lock:
+            now = self.deployment(namespace, name).deployment.replicas
+            if instead_of not in (None, now):
+                raise Conflict("scaled-meanwhile", f"Deployment {namespace}/{name}", f"it has {now} replicas by now")
+            self._edit(namespace, name, lambda data: data["spec"].update(replicas=replicas))
 
     def restart(self, namespace: str, name: str, at: str) -> None:
         """Replace every replica by rolling update, as ``kubectl rollout restart`` does."""
@@ -351,17 +362,17 @@ class Objects:
             )
         return AppliedObject(kind="Deployment", namespace=namespace, name=name, change="configured")
 
-    def delete(self, namespace: str, kind: str, name: str) -> None:
+    def delete(self, namespace: str, kind: str, name: str, *, volumes: bool = False) -> None:
         """Forget an object at once; a Deployment, Job or Pod is kept until its containers are gone, a claim until
-        nothing uses it, a Namespace, for which `namespace` says nothing, until all of its objects are gone."""
+        nothing uses it, a Namespace, for which `namespace` says nothing, until all of its objects are gone. With
+        `volumes` what a claim holds goes with it, whatever it says itself."""
         if kind not in KINDS:
             raise NotFound("unknown-kind", kind, "no such kind", hint=f"expected one of {', '.join(sorted(KINDS))}")
         with self._lock:
             if kind == "Namespace":
-                self._delete_namespace(name)
+                self._delete_namespace(name, volumes=volumes)
             else:
-                self._stored(kind, namespace, name)
-                self._delete(kind, namespace, name)
+                self._delete(kind, namespace, name, volumes=volumes)
         self._on_change()
 
     def finish_namespaces(self) -> None:
@@ -369,15 +380,16 @@ class Objects:
         with self._lock:
             for name in [name for name, deleting in self._namespaces.items() if deleting]:
                 held = self._store.objects_in(name)
+                volumes = bool(held) and is_going(self._stored("Namespace", "", name).data)
                 for each in held:
                     # Again, for a controller that was killed in the middle.
                     if not each.deleting:
-                        self._delete(each.kind, each.namespace, each.name)
+                        self._delete(each.kind, each.namespace, each.name, volumes=volumes)
                 if not held:
                     self._store.drop_object("Namespace", "", name)
                     del self._namespaces[name]
 
-    def _delete_namespace(self, name: str) -> None:
+    def _delete_namespace(self, name: str, *, volumes: bool) -> None:
         if name == DEFAULT_NAMESPACE:
             raise Conflict(
                 "namespace-kept",
@@ -393,27 +405,20 @@ class Objects:
             data = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             stored = StoredObject(kind="Namespace", namespace="", name=name, data=data, generation=0)
         with self._store.transaction():
-            self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
+            data = going(stored.data) if volumes else stored.data
+            self._store.put_object(replace(stored, data=data, deleting=True, generation=stored.generation + 1))
         self._namespaces[name] = True
         for each in held:
-            self._delete(each.kind, each.namespace, each.name)
+            self._delete(each.kind, each.namespace, each.name, volumes=volumes)
 
-    def _delete(self, kind: str, namespace: str, name: str) -> None:
+    def _delete(self, kind: str, namespace: str, name: str, *, volumes: bool) -> None:
         stored = self._stored(kind, namespace, name)
-        if kind in ("ConfigMap", "CronJob", "Ingress", "Secret", "Service"):
+        if kind in ("ConfigMap", "CronJob", "HorizontalPodAutoscaler", "Ingress", "Secret", "Service"):
             self._store.drop_object(kind, namespace, name)
-            if kind == "ConfigMap":
-                self._config_maps.pop((namespace, name), None)
-            elif kind == "CronJob":
-                self._cron_jobs.pop((namespace, name), None)
-            elif kind == "Ingress":
-                self._ingresses.pop((namespace, name), None)
-            elif kind == "Secret":
-                self._secrets.pop((namespace, name), None)
-            else:
-                self._services.pop((namespace, name), None)
-        elif not stored.deleting:
-            self._store.put_object(replace(stored, deleting=True, generation=stored.generation + 1))
+            self._shelf(kind)[0].pop((namespace, name), None)
+        elif not stored.deleting or volumes:
+            data = going(stored.data) if volumes and kind == "PersistentVolumeClaim" else stored.data
+            self._store.put_object(replace(stored, data=data, deleting=True, generation=stored.generation + 1))
             self._reload([(kind, namespace, name)])
 
     def finish_delete(self, held: Held) -> None:
@@ -694,6 +699,7 @@ class Objects:
             "ConfigMap": (self._config_maps, _config_map),
             "CronJob": (self._cron_jobs, _cron_job),
             "Deployment": (self._deployments, self._held),
+            "HorizontalPodAutoscaler": (self._autoscalers, _autoscaler),
             "Ingress": (self._ingresses, _ingress),
             "Job": (self._jobs, _job),
             "PersistentVolumeClaim": (self._claims, _claim),
@@ -776,6 +782,12 @@ def _cron_job(stored: StoredObject) -> CronJob:
     cron_job = reload(stored.data)
     assert isinstance(cron_job, CronJob)
     return cron_job
+
+
+def _autoscaler(stored: StoredObject) -> Autoscaler:
+    autoscaler = reload(stored.data)
+    assert isinstance(autoscaler, Autoscaler)
+    return autoscaler
 
 
 def _ingress(stored: StoredObject) -> Ingress:

@@ -42,6 +42,11 @@ class Room:
             if self._taken.pop(name, None) is not None:
                 self._wake()
 
+    def taken(self) -> Amounts:
+        """What all that have a place ask for together."""
+        with self._changed:
+            return sum(self._taken.values(), Amounts())
+
     def wake(self) -> None:
         """Have those who wait look at something else."""
         with self._changed:

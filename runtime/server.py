@@ -10,18 +10,20 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runtime.attachment import Attachments
 from runtime.controller import Controller
 from runtime.errors import NotFound, RuntimeFailure
-from runtime.job import Attempt
 from runtime.logs import LogReader
-from runtime.model import ControllerInfo, JobPhase, PodPhase
-from runtime.roster import Replica, pod_replica
-from runtime.standing import ContainerRecord
+from runtime.model import ControllerInfo, JobPhase, LogLine, Selection
+from runtime.process import Process
+from runtime.selection import spoken_of
+from runtime.targets import Targets
 from runtime.version import version
 from runtime.wire import PROTOCOL, Value, encode, pack, pack_failure
 
@@ -50,10 +52,11 @@ class ControllerServer:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         answers = Answers(controller)
+        self._attachments = attachments = Attachments()
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                _converse(self.connection, answers)
+                _converse(self.connection, answers, attachments)
 
         before = os.umask(0o177)
         try:
@@ -70,6 +73,7 @@ class ControllerServer:
     def close(self) -> None:
         """Answer nobody any more."""
         self._server.shutdown()
+        self._attachments.close()
         self._server.server_close()
         self._path.unlink(missing_ok=True)
 
@@ -98,14 +102,14 @@ class Answers:
             balancer_ok=controller.balancer.error is None,
         )
 
-    def apply(self, manifests: str, source: str) -> Iterable[Value]:
-        return self._objects.apply(manifests, source)
+    def apply(self, manifests: str, source: str, place: str | None = None) -> Iterable[Value]:
+        return self._objects.apply(manifests, source, place)
 
-    def check(self, manifests: str, source: str) -> Iterable[Value]:
-        return self._objects.check(manifests, source)
+    def check(self, manifests: str, source: str, place: str | None = None) -> Iterable[Value]:
+        return self._objects.check(manifests, source, place)
 
-    def preview(self, manifests: str, source: str) -> Iterable[Value]:
-        return self._objects.preview(manifests, source)
+    def preview(self, manifests: str, source: str, place: str | None = None) -> Iterable[Value]:
+        return self._objects.preview(manifests, source, place)
 
     def views(self, kind: str | None, namespace: str | None) -> Iterable[Value]:
         return self._controller.views(kind, namespace)
@@ -135,6 +139,21 @@ class Answers:
     def scale(self, namespace: str, name: str, replicas: int) -> Iterable[Value]:
         self._objects.scale(namespace, name, replicas)
         return ()
+
+    def autoscalers(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.autoscalers.statuses(namespace)
+
+    def autoscalers_of(self, namespace: str, name: str) -> Iterable[Value]:
+        return self._controller.autoscalers.owners(namespace, name)
+
+    def top_replicas(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.top.replicas(namespace)
+
+    def top_services(self, namespace: str | None) -> Iterable[Value]:
+        return self._controller.top.services(namespace)
+
+    def top_node(self) -> Iterable[Value]:
+        yield self._controller.top.node()
 
     def restart(self, namespace: str, name: str) -> Iterable[Value]:
         self._objects.restart(namespace, name, datetime.now(UTC).isoformat())
@@ -175,8 +194,8 @@ class Answers:
             except NotFound:
                 return
 
-    def delete(self, namespace: str, kind: str, name: str) -> Iterable[Value]:
-        self._objects.delete(namespace, kind, name)
+    def delete(self, namespace: str, kind: str, name: str, volumes: bool = False) -> Iterable[Value]:
+        self._objects.delete(namespace, kind, name, volumes=volumes)
         return ()
 
     def secrets(self, namespace: str | None) -> Iterable[Value]:
@@ -203,30 +222,12 @@ class Answers:
     def pod_logs(
         self, namespace: str, name: str, container: str | None, follow: bool, tail: int | None
     ) -> Iterable[Value]:
-        held = self._objects.pod(namespace, name)
-        names = [spec.name for spec in held.pod.template.all_containers]
-        if container is not None and container not in names:
-            raise NotFound(
-                "no-such-container",
-                f"Pod {namespace}/{name}",
-                f'no container is named "{container}"',
-                hint=f"it has {', '.join(names)}",
-            )
-
-        def records() -> Sequence[ContainerRecord] | None:
-            replica = self._controller.roster.get(pod_replica(namespace, name))
-            chosen = [container] if container else names
-            return None if replica is None else [replica.record(item) for item in chosen]
-
-        def over() -> bool:
-            try:
-                phase = self._controller.pod_status(namespace, name).phase
-            except NotFound:
-                return True
-            return self._controller.stopping or phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
-
-        reader = LogReader(self._controller.engine, records, over=over)
-        return reader.follow(tail) if follow else reader.past(tail)
+        wanted = Selection(
+            namespace=namespace, kind="Pod", names=(name,), container=container or "", every=not container
+        )
+        for line in self._output(wanted, follow, tail):
+            # This method has told the containers' names for as long as it is there.
+            yield None if line is None else replace(line, replica=line.container)
 
     def jobs(self, namespace: str | None) -> Iterable[Value]:
         return self._controller.jobs.statuses(namespace)
@@ -256,30 +257,53 @@ class Answers:
     def logs(
         self, namespace: str, name: str, follow: bool, tail: int | None, also: Sequence[str] = ()
     ) -> Iterable[Value]:
-        names = (name, *also)
-        for known in names:
-            self._objects.deployment(namespace, known)
-        reader = LogReader(self._controller.engine, lambda: self._replicas(namespace, names))
-        return reader.follow(tail) if follow else reader.past(tail)
+        return self._output(Selection(namespace=namespace, kind="Deployment", names=(name, *also)), follow, tail)
 
     def job_logs(self, namespace: str, name: str, follow: bool, tail: int | None) -> Iterable[Value]:
-        jobs = self._controller.jobs
-        jobs.status(namespace, name)
+        return self._output(Selection(namespace=namespace, kind="Job", names=(name,)), follow, tail)
 
-        def attempts() -> Sequence[Attempt] | None:
-            try:
-                return jobs.attempts(namespace, name)
-            except NotFound:
-                return None
+    def output(
+        self,
+        selection: Mapping[str, Any],
+        follow: bool,
+        tail: int | None,
+        previous: bool = False,
+        since: float = 0.0,
+    ) -> Iterable[Value]:
+        """What the containers of a selection wrote; `previous` those before their last restart."""
+        return self._output(_selection(selection), follow, tail, previous=previous, since=since)
 
-        def over() -> bool:
-            try:
-                return self._controller.stopping or jobs.status(namespace, name).phase is not JobPhase.ACTIVE
-            except NotFound:
-                return True
-
-        reader = LogReader(self._controller.engine, attempts, over=over)
+    def _output(
+        self, wanted: Selection, follow: bool, tail: int | None, *, previous: bool = False, since: float = 0.0
+    ) -> Iterable[LogLine | None]:
+        targets = Targets(self._controller, wanted)
+        reader = LogReader(self._controller.engine, targets.sources, over=targets.over, since=since)
+        if previous:
+            return reader.previous(tail, spoken_of(wanted))
         return reader.follow(tail) if follow else reader.past(tail)
+
+    def execute(
+        self,
+        selection: Mapping[str, Any],
+        command: Sequence[str],
+        replica: str = "",
+        stdin: bool = False,
+        tty: bool = False,
+        size: Sequence[int] = (),
+    ) -> tuple[Process, str]:
+        """A command that was begun in a container of a selection, and which container that is."""
+        wanted = _selection(selection)
+        source = Targets(self._controller, wanted).running(replica)
+        process = self._controller.engine.attach(source.container_id, command, stdin=stdin, tty=tty)
+        where = f"{source.name}/{source.container}"
+        try:
+            process.begin(where)
+        except BaseException:
+            process.close()
+            raise
+        if size:
+            process.resize(*size)
+        return process, where
 
     def events(self, namespace: str | None, kind: str | None, name: str | None, follow: bool) -> Iterable[Value]:
         """The past, and with `follow` what comes, until the controller ends."""
@@ -304,16 +328,6 @@ class Answers:
     def manifests(self, namespace: str, name: str) -> Iterable[Value]:
         yield self._objects.manifests(namespace, name)
 
-    def _replicas(self, namespace: str, names: Sequence[str]) -> list[Replica] | None:
-        """Those of the Deployments that are still there; None where there is none."""
-        there = {held.deployment.name for held in self._objects.deployments() if held.deployment.namespace == namespace}
-        wanted = there.intersection(names)
-        if not wanted:
-            return None
-        return [
-            item for item in self._controller.roster.all() if item.namespace == namespace and item.deployment in wanted
-        ]
-
 
 METHODS = (
     "info",
@@ -325,6 +339,11 @@ METHODS = (
     "deployment",
     "watch",
     "scale",
+    "autoscalers",
+    "autoscalers_of",
+    "top_replicas",
+    "top_services",
+    "top_node",
     "restart",
     "pause",
     "undo",
@@ -344,6 +363,7 @@ METHODS = (
     "watch_job",
     "logs",
     "job_logs",
+    "output",
     "events",
     "counters",
     "services",
@@ -351,12 +371,18 @@ METHODS = (
 )
 
 
-def _converse(connection: socket.socket, answers: Answers) -> None:
+def _converse(connection: socket.socket, answers: Answers, attachments: Attachments) -> None:
     """One request, one answer. A caller that went away ends it."""
     connection.settimeout(PATIENCE)
     with contextlib.suppress(ConnectionError, TimeoutError):
         try:
-            for value in _answer(_read_request(connection), answers):
+            request = _read_request(connection)
+            if request.get("method") == "execute":
+                with attachments.place():
+                    process, where = answers.execute(**request.get("params", {}))
+                    attachments.carry(connection, process, encode({"item": where}))
+                return
+            for value in _answer(request, answers):
                 connection.sendall(encode({"beat": True} if value is None else {"item": pack(value)}))
             connection.sendall(encode({"done": True}))
         except RuntimeFailure as failure:
@@ -396,3 +422,7 @@ def _answer(request: dict[str, Any], answers: Answers) -> Iterator[Value]:
         raise RuntimeFailure("unknown-method", "controller", f"no method {method}")
     function: Callable[..., Iterable[Value]] = getattr(answers, method)
     yield from function(**params)
+
+
+def _selection(raw: Mapping[str, Any]) -> Selection:
+    return Selection(**{**raw, "names": tuple(raw.get("names", ()))})

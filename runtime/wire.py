@@ -14,6 +14,7 @@ from typing import Any
 
 from runtime import errors
 from runtime.errors import RuntimeFailure
+from runtime.figures import AutoscalerStatus, MetricStatus, NodeFigures, ReplicaFigures, ServiceFigures
 from runtime.model import (
     AppliedObject,
     Condition,
@@ -43,19 +44,23 @@ PROTOCOL = 1
 
 Value = (
     AppliedObject
+    | AutoscalerStatus
     | ControllerInfo
     | CronJobStatus
     | DeploymentStatus
     | Event
     | JobStatus
     | LogLine
+    | NodeFigures
     | ObjectChange
     | ObjectView
     | PodStatus
+    | ReplicaFigures
     | RevisionStatus
     | RolloutRecord
     | SecretStatus
     | ServiceCounters
+    | ServiceFigures
     | ServiceStatus
     | str
     | None
@@ -72,8 +77,10 @@ _VALUES: dict[str, Any] = {
         CronJobStatus,
         Event,
         LogLine,
+        NodeFigures,
         ObjectChange,
         ObjectView,
+        ReplicaFigures,
         RevisionStatus,
         SecretStatus,
         ServiceCounters,
@@ -118,7 +125,7 @@ def unpack(raw: Any) -> Any:
             ports = tuple(_made(ServicePortStatus, item) for item in raw["ports"])
             lists = {key: tuple(raw[key]) for key in ("hosts", "endpoints")}
             return _made(ServiceStatus, raw, ports=ports, **lists)
-        return RolloutRecord.from_json(raw) if name == RolloutRecord.__name__ else _made(_VALUES[name], raw)
+        return _NESTED[name](raw) if name in _NESTED else _made(_VALUES[name], raw)
     except (KeyError, TypeError, ValueError) as error:
         raise RuntimeFailure(
             "controller-speaks-differently",
@@ -178,3 +185,24 @@ def _containers(raw: Mapping[str, Any]) -> tuple[ContainerStatus, ...]:
 def _made(kind: Any, raw: Mapping[str, Any], **better: Any) -> Any:
     known = {item.name for item in fields(kind)}
     return kind(**{**{name: value for name, value in raw.items() if name in known}, **better})
+
+
+def _autoscaler(raw: Mapping[str, Any]) -> Any:
+    return _made(
+        AutoscalerStatus,
+        raw,
+        metrics=tuple(_made(MetricStatus, item) for item in raw["metrics"]),
+        conditions=tuple(_made(Condition, item) for item in raw["conditions"]),
+    )
+
+
+def _service_figures(raw: Mapping[str, Any]) -> Any:
+    return _made(ServiceFigures, raw, counters=_made(ServiceCounters, raw["counters"]))
+
+
+_NESTED = {
+    AutoscalerStatus.__name__: _autoscaler,
+    RolloutRecord.__name__: RolloutRecord.from_json,
+    ServiceFigures.__name__: _service_figures,
+}
+"""Those that hold other values."""

@@ -68,6 +68,6 @@ def execute(request: Request, form: Format) -> None:
     if server is not None:
         execute_there(request, form, server)
         return
-    from imageforge.cli.run import execute_here  # noqa: PLC0415 - a client has no engine
+    from imageforge.cli.run_here import execute_here  # noqa: PLC0415 - a client has no engine
 
     execute_here(request, form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,8 @@ from imageforge.cli.get import NamespaceOption, rows_of
 from imageforge.cli.kinds import POD, parse_target, place
 from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, facts, show, write
-from runtime import NotFound
+from imageforge.report.amounts import metric_row
+from runtime import Condition, NotFound
 
 if TYPE_CHECKING:
     from imageforge.cli.objects import Objects
@@ -37,6 +39,8 @@ def describe(
     facts({"kind": target.kind, **found}, Format.TABLE)
     if target.kind == "Deployment":
         _deployment(controller, namespace, target.name)
+    elif target.kind == "HorizontalPodAutoscaler":
+        _autoscaler(controller, namespace, target.name)
     if target.kind != POD:
         _section("Manifest")
         (view,) = (view for view in controller.views(target.kind, namespace) if view.name == target.name)
@@ -49,17 +53,29 @@ def describe(
 
 def _deployment(controller: Objects, namespace: str, name: str) -> None:
     status = controller.deployment(namespace, name)
-    _section("Conditions")
-    show(
-        [{"type": item.type, "status": item.status, "reason": item.reason, "message": item.message}
-         for item in status.conditions],
-        columns=("type", "status", "reason", "message"),
-        form=Format.TABLE,
-    )  # fmt: skip
+    _conditions(status.conditions)
     _section("Pods")
     mine = [row for row in rows_of(controller, POD, namespace)
             if row["name"] in {replica.name for replica in status.replica_list}]  # fmt: skip
     show(mine, columns=("name", "ready", "status", "restarts", "age", "message"), form=Format.TABLE, empty="none")
+
+
+def _autoscaler(controller: Objects, namespace: str, name: str) -> None:
+    (status,) = (item for item in controller.autoscalers(namespace) if item.name == name)
+    _section("Metrics")
+    show([metric_row(item) for item in status.metrics], columns=("metric", "current", "target"), form=Format.TABLE)
+    _conditions(status.conditions)
+
+
+def _conditions(conditions: Iterable[Condition]) -> None:
+    _section("Conditions")
+    show(
+        [{"type": item.type, "status": item.status, "reason": item.reason, "message": item.message}
+         for item in conditions],
+        columns=("type", "status", "reason", "message"),
+        form=Format.TABLE,
+        empty="none yet",
+    )  # fmt: skip
 
 
 def _section(title: str) -> None:

@@ -6,7 +6,7 @@ import difflib
 
 import typer
 
-from imageforge.cli.files import FilesOption, read_files
+from imageforge.cli.files import FilesOption, SpaceOption, read_files
 from imageforge.cli.objects import objects
 from imageforge.cli.output import write
 from runtime import ObjectChange
@@ -14,10 +14,14 @@ from runtime import ObjectChange
 DIFFERENT = 1
 
 
-def diff(files: FilesOption) -> None:
+def diff(files: FilesOption, namespace: SpaceOption = None) -> None:
     """Show what an apply of the manifests would change; exit 1 where there is a difference."""
     controller = objects()
-    changes = [item for file in read_files(files) for item in controller.preview(file.text, source=file.source)]
+    changes = [
+        item
+        for file in read_files(files)
+        for item in controller.preview(file.text, source=file.source, place=namespace)
+    ]
     different = [item for item in changes if item.change != "unchanged"]
     for item in different:
         write("\n".join(lines(item)))

@@ -12,8 +12,14 @@ EXIT_USAGE = 3
 EXIT_INTERRUPTED = 130
 
 
+_DOCKERS = {"command-not-begun": 125, "command-not-executable": 126, "command-not-found": 127}
+"""Of a command in a container that could not be started, for scripts that know `docker exec`."""
+
+
 def exit_code(failure: Failure) -> int:
     """The exit code of an error's kind."""
+    if failure.code in _DOCKERS:
+        return _DOCKERS[failure.code]
     return EXIT_CODES.get(failure.kind, EXIT_FAILED)
 
 

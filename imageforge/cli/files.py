@@ -18,6 +18,10 @@ FilesOption = Annotated[
     typer.Option("--filename", "-f", metavar="FILE", help="A file, a folder of them, or - for standard input."),
 ]
 
+SpaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Where objects are that name no namespace; none names another.")
+]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManifestFile:

@@ -12,8 +12,9 @@ import yaml
 from imageforge.cli.kinds import POD, parse_kind, place
 from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, FormatOption, document, show, write
+from imageforge.report.amounts import target_of
 from imageforge.report.units import age
-from runtime import NotFound, ObjectView
+from runtime import AutoscalerStatus, NotFound, ObjectView
 
 if TYPE_CHECKING:
     from imageforge.cli.objects import Objects
@@ -58,7 +59,9 @@ def get(
         show(rows, columns=shown, wide=wide, form=form, empty=f"no {each} in {'any namespace' if every else namespace}")
 
 
-WIDE = ("image", "address", "message", "selector")
+LIMITED = "ScalingLimited"
+"""The one condition of an autoscaler that is well when it is False."""
+WIDE = ("image", "address", "message", "selector", "last_scale")
 
 
 def rows_of(controller: Objects, kind: str, namespace: str | None) -> Iterable[Row]:
@@ -157,6 +160,26 @@ def _cron_jobs(controller: Objects, namespace: str | None) -> Iterable[Row]:
         }
 
 
+def _autoscalers(controller: Objects, namespace: str | None) -> Iterable[Row]:
+    for status in controller.autoscalers(namespace):
+        yield {
+            "namespace": status.namespace,
+            "name": status.name,
+            "reference": f"Deployment/{status.target}",
+            "targets": ", ".join(map(target_of, status.metrics)),
+            "minpods": status.min_replicas,
+            "maxpods": status.max_replicas,
+            "replicas": status.current,
+            "age": age(time.time() - status.created_at),
+            "message": _trouble(status),
+            "last_scale": age(time.time() - status.last_scaled_at) if status.last_scaled_at else None,
+        }
+
+
+def _trouble(status: AutoscalerStatus) -> str:
+    return next((item.message for item in status.conditions if item.status == "False" and item.type != LIMITED), "")
+
+
 def _secrets(controller: Objects, namespace: str | None) -> Iterable[Row]:
     for secret in controller.secrets(namespace):
         yield {"namespace": secret.namespace, "name": secret.name, "data": len(secret.sizes)}
@@ -170,6 +193,7 @@ def _plain(controller: Objects, kind: str, namespace: str | None) -> Iterable[Ro
 _ROWS: Mapping[str, Callable[[Objects, str | None], Iterable[Row]]] = {
     "CronJob": _cron_jobs,
     "Deployment": _deployments,
+    "HorizontalPodAutoscaler": _autoscalers,
     "Job": _jobs,
     POD: _pods,
     "Secret": _secrets,

@@ -31,14 +31,14 @@ from imageforge.report.failure import render
 OPTIONS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 COMMANDS = (
     "up", "down", "status", "doctor", "backup", "restore", "login", "lint", "rules", "build", "deploy", "ps", "logs",
-    "scale", "restart", "releases", "report", "rollback", "manifest", "apply", "diff", "delete", "get", "describe",
-    "expose", "events",
+    "exec", "run", "scale", "restart", "releases", "report", "rollback", "manifest", "apply", "diff", "delete", "get",
+    "describe", "expose", "events", "handoff", "top",
 )  # fmt: skip
 GROUPS = ("apps", "builds", "env", "secret", "domains", "webhook", "remote", "token", "context", "base", "rollout")
 NEEDS_LINUX = frozenset(
     (
-        "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "scale", "restart", "manifest", "apps",
-        "base",
+        "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "exec", "run", "scale", "restart",
+        "manifest", "apps", "base", "handoff", "top",
     )
 )  # fmt: skip
 """What works on this machine's own stack; a client on another system lacks the modules that it is made of."""

@@ -20,10 +20,14 @@ class ObjectsHere(ControllerClient):
         super().__init__(here.home.controller_socket)
         self._entry = Entry(address=here.settings.http_address, port=here.settings.http_port)
 
-    def follow_apply(self, texts: Sequence[tuple[str, str]]) -> Iterator[Mapping[str, Any]]:
+    def follow_apply(
+        self, texts: Sequence[tuple[str, str]], *, place: str | None = None
+    ) -> Iterator[Mapping[str, Any]]:
         """Apply manifests, each with the name by which errors call it, and follow their rollouts; the rows of
-        `imageforge.pipeline.applying`."""
-        return apply_and_follow(self, [Text(source=source, text=text) for source, text in texts], self._entry)
+        `imageforge.pipeline.applying`. `place` as in `apply`."""
+        return apply_and_follow(
+            self, [Text(source=source, text=text, place=place) for source, text in texts], self._entry
+        )
 
     def report(self, namespace: str, name: str, revision: int | None) -> RolloutReport:
         """The report of a Deployment's last rollout, or of the last one to a revision. Raises NotFound."""

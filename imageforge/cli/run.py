@@ -1,101 +1,194 @@
-"""Carry out a run here, in this process: what `build` and `deploy` share."""
+"""imageforge run: a command of its own, in the image and environment of what runs."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+import secrets
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
-from builders import Endpoint
-from imageforge.cli.follow import show_report
-from imageforge.cli.output import Format, document, say, write
-from imageforge.cli.progress import progress
+import typer
+import yaml
+
+from imageforge.cli.exec import CommandArgument, StdinOption, TtyOption
+from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.output import say
 from imageforge.cli.state import Workplace
-from imageforge.config import load_repository
-from imageforge.errors import UsageError
-from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.conduct import conduct, ending, recorder_for
-from imageforge.pipeline.deployer import Deployer
-from imageforge.pipeline.interrupt import cancelled_by_interrupt
-from imageforge.pipeline.plan import Plan, Request, plan
-from imageforge.pipeline.run import Product, Workshop
-from imageforge.pipeline.secrets import AppSecrets
-from imageforge.stack import engine_choice
-from imageforge.stack.process import lives, myself
-from imageforge.stack.up import ensure_up
-from imageforge.store import Builds, Database
-from imageforge.vault import Vault
-from runtime import ControllerClient
+from imageforge.cli.target import (
+    DEFAULT,
+    ContainerOption,
+    ProcessOption,
+    SpaceOption,
+    is_object,
+    refuse_with_app,
+    refuse_with_object,
+)
+from imageforge.config.repository import WEB
+from imageforge.errors import DeployFailed, UsageError
+from imageforge.pipeline.domains import NAMESPACE
+from imageforge.pipeline.job_end import JobEnd
+from imageforge.pipeline.manifests import COMPONENT, NAME, PART_OF, processes
+from imageforge.pipeline.one_off import left_out, one_off
+from imageforge.pipeline.uninterrupted import uninterrupted
+from imageforge.store import Apps, Releases
+from runtime import ControllerClient, ControllerUnreachable, JobPhase, JobStatus, LogLine, NotFound, RuntimeFailure
+
+KEPT_SECONDS = 3600
+"""How long its Job is there after its end, with what it wrote."""
+GRACE_SECONDS = 10
+LONGEST_NAME = 63 - len("-run-00000-00000")
+"""A Job's pods have its name and five more characters."""
 
 
-def execute_here(request: Request, form: Format) -> None:
-    """Plan and run. Data goes to stdout: the reference of what was built, or the deploy report."""
-    if not request.path.is_dir():
+def run(
+    word: Annotated[str, typer.Argument(metavar="APP | KIND/NAME", help="An app, or deployment/web.")],
+    command: CommandArgument,
+    container: ContainerOption = None,
+    namespace: SpaceOption = None,
+    process: ProcessOption = None,
+    stdin: StdinOption = False,
+    tty: TtyOption = False,
+) -> None:
+    """Run a command once, beside what runs: same image, environment, secrets and user.
+
+    It is a Job, which is kept for an hour. The exit code is the command's; Ctrl-C ends it.
+    """
+    if stdin or tty:
         raise UsageError(
-            "context-missing" if not request.path.exists() else "context-not-a-directory",
-            str(request.path),
-            "there is no such folder" if not request.path.exists() else "expected a folder",
-            hint="name the folder that holds the Dockerfile; another Dockerfile is named with -f",
+            "no-input-for-run",
+            "run",
+            "a Job has neither input nor a terminal",
+            hint=f"imageforge exec -it {word} -- CMD has both, in a replica that runs",
         )
-    planned = plan(request, load_repository(request.path))
     here = Workplace.here()
-    if planned.push:
-        stack = ensure_up(here.home, here.settings, on_line=lambda name: say(f"up  {name}"))
-        # What is built must be where the controller runs it, whatever DOCKER_HOST says by now.
-        endpoint = Endpoint(host=stack.engine, origin=stack.engine_origin)
+    controller = here.controller()
+    if is_object(word):
+        refuse_with_object(word, process)
+        where, name = namespace or DEFAULT, only(parse_target(word), "Deployment").name
+        template, labels = _template_of(controller, where, name), {}
     else:
-        endpoint = engine_choice.answering(here.home, here.settings)
-    with here.database() as database, contextlib.ExitStack() as held:
-        if planned.deploy:
-            held.enter_context(deploying(here.home, planned.app, "a deploy"))
-        _run(planned, here, endpoint, database, form)
-
-
-def _run(planned: Plan, here: Workplace, endpoint: Endpoint, database: Database, form: Format) -> None:
-    builds = Builds(database)
-    builds.settle(lives)
-    build_id = builds.start(app=planned.app, source=planned.source, owner=myself())
-    secrets = AppSecrets.of(planned.app, database, Vault(here.home.key_file))
-    with progress() as shown, cancelled_by_interrupt() as cancelled:
-        workshop = Workshop(
-            home=here.home,
-            endpoint=endpoint,
-            settings=here.settings,
-            cancelled=cancelled,
-            secrets=secrets,
-        )
-        deployer = None
-        if planned.deploy:
-            controller = ControllerClient(here.home.controller_socket)
-            deployer = Deployer(home=here.home, settings=here.settings, database=database, controller=controller)
-        recorder = recorder_for(build_id, database, (shown,), secrets.mask)
-        with ending(build_id, database, recorder, keep_builds=here.settings.keep_builds) as last:
-            outcome = conduct(planned, build_id, workshop, recorder, database, deployer)
-            last["report"] = outcome.report.as_json() if outcome.report else None
-    if outcome.report:
-        show_report(outcome.report, form)
-    elif form in (Format.JSON, Format.YAML):
-        document(_product_data(outcome.product), form)
-    else:
-        write(outcome.product.reference)
-
-
-def _product_data(product: Product) -> dict[str, Any]:
-    squashed = product.squashed
-    sizes = (
-        {}
-        if squashed is None
-        else {
-            "layers_before": squashed.layers_before,
-            "layers_after": squashed.layers_after,
-            "bytes_before": squashed.bytes_before,
-            "bytes_after": squashed.bytes_after,
-        }
+        refuse_with_app(word, namespace=namespace)
+        where, name = NAMESPACE, word
+        template, labels = _template_of_app(here, word, process or WEB), {PART_OF: word, COMPONENT: "run"}
+    job = f"{name[:LONGEST_NAME].rstrip('-')}-run-{secrets.token_hex(3)[:5]}"
+    manifest = one_off(
+        template,
+        command,
+        name=job,
+        namespace=where,
+        container=container,
+        labels={NAME: f"{name[:LONGEST_NAME].rstrip('-')}-run", **labels},
+        grace=GRACE_SECONDS,
+        ttlSecondsAfterFinished=KEPT_SECONDS,
     )
-    return {
-        "build": product.build_id,
-        "reference": product.reference,
-        "image_id": product.image_id,
-        **sizes,
-        "pushed": product.reference != product.image_id,
-        "reused_from": product.reused_from,
-    }
+    beside = left_out(template, container)
+    if beside:
+        say(f"without {', '.join(beside)}, which {'is' if len(beside) == 1 else 'are'} beside it in a replica")
+    raise typer.Exit(_carry_out(controller, where, job, yaml.safe_dump(manifest, sort_keys=False)))
+
+
+def _carry_out(controller: ControllerClient, namespace: str, job: str, manifest: str) -> int:
+    made = False
+
+    def ensure() -> None:
+        nonlocal made
+        if made:
+            return
+        with contextlib.suppress(NotFound):
+            # One that was lost on its way back was made all the same.
+            controller.job(namespace, job)
+            made = True
+            return
+        controller.apply(manifest, source="run")
+        made = True
+        say(f"job/{job}")
+
+    end = JobEnd(namespace=namespace, name=job, ensure=ensure, tell=Told().tell)
+    try:
+        with _troubles(controller, namespace, job):
+            status = end.follow(controller)
+    except KeyboardInterrupt:
+        with uninterrupted(), contextlib.suppress(RuntimeFailure):
+            controller.delete(namespace, "Job", job)
+        raise
+    return exit_of(status)
+
+
+def exit_of(status: JobStatus) -> int:
+    """The command's exit code. Raises DeployFailed (`run-failed`) where it has none."""
+    if status.exit_code is None or (status.phase is JobPhase.FAILED and status.exit_code == 0):
+        raise DeployFailed(
+            "run-failed",
+            f"Job {status.namespace}/{status.name}",
+            f"it did not run to its end: {status.message or status.reason}",
+            hint=f"imageforge describe job {status.name} -n {status.namespace}",
+        )
+    return status.exit_code
+
+
+class Told:
+    """Prints each line once, however often the output is read from its beginning: stdout and stderr as they were."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], float] = {}
+
+    def tell(self, line: LogLine) -> None:
+        """A line was read."""
+        key = (line.replica, line.stream)
+        if line.at <= self._seen.get(key, 0.0):
+            return
+        self._seen[key] = line.at
+        out = sys.stdout if line.stream == "stdout" else sys.stderr
+        out.write(f"{line.text}\n")
+        out.flush()
+
+
+@contextlib.contextmanager
+def _troubles(controller: ControllerClient, namespace: str, job: str) -> Iterator[None]:
+    """Say what keeps it from running, while it does not."""
+    over = threading.Event()
+
+    def watch() -> None:
+        said = ""
+        while not over.wait(0.5):
+            with contextlib.suppress(NotFound, ControllerUnreachable):
+                for status in controller.watch_job(namespace, job):
+                    if over.is_set() or status.phase is not JobPhase.ACTIVE:
+                        return
+                    if status.message not in ("", said):
+                        said = status.message
+                        say(f"not started yet: {said}")
+
+    thread = threading.Thread(target=watch, name="troubles", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _template_of(controller: ControllerClient, namespace: str, name: str) -> Mapping[str, Any]:
+    for view in controller.views("Deployment", namespace):
+        if view.name == name:
+            found: Mapping[str, Any] = yaml.safe_load(view.manifest)["spec"]["template"]
+            return found
+    raise NotFound("not-found", f"Deployment {namespace}/{name}", "no such object", hint="imageforge get deploy -A")
+
+
+def _template_of_app(here: Workplace, app: str, process: str) -> Mapping[str, Any]:
+    with here.database() as database:
+        Apps(database).require(app)
+        live = Releases(database).live(app)
+    if live is None:
+        raise UsageError("no-live-release", app, "no release of it is live", hint=f"imageforge releases {app}")
+    known = processes(live.manifests)
+    if process not in known:
+        raise UsageError("no-such-process", app, f"it has no process {process}, expected {' or '.join(known)}")
+    found: Mapping[str, Any] = next(
+        item["spec"]["template"]
+        for item in yaml.safe_load_all(live.manifests)
+        if item["kind"] == "Deployment" and item["metadata"]["name"] == known[process]
+    )
+    return found

@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
-from imageforge.cli.output import say
-from imageforge.cli.settle import settle
+from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.output import say, write
+from imageforge.cli.owned import process_of, refuse_owned, tell_owners
+from imageforge.cli.settle import settle, settle_in
 from imageforge.cli.state import Workplace
+from imageforge.cli.target import DEFAULT, SpaceOption, is_object, refuse_with_app
 from imageforge.config.repository import WEB
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
+from imageforge.pipeline.domains import NAMESPACE
 from imageforge.report.units import counted
 from imageforge.store import Apps
 
@@ -19,22 +23,45 @@ MOST = 100
 
 
 def scale(
-    app: Annotated[str, typer.Argument(help="The app.")],
+    app: Annotated[str, typer.Argument(metavar="APP | KIND/NAME", help="An app, or deployment/web.")],
     counts: Annotated[
         list[str],
         typer.Argument(metavar="N | PROCESS=N…", help="How many copies are to run: of web, or of the process named."),
     ],
+    namespace: SpaceOption = None,
 ) -> None:
-    """Run N replicas from now on. Outlives a push, unless the repository's imageforge.toml sets replicas."""
+    """Run N replicas from now on. Outlives a push, unless the repository's imageforge.toml sets replicas.
+
+    Of a Deployment of a file it outlives an apply, unless the file sets replicas.
+    """
     asked = parse_counts(counts)
+    if is_object(app):
+        _scale_object(app, asked, namespace or DEFAULT)
+        return
+    refuse_with_app(app, namespace=namespace)
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database:
         Apps(database).require(app)
         names = operations.scale(app, asked, here.home, database, controller)
+    tell_owners(controller, NAMESPACE, names)
     settle(controller, names, here.settings.deploy_deadline)
     for process, count in asked.items():
         say(f"{app} runs {counted(count, 'replica')}" + ("" if process == WEB else f" of {process}"))
+
+
+def _scale_object(word: str, asked: dict[str, int], namespace: str) -> None:
+    name = only(parse_target(word), "Deployment").name
+    if tuple(asked) != (WEB,):
+        raise UsageError("invalid-replicas", word, "a Deployment has no processes", hint=f"imageforge scale {word} 3")
+    controller, count = Workplace.here().controller(), asked[WEB]
+    status = controller.deployment(namespace, name)
+    refuse_owned(status, f"scale {status.app} {process_of(status)}{count}")
+    controller.scale(namespace, name, count)
+    tell_owners(controller, namespace, [name])
+    if not (status.paused or controller.autoscalers_of(namespace, name)):
+        settle_in(controller, namespace, name)
+    write(f"deployment/{name} scaled")
 
 
 def parse_counts(counts: list[str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from imageforge.client.server import Server
 from imageforge.report.rollout import RolloutReport
 from runtime import (
     AppliedObject,
+    AutoscalerStatus,
     CronJobStatus,
     DeploymentStatus,
     Event,
@@ -35,25 +36,27 @@ class ServerObjects:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def check(self, manifests: str, *, source: str) -> tuple[AppliedObject, ...]:
+    def check(self, manifests: str, *, source: str, place: str | None = None) -> tuple[AppliedObject, ...]:
         """What `apply` would do or refuse; changes nothing."""
-        return self._apply(manifests, source, dry_run=True)
+        return self._apply(manifests, _query(source, place, dry_run="true"))
 
-    def apply(self, manifests: str, *, source: str) -> tuple[AppliedObject, ...]:
-        """Make the objects as the text says, all or none."""
-        return self._apply(manifests, source, dry_run=False)
+    def apply(self, manifests: str, *, source: str, place: str | None = None) -> tuple[AppliedObject, ...]:
+        """Make the objects as the text says, all or none; those that name no namespace in `place`."""
+        return self._apply(manifests, _query(source, place))
 
-    def follow_apply(self, texts: Sequence[tuple[str, str]]) -> Iterator[Mapping[str, Any]]:
+    def follow_apply(
+        self, texts: Sequence[tuple[str, str]], *, place: str | None = None
+    ) -> Iterator[Mapping[str, Any]]:
         """Apply manifests, each with the name by which errors call it, and follow their rollouts."""
         for source, text in texts:
-            self.check(text, source=source)
+            self.check(text, source=source, place=place)
         whole = "\n---\n".join(text for _, text in texts)
-        query = {"wait": "true", "source": _source(texts[0][0])}
+        query = _query(texts[0][0], place, wait="true")
         return self._server.lines("POST", "/v1/apply", params=query, content=whole.encode(), headers=YAML)
 
-    def preview(self, manifests: str, *, source: str) -> tuple[ObjectChange, ...]:
+    def preview(self, manifests: str, *, source: str, place: str | None = None) -> tuple[ObjectChange, ...]:
         """What `apply` would change."""
-        query = {"source": _source(source)}
+        query = _query(source, place)
         rows = self._server.ask("POST", "/v1/diff", params=query, content=manifests.encode(), headers=YAML)
         return _values(ObjectChange, rows)
 
@@ -61,10 +64,11 @@ class ServerObjects:
         """The objects of a kind or of all, of a namespace or of all, as they stand."""
         return _values(ObjectView, self._list("/v1/objects", kind=kind, namespace=namespace))
 
-    def delete(self, namespace: str, kind: str, name: str) -> None:
-        """Delete an object."""
+    def delete(self, namespace: str, kind: str, name: str, *, volumes: bool = False) -> None:
+        """Delete an object; with `volumes` what a claim holds goes with it."""
         place = quote(namespace or NO_NAMESPACE, safe="")
-        self._server.ask("DELETE", f"/v1/objects/{place}/{quote(kind, safe='')}/{quote(name, safe='')}")
+        path = f"/v1/objects/{place}/{quote(kind, safe='')}/{quote(name, safe='')}"
+        self._server.ask("DELETE", path, params={"volumes": "true"} if volumes else None)
 
     def deployments(self, namespace: str | None = None) -> tuple[DeploymentStatus, ...]:
         """How the Deployments stand."""
@@ -94,6 +98,10 @@ class ServerObjects:
     def cron_jobs(self, namespace: str | None = None) -> tuple[CronJobStatus, ...]:
         """How the CronJobs stand."""
         return _values(CronJobStatus, self._list("/v1/cronjobs", namespace=namespace))
+
+    def autoscalers(self, namespace: str | None = None) -> tuple[AutoscalerStatus, ...]:
+        """How the HorizontalPodAutoscalers stand."""
+        return _values(AutoscalerStatus, self._list("/v1/autoscalers", namespace=namespace))
 
     def secrets(self, namespace: str | None = None) -> tuple[SecretStatus, ...]:
         """The Secrets, without their values."""
@@ -138,8 +146,7 @@ class ServerObjects:
         """Set the number of replicas."""
         self._server.ask("POST", f"{_deployment(namespace, name)}/scale", {"replicas": replicas})
 
-    def _apply(self, manifests: str, source: str, *, dry_run: bool) -> tuple[AppliedObject, ...]:
-        query = {"source": _source(source), **({"dry_run": "true"} if dry_run else {})}
+    def _apply(self, manifests: str, query: Mapping[str, str]) -> tuple[AppliedObject, ...]:
         answer = self._server.ask("POST", "/v1/apply", params=query, content=manifests.encode(), headers=YAML)
         return _values(AppliedObject, answer["objects"])
 
@@ -150,6 +157,10 @@ class ServerObjects:
 
 def _deployment(namespace: str, name: str) -> str:
     return f"/v1/deployments/{quote(namespace, safe='')}/{quote(name, safe='')}"
+
+
+def _query(source: str, place: str | None, **more: str) -> dict[str, str]:
+    return {"source": _source(source), **({"namespace": place} if place else {}), **more}
 
 
 def _source(name: str) -> str:

@@ -39,3 +39,8 @@ def words(command: str) -> tuple[str, ...]:
     if _EXPANDED.search(bare) or '"' in bare:
         return ("sh", "-c", f"exec {command.strip()}")
     return tuple(plain)
+
+
+def literal(word: str) -> str:
+    """A word that Kubernetes does not expand: $(NAME) is the shell's there, and $$ its process."""
+    return re.sub(r"\$(?=[$(])", "$$", word)

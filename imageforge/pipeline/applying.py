@@ -19,7 +19,7 @@ from imageforge.pipeline.rolled import ended_record, entrance_of, newest_record,
 from imageforge.pipeline.trouble import trouble
 from imageforge.report.apply import ObjectRow
 from imageforge.report.rollout import LOST_HINT, RolloutReport
-from runtime import AppliedObject, ControllerClient, DeploymentStatus, RolloutPhase, RuntimeFailure
+from runtime import ControllerClient, DeploymentStatus, RolloutPhase, RuntimeFailure
 
 PATIENCE = 60.0
 """Seconds that the controller may be away meanwhile: another one goes on with the rollout."""
@@ -31,10 +31,11 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
-    """Manifests, and the name by which errors call them."""
+    """Manifests, the name by which errors call them, and the namespace of those that name none, where it is given."""
 
     source: str
     text: str = field(repr=False)
+    place: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,18 +46,10 @@ class Entry:
     port: int
 
 
-def apply_all(controller: ControllerClient, texts: Sequence[Text], *, dry_run: bool = False) -> list[AppliedObject]:
-    """Make the objects: each text whole or not at all, and none before all of them are found right."""
-    done = [item for each in texts for item in controller.check(each.text, source=each.source)]
-    if dry_run:
-        return done
-    return [item for each in texts for item in controller.apply(each.text, source=each.source)]
-
-
 def apply_and_follow(controller: ControllerClient, texts: Sequence[Text], entry: Entry) -> Iterator[Row]:
     """Make them, and follow their Deployments. Raises what refuses them, before the first row; whoever leaves in the
     middle stops nothing."""
-    checked = [item for each in texts for item in controller.check(each.text, source=each.source)]
+    checked = [item for each in texts for item in controller.check(each.text, source=each.source, place=each.place)]
     followed = [(item.namespace, item.name) for item in checked if item.kind == "Deployment"]
     before = {key: _known(controller, key) for key in followed}
     watches: dict[Key, CutoverWatch] = {}
@@ -64,7 +57,7 @@ def apply_and_follow(controller: ControllerClient, texts: Sequence[Text], entry:
         for item in checked:
             if item.kind == "Deployment" and item.change == "configured":
                 _begin(controller, entry, (item.namespace, item.name), watches)
-        applied = [item for each in texts for item in controller.apply(each.text, source=each.source)]
+        applied = [item for each in texts for item in controller.apply(each.text, source=each.source, place=each.place)]
         rows = [ObjectRow(kind=i.kind, namespace=i.namespace, name=i.name, change=i.change) for i in applied]
         yield {"kind": "applied", "objects": [asdict(row) for row in rows]}
         yield from _follow_all(controller.patient(PATIENCE), entry, followed, before, watches)

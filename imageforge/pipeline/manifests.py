@@ -3,15 +3,15 @@ Deployment for each process beside web, and a Job for the release command."""
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from imageforge.config.command import literal
 from imageforge.config.repository import WEB, deployment_name
+from imageforge.pipeline.one_off import one_off
 
 RELEASE = "imageforge.io/release"
 MASKED = "imageforge.io/masked"
@@ -139,12 +139,7 @@ def _worker(workload: Workload, worker: Worker) -> dict[str, Any]:
 
 
 def _command(command: tuple[str, ...] | None) -> dict[str, Any]:
-    return {} if command is None else {"command": [_literal(word) for word in command]}
-
-
-def _literal(word: str) -> str:
-    """A word that Kubernetes does not expand: $(NAME) is the shell's there, and $$ its process."""
-    return re.sub(r"\$(?=[$(])", "$$", word)
+    return {} if command is None else {"command": [literal(word) for word in command]}
 
 
 def _security(workload: Workload) -> dict[str, Any]:
@@ -163,22 +158,18 @@ def release_job(manifests: str, app: str, number: int, command: tuple[str, ...],
     """The Job of a release, made from its web process: the same image, environment and user, another command; once,
     and for `deadline` seconds at most."""
     web = next(item for item in _deployments(manifests) if item["metadata"]["name"] == app)
-    template = copy.deepcopy(web["spec"]["template"])
-    [container] = template["spec"]["containers"]
-    for name in ("readinessProbe", "ports", "args"):
-        container.pop(name, None)
-    container.update({"name": "release", **_command(command)})
-    name = release_job_name(app, number)
+    template = web["spec"]["template"]
     # Not the labels that the Service selects by: a cluster would send it requests.
     labels = {**template["metadata"]["labels"], NAME: f"{app}-release", PART_OF: app, COMPONENT: "release"}
-    template["metadata"]["labels"] = labels
-    template["spec"].update(restartPolicy="Never", terminationGracePeriodSeconds=RELEASE_GRACE_SECONDS)
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name, "labels": dict(labels)},
-        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": deadline, "template": template},
-    }
+    job = one_off(
+        template,
+        command,
+        name=release_job_name(app, number),
+        labels=labels,
+        grace=RELEASE_GRACE_SECONDS,
+        activeDeadlineSeconds=deadline,
+    )
+    job["spec"]["template"]["spec"]["containers"][0]["name"] = "release"
     return yaml.safe_dump(job, sort_keys=False)
 
 

@@ -5,27 +5,23 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from imageforge.config.command import words
 from imageforge.errors import DeployFailed
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.interrupt import HandedBack
+from imageforge.pipeline.job_end import LOOK_SECONDS, PATIENCE, JobEnd, patiently
 from imageforge.pipeline.manifests import RELEASE_GRACE_SECONDS, release_job, release_job_name
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.store import Release
 from imageforge.vault import LineMask, Mask
-from runtime import ControllerClient, ControllerUnreachable, JobPhase, JobStatus, LogLine, NotFound, RuntimeFailure
+from runtime import ControllerClient, JobPhase, JobStatus, LogLine, NotFound, RuntimeFailure
 
 STAGE = "release"
 NAMESPACE = "default"
-LOOK_SECONDS = 0.2
-PATIENCE = 60.0
-"""How long a controller may be away: the Job goes on meanwhile, and it is started again."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,12 +42,12 @@ class ReleaseCommand:
         """
         with recorder.stage(STAGE) as log:
             name = release_job_name(self.release.app, self.release.number)
-            self._patiently(lambda: _end_others(self.release.app, name, controller))
+            patiently(lambda: _end_others(self.release.app, name, controller), self._longest)
             try:
                 status = self._follow(name, controller, log, recorder.mask)
                 if status.lost:
                     log.emit(EventKind.NOTE, "its container was lost, as by a stop of the service: it runs again")
-                    self._patiently(lambda: _clear(self.release.app, name, controller))
+                    patiently(lambda: _clear(self.release.app, name, controller), self._longest)
                     status = self._follow(name, controller, log, recorder.mask)
             except HandedBack:
                 raise
@@ -69,33 +65,21 @@ class ReleaseCommand:
     def _follow(self, name: str, controller: ControllerClient, log: StageLog, mask: Mask) -> JobStatus:
         """The Job's end; it is made where it is not there yet."""
         lines = _Lines(log, mask, {_mark(row) for row in self.told})
-
-        def read() -> JobStatus:
-            self._ensure(name, controller)
-            for line in controller.job_logs(NAMESPACE, name, follow=True):
-                if line is not None:
-                    lines.tell(line)
-            return controller.job(NAMESPACE, name)
-
-        while (status := self._patiently(read)).phase is JobPhase.ACTIVE:
-            time.sleep(LOOK_SECONDS)
+        end = JobEnd(
+            namespace=NAMESPACE,
+            name=name,
+            ensure=lambda: self._ensure(name, controller),
+            tell=lines.tell,
+            seconds=self._longest,
+        )
+        status = end.follow(controller)
         lines.close()
         return status
 
-    def _patiently(self, do: Callable[[], T]) -> T:
-        """What it returns, tried again while the controller is away: one that was killed is started again, and the Job
-        goes on meanwhile."""
-        end = time.monotonic() + self.deadline + 2 * PATIENCE
-        away_since = end
-        while True:
-            try:
-                return do()
-            except ControllerUnreachable as error:
-                now = time.monotonic()
-                away_since = now if error.code == "controller-lost" else min(away_since, now)
-                if now - away_since > PATIENCE or now > end:
-                    raise
-            time.sleep(LOOK_SECONDS)
+    @property
+    def _longest(self) -> float:
+        """Seconds, with a controller that is away at the beginning and at the end."""
+        return self.deadline + 2 * PATIENCE
 
     def _ensure(self, name: str, controller: ControllerClient) -> None:
         try:

@@ -159,6 +159,17 @@ class Balancer:
                 log.debug("counters are those of the last look", extra={"error": str(error)})
             return self._counters.of(*backends)
 
+    def served(self) -> dict[str, int]:
+        """How many requests each server was given since it was added, as of the last look; a server that is in no
+        backend is not there."""
+        with self._lock:
+            return self._counters.by_server(self._places)
+
+    def sums(self, *backends: str) -> ServiceCounters:
+        """The same as `counters`, as of the last look."""
+        with self._lock:
+            return self._counters.of(*backends)
+
     def saved_counters(self) -> str | None:
         """The sums as text to be stored; None where nothing was counted since the last call."""
         with self._lock:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter as Sums
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from runtime.balancer.stats import BACKEND, Row
 from runtime.model import ServiceCounters
 
-FIELDS = ("requests", "retries", "redispatches", "errors_5xx", "aborted", "dropped")
+CLASSES = ("1xx", "2xx", "3xx", "4xx")
+FIELDS = (
+    "requests", "retries", "redispatches", "errors_5xx", "aborted", "dropped",
+    *(f"answers_{name}" for name in CLASSES),
+)  # fmt: skip
+GONE = "(gone)"
+"""In place of servers that were there once; no replica has such a name."""
+OLDEST_FIELDS = 6
+"""Fewer were counted by versions that did not count all requests either."""
 KEPT_SERVERS = 100
 """Servers long gone whose own count is still shown; the sums of the Service keep them for ever."""
 
@@ -32,8 +40,9 @@ class Counters:
             now = [getattr(row, name) for name in FIELDS]
             before = self._seen.get(key, [0] * len(FIELDS))
             if len(before) < len(FIELDS):
-                # Of a controller that did not count the last fields, nor all requests: what was before it is not new.
-                self._seen[key] = before = [now[0], *before[1:], *now[len(before) :]]
+                # Of a controller that did not count the last fields: what was before it is not new.
+                first = before[0] if len(before) >= OLDEST_FIELDS else now[0]
+                self._seen[key] = before = [first, *before[1:], *now[len(before) :]]
             if row.server == BACKEND:
                 self._in_flight.setdefault(row.backend, {})[pid] = row.current
                 if not leaving:
@@ -50,11 +59,30 @@ class Counters:
     def forget_server(self, pid: int, backend: str, server: str) -> None:
         """The process no longer has the server; one of the same name would count from 0."""
         self._seen.pop(f"{pid}/{backend}/{server}", None)
+        self._add_up(backend)
+
+    def _add_up(self, backend: str) -> None:
+        """Of servers long gone, the sums alone are kept: what scales up and down has a thousand of them in a week."""
+        servers = self._totals.get(backend, {})
+        living = {key.split("/", 2)[2] for key in self._seen if key.split("/", 2)[1] == backend}
+        gone = [name for name in servers if name not in (*living, BACKEND, GONE)]
+        for name in gone[: max(0, len(gone) - KEPT_SERVERS)]:
+            whole = servers.setdefault(GONE, dict.fromkeys(FIELDS, 0))
+            for field, count in servers.pop(name).items():
+                whole[field] = whole.get(field, 0) + count
+            self.changed = True
+
+    def _add_all_up(self) -> None:
+        for backend in self._totals:
+            self._add_up(backend)
 
     def keep_processes(self, pids: Iterable[int]) -> None:
         """Forget the baselines of processes that are gone."""
         living = set(pids)
+        known = len(self._seen)
         self._seen = {key: value for key, value in self._seen.items() if int(key.split("/", 1)[0]) in living}
+        if len(self._seen) < known:
+            self._add_all_up()
         for flights in self._in_flight.values():
             for pid in set(flights) - living:
                 del flights[pid]
@@ -79,8 +107,10 @@ class Counters:
         """
         each = [self._of(backend) for backend in backends]
         per_replica: Sums[str] = Sums()
+        by_class: Sums[str] = Sums()
         for counted in each:
             per_replica.update(counted.per_replica)
+            by_class.update(counted.by_class)
         return ServiceCounters(
             requests=sum(counted.requests for counted in each),
             failed=sum(counted.failed for counted in each),
@@ -93,14 +123,22 @@ class Counters:
             queue_ms=max((counted.queue_ms for counted in each), default=0),
             response_ms=max((counted.response_ms for counted in each), default=0),
             total_ms=max((counted.total_ms for counted in each), default=0),
+            connect_ms=max((counted.connect_ms for counted in each), default=0),
+            by_class=dict(by_class),
         )
+
+    def by_server(self, places: Mapping[str, Collection[str]]) -> dict[str, int]:
+        """The requests that each server was given, summed over the backends that `places` names for it."""
+        return {
+            server: sum(self._totals.get(backend, {}).get(server, {}).get("requests", 0) for backend in backends)
+            for server, backends in places.items()
+        }
 
     def _of(self, backend: str) -> ServiceCounters:
         servers = dict(self._totals.get(backend, {}))
         whole = servers.pop(BACKEND, dict.fromkeys(FIELDS, 0))
         by_servers = sum(totals["errors_5xx"] for totals in servers.values())
         latest = self._latest.get(backend)
-        recent = list(servers.items())[-KEPT_SERVERS:]
         return ServiceCounters(
             requests=whole["requests"],
             failed=max(0, whole["errors_5xx"] - by_servers) + max(whole["aborted"], whole["dropped"]),
@@ -108,16 +146,21 @@ class Counters:
             redispatched=whole["redispatches"],
             errors_5xx=by_servers,
             in_flight=sum(self._in_flight.get(backend, {}).values()),
-            per_replica={name: totals["requests"] for name, totals in recent},
+            per_replica={name: totals["requests"] for name, totals in servers.items() if name != GONE},
             queued=latest.queued if latest else 0,
             queue_ms=latest.queue_ms if latest else 0,
             response_ms=latest.response_ms if latest else 0,
             total_ms=latest.total_ms if latest else 0,
+            connect_ms=latest.connect_ms if latest else 0,
+            by_class=_classes(whole),
         )
 
     def to_json(self) -> str:
         """Totals and baselines, so that a later controller goes on counting the same HAProxy."""
-        return json.dumps({"totals": self._totals, "seen": self._seen})
+        first = {key: counts[:OLDEST_FIELDS] for key, counts in self._seen.items()}
+        # Apart from those, so that a version that counts less can go on counting them.
+        more = {key: counts[OLDEST_FIELDS:] for key, counts in self._seen.items()}
+        return json.dumps({"totals": self._totals, "seen": first, "more": more})
 
     @classmethod
     def from_json(cls, text: str) -> Counters:
@@ -129,5 +172,13 @@ class Counters:
             backend: {name: {**dict.fromkeys(FIELDS, 0), **totals} for name, totals in servers.items()}
             for backend, servers in raw["totals"].items()
         }
-        counters._seen = raw["seen"]
+        more = raw.get("more", {})
+        counters._seen = {key: [*counts, *more.get(key, ())] for key, counts in raw["seen"].items()}
+        counters._add_all_up()
         return counters
+
+
+def _classes(whole: Mapping[str, int]) -> dict[str, int]:
+    """Answers by class, the balancer's own among them; none of a port that is served by the connection."""
+    found = {name: whole[f"answers_{name}"] for name in CLASSES} | {"5xx": whole["errors_5xx"]}
+    return found if any(found.values()) else {}

@@ -21,7 +21,7 @@ class Row:
     `dropped`, of a backend, are requests that got no answer at all: HAProxy closes the client's connection without one
     where the server's, which had served before, breaks. It counts them in none of its own columns for certain.
     Of a port that is served by the connection, requests are connections, and aborted also those that reached no server.
-    Times are milliseconds, means over the last 1024.
+    Times are milliseconds, means over the last 1024. Answers are counted by the first digit of their status.
     """
 
     backend: str
@@ -39,6 +39,11 @@ class Row:
     queue_ms: int = 0
     response_ms: int = 0
     total_ms: int = 0
+    connect_ms: int = 0
+    answers_1xx: int = 0
+    answers_2xx: int = 0
+    answers_3xx: int = 0
+    answers_4xx: int = 0
 
     @property
     def up(self) -> bool:
@@ -126,4 +131,9 @@ def _row(record: dict[str, str]) -> Row:
         queue_ms=number("qtime"),
         response_ms=number("rtime"),
         total_ms=number("ttime"),
+        connect_ms=number("ctime"),
+        answers_1xx=number("hrsp_1xx"),
+        answers_2xx=number("hrsp_2xx"),
+        answers_3xx=number("hrsp_3xx"),
+        answers_4xx=number("hrsp_4xx"),
     )

@@ -6,15 +6,17 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 
 from runtime.errors import ManifestError
+from runtime.manifest.autoscaler import autoscaler
 from runtime.manifest.check import check
 from runtime.manifest.claim import claim
 from runtime.manifest.config_map import ConfigMap, config_map
 from runtime.manifest.cron_job import cron_job
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.ingress import ingress
-from runtime.manifest.kinds import KINDS, KNOWN_KINDS
+from runtime.manifest.kinds import KINDS, KNOWN_KINDS, OLDER
 from runtime.manifest.model import Deployment, Document, Job, Manifest, Pod, Secret, Service
-from runtime.manifest.namespace import Namespace, namespace, subject
+from runtime.manifest.namespace import Namespace, placed, subject
+from runtime.manifest.namespace import namespace as parse_namespace
 from runtime.manifest.parse import deployment, job, pod, secret
 from runtime.manifest.routing import Ingress
 from runtime.manifest.schema import inner
@@ -41,9 +43,10 @@ _PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
     "ConfigMap": config_map,
     "CronJob": cron_job,
     "Deployment": deployment,
+    "HorizontalPodAutoscaler": autoscaler,
     "Ingress": ingress,
     "Job": job,
-    "Namespace": namespace,
+    "Namespace": parse_namespace,
     "PersistentVolumeClaim": claim,
     "Pod": pod,
     "Secret": secret,
@@ -51,12 +54,13 @@ _PARSE: Mapping[str, Callable[[Cursor], Manifest]] = {
 }
 
 
-def load(text: str, source: str = "manifest.yaml") -> tuple[Document, ...]:
-    """The objects of one or several YAML documents, ``kind: List`` taken apart; raises ManifestError."""
+def load(text: str, source: str = "manifest.yaml", namespace: str | None = None) -> tuple[Document, ...]:
+    """The objects of one or several YAML documents, ``kind: List`` taken apart; raises ManifestError. Where `namespace`
+    is given those that name none are in it, and none may name another."""
     documents: list[Document] = []
     for node in read(text, source):
         for item in _unfold(node, source):
-            documents.append(_document(item, source))
+            documents.append(_document(placed(item, namespace, source) if namespace else item, source))
     if not documents:
         raise ManifestError("empty-manifest", source, "no object in it, expected a Deployment, for example")
     _refuse_twins(documents)
@@ -101,7 +105,11 @@ def _document(node: Node, source: str) -> Document:
         raise ManifestError("wrong-type", f"{source}:{node.line}", f"the document is {node.word()}, expected a mapping")
     kind = _kind(root)
     version, shape = KINDS[kind]
-    _check_version(root, kind, version)
+    older = OLDER.get((kind, str(root.get("apiVersion").node.value)))
+    if older is None:
+        _check_version(root, kind, version)
+    else:
+        shape = older
     schema = inner(shape)
     assert schema is not None
     check(node, schema, source)

@@ -128,7 +128,9 @@ class _Check:
             raise self.wrong_type(node, path, "a string", hint=f'quote it: "{written}"' if written else None)
         if value in shape.unsupported:
             supported = " or ".join(shape.choices)
-            raise self.fail("unsupported-value", node.line, f'{path} is "{value}", supported is {supported}')
+            raise self.fail(
+                "unsupported-value", node.line, f'{path} is "{value}", supported is {supported}', hint=shape.hint
+            )
         if shape.choices and value not in shape.choices:
             raise self.fail(
                 "invalid-value",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.schema import NAME, Amount, Many, Object, Text, metadata, words
@@ -38,6 +40,18 @@ CLAIM = Object(
     required=("metadata", "spec"),
     known=words("status"),
 )
+
+
+def going(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same object, with a word that what it holds goes with it."""
+    meta = data["metadata"]
+    annotations = {**(meta.get("annotations") or {}), RECLAIM_ANNOTATION: "Delete"}
+    return {**data, "metadata": {**meta, "annotations": annotations}}
+
+
+def is_going(data: Mapping[str, Any]) -> bool:
+    """Whether it has that word."""
+    return (data["metadata"].get("annotations") or {}).get(RECLAIM_ANNOTATION) == "Delete"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

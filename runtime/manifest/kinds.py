@@ -5,10 +5,12 @@ The known names are those of Kubernetes' apps/v1, batch/v1 and core/v1 API.
 
 from __future__ import annotations
 
+from runtime.manifest.autoscaler import AUTOSCALER, AUTOSCALER_V1
 from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.ingress import INGRESS
 from runtime.manifest.namespace import NAMESPACE
+from runtime.manifest.placement import PLACEMENT
 from runtime.manifest.probe import LIFECYCLE, PROBE
 from runtime.manifest.resources import RESOURCES
 from runtime.manifest.schema import (
@@ -101,15 +103,15 @@ _POD = Object(
         "enableServiceLinks": Flag(),
         "imagePullSecrets": Many(item=Object(fields={"name": SECRET_NAME}, required=("name",))),
         "volumes": VOLUMES,
+        **PLACEMENT,
     },
     required=("containers",),
     known=words(
-        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy "
+        "activeDeadlineSeconds automountServiceAccountToken dnsConfig dnsPolicy "
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers "
-        "nodeName os overhead preemptionPolicy priority priorityClassName "
-        "readinessGates resourceClaims resources runtimeClassName schedulerName schedulingGates "
-        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain "
-        "tolerations topologySpreadConstraints"
+        "nodeName os overhead preemptionPolicy priority "
+        "readinessGates resourceClaims resources schedulingGates "
+        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain"
     ),
 )
 
@@ -287,6 +289,7 @@ KINDS: dict[str, tuple[str, Shape]] = {
     "ConfigMap": ("v1", CONFIG_MAP),
     "CronJob": ("batch/v1", CRON_JOB),
     "Deployment": ("apps/v1", DEPLOYMENT),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", AUTOSCALER),
     "Ingress": ("networking.k8s.io/v1", INGRESS),
     "Job": ("batch/v1", JOB),
     "Namespace": ("v1", NAMESPACE),
@@ -297,8 +300,11 @@ KINDS: dict[str, tuple[str, Shape]] = {
 }
 """kind -> (apiVersion, shape)."""
 
+OLDER: dict[tuple[str, str], Shape] = {("HorizontalPodAutoscaler", "autoscaling/v1"): AUTOSCALER_V1}
+"""(kind, apiVersion) -> shape, of versions that are read too."""
+
 KNOWN_KINDS = words(
-    "CustomResourceDefinition DaemonSet Endpoints EndpointSlice HorizontalPodAutoscaler "
+    "CustomResourceDefinition DaemonSet Endpoints EndpointSlice "
     "IngressClass LimitRange NetworkPolicy Node PersistentVolume "
     "PodDisruptionBudget PriorityClass ReplicaSet ReplicationController "
     "ResourceQuota Role RoleBinding ClusterRole ClusterRoleBinding ServiceAccount StatefulSet "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runtime.manifest.autoscaler import Autoscaler
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.namespace import Namespace
@@ -75,7 +76,8 @@ class ContainerSpec:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodTemplate:
     """What every replica of a revision is made from. `container` is the main one, which its status speaks of; `others`
-    run beside it, `init` before all of them, in order."""
+    run beside it, `init` before all of them, in order. `placement` is what it says of other machines, field by field:
+    nobody acts on it."""
 
     container: ContainerSpec
     labels: Mapping[str, str]
@@ -90,6 +92,7 @@ class PodTemplate:
     restart_policy: RestartPolicy = RestartPolicy.ALWAYS
     service_links: bool = True
     pull_secrets: tuple[str, ...] = ()
+    placement: Mapping[str, Plain] = field(default_factory=dict)
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:
@@ -295,7 +298,7 @@ class Secret:
     type: str = "Opaque"
 
 
-Manifest = Claim | ConfigMap | CronJob | Deployment | Ingress | Job | Namespace | Pod | Secret | Service
+Manifest = Autoscaler | Claim | ConfigMap | CronJob | Deployment | Ingress | Job | Namespace | Pod | Secret | Service
 """An object of any kind."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.schema import NAME, Object, Text, metadata, words
+from runtime.manifest.tree import Entry, Node
 
 _METADATA = metadata(NAME)
 _FINALIZERS = words("finalizers")
@@ -45,3 +46,26 @@ def namespace(root: Cursor) -> Namespace:
 def subject(kind: str, namespace: str, name: str) -> str:
     """``Service shop/web``, ``Namespace shop``."""
     return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+
+
+def placed(node: Node, namespace: str, source: str) -> Node:
+    """The same object in a namespace, where it names none. Raises ManifestError (`namespace-mismatch`) where it names
+    another."""
+    root = Cursor(node, source)
+    meta = root.get("metadata")
+    if not isinstance(node.value, dict) or not isinstance(meta.node.value, dict):
+        return node
+    if root.get("kind").node.value == "Namespace":
+        return node
+    said = meta.get("namespace")
+    if said.node.value is None:
+        line = meta.node.line
+        inner = Node({**meta.node.value, "namespace": Entry(Node(namespace, line), line)}, line)
+        return Node({**node.value, "metadata": Entry(inner, node.value["metadata"].line)}, node.line)
+    if said.node.value != namespace:
+        raise said.fail(
+            "namespace-mismatch",
+            f" is {said.node.word()}, and the command names {namespace}",
+            hint="take one of them out",
+        )
+    return node

@@ -21,6 +21,7 @@ from runtime.manifest.model import (
     Secret,
     port_number,
 )
+from runtime.manifest.placement import placement
 from runtime.manifest.probe import hook, probe
 from runtime.manifest.resources import resources
 from runtime.manifest.secret_type import OPAQUE, check_type
@@ -184,6 +185,7 @@ def _template(cursor: Cursor) -> PodTemplate:
         node_selector=spec.get("nodeSelector").plain({}),
         service_links=spec.get("enableServiceLinks").plain(True),
         pull_secrets=tuple(item.get("name").plain() for item in spec.get("imagePullSecrets").items()),
+        placement=placement(spec),
     )
 
 

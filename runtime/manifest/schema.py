@@ -31,13 +31,14 @@ FILE_PATH = re.compile(r"(?!/)(?!\.\.)(?!.*/\.\.(/|$))[^\x00]+")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
     """A string; `pattern` must match the whole of it, `says` tells what that asks for. What is `hidden` no error
-    shows."""
+    shows. The `hint` is for what is unsupported."""
 
     pattern: re.Pattern[str] | None = None
     says: str = "a string"
     choices: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
     hidden: bool = False
+    hint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

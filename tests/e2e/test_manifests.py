@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,36 @@ apiVersion: v1
 kind: Secret
 metadata: {{name: sample-secret, namespace: sample}}
 stringData: {{password: "{password}"}}
+"""
+AUTOSCALER = """\
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: sample, namespace: sample}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: sample-deployment}
+  minReplicas: 2
+  maxReplicas: 4
+  metrics:
+    - type: Resource
+      resource: {name: memory, target: {type: AverageValue, averageValue: 100Mi}}
+    - type: Pods
+      pods: {metric: {name: requests_per_second}, target: {type: AverageValue, averageValue: 2500m}}
+"""
+VOLUME = """\
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: data, namespace: sample}}
+spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Mi}}}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: keeper, namespace: sample}}
+spec:
+  restartPolicy: Never
+  tolerations: [{{operator: Exists}}]
+  volumes: [{{name: data, persistentVolumeClaim: {{claimName: data}}}}]
+  containers:
+    - {{name: keeper, image: "{image}", command: ["true"], volumeMounts: [{{name: data, mountPath: /data}}]}}
 """
 IN = ("-n", "sample")
 NAME = "sample-deployment"
@@ -104,6 +137,31 @@ def test_a_file_of_kubernetes_from_apply_to_delete(forge: Forge, image: str, tmp
     assert f"deployment/{NAME}" in everything
     assert "service/sample-web" in everything
 
+    autoscaler = tmp_path / "hpa.yaml"
+    autoscaler.write_text(AUTOSCALER)
+    forge.ok("apply", "-f", autoscaler)
+    rows = forge.ok("get", "hpa", *IN).out.splitlines()
+    assert rows[0].split() == ["NAME", "REFERENCE", "TARGETS", "MINPODS", "MAXPODS", "REPLICAS", "AGE"]
+    targets = "memory: <unknown>/100Mi, requests_per_second: <unknown>/2.5"
+    assert rows[1].startswith(f"sample  Deployment/{NAME}  {targets}  2 "), rows
+    told = forge.ok("describe", "hpa", "sample", *IN).out
+    assert "Pods requests_per_second  <unknown>  2.5" in told
+    used = forge.ok("top", *IN, "-o", "json").json
+    assert [0 < item["memory"] < 200 * 1024**2 and item["cpu"] is not None for item in used] == [True] * 3
+    assert forge.ok("top", *IN).out.split()[:7] == ["NAME", "CPU", "CPU%", "MEMORY", "MEMORY%", "RESTARTS", "REQ/S"]
+    (service,) = forge.ok("top", "services", *IN, "-o", "json").json
+    assert (service["name"], service["replicas"], service["counters"]["by_class"]["2xx"]) == ("sample-web", 3, 1)
+    assert "sample-web" in forge.ok("top", "services", *IN).out
+    node = forge.ok("top", "node", "-o", "json").json
+    assert node["cpu"] >= node["cpu_replicas"] >= 0
+    assert node["memory"] > node["memory_used"] > 0
+    assert "error[needs-terminal]" in forge.run("top", "-w").err
+    assert "error[unknown-kind]: disks" in forge.run("top", "disks").err
+    forge.ok("delete", "hpa", "sample", *IN, "--yes")
+
+    use_its_replicas(forge)
+    use_its_volume(forge, image, tmp_path)
+
     spare = tmp_path / "spare.yaml"
     spare.write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: spare}\n")
     forge.ok("apply", "-f", spare)
@@ -147,3 +205,64 @@ def test_what_is_wrong_is_named_and_nothing_is_applied(forge: Forge, image: str,
         outcome = forge.run(*arguments)
         assert outcome.err.startswith(f"error[{code}]: "), (arguments, outcome)
         assert outcome.code == (3 if code != "not-found" else outcome.code) != 0
+
+
+def use_its_replicas(forge: Forge) -> None:
+    """Commands in them and beside them, their output, and how many there are."""
+    target = f"deploy/{NAME}"
+    with forge.start("exec", "-i", target, *IN, "--", "sh", "-c", "cat; id -u; exit 7", stdin=subprocess.PIPE) as child:
+        out, err = child.communicate("typed\n", timeout=60)
+    assert (out.splitlines(), err, child.returncode) == (["typed", "10001"], "", 7)
+    absent = forge.run("exec", target, *IN, "--", "nonesuch")
+    assert (absent.code, absent.err.startswith("error[command-not-found]: sample-deployment-")) == (127, True), absent
+    once = forge.run("run", target, *IN, "--", "sh", "-c", "echo $VERSION; echo bad >&2; exit 3")
+    assert (once.code, once.out) == (3, "1\n"), once
+    job, trouble = once.err.splitlines()
+    assert (job.startswith(f"job/{NAME}-run-"), trouble) == (True, "bad"), once
+    (line,) = map(json.loads, forge.ok("logs", job, *IN, "--since", "1h", "-o", "json", "--tail", 1).out.splitlines())
+    assert (line["replica"].startswith(job.removeprefix("job/")), line["container"]) == (True, "web")
+    assert forge.run("run", "-it", target, *IN, "--", "sh").err.startswith("error[no-input-for-run]: ")
+    assert forge.ok("scale", target, 1, *IN).out == f"deployment/{NAME} scaled\n"
+    assert forge.ok("restart", target, *IN).out == f"deployment/{NAME} restarted\n"
+    told = forge.ok("logs", "-l", f"app.kubernetes.io/name={NAME}-run", *IN, "--timestamps").out
+    assert sorted(re.sub(r" 20\d\d-[^ ]*Z ", " TIME ", line).rpartition("|")[2] for line in told.splitlines()) == [
+        " TIME 1", " TIME bad",
+    ]  # fmt: skip
+    for arguments, code in (
+        (("logs", target, *IN, "--previous"), "no-previous"),
+        (("logs", "pod/nobody", *IN), "not-found"),
+        (("logs", target, *IN, "-c", "nobody"), "no-such-container"),
+        (("logs", target, *IN, "--since", "5"), "invalid-duration"),
+        (("exec", target, *IN, "--replica", "nobody", "--", "true"), "no-such-replica"),
+        (("exec", "service/sample-web", *IN, "--", "true"), "wrong-kind"),
+        (("scale", target, "web=1", "worker=2", *IN), "invalid-replicas"),
+    ):
+        refused = forge.run(*arguments)
+        assert refused.err.startswith(f"error[{code}]: "), (arguments, refused)
+        assert refused.code
+
+
+def use_its_volume(forge: Forge, image: str, tmp_path: Path) -> None:
+    """A claim stays where what uses it goes, unless it is said that it goes, too; and what a cluster would need."""
+    file = tmp_path / "volume.yaml"
+    file.write_text(VOLUME.format(image=image))
+    wrong = forge.run("apply", "-f", file, "-n", "elsewhere")
+    assert wrong.err.startswith(f"error[namespace-mismatch]: {file}:"), wrong
+    file.write_text(VOLUME.format(image=image).replace(", namespace: sample", ""))
+    made = forge.ok("apply", "-f", file, *IN)
+    assert made.out.count(" sample ") == 2, made
+    assert made.err == "tolerations: without a meaning on one machine; imageforge handoff --check lists where\n"
+    assert forge.ok("diff", "-f", file, *IN).out == ""
+    kept = forge.ok("delete", "pod/keeper", *IN, "--yes")
+    assert (kept.out, "persistentvolumeclaim/data stays with what it holds" in kept.err) == (
+        "pod/keeper deleted\n",
+        True,
+    )
+    forge.ok("apply", "-f", file, *IN)
+    gone = forge.ok("delete", "pod/keeper", *IN, "--volumes", "--yes")
+    assert gone.out == "pod/keeper deleted\npersistentvolumeclaim/data deleted\n"
+    assert forge.run("delete", "-f", file, *IN, "--yes").err.startswith("error[not-found]: ")
+    looked = forge.run("handoff", "-f", file, "--check", "-o", "json")
+    fields = {row["field"]: row["level"] for row in looked.json}
+    assert (looked.code, fields["spec.tolerations"], fields["spec.containers[0].image"]) == (1, "note", "change")
+    assert forge.run("handoff", "-f", file).err.startswith("error[not-yet]: ")

@@ -439,6 +439,9 @@ def test_tokens_reach_as_far_as_they_say(service: Service) -> None:
         assert [app["name"] for app in client.get("/v1/apps").json()] == ["mine"]
         service.ask("DELETE", f"/v1/tokens/{made['id']}").raise_for_status()
         assert client.get("/v1/apps/mine").status_code in (401, 429)  # a test before this one may have guessed
+    metrics = service.ask("GET", "/v1/metrics").text
+    assert "imageforge_controller_up 1.0" in metrics
+    assert "# TYPE imageforge_replica_cpu_seconds_total counter" in metrics
     with service.client(token="") as client:
         for path in ("/v1/apps", "/v1/builds", "/v1/metrics", "/v1/tokens", "/v1/audit", "/v1/builds/1/events"):
             assert client.get(path).status_code == 401, path

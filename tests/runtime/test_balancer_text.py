@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.balancer.config import HOSTS_MAP, Backend, Server, initial_config, render, render_hosts, stamp
-from runtime.balancer.counters import Counters
+from runtime.balancer.counters import GONE, Counters
 from runtime.balancer.files import BalancerFiles
 from runtime.balancer.socket import CommandSocket
 from runtime.balancer.stats import (
@@ -152,6 +152,76 @@ def test_sums_of_a_version_that_counted_less_go_on() -> None:
     assert (counters.of("b").requests, counters.of("b").failed) == (5, 1)
     counters.fold(1, [row(BACKEND, 10, aborted=1, dropped=5)])
     assert (counters.of("b").requests, counters.of("b").failed) == (7, 2)
+
+
+def test_sums_of_a_version_that_counted_no_classes_go_on() -> None:
+    before = {"requests": 5, "retries": 0, "redispatches": 0, "errors_5xx": 1, "aborted": 0, "dropped": 0}
+    old = {"totals": {"b": {BACKEND: before}}, "seen": {f"1/b/{BACKEND}": [5, 0, 0, 1, 0, 0]}}
+    counters = Counters.from_json(json.dumps(old))
+    counters.fold(1, [row(BACKEND, 8, 2, answers_2xx=6)])
+    total = counters.of("b")
+    # Whatever came between the two controllers is a request of that time.
+    assert (total.requests, total.by_class) == (8, {"1xx": 0, "2xx": 0, "3xx": 0, "4xx": 0, "5xx": 2})
+    counters.fold(1, [row(BACKEND, 10, 2, answers_2xx=7, answers_4xx=1, queued=4, queue_ms=7, total_ms=20)])
+    total = counters.of("b")
+    assert (total.by_class["2xx"], total.by_class["4xx"]) == (1, 1)
+    assert (total.queued, total.queue_ms, total.total_ms) == (4, 7, 20)
+
+
+def test_a_version_that_counts_less_can_go_on() -> None:
+    counters = Counters()
+    counters.fold(1, [row(BACKEND, 5, answers_2xx=5)])
+    said = json.loads(counters.to_json())
+    assert said["seen"] == {f"1/b/{BACKEND}": [5, 0, 0, 0, 0, 0]}
+    later = Counters.from_json(json.dumps(said))
+    later.fold(1, [row(BACKEND, 6, answers_2xx=6)])
+    assert (later.of("b").requests, later.of("b").by_class["2xx"]) == (6, 6)
+    # It kept what it knew, and not what was seen of the rest: whose count begins where it is found.
+    del said["more"]
+    later = Counters.from_json(json.dumps(said))
+    later.fold(1, [row(BACKEND, 7, answers_2xx=7)])
+    assert (later.of("b").requests, later.of("b").by_class["2xx"]) == (7, 5)
+
+
+def test_of_servers_long_gone_the_sums_are_kept() -> None:
+    counters = Counters()
+    for number in range(300):
+        name, sofar = f"s{number}", number + 1
+        counters.fold(1, [row("lives", number, 1), row(name, 1, 1), row(BACKEND, 2 * sofar, sofar + 3)])
+        counters.forget_server(1, "b", name)
+    total = counters.of("b")
+    assert (total.requests, total.errors_5xx, total.failed) == (600, 301, 2)
+    assert (len(total.per_replica), total.per_replica["lives"]) == (101, 299)
+    assert len(counters.to_json()) < 30_000
+    assert GONE not in total.per_replica
+    # Of a version that kept all of them, and of processes that ended with what they had.
+    said = json.loads(counters.to_json())
+    said["totals"]["b"] |= {f"old{number}": {"requests": 1, "errors_5xx": 0} for number in range(200)}
+    assert len(Counters.from_json(json.dumps(said)).of("b").per_replica) == 101
+    counters.fold(2, [row(f"t{number}", 1) for number in range(200)])
+    assert len(counters.of("b").per_replica) == 301
+    counters.keep_processes([1])
+    assert len(counters.of("b").per_replica) == 101
+    again = Counters.from_json(counters.to_json())
+    assert (again.of("b").errors_5xx, again.of("b").failed) == (301, 2)
+
+
+def test_what_each_server_was_given() -> None:
+    counters = Counters()
+    counters.fold(1, [row("a", 5), row(BACKEND, 5)])
+    assert counters.by_server({"a": ["b", "unknown"], "new": ["b"]}) == {"a": 5, "new": 0}
+    assert counters.of("b").by_class == {}
+
+
+def test_times_are_those_of_the_slowest_and_of_the_process_that_serves() -> None:
+    counters = Counters()
+    counters.fold(1, [row(BACKEND, 1, queued=2, queue_ms=5, connect_ms=1, response_ms=9, total_ms=40)])
+    counters.fold(1, [replace(row(BACKEND, 1, queued=1, response_ms=90, total_ms=30), backend="c")])
+    counters.fold(2, [row(BACKEND, 1, queued=9, total_ms=999)], leaving=True)
+    total = counters.of("b", "c")
+    assert (total.queued, total.queue_ms, total.connect_ms, total.response_ms, total.total_ms) == (3, 5, 1, 90, 40)
+    counters.drop_backend("b")
+    assert (counters.of("b").queued, counters.of("b").total_ms) == (0, 0)
 
 
 def test_a_later_controller_counts_on() -> None:

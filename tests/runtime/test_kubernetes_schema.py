@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime import ManifestError, load_manifests
-from runtime.manifest.kinds import KINDS
+from runtime.manifest.kinds import KINDS, OLDER
 from runtime.manifest.schema import Amount, Flag, Many, Object, Shape, Text, TextMap, Whole, WholeOrText
 
 ROOT = Path(__file__).parents[2]
@@ -77,11 +77,14 @@ def of(shape: Shape) -> st.SearchStrategy[Any]:
     return st.deferred(lambda: _made(id(shape)))
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+VERSIONS: dict[tuple[str, str], Shape] = {(kind, version): shape for kind, (version, shape) in KINDS.items()} | OLDER
+
+
+@pytest.mark.parametrize(("kind", "version"), sorted(VERSIONS))
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_kubernetes_accepts_whatever_our_schema_allows(kind: str, data: st.DataObject) -> None:
-    version, shape = KINDS[kind]
+def test_kubernetes_accepts_whatever_our_schema_allows(kind: str, version: str, data: st.DataObject) -> None:
+    shape = VERSIONS[kind, version]
     manifest = data.draw(of(shape))
     accepted({**manifest, "apiVersion": version, "kind": kind})
 

@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -214,6 +215,33 @@ def test_each_request_is_counted_once_over_reloads(entry: Entry, monkeypatch: py
         wait_for(lambda: not entry.balancer.counters("n_web").in_flight)
         counted = entry.balancer.counters("n_web")
         assert (counted.requests, counted.per_replica) == (number, {"a": number})
+
+
+def test_who_waits_is_counted_and_how_long(entry: Entry) -> None:
+    entry.lead(FIRST)
+    entry.ask("set maxconn server n_web/a 1")
+    asked: list[float] = []
+
+    def ask() -> None:
+        began = time.monotonic()
+        with Session(entry.settings.http_port, FIRST) as session:
+            assert session.status("/") == 200
+        asked.append((time.monotonic() - began) * 1000)
+
+    asking = threading.Thread(target=ask)
+    with entry.stream():
+        asking.start()
+        wait_for(lambda: entry.balancer.counters("n_web").queued == 1)
+        # What is measured is time, so some has to pass.
+        threading.Event().wait(0.1)
+    asking.join()
+    wait_for(lambda: not entry.balancer.counters("n_web").in_flight)
+    counted = entry.balancer.counters("n_web")
+    assert (counted.queued, counted.failed, counted.by_class["2xx"]) == (0, 0, counted.requests)
+    # Means of the two: one did not wait, and both took as long as the one in front.
+    assert 100 / 2 <= counted.queue_ms <= asked[0]
+    assert counted.queue_ms <= counted.total_ms <= 2 * asked[0]
+    assert counted.response_ms <= counted.total_ms
 
 
 def test_lists_that_are_not_as_wanted_are_put_right(entry: Entry) -> None:

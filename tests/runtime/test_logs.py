@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import cast
 
+import pytest
+
 from runtime.engine import Engine, Output
-from runtime.job import Attempt
-from runtime.logs import LogReader
+from runtime.errors import NotFound
+from runtime.logs import SECOND, LogReader
+from runtime.selection import Source
 
 LINE = b"2026-01-01T00:00:00.5Z begun\n"
 
@@ -19,7 +22,7 @@ class EarlyEngine:
         self.asked: Counter[tuple[str, bool]] = Counter()
 
     def output(
-        self, container_id: str, stream: str, *, follow: bool, tail: int | None = None, since: float = 0.0
+        self, container_id: str, stream: str, *, follow: bool, tail: int | None = None, since: int = 0
     ) -> Output:
         del container_id, tail, since
         self.asked[stream, follow] += 1
@@ -31,9 +34,21 @@ def iter_closable(*frames: bytes) -> object:
     yield from frames
 
 
+def source(container_id: str, *, running: bool = True, ended_at: float | None = None) -> Source:
+    return Source(
+        name="task-a",
+        container="main",
+        container_id=container_id,
+        running=running,
+        ready=running,
+        ended_at=ended_at,
+        previous="task-a__previous",
+    )
+
+
 def test_a_container_that_was_asked_before_its_start_is_asked_again() -> None:
     engine = EarlyEngine()
-    pod = Attempt(name="task-a", container_id="c1", started_at=1.0)
+    pod = source("c1")
 
     def over() -> bool:
         return engine.asked["stdout", True] > 1
@@ -42,3 +57,55 @@ def test_a_container_that_was_asked_before_its_start_is_asked_again() -> None:
     seen = iter([()])
     reader = LogReader(cast(Engine, engine), lambda: next(seen, (pod,)), over=over)
     assert [line.text for line in reader.follow(None) if line is not None] == ["begun"]
+
+
+class Recorded:
+    """Gives what containers wrote: stdout alone, as (nanoseconds, text); what is followed has a line more."""
+
+    def __init__(self, **written: list[tuple[int, str]]) -> None:
+        self.written = written
+        self.since: list[int] = []
+
+    def inspect(self, container_id: str) -> object:
+        return self.written.get(container_id)
+
+    def output(
+        self, container_id: str, stream: str, *, follow: bool, tail: int | None = None, since: int = 0
+    ) -> Output:
+        self.since.append(since)
+        lines = [(at, text) for at, text in self.written.get(container_id, []) if at >= since * SECOND]
+        chosen = lines if tail is None else lines[-tail:]
+        if stream == "stderr":
+            return Output(None)
+        more = [(lines[-1][0], "late")] if follow and lines else []
+        return Output(iter_closable(*(f"{stamp(at)} {text}\n".encode() for at, text in [*chosen, *more])))
+
+
+def stamp(at: int) -> str:
+    return f"1970-01-01T00:00:{at // SECOND:02}.{at % SECOND:09}Z"
+
+
+def test_lines_of_one_moment_are_neither_lost_nor_doubled() -> None:
+    at = 5 * SECOND + 123_456_789
+    engine = Recorded(c1=[(at - 1, "first"), (at, "second"), (at, "third")])
+    over = iter([False, True])
+    reader = LogReader(cast(Engine, engine), lambda: [source("c1")], over=lambda: next(over))
+    told = [(line.text, line.replica, line.container) for line in reader.follow(None) if line is not None]
+    assert told == [(text, "task-a", "main") for text in ("first", "second", "third", "late")]
+    assert {0, 5} <= set(engine.since), "whole seconds, and never a later one than the last line's"
+
+
+def test_nothing_from_before_the_moment_that_is_asked_for() -> None:
+    engine = Recorded(c1=[(SECOND, "old"), (2 * SECOND + 400, "early"), (2 * SECOND + 600_000_000, "new")])
+    reader = LogReader(cast(Engine, engine), lambda: [source("c1")], since=2.5)
+    assert [(line.text, line.at) for line in reader.past(None)] == [("new", 2.6)]
+
+
+def test_the_container_before_is_read_where_there_is_one() -> None:
+    engine = Recorded(**{"c2": [(9 * SECOND, "now")], "task-a__previous": [(SECOND, "last"), (2 * SECOND, "words")]})
+    reader = LogReader(cast(Engine, engine), lambda: [source("c2")])
+    assert [line.text for line in reader.previous(None, "Pod a")] == ["last", "words"]
+    assert [line.text for line in reader.previous(1, "Pod a")] == ["words"]
+    del engine.written["task-a__previous"]
+    with pytest.raises(NotFound, match="previous terminated container not found"):
+        reader.previous(None, "Pod a")

@@ -120,7 +120,7 @@ REFUSED = [
         "unknown-kind",
         24,
         "Wibble",
-        "supported: ConfigMap, CronJob, Deployment, Ingress, Job, Namespace, PersistentVolumeClaim, Pod, Secret",
+        "supported: ConfigMap, CronJob, Deployment, HorizontalPodAutoscaler, Ingress, ",
     ),
     ("kind: Service", "kind: StatefulSet", "unsupported-kind", 24, "StatefulSet", "supported: "),
     ("kind: Service", "kind: 7", "wrong-type", 24, "the number 7", None),
@@ -453,3 +453,51 @@ def test_a_job_and_its_defaults() -> None:
     plain = load_manifests(text)[0].object
     assert isinstance(plain, Job)
     assert (plain.backoff_limit, plain.active_deadline, plain.ttl) == (6, None, 0)
+
+
+PLACED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: a%s}
+spec: {%scontainers: [{name: a, image: "a:1"}]}
+"""
+
+
+def test_a_namespace_is_given_to_those_that_name_none() -> None:
+    (document,) = load_manifests(PLACED % ("", ""), "a.yaml", "shop")
+    assert (document.namespace, document.object.namespace) == ("shop", "shop")
+    assert document.data["metadata"] == {"name": "a", "namespace": "shop"}
+    (document,) = load_manifests(PLACED % (", namespace: shop", ""), "a.yaml", "shop")
+    assert document.namespace == "shop"
+    (document,) = load_manifests("apiVersion: v1\nkind: Namespace\nmetadata: {name: own}\n", "a.yaml", "shop")
+    assert (document.namespace, document.name) == ("", "own")
+    listed = "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}]"
+    assert [item.namespace for item in load_manifests(listed, "a.yaml", "shop")] == ["shop"]
+    with pytest.raises(ManifestError) as refused:
+        load_manifests(PLACED % (", namespace: other", ""), "a.yaml", "shop")
+    assert (refused.value.code, refused.value.subject) == ("namespace-mismatch", "a.yaml:4")
+    assert refused.value.message == 'metadata.namespace is the string "other", and the command names shop'
+    for namespace in ("Shop", "-"):
+        with pytest.raises(ManifestError) as refused:
+            load_manifests(PLACED % ("", ""), "a.yaml", namespace)
+        assert refused.value.code == "invalid-value"
+    with pytest.raises(ManifestError, match="metadata"):
+        load_manifests("apiVersion: v1\nkind: Pod\nmetadata: [a]\nspec: {}\n", "a.yaml", "shop")
+
+
+def test_placement_is_read_and_kept_apart() -> None:
+    plain, same, other = (
+        load_manifests(PLACED % ("", said))[0].object.template  # type: ignore[union-attr]
+        for said in ("", "schedulerName: default-scheduler, tolerations: [], ", "tolerations: [{operator: Exists}], ")
+    )
+    assert plain == same
+    assert template_hash(plain) == template_hash(same) != template_hash(other)
+    assert other.placement == {"tolerations": [{"operator": "Exists"}]}
+    for said, code in (
+        ("tolerations: [{operator: Maybe}], ", "invalid-value"),
+        ("affinity: {nodeAffinity: {required: []}}, ", "unknown-field"),
+        ("topologySpreadConstraints: [{maxSkew: 1}], ", "missing-field"),
+    ):
+        with pytest.raises(ManifestError) as refused:
+            load_manifests(PLACED % ("", said))
+        assert refused.value.code == code

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from runtime import ImageError, ManifestError, NotFound, RolloutPhase, RuntimeFailure, RuntimeSettings, load_manifests
+from runtime import (
+    AutoscalerStatus,
+    Condition,
+    ImageError,
+    ManifestError,
+    MetricStatus,
+    NotFound,
+    RolloutPhase,
+    RuntimeFailure,
+    RuntimeSettings,
+    ServiceFigures,
+    load_manifests,
+)
 from runtime.container import (
     Identity,
     ImageFacts,
@@ -141,7 +153,9 @@ def test_times() -> None:
     assert parse_time("2024-05-01T12:00:00.5+02:00") == 1714557600.5
     assert parse_time("2024-05-01T10:00:00Z") == 1714557600.0
     assert parse_time("0001-01-01T00:00:00Z") is None
-    assert split_timestamp("2024-05-01T10:00:00Z a b\n") == (1714557600.0, "a b\n")
+    assert split_timestamp("2024-05-01T10:00:00Z a b\n") == (1714557600_000000000, "a b\n")
+    assert split_timestamp("2024-05-01T12:00:00.000000123+02:00 x")[0] == 1714557600_000000123
+    assert split_timestamp("2024-05-01T10:00:00.5Z x")[0] == 1714557600_500000000
 
 
 def test_container_state_of_new_and_old_engines() -> None:
@@ -161,7 +175,14 @@ def test_the_wire_carries_values_and_errors_unchanged() -> None:
     counters = ServiceCounters(
         requests=1, failed=0, retried=0, redispatched=0, errors_5xx=0, in_flight=0, per_replica={"a": 1}
     )
-    for value in (status, counters, LogLine(replica="a", text="é\n", stream="stdout", at=1.5), "text", None):
+    metric = MetricStatus(source="Pods", name="q", container="", target_utilization=None, target_average=1)
+    said = Condition(type="t", status="True", reason="r", message="m")
+    autoscaler = AutoscalerStatus(name="a", namespace="n", target="d", min_replicas=1, max_replicas=2, current=None,
+                                  desired=0, metrics=(metric,), conditions=(said,), created_at=1.5)  # fmt: skip
+    figures = ServiceFigures(name="a", namespace="n", replicas=1, counters=counters, requests_per_second=0.5,
+                             errors_per_second=None, retries_per_second=None, window=1.0)  # fmt: skip
+    line = LogLine(replica="a", text="é\n", stream="stdout", at=1.5)
+    for value in (status, counters, autoscaler, figures, line, "text", None):
         assert unpack(pack(value)) == value
     for failure in (
         NotFound("not-found", "s", "m", hint="h"),

@@ -12,7 +12,7 @@ README = HERE.parents[1] / "runtime" / "README.md"
 ROW = re.compile(r"^\| (?P<of>[A-Z]\w+) \| (?P<what>.+) \| (?P<file>test_\w+\.py)::(?P<test>test_\w+) \|$")
 TOPICS = {
     "Deployments", "Restarts", "Probes", "Ends", "Services", "Environment", "Configuration", "Resources", "Security",
-    "Jobs", "Manifests", "Balancing", "Ingress", "Namespaces",
+    "Jobs", "Autoscaling", "Manifests", "Balancing", "Ingress", "Namespaces",
 }  # fmt: skip
 
 

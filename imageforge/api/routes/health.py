@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from imageforge import __version__
 from imageforge.api.auth import Here, Who
 from imageforge.api.problems import RESPONSES
+from imageforge.api.runtime_metrics import RuntimeMetrics
 from imageforge.api.schemas import Readiness
 from imageforge.config.repository import WEB
 from imageforge.store import Builds, Scope
@@ -56,6 +57,8 @@ def metrics(site: Here, who: Who) -> Response:
             whose = (deployment.app, deployment.component or WEB, deployment.namespace)
             desired.labels(*whose).set(deployment.desired)
             available.labels(*whose).set(deployment.ready)
+        told = site.controller
+        registry.register(RuntimeMetrics(told.top_services(), told.top_replicas(), told.autoscalers()))
         controller = True
     except RuntimeFailure:
         controller = False

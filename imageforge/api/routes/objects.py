@@ -19,6 +19,7 @@ from imageforge.pipeline.ownership import refuse_changes_of_owned, refuse_owned
 from imageforge.store import DeliveryKey, Scope
 from runtime import (
     KINDS,
+    AutoscalerStatus,
     ControllerClient,
     CronJobStatus,
     JobStatus,
@@ -30,6 +31,7 @@ from runtime import (
 )
 
 router = APIRouter(prefix="/v1", tags=["objects"])
+Standing = AutoscalerStatus | CronJobStatus | JobStatus | PodStatus | ServiceStatus
 NONE = "-"
 """In an address, the namespace of what is in none."""
 MEDIA_TYPES = ("application/yaml", "application/json", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain")
@@ -64,32 +66,34 @@ async def apply(
     dry_run: Annotated[bool, Query(description="Say what would be done, and do nothing.")] = False,
     wait: Annotated[bool, Query(description="Answer with events until every Deployment is rolled out.")] = False,
     source: SourceQuery = "manifest",
+    namespace: NamespaceQuery = None,
 ) -> Response:
-    """Make objects as manifests say, all of them or none: YAML of one or more documents, or JSON.
+    """Make objects as manifests say, all of them or none: YAML of one or more documents, or JSON. `namespace` is where
+    those are that name none; then none may name another.
 
     With `wait` the answer is a stream, of server-sent events or, with `Accept: application/x-ndjson`, one JSON object a
     line: `applied`, `progress`, for each rollout its `report` with the proof of its cut-over, and `end` with the error
     that it came to, or null. Whoever leaves stops nothing.
     """
     who.need(Scope.DEPLOY)
-    text = Text(source=source, text=await _text(request))
+    text = Text(source=source, text=await _text(request), place=namespace)
     if wait and not dry_run:
         return await streamed(request, _following(text, site, who))
 
     def make(_: DeliveryKey | None) -> dict[str, Any]:
-        checked = site.controller.check(text.text, source=text.source)
+        checked = site.controller.check(text.text, source=text.source, place=text.place)
         refuse_changes_of_owned(site.controller, checked)
-        done = checked if dry_run else site.controller.apply(text.text, source=text.source)
+        done = checked if dry_run else site.controller.apply(text.text, source=text.source, place=text.place)
         if not dry_run:
             _note(site, who, [value_as_json(item) for item in done])
         return {"objects": [value_as_json(item) for item in done]}
 
-    content = f"{dry_run} {text.source} {text.text}"
+    content = f"{dry_run} {text.source} {text.place} {text.text}"
     return await asyncio.to_thread(once, request, site, who, content, make, 200)
 
 
 def _following(text: Text, site: Site, who: Caller) -> Rows:
-    refuse_changes_of_owned(site.controller, site.controller.check(text.text, source=text.source))
+    refuse_changes_of_owned(site.controller, site.controller.check(text.text, source=text.source, place=text.place))
     entry = Entry(address=site.settings.http_address, port=site.settings.http_port)
     for row in apply_and_follow(site.controller, [text], entry):
         if row["kind"] == "applied":
@@ -105,12 +109,14 @@ def _note(site: Site, who: Caller, objects: list[dict[str, Any]]) -> None:
 
 
 @router.post("/diff", openapi_extra=BODY)
-async def diff(request: Request, site: Here, who: Who, source: SourceQuery = "manifest") -> list[ChangeView]:
+async def diff(
+    request: Request, site: Here, who: Who, source: SourceQuery = "manifest", namespace: NamespaceQuery = None
+) -> list[ChangeView]:
     """What an apply would change, object by object, as YAML before and after; of Secrets only whether their values
     change."""
     who.need(Scope.DEPLOY)
     text = await _text(request)
-    changes = await asyncio.to_thread(site.controller.preview, text, source=source)
+    changes = await asyncio.to_thread(site.controller.preview, text, source=source, place=namespace)
     return [ChangeView(**value_as_json(change)) for change in changes]
 
 
@@ -144,14 +150,22 @@ def describe(namespace: Place, kind: KindPath, name: NamePath, site: Here, who: 
 
 
 @router.delete("/objects/{namespace}/{kind}/{name}", status_code=204)
-def delete_object(namespace: Place, kind: KindPath, name: NamePath, site: Here, who: Who) -> Response:
-    """Delete an object, and stop what it made; it is listed until that is gone. What volumes hold stays."""
+def delete_object(
+    namespace: Place,
+    kind: KindPath,
+    name: NamePath,
+    site: Here,
+    who: Who,
+    volumes: Annotated[bool, Query(description="Of a claim, or a Namespace: what it holds goes too.")] = False,
+) -> Response:
+    """Delete an object, and stop what it made; it is listed until that is gone. What volumes hold stays, unless asked
+    otherwise."""
     who.need(Scope.DEPLOY)
     _known(kind)
     where = "" if namespace == NONE else namespace
     refuse_owned(site.controller, kind, where, name)
-    site.controller.delete(where, kind, name)
-    site.audit.record(who.name, "deleted", f"{kind} {where}/{name}")
+    site.controller.delete(where, kind, name, volumes=volumes)
+    site.audit.record(who.name, "deleted", f"{kind} {where}/{name}", volumes=volumes)
     return Response(status_code=204)
 
 
@@ -181,6 +195,13 @@ def list_cron_jobs(site: Here, who: Who, namespace: NamespaceQuery = None) -> li
     """How the CronJobs stand."""
     who.need(Scope.BUILD)
     return [value_as_json(item) for item in site.controller.cron_jobs(namespace)]
+
+
+@router.get("/autoscalers")
+def list_autoscalers(site: Here, who: Who, namespace: NamespaceQuery = None) -> list[dict[str, Any]]:
+    """How the HorizontalPodAutoscalers stand."""
+    who.need(Scope.BUILD)
+    return [value_as_json(item) for item in site.controller.autoscalers(namespace)]
 
 
 @router.get("/secrets")
@@ -226,7 +247,8 @@ def _status(controller: ControllerClient, kind: str, namespace: str, name: str) 
     """How an object stands; None for a kind that only is there."""
     if kind == "Deployment":
         return value_as_json(controller.deployment(namespace, name))
-    looks: dict[str, Callable[[str], Sequence[PodStatus | ServiceStatus | JobStatus | CronJobStatus]]] = {
+    looks: dict[str, Callable[[str], Sequence[Standing]]] = {
+        "HorizontalPodAutoscaler": controller.autoscalers,
         "CronJob": controller.cron_jobs,
         "Job": controller.jobs,
         "Pod": controller.pods,

@@ -1,0 +1,65 @@
+"""What `logs`, `exec` and `run` are of: an app by its bare name, or an object of a file as KIND/NAME."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.state import Workplace
+from imageforge.config.repository import deployment_name
+from imageforge.errors import UsageError
+from imageforge.pipeline import operations
+from imageforge.pipeline.domains import NAMESPACE
+from imageforge.store import Apps
+from runtime import ControllerClient, Selection
+
+ContainerOption = Annotated[
+    str | None, typer.Option("--container", "-c", help="One of its containers; the main one if left out.")
+]
+ProcessOption = Annotated[str | None, typer.Option("--process", help="Of an app: one of its processes.")]
+SpaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="The namespace of KIND/NAME; default if left out.")
+]
+DEFAULT = "default"
+
+
+def is_object(word: str) -> bool:
+    """Whether it is KIND/NAME."""
+    return "/" in word
+
+
+def app_selection(
+    app: str, process: str | None, here: Workplace, controller: ControllerClient, *, container: str, every: bool = False
+) -> Selection:
+    """The replicas of an app, or of one of its processes. Raises NotFound."""
+    with here.database() as database:
+        Apps(database).require(app)
+    names = operations.running(app, controller) if process is None else (deployment_name(app, process),)
+    return Selection(namespace=NAMESPACE, kind="Deployment", names=names, container=container, every=every)
+
+
+def object_selection(
+    word: str, namespace: str | None, *kinds: str, container: str = "", every: bool = False
+) -> Selection:
+    """Those of an object. Raises UsageError (`unknown-kind`, `name-missing`, `wrong-kind`)."""
+    target = only(parse_target(word), *kinds)
+    return Selection(
+        namespace=namespace or DEFAULT, kind=target.kind, names=(target.name,), container=container, every=every
+    )
+
+
+def refuse_with_app(app: str, **options: object) -> None:
+    """Raise UsageError (`not-of-an-app`) where an option is given that says something of objects alone."""
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(
+                "not-of-an-app", app, f"--{name} is for KIND/NAME", hint=f"deployment/{app}, or leave --{name} out"
+            )
+
+
+def refuse_with_object(word: str, process: str | None) -> None:
+    """Raise UsageError (`not-of-an-object`) where an option is given that says something of apps alone."""
+    if process is not None:
+        raise UsageError("not-of-an-object", word, "--process is for an app", hint="leave it out, or name the app")
