@@ -32,6 +32,7 @@ from runtime.manifest.secret_type import OPAQUE
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, ObjectChange, SecretStatus
 from runtime.policy import Policy, refusal
+from runtime.records import begin_record
 from runtime.seal import Seal
 from runtime.secret import masked, opened, sealed, unsealed
 from runtime.store import Store, StoredObject, StoredRevision
@@ -663,12 +664,13 @@ class Objects:
             if data == stored.data:
                 return
             with self._store.transaction():
-                self._write(replace(stored, data=data, generation=stored.generation + 1))
+                self._write(replace(stored, data=data, generation=stored.generation + 1), by_manifest=False)
             self._reload([("Deployment", namespace, name)])
         self._on_change()
 
-    def _write(self, stored: StoredObject) -> None:
-        """Store the object, and a Deployment's template as its newest revision."""
+    def _write(self, stored: StoredObject, *, by_manifest: bool = True) -> None:
+        """Store the object, a Deployment's template as its newest revision, and the record of its rollout."""
+        before = self._store.object(stored.kind, stored.namespace, stored.name)
         self._store.put_object(stored)
         if stored.kind != "Deployment":
             return
@@ -680,6 +682,7 @@ class Objects:
             number = (known[-1].number if known else 0) + 1
             revision = StoredRevision(hash=name, number=number, data=stored.data)
             self._store.put_revision(stored.namespace, stored.name, revision)
+        begin_record(self._store, before, stored, deployment, by_manifest=by_manifest)
 
     def _reload(self, keys: list[tuple[str, str, str]]) -> None:
         for kind, namespace, name in keys:
