@@ -368,7 +368,12 @@ class Controller:
             if replica.running and replica.container_id:
                 with contextlib.suppress(EngineError):
                     return self._creation.last_log(
-                        replica.container_id, replica.template, replica.namespace, frozenset()
+                        replica.container_id,
+                        replica.template,
+                        replica.namespace,
+                        frozenset(),
+                        replica=replica.name,
+                        name=replica.template.container.name,
                     )
         return ()
 
