@@ -53,8 +53,10 @@ from runtime.model import (
     ServicePortStatus,
     ServiceStatus,
 )
+from runtime.rollout import FieldChange, Outcome, RolledReplica, RolloutRecord, Traffic
 from runtime.session import Piece, Session
 from runtime.settings import PublicEntry, RuntimeSettings
+from runtime.wire import value_as_json, value_from_json
 
 __all__ = [
     "CHALLENGES",
@@ -76,6 +78,7 @@ __all__ = [
     "Document",
     "EngineError",
     "Event",
+    "FieldChange",
     "ImageError",
     "JobPhase",
     "JobStatus",
@@ -88,6 +91,7 @@ __all__ = [
     "NotFound",
     "ObjectChange",
     "ObjectView",
+    "Outcome",
     "Piece",
     "PodPhase",
     "PodStatus",
@@ -95,7 +99,9 @@ __all__ = [
     "ReplicaFigures",
     "ReplicaStatus",
     "RevisionStatus",
+    "RolledReplica",
     "RolloutPhase",
+    "RolloutRecord",
     "RuntimeFailure",
     "RuntimeSettings",
     "SecretStatus",
@@ -105,6 +111,7 @@ __all__ = [
     "ServicePortStatus",
     "ServiceStatus",
     "Session",
+    "Traffic",
     "cannot_have_addresses",
     "certificate_states",
     "clear_secret_files",
@@ -112,4 +119,6 @@ __all__ = [
     "initial_balancer_config",
     "load_manifests",
     "purge",
+    "value_as_json",
+    "value_from_json",
 ]

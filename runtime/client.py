@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +29,7 @@ from runtime.model import (
     ServiceCounters,
     ServiceStatus,
 )
+from runtime.rollout import RolloutRecord
 from runtime.session import Session
 from runtime.wire import PROTOCOL, encode, unpack, unpack_failure
 
@@ -142,6 +143,19 @@ class ControllerClient:
     def revisions(self, namespace: str, name: str) -> tuple[RevisionStatus, ...]:
         """The templates that a Deployment has and had, the oldest first."""
         return tuple(self._all("revisions", namespace=namespace, name=name))
+
+    def rollouts(self, namespace: str, name: str) -> tuple[RolloutRecord, ...]:
+        """The records of a Deployment's last rollouts, the newest last; of one that goes on as it stands."""
+        return tuple(self._all("rollouts", namespace=namespace, name=name))
+
+    def note_rollout(self, namespace: str, name: str, number: int, own: Mapping[str, Any]) -> None:
+        """Add to the record with this number what a watcher has to say, in JSON's types; it replaces what was said."""
+        self._none("note_rollout", namespace=namespace, name=name, number=number, own=dict(own))
+
+    def watch_rollout(self, namespace: str, name: str, *, timeout: float | None = None) -> Iterator[RolloutRecord]:
+        """The newest record at once, at each change and at least every second; ends after `timeout` seconds, when it
+        has ended, with the Deployment, or with the controller. Raises NotFound (`no-rollout`)."""
+        return self._stream("watch_rollout", namespace=namespace, name=name, timeout=timeout)
 
     def delete(self, namespace: str, kind: str, name: str, *, volumes: bool = False) -> None:
         """Delete an object; ``Namespace`` goes with all that is in it. The replicas of a Deployment are drained and
@@ -275,6 +289,12 @@ class ControllerClient:
         """What happened to one object, to those of a namespace or to all, the latest last; then with `follow` what
         comes, one that repeats with its new count."""
         return self._stream("events", namespace=namespace, kind=kind, name=name, follow=follow)
+
+    def event_beats(
+        self, namespace: str | None = None, kind: str | None = None, name: str | None = None, *, follow: bool = False
+    ) -> Generator[Event | None, None, None]:
+        """The same, and None every second or so that brings none: for a reader who may have to stop meanwhile."""
+        return self._stream("events", beats=True, namespace=namespace, kind=kind, name=name, follow=follow)
 
     def counters(self, namespace: str, service: str) -> ServiceCounters:
         """What HAProxy counted for a Service; the sums never go back."""

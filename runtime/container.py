@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from runtime.discovery.links import NO_LINKS, Links
+from runtime.discovery.zone import service_name
 from runtime.environment import environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
@@ -75,6 +76,7 @@ class ContainerRequest:
     shares_ipc: bool = False
     nameserver: str = ""
     search: tuple[str, ...] = ()
+    domain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,6 +157,7 @@ def container_request(
         name=container_name(who, template, spec),
         # The kernel's limit; Kubernetes cuts there too.
         hostname=who.hostname[:63].rstrip("-.") or host_name(template, who),
+        domain=domain_name(template, who),
         image=spec.image,
         network=network_name(who.instance, who.namespace),
         labels=container_labels(template, who, spec),
@@ -189,6 +192,11 @@ def _mount(said: VolumeMount, place: Place) -> Mount:
 def host_name(template: PodTemplate, who: Identity) -> str:
     """What the containers of a pod are called among themselves."""
     return template.hostname or (who.pod or who.replica)[:63].rstrip("-.")
+
+
+def domain_name(template: PodTemplate, who: Identity) -> str:
+    """What stands behind their name where it is asked for whole; empty for nothing."""
+    return service_name(who.namespace, template.subdomain) if template.subdomain else ""
 
 
 def container_name(who: Identity, template: PodTemplate, spec: ContainerSpec) -> str:
@@ -232,9 +240,9 @@ def container_labels(template: PodTemplate, who: Identity, spec: ContainerSpec |
     }
 
 
-def pod_of(template: PodTemplate, who: Identity, host: Callable[[], str]) -> Pod:
+def pod_of(template: PodTemplate, who: Identity, host: Callable[[], str], address: Callable[[], str] = str) -> Pod:
     """The replica as it is told of itself, with the labels that a cluster's controllers would add; `host` gives this
-    machine's address."""
+    machine's address, `address` its own."""
     added = {} if who.pod else {"pod-template-hash": who.template_hash}
     if who.job:
         added = {"job-name": who.job, "batch.kubernetes.io/job-name": who.job}
@@ -245,6 +253,7 @@ def pod_of(template: PodTemplate, who: Identity, host: Callable[[], str]) -> Pod
         uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{who.instance}/{who.namespace}/{who.replica}")),
         node=socket.gethostname().lower(),
         host=host,
+        address=address,
         labels={**template.labels, **added},
         annotations=template.annotations,
     )

@@ -7,6 +7,7 @@ that comes every `RESYNC_SECONDS`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -40,6 +41,7 @@ from runtime.keeper import Keeper
 from runtime.labels import Label
 from runtime.life import Surroundings
 from runtime.machine import Host
+from runtime.manifest.model import PodTemplate
 from runtime.manifest.template import random_suffix, template_hash
 from runtime.metrics.sampler import Sampler
 from runtime.metrics.top import Top, containers_of
@@ -48,6 +50,7 @@ from runtime.model import (
     ObjectView,
     PodStatus,
     RevisionStatus,
+    RolloutPhase,
     ServiceCounters,
     ServiceStatus,
 )
@@ -55,14 +58,15 @@ from runtime.objects import Held, HeldPod, Objects
 from runtime.pod import pod_status
 from runtime.policy import Policy
 from runtime.proportion import Size
+from runtime.records import Records, Way, ways
 from runtime.refresh import Refresher, Running
 from runtime.room import Room
 from runtime.roster import Replica, Roster, from_stored, pod_replica
-from runtime.routes import backend_of, places, wanted_backends
+from runtime.routes import backend_of, leads_to, places, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
-from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, revisions
+from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, phase_of, revisions
 from runtime.storage import Storage
 from runtime.store import Store
 from runtime.views import object_views
@@ -74,7 +78,8 @@ LOOP_SECONDS = 1.0
 """The longest between two looks; changes that are noticed bring on a look at once."""
 
 SETTLING_SECONDS = 0.05
-"""The same just after a reload, for the old process of HAProxy is held until it was looked at a last time."""
+"""The same just after a reload, for the old process of HAProxy is held until it was looked at a last time, and after
+a rollout, the record of which is closed a moment later."""
 
 PARALLEL_STARTS = 4
 """Containers started at a time; more only makes each of them slower."""
@@ -128,6 +133,7 @@ class Controller:
             links=self.discovery.links,
         )
         self.room = Room(host.machine)
+        self.records = Records(store, self._counted, self.roster.poke)
         self.sampler = Sampler(
             lambda: containers_of(self.roster), balancer.served, self._sums, period=settings.autoscale_seconds
         )
@@ -163,6 +169,7 @@ class Controller:
             events=self.events,
             room=self.room,
             met=self.discovery.met,
+            drained=self.records.drained,
         )
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -229,6 +236,16 @@ class Controller:
         found = self.objects.service(namespace, service)
         return self.balancer.counters(*(backend_of(found, port) for port in found.ports))
 
+    def _counted(self, namespace: str, template: PodTemplate) -> dict[Way, ServiceCounters]:
+        """What was counted for the Services that lead to a template, and that the balancer serves."""
+        bound, ingresses = self.discovery.bound(), self.objects.ingresses()
+        return {
+            way: self.balancer.counters(*names)
+            for service in self.objects.services()
+            if leads_to(service, namespace, template)
+            for way, names in ways(wanted_backends([service], (), bound, ingresses), service.name).items()
+        }
+
     def _sums(self) -> dict[Key, ServiceCounters]:
         return {
             (each.namespace, each.name): self.balancer.sums(*(backend_of(each, port) for port in each.ports))
@@ -266,7 +283,8 @@ class Controller:
             except Exception:
                 log.exception("look failed")
                 self._stopping.wait(LOOP_SECONDS)
-            seen = self.roster.wait(seen, SETTLING_SECONDS if self.balancer.settling else LOOP_SECONDS)
+            soon = self.balancer.settling or self.records.closing
+            seen = self.roster.wait(seen, SETTLING_SECONDS if soon else LOOP_SECONDS)
 
     def _look(self) -> None:
         """One look at everything."""
@@ -309,6 +327,7 @@ class Controller:
             self.objects.finish_delete(held)
             self._store.drop_note(_size_note(held))
             self._courses.pop(_key(held), None)
+            self.records.forget(*_key(held))
             self._empty.add(held.deployment.namespace)
             return
         counts = count(held, replicas, now)
@@ -316,6 +335,15 @@ class Controller:
         course.progress = course.progress.step(counts, held.generation, now)
         if is_complete(held, counts) or held.deployment.paused:
             course.progress = replace(course.progress, at=now)
+        stalled = phase_of(held, counts, course.progress, now) is RolloutPhase.STALLED
+        self.records.look(
+            held.deployment,
+            held.generation,
+            replicas,
+            available=counts.available,
+            complete=is_complete(held, counts),
+            stalled=(lambda: (self._status(held).message, self._last_words(held, replicas))) if stalled else None,
+        )
         observed = [self._observed(held, replica, now) for replica in replicas]
         desired = _desired(held, course.sized_for)
         actions = decide(desired, observed)
@@ -328,6 +356,26 @@ class Controller:
             self._store.put_note(_size_note(held), json.dumps(asdict(desired.size)))
         course.observed_generation = held.generation
         self._trim_history(held, replicas)
+
+    def _last_words(self, held: Held, replicas: Sequence[Replica]) -> tuple[str, ...]:
+        """Of a new replica that is not ready: what it wrote as it ended, else what it writes now, with stars for its
+        Secrets."""
+        new = [item for item in replicas if item.template_hash == held.hash and not (item.ready or item.terminating)]
+        for replica in new:
+            if replica.last_log:
+                return replica.last_log
+        for replica in new:
+            if replica.running and replica.container_id:
+                with contextlib.suppress(EngineError):
+                    return self._creation.last_log(
+                        replica.container_id,
+                        replica.template,
+                        replica.namespace,
+                        frozenset(),
+                        replica=replica.name,
+                        name=replica.template.container.name,
+                    )
+        return ()
 
     def _steer_pod(self, held: HeldPod) -> None:
         pod = held.pod

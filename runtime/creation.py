@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 from runtime.container import (
     Identity,
     ImageFacts,
+    Mount,
     Place,
     container_labels,
     container_request,
@@ -24,6 +25,8 @@ from runtime.logins import Login, logins_for
 from runtime.machine import Host
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import ContainerSpec, PodTemplate
+from runtime.manifest.resource_field import ResourceField, resource_value
+from runtime.manifest.resources import Resources
 from runtime.manifest.secret_type import DOCKER_CONFIG_KEY
 from runtime.manifest.volume import VolumeMount
 from runtime.policy import Policy, refusal
@@ -77,7 +80,7 @@ class Creation:
             raise not_allowed(refused)
         spec = spec or template.container
         group = template.security.fs_group
-        sources = self.sources(template, who)
+        sources = self.sources(template, who, sandbox)
         written = self.files.write(who.replica, folders(template, sources), group=group)
         places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
         places |= self.storage.places(template, who, group, spec.image)
@@ -87,6 +90,11 @@ class Creation:
             template, who, sources, mounted, links, image, self.policy, spec=spec, sandbox=sandbox
         )
         request = replace(request, limits=self.limits(template, spec))
+        if spec.message_path:
+            words = Mount(
+                source=str(self.files.make_message(who.replica, spec.name)), target=spec.message_path, read_only=False
+            )
+            request = replace(request, mounts=(*request.mounts, words))
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         try:
@@ -120,15 +128,46 @@ class Creation:
             who.replica, folders(template, self.sources(template, who)), group=template.security.fs_group
         )
 
-    def sources(self, template: PodTemplate, who: Identity) -> Sources:
-        """What the containers of a replica may be given. Each Secret and ConfigMap is asked for once, so that variables
-        and files are of one version of it."""
+    def sources(self, template: PodTemplate, who: Identity, sandbox: str = "") -> Sources:
+        """What the containers of a replica may be given; `sandbox` has its network, where it is known before they are.
+        Each Secret and ConfigMap is asked for once, so that variables and files are of one version of it."""
         return Sources(
             namespace=who.namespace,
             secret=cache(lambda name: self.secret(who.namespace, name)),
             config_map=cache(lambda name: self.config_map(who.namespace, name)),
-            pod=pod_of(template, who, lambda: self.engine.gateway(network_name(who.instance, who.namespace))),
+            pod=pod_of(
+                template,
+                who,
+                lambda: self.engine.gateway(network_name(who.instance, who.namespace)),
+                lambda: self._address(sandbox),
+            ),
+            amount=partial(self._amount, template),
         )
+
+    def _address(self, sandbox: str) -> str:
+        """That of a replica whose network is there. Raises EngineError, to be tried again, where it was lost."""
+        state = self.engine.inspect(sandbox)
+        if state is None or not state.address:
+            lost = EngineError("no-address", sandbox[:12], "the container that has the pod's network has no address")
+            lost.retryable = True
+            raise lost
+        return state.address
+
+    def _amount(self, template: PodTemplate, field: ResourceField, own: Resources) -> str:
+        """Raises ConfigError (`no-such-container`), in the kubelet's words."""
+        known = {spec.name: spec.resources for spec in template.all_containers}
+        if field.container and field.container not in known:
+            raise ConfigError(
+                "no-such-container",
+                field.resource,
+                f"container {field.container} not found",
+                hint=f"the pod has {', '.join(known)}",
+            )
+        return resource_value(field, known.get(field.container, own), self._size)
+
+    def _size(self) -> tuple[int, int]:
+        size = self.host.machine().size
+        return size.cpu, size.memory
 
     def _mounted(self, spec: ContainerSpec, who: Identity, places: Mapping[str, Place]) -> dict[VolumeMount, Place]:
         """What each mount of the container shows."""
@@ -174,8 +213,14 @@ class Creation:
         memory = self.host.machine().size.memory if kind is Qos.BURSTABLE else 0
         return limits(spec.resources, kind, memory)
 
-    def last_log(self, container_id: str, template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
-        """The container's last lines, which are stored and shown: with stars for what it was given of Secrets."""
+    def last_log(
+        self, container_id: str, template: PodTemplate, namespace: str, given: Given, *, replica: str, name: str
+    ) -> tuple[str, ...]:
+        """The last words of the container `name`, or without such its last lines, which are stored and shown: with
+        stars for what it was given of Secrets."""
+        said = self.files.message(replica, name).decode(errors="replace").strip().splitlines()
+        if said:
+            return self._redacted(tuple(said), template, namespace, given)[-LAST_LOG_LINES:]
         lines = self.engine.tail(container_id, LAST_LOG_LINES + SPREAD_LINES)
         return self._redacted(lines, template, namespace, given)[-LAST_LOG_LINES:]
 

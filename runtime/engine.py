@@ -243,6 +243,7 @@ class Engine:
                 name=request.name,
                 # Who joins another has its name, and may say none.
                 hostname=None if request.joins else request.hostname,
+                domainname=None if request.joins else request.domain or None,
                 working_dir=request.working_dir,
                 stdin_open=request.stdin,
                 tty=request.tty,

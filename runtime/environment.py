@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from runtime.errors import ConfigError
 from runtime.manifest.model import ContainerSpec
+from runtime.manifest.resource_field import ResourceField
 from runtime.manifest.schema import ENV_NAME
 from runtime.manifest.variable import ConfigKey, ConfigVariables, PodField, SecretKey, SecretVariables
 from runtime.sources import Sources, not_there
@@ -54,7 +55,7 @@ def environment(spec: ContainerSpec, sources: Sources, links: Mapping[str, str] 
             chosen: str | None = expand(said, {**(links or {}), **variables})
         else:
             holds_secret = isinstance(said, SecretKey)
-            chosen = _value(said, sources)
+            chosen = _told(said, spec, sources) if isinstance(said, ResourceField) else _value(said, sources)
         if chosen is not None:
             variables[name] = chosen
             secret = secret | {name} if holds_secret else secret - {name}
@@ -90,6 +91,11 @@ def _all(source: SecretVariables | ConfigVariables, sources: Sources) -> dict[st
     # Only what becomes a variable must be text.
     names = [key for key in data or {} if ENV_NAME.fullmatch(source.prefix + key)]
     return {key: _text((data or {})[key], sources, source.name, key) for key in names}
+
+
+def _told(said: ResourceField, spec: ContainerSpec, sources: Sources) -> str:
+    assert sources.amount is not None, "whoever makes a container tells of what it may take"
+    return sources.amount(said, spec.resources)
 
 
 def _value(said: SecretKey | ConfigKey | PodField, sources: Sources) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -107,6 +106,9 @@ def _receive(woken: socket.socket) -> None:
 
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
+    # Only here: a client on Windows has it not, and never gets so far.
+    import fcntl  # noqa: PLC0415
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -428,7 +428,14 @@ class Runner(threading.Thread):
             ended_at=ended_at,
             exit_code=state.exit_code,
             message=message,
-            last_log=self._jobs.creation.last_log(attempt.container_id, job.template, job.namespace, given),
+            last_log=self._jobs.creation.last_log(
+                attempt.container_id,
+                job.template,
+                job.namespace,
+                given,
+                replica=attempt.name,
+                name=job.template.container.name,
+            ),
         )
         wanted = not (attempt.given_up or attempt.killed)
         if job.on_failure and wanted and state.exit_code != 0:

@@ -165,8 +165,10 @@ class Keeper(threading.Thread):
             # Requests come to it still, until another is ready, none comes for a moment, or half of its time is over.
             balancer.wait_idle(replica.name, until - grace / 2, self._leaving)
             balancer.let_go(replica.name)
-        if replica.running:
-            balancer.wait_idle(replica.name, until, self._leaving)
+        awaited = balancer.in_flight(replica.name)
+        idle = not replica.running or balancer.wait_idle(replica.name, until, self._leaving)
+        if not self._leaving.is_set():
+            self._around.drained(replica, awaited, 0 if idle else balancer.in_flight(replica.name))
         while hook.is_alive() and not self._leaving.is_set():
             hook.join(0.2)
         return spent[0]

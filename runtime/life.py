@@ -54,6 +54,8 @@ class Surroundings:
     events: Recorder
     room: Room
     met: Callable[[str, NetworkFacts | None], None]
+    drained: Callable[[Replica, int, int], None]
+    """Told of a replica that was taken out of the balancer, with what it had in flight then, and at the end of that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -305,7 +307,7 @@ class Life:
         )
         # Known before it starts, so that its end is recognised however soon it comes.
         self._forget_address()
-        self._tell(container_id=container_id, running=True, started=False, ready=False, pid=0)
+        self._tell(container_id=container_id, image_id=image.image_id, running=True, started=False, ready=False, pid=0)
         self._engine.start(container_id)
         if self._around.creation.is_clamped(replica.template, self._spec):
             self._say("OOMScoreAdjClamped", CLAMPED, warning=True)
@@ -457,7 +459,12 @@ class Life:
         try:
             state = self._engine.inspect(record.container_id)
             last_log = self._around.creation.last_log(
-                record.container_id, replica.template, replica.namespace, self._given
+                record.container_id,
+                replica.template,
+                replica.namespace,
+                self._given,
+                replica=replica.name,
+                name=self._spec.name,
             )
         except EngineError as error:
             log.warning("end not explained", extra={"replica": replica.name, "error": str(error)})

@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from runtime.claims import refuse_conflicts
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
@@ -32,6 +32,7 @@ from runtime.manifest.secret_type import OPAQUE
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, ObjectChange, SecretStatus
 from runtime.policy import Policy, refusal
+from runtime.records import begin_record
 from runtime.seal import Seal
 from runtime.secret import masked, opened, sealed, unsealed
 from runtime.store import Store, StoredObject, StoredRevision
@@ -89,6 +90,7 @@ class HeldClaim:
 
 
 Key = tuple[str, str]
+Made = TypeVar("Made")
 _FIXED_IN_JOBS = {
     "template": "template",
     "on_failure": "template.spec.restartPolicy",
@@ -662,12 +664,13 @@ class Objects:
             if data == stored.data:
                 return
             with self._store.transaction():
-                self._write(replace(stored, data=data, generation=stored.generation + 1))
+                self._write(replace(stored, data=data, generation=stored.generation + 1), by_manifest=False)
             self._reload([("Deployment", namespace, name)])
         self._on_change()
 
-    def _write(self, stored: StoredObject) -> None:
-        """Store the object, and a Deployment's template as its newest revision."""
+    def _write(self, stored: StoredObject, *, by_manifest: bool = True) -> None:
+        """Store the object, a Deployment's template as its newest revision, and the record of its rollout."""
+        before = self._store.object(stored.kind, stored.namespace, stored.name)
         self._store.put_object(stored)
         if stored.kind != "Deployment":
             return
@@ -679,6 +682,7 @@ class Objects:
             number = (known[-1].number if known else 0) + 1
             revision = StoredRevision(hash=name, number=number, data=stored.data)
             self._store.put_revision(stored.namespace, stored.name, revision)
+        begin_record(self._store, before, stored, deployment, by_manifest=by_manifest)
 
     def _reload(self, keys: list[tuple[str, str, str]]) -> None:
         for kind, namespace, name in keys:
@@ -757,40 +761,23 @@ def _key(stored: StoredObject) -> Key:
     return stored.namespace, stored.name
 
 
-def _service(stored: StoredObject) -> Service:
-    service = reload(stored.data)
-    assert isinstance(service, Service)
-    return service
+def _reader(kind: type[Made]) -> Callable[[StoredObject], Made]:
+    def read(stored: StoredObject) -> Made:
+        made = reload(stored.data)
+        assert isinstance(made, kind)
+        return made
+
+    return read
 
 
-def _config_map(stored: StoredObject) -> ConfigMap:
-    config_map = reload(stored.data)
-    assert isinstance(config_map, ConfigMap)
-    return config_map
+_autoscaler, _config_map, _cron_job = _reader(Autoscaler), _reader(ConfigMap), _reader(CronJob)
+_ingress, _service = _reader(Ingress), _reader(Service)
 
 
 def _claim(stored: StoredObject) -> HeldClaim:
     claim = reload(stored.data)
     assert isinstance(claim, Claim)
     return HeldClaim(claim=claim, deleting=stored.deleting)
-
-
-def _cron_job(stored: StoredObject) -> CronJob:
-    cron_job = reload(stored.data)
-    assert isinstance(cron_job, CronJob)
-    return cron_job
-
-
-def _autoscaler(stored: StoredObject) -> Autoscaler:
-    autoscaler = reload(stored.data)
-    assert isinstance(autoscaler, Autoscaler)
-    return autoscaler
-
-
-def _ingress(stored: StoredObject) -> Ingress:
-    ingress = reload(stored.data)
-    assert isinstance(ingress, Ingress)
-    return ingress
 
 
 def _job(stored: StoredObject) -> HeldJob:

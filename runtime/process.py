@@ -21,6 +21,7 @@ CHUNK = 32 * 1024
 _ENGINES_WORDS = re.compile(r'exec: "(?P<program>[^"]*)": (?P<why>.+?)(: unknown)?$', re.DOTALL)
 _SHELLS = frozenset({"sh", "bash", "ash", "dash", "zsh"})
 CODE_LOOKS = 500
+START_LOOKS = 2000
 LOOK_SECONDS = 0.01
 
 
@@ -98,7 +99,7 @@ class Execution:
 
     def _await_start(self) -> str:
         """Until it has started; where it could not be, what the engine said of it, else nothing."""
-        for _ in range(CODE_LOOKS):
+        for _ in range(START_LOOKS):
             now = self._progress()
             if now.pid:
                 return ""
@@ -108,7 +109,7 @@ class Execution:
                     said += piece[1]
                 return said.decode(errors="replace").strip() or f"exit code {now.code}"
             time.sleep(LOOK_SECONDS)
-        return "the engine did not say within 5 s that it had begun"
+        return "the engine did not say within 20 s that it had begun"
 
     def read(self) -> tuple[StreamName, bytes] | None:
         """As `Process` has it."""

@@ -10,7 +10,7 @@ import struct
 import tarfile
 from collections.abc import Mapping
 
-from runtime.container import ContainerRequest, Identity, host_name, network_name
+from runtime.container import ContainerRequest, Identity, domain_name, host_name, network_name
 from runtime.labels import Label
 from runtime.manifest.model import PodTemplate
 from runtime.policy import Confinement
@@ -80,6 +80,7 @@ def sandbox_request(
     return ContainerRequest(
         name=f"imageforge-{who.instance}-{who.replica}__pod",
         hostname=host_name(template, who),
+        domain=domain_name(template, who),
         image=image_name(who.instance),
         network=network_name(who.instance, who.namespace),
         labels={**labels, Label.SANDBOX: SANDBOX},

@@ -21,6 +21,10 @@ from runtime.errors import ConfigError
 from runtime.volumes import Folder
 
 IN_MEMORY = ("tmpfs", "ramfs")
+MESSAGES = "_messages"
+"""No volume of a manifest has a name that begins so."""
+LONGEST_MESSAGE = 4096
+"""Bytes (kubernetes/pkg/kubelet/container, MaxContainerTerminationMessageLength)."""
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -69,6 +73,26 @@ class SecretFiles:
                     os.chown(place, -1, group)
                 place.chmod(0o777 if group is None else 0o2777)
         return place
+
+    def make_message(self, replica: str, container: str) -> Path:
+        """An empty file for the last words of a container that is about to be made, which anybody may write there.
+        Raises ConfigError as `write` does."""
+        with self._changing():
+            place = self._home(replica) / MESSAGES / container
+            place.parent.mkdir(exist_ok=True)
+            # Another file: who had the one before may have it still.
+            place.unlink(missing_ok=True)
+            place.touch()
+            place.chmod(0o666)
+        return place
+
+    def message(self, replica: str, container: str) -> bytes:
+        """The last words of a container: of what it wrote the end, as the kubelet has it."""
+        with contextlib.suppress(OSError), (self._folder / replica / MESSAGES / container).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - LONGEST_MESSAGE))
+            return file.read(LONGEST_MESSAGE)
+        return b""
 
     def place(self, replica: str, volume: str, sub_path: str) -> Path:
         """What a mount of a part of a volume shows: the file as it is now, which does not change. Raises ConfigError

@@ -169,6 +169,31 @@ class Answers:
     def revisions(self, namespace: str, name: str) -> Iterable[Value]:
         return self._controller.revisions(namespace, name)
 
+    def rollouts(self, namespace: str, name: str) -> Iterable[Value]:
+        self._objects.deployment(namespace, name)
+        return self._controller.records.of(namespace, name)
+
+    def note_rollout(self, namespace: str, name: str, number: int, own: dict[str, Any]) -> Iterable[Value]:
+        self._controller.records.note(namespace, name, number, own)
+        return ()
+
+    def watch_rollout(self, namespace: str, name: str, timeout: float | None) -> Iterable[Value]:
+        """The newest record at each change, and at least every second; ends after `timeout` seconds, when it has ended,
+        or with the Deployment."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen = 0
+        record = self._controller.records.newest(namespace, name)
+        while not self._controller.stopping:
+            yield record
+            left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
+            if left <= 0 or record.ended:
+                return
+            seen = self._controller.roster.wait(seen, left)
+            try:
+                record = self._controller.records.newest(namespace, name)
+            except NotFound:
+                return
+
     def delete(self, namespace: str, kind: str, name: str, volumes: bool = False) -> Iterable[Value]:
         self._objects.delete(namespace, kind, name, volumes=volumes)
         return ()
@@ -323,6 +348,9 @@ METHODS = (
     "pause",
     "undo",
     "revisions",
+    "rollouts",
+    "note_rollout",
+    "watch_rollout",
     "delete",
     "secrets",
     "pods",

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from runtime.errors import ConfigError
 from runtime.manifest.config_map import ConfigMap
-from runtime.manifest.variable import subscript
+from runtime.manifest.resource_field import ResourceField
+from runtime.manifest.resources import Resources
+from runtime.manifest.variable import ADDRESS_PATHS, subscript
 from runtime.secret import Lookup
 
 ConfigLookup = Callable[[str], ConfigMap | None]
@@ -23,14 +25,15 @@ def _nothing(_: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pod:
-    """What a replica is told of itself. `host` gives this machine's address, as containers reach it; it is asked only
-    where somebody wants to know."""
+    """What a replica is told of itself. `host` gives this machine's address, as containers reach it, `address` its own;
+    they are asked only where somebody wants to know."""
 
     name: str
     namespace: str
     uid: str
     node: str
     host: Callable[[], str]
+    address: Callable[[], str] = str
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -38,6 +41,8 @@ class Pod:
         """The value of a field; empty for a label or annotation that is not there, as the kubelet has it."""
         if path in ("status.hostIP", "status.hostIPs"):
             return self.host()
+        if path in ADDRESS_PATHS:
+            return self.address()
         found = subscript(path)
         if found is not None:
             return (self.labels if found[0] == "labels" else self.annotations).get(found[1], "")
@@ -52,12 +57,14 @@ class Pod:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
-    """All of it. `pod` is None only where nothing asks for it."""
+    """All of it. `pod` and `amount`, which gives what a container with these resources is told of them, are None only
+    where nothing asks for them."""
 
     namespace: str
     secret: Lookup = _nothing
     config_map: ConfigLookup = _nothing
     pod: Pod | None = None
+    amount: Callable[[ResourceField, Resources], str] | None = None
 
 
 def not_there(kind: str, namespace: str, name: str) -> ConfigError:

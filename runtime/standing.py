@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from runtime.restart import Backoff
@@ -13,7 +13,7 @@ from runtime.restart import Backoff
 class ContainerRecord:
     """One container of a replica. `phase` and `message` as in `ReplicaStatus`. `started` once its startup probe has
     passed, `ready` as its readiness probe says, also while the replica is being stopped. `done` when it has ended and
-    is not started again. Times are Unix seconds."""
+    is not started again. `image_id` is that of the image it was made of. Times are Unix seconds."""
 
     name: str
     phase: str = "Pending"
@@ -29,6 +29,7 @@ class ContainerRecord:
     exit_code: int | None = None
     backoff: Backoff = field(default_factory=Backoff)
     last_log: tuple[str, ...] = ()
+    image_id: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """In JSON's types; its process is asked of the engine again."""
@@ -36,8 +37,9 @@ class ContainerRecord:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ContainerRecord:
-        """The inverse of `as_json`."""
-        return cls(**{**raw, "backoff": Backoff(**raw["backoff"]), "last_log": tuple(raw["last_log"])})
+        """The inverse of `as_json`; what a later version says beyond this is left out."""
+        known = {item.name: raw[item.name] for item in fields(cls) if item.name in raw}
+        return cls(**{**known, "backoff": Backoff(**raw["backoff"]), "last_log": tuple(raw["last_log"])})
 
 
 AS_MAIN = ("container_id", "running", "pid", "started_at", "ended_at", "exit_code", "backoff", "last_log")

@@ -48,6 +48,10 @@ CREATE TABLE IF NOT EXISTS event (
     count INTEGER NOT NULL, first_at REAL NOT NULL, last_at REAL NOT NULL,
     UNIQUE (namespace, kind, name, warning, reason, message)
 );
+CREATE TABLE IF NOT EXISTS rollout (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, deployment TEXT NOT NULL, state TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS rollout_of ON rollout (namespace, deployment, number);
 """
 """Tables that earlier versions of this format have not, and do not mind."""
 
@@ -165,6 +169,7 @@ class Store:
             self._execute("DELETE FROM object WHERE kind = ? AND namespace = ? AND name = ?", kind, namespace, name)
             if kind == "Deployment":
                 self._execute("DELETE FROM revision WHERE namespace = ? AND deployment = ?", namespace, name)
+                self._execute("DELETE FROM rollout WHERE namespace = ? AND deployment = ?", namespace, name)
             elif kind == "Job":
                 self._execute("DELETE FROM job_run WHERE namespace = ? AND name = ?", namespace, name)
 
@@ -196,6 +201,37 @@ class Store:
             deployment,
             template_hash,
         )
+
+    def add_rollout(self, namespace: str, deployment: str, state: dict[str, Any], kept: int) -> None:
+        """Write a new record of a rollout; of those before it the newest stay, `kept` in all."""
+        self._execute(
+            "INSERT INTO rollout (namespace, deployment, state) VALUES (?, ?, ?)",
+            namespace,
+            deployment,
+            json.dumps(state),
+        )
+        self._execute(
+            "DELETE FROM rollout WHERE namespace = ? AND deployment = ? AND number <= (SELECT number FROM rollout "
+            "WHERE namespace = ? AND deployment = ? ORDER BY number DESC LIMIT 1 OFFSET ?)",
+            namespace,
+            deployment,
+            namespace,
+            deployment,
+            kept,
+        )
+
+    def put_rollout(self, number: int, state: dict[str, Any]) -> None:
+        """Write how a rollout stands now; one that is forgotten stays so."""
+        self._execute("UPDATE rollout SET state = ? WHERE number = ?", json.dumps(state), number)
+
+    def rollouts(self, namespace: str, deployment: str) -> tuple[tuple[int, dict[str, Any]], ...]:
+        """The records of a Deployment's rollouts with their numbers, the newest last."""
+        rows = self._query(
+            "SELECT number, state FROM rollout WHERE namespace = ? AND deployment = ? ORDER BY number",
+            namespace,
+            deployment,
+        )
+        return tuple((row[0], json.loads(row[1])) for row in rows)
 
     def replicas(self) -> tuple[StoredReplica, ...]:
         """All replicas that were decided on and not yet removed."""

@@ -2,7 +2,8 @@
 
 A connection carries one request and its answer. The request is ``{"protocol": 1, "method": …, "params": {…}}``; the
 answer is any number of ``{"item": …}`` and ``{"beat": true}``, the sign of life of a stream with nothing to say, and at
-the end ``{"done": true}`` or ``{"error": {…}}``.
+the end ``{"done": true}`` or ``{"error": {…}}``. The method `execute` has one item, after which the connection carries
+`frames`: the caller sends none before it has read that.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from runtime.model import (
     ServicePortStatus,
     ServiceStatus,
 )
+from runtime.rollout import RolloutRecord
 
 PROTOCOL = 1
 
@@ -56,6 +58,7 @@ Value = (
     | PodStatus
     | ReplicaFigures
     | RevisionStatus
+    | RolloutRecord
     | SecretStatus
     | ServiceCounters
     | ServiceFigures
@@ -133,6 +136,16 @@ def unpack(raw: Any) -> Any:
         ) from error
 
 
+def value_as_json(value: Value) -> dict[str, Any]:
+    """A value in JSON's types, for others than the controller's socket."""
+    return {} if value is None or isinstance(value, str) else asdict(value)
+
+
+def value_from_json(name: str, raw: Mapping[str, Any]) -> Any:
+    """The inverse: a value of the class of this name. Raises as `unpack` does."""
+    return unpack({**raw, "class": name})
+
+
 def pack_failure(failure: RuntimeFailure) -> dict[str, Any]:
     """An error with all that it says."""
     return {
@@ -188,5 +201,9 @@ def _service_figures(raw: Mapping[str, Any]) -> Any:
     return _made(ServiceFigures, raw, counters=_made(ServiceCounters, raw["counters"]))
 
 
-_NESTED = {AutoscalerStatus.__name__: _autoscaler, ServiceFigures.__name__: _service_figures}
+_NESTED = {
+    AutoscalerStatus.__name__: _autoscaler,
+    RolloutRecord.__name__: RolloutRecord.from_json,
+    ServiceFigures.__name__: _service_figures,
+}
 """Those that hold other values."""

@@ -18,7 +18,20 @@ from imageforge.api.feed import Feeds
 from imageforge.api.headers import SecurityHeaders
 from imageforge.api.limiter import Limiter
 from imageforge.api.recent import Recent
-from imageforge.api.routes import apps, builds, docs, domains, git, health, hooks, registry, tokens, webhooks
+from imageforge.api.routes import (
+    apps,
+    builds,
+    deployments,
+    docs,
+    domains,
+    git,
+    health,
+    hooks,
+    objects,
+    registry,
+    tokens,
+    webhooks,
+)
 from imageforge.api.site import Site, working_parts
 from imageforge.config import Home, Settings
 from imageforge.entry.keeper import CertificateKeeper
@@ -99,7 +112,7 @@ def create_app(home: Home, settings: Settings) -> FastAPI:
     document.install(app)
     app.include_router(health.router)
     app.include_router(docs.router)
-    for routes in (apps, domains, builds, webhooks, hooks, tokens, registry, git):
+    for routes in (apps, domains, builds, objects, deployments, webhooks, hooks, tokens, registry, git):
         app.include_router(routes.router, responses=problems.RESPONSES)
 
     app.add_middleware(BodyLimit)

@@ -1,4 +1,4 @@
-"""How large a JSON body may be."""
+"""How large a body of JSON or of manifests may be."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from imageforge.api.problems import answer
 from imageforge.errors import UsageError
 
 LARGEST_JSON = 1024 * 1024
+LARGEST_MANIFESTS = 4 * 1024 * 1024
+MANIFESTS = ("/v1/apply", "/v1/diff")
+"""Routes that take manifests: a ConfigMap alone may have a megabyte."""
 COUNT_THEMSELVES = ("/v1/builds", "/v1/webhooks/", "/git/")
 """Routes that read their body piece by piece, with limits of their own."""
 
@@ -26,8 +29,9 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         said = Headers(scope=scope).get("content-length", "0")
-        if not said.isdecimal() or int(said[:20]) > LARGEST_JSON:
-            refused = UsageError("body-too-big", "the body", f"more than {LARGEST_JSON} bytes", hint="send less")
+        limit = LARGEST_MANIFESTS if scope["path"] in MANIFESTS else LARGEST_JSON
+        if not said.isdecimal() or int(said[:20]) > limit:
+            refused = UsageError("body-too-big", "the body", f"more than {limit} bytes", hint="send less")
             await answer(refused)(scope, receive, send)
             return
         size = 0
@@ -36,7 +40,7 @@ class BodyLimit:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > LARGEST_JSON:
+            if size > limit:
                 raise HTTPException(413, "body too big")
             return message
 

@@ -13,6 +13,7 @@ from imageforge.store import App, Build, Domain, Hook, Notice, Release, Scope, S
 from imageforge.store.app_config import OWN
 
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")]
 VariableName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 # Which of them a purpose allows is decided where it is set: of a registry it is a host.
 SecretName = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]
@@ -99,6 +100,60 @@ class Scale(Body):
 
     replicas: Annotated[int, Field(ge=0, le=100)]
     process: Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]*$", max_length=40)] = WEB
+
+
+class Undo(Body):
+    """The revision to go back to; None: the one before."""
+
+    revision: Annotated[int, Field(ge=1, le=2**31)] | None = None
+
+
+class DeploymentScale(Body):
+    """How many replicas of a Deployment are to run."""
+
+    replicas: Annotated[int, Field(ge=0, le=1000)]
+
+
+class AppliedView(BaseModel):
+    """What became of an object: `created`, `configured` or `unchanged`."""
+
+    kind: str
+    namespace: str
+    name: str
+    change: str
+
+
+class Applied(BaseModel):
+    """What became of the objects of manifests, in their order."""
+
+    objects: list[AppliedView]
+
+
+class ChangeView(AppliedView):
+    """What an apply would change of an object, as YAML."""
+
+    before: str
+    after: str
+
+
+class ObjectSeen(BaseModel):
+    """An object as it stands, as YAML; `deleting` until what it made is gone."""
+
+    kind: str
+    namespace: str
+    name: str
+    generation: int
+    deleting: bool
+    manifest: str
+
+
+class Description(BaseModel):
+    """An object with how it stands and what happened to it."""
+
+    object: ObjectSeen
+    status: dict[str, Any] | None
+    revisions: list[dict[str, Any]]
+    events: list[dict[str, Any]]
 
 
 class EnvironmentChange(Body):

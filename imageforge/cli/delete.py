@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +11,14 @@ from imageforge.cli.claims import Volumes, volumes_of
 from imageforge.cli.confirm import confirm
 from imageforge.cli.files import SpaceOption, read_files
 from imageforge.cli.kinds import parse_kind, parse_target, place
+from imageforge.cli.objects import objects
 from imageforge.cli.output import say, write
-from imageforge.cli.state import Workplace
 from imageforge.errors import DeployFailed, UsageError
 from imageforge.report.units import counted
-from runtime import ControllerClient, NotFound, load_manifests
+from runtime import NotFound, load_manifests
+
+if TYPE_CHECKING:
+    from imageforge.cli.objects import Objects
 
 GONE_SECONDS = 120.0
 LOOK_SECONDS = 0.2
@@ -37,7 +40,7 @@ def delete(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until what they made is gone.")] = True,
 ) -> None:
     """Delete objects, and stop what they made. What volumes hold stays, unless --volumes says that it goes."""
-    controller = Workplace.here().controller()
+    controller = objects()
     wanted = _named(words or [], namespace or DEFAULT) + _in_files(files or [], namespace)
     if not wanted:
         raise UsageError(
@@ -90,7 +93,7 @@ def _in_files(files: list[str], namespace: str | None) -> list[Key]:
     return [(item.kind, item.namespace, item.name) for item in reversed(documents)]
 
 
-def _await_gone(controller: ControllerClient, keys: list[Key]) -> None:
+def _await_gone(controller: Objects, keys: list[Key]) -> None:
     deadline, told = time.monotonic() + GONE_SECONDS, False
     while left := {(view.kind, view.namespace, view.name) for view in controller.views()}.intersection(keys):
         if not told:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imageforge.cli.events import COLUMNS, rows
 from imageforge.cli.get import NamespaceOption, rows_of
 from imageforge.cli.kinds import POD, parse_target, place
+from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, facts, show, write
-from imageforge.cli.state import Workplace
 from imageforge.report.amounts import metric_row
-from runtime import Condition, ControllerClient, NotFound
+from runtime import Condition, NotFound
+
+if TYPE_CHECKING:
+    from imageforge.cli.objects import Objects
 
 
 def describe(
@@ -24,7 +27,7 @@ def describe(
     """Show an object with what it made, what was said of it and what happened to it."""
     target = parse_target(word, name)
     namespace = place(target.kind, namespace)
-    controller = Workplace.here().controller()
+    controller = objects()
     found = next((row for row in rows_of(controller, target.kind, namespace) if row["name"] == target.name), None)
     if found is None:
         raise NotFound(
@@ -48,7 +51,7 @@ def describe(
         show(rows(happened), columns=tuple(name for name in COLUMNS if name != "object"), form=Format.TABLE)
 
 
-def _deployment(controller: ControllerClient, namespace: str, name: str) -> None:
+def _deployment(controller: Objects, namespace: str, name: str) -> None:
     status = controller.deployment(namespace, name)
     _conditions(status.conditions)
     _section("Pods")
@@ -57,7 +60,7 @@ def _deployment(controller: ControllerClient, namespace: str, name: str) -> None
     show(mine, columns=("name", "ready", "status", "restarts", "age", "message"), form=Format.TABLE, empty="none")
 
 
-def _autoscaler(controller: ControllerClient, namespace: str, name: str) -> None:
+def _autoscaler(controller: Objects, namespace: str, name: str) -> None:
     (status,) = (item for item in controller.autoscalers(namespace) if item.name == name)
     _section("Metrics")
     show([metric_row(item) for item in status.metrics], columns=("metric", "current", "target"), form=Format.TABLE)

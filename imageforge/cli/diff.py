@@ -7,8 +7,8 @@ import difflib
 import typer
 
 from imageforge.cli.files import FilesOption, SpaceOption, read_files
+from imageforge.cli.objects import objects
 from imageforge.cli.output import write
-from imageforge.cli.state import Workplace
 from runtime import ObjectChange
 
 DIFFERENT = 1
@@ -16,7 +16,7 @@ DIFFERENT = 1
 
 def diff(files: FilesOption, namespace: SpaceOption = None) -> None:
     """Show what an apply of the manifests would change; exit 1 where there is a difference."""
-    controller = Workplace.here().controller()
+    controller = objects()
     changes = [
         item
         for file in read_files(files)

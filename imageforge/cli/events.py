@@ -10,8 +10,8 @@ import typer
 
 from imageforge.cli.get import AllOption, NamespaceOption
 from imageforge.cli.kinds import parse_target
+from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, FormatOption, show, write
-from imageforge.cli.state import Workplace
 from imageforge.report.units import age
 from runtime import Event
 
@@ -26,7 +26,7 @@ def events(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Show what happened to objects, the latest last."""
-    controller = Workplace.here().controller()
+    controller = objects()
     target = parse_target(of) if of else None
     kind, name = (target.kind, target.name) if target else (None, None)
     found = controller.events(None if every else namespace, kind, name, follow=watch)

@@ -9,8 +9,8 @@ import yaml
 
 from imageforge.cli.get import NamespaceOption
 from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.objects import objects
 from imageforge.cli.output import write
-from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from runtime import NotFound
 
@@ -31,7 +31,7 @@ def expose(
 ) -> None:
     """Lead requests to a Deployment by a Service, which is made of its labels and ports."""
     target = only(parse_target(word), "Deployment")
-    controller = Workplace.here().controller()
+    controller = objects()
     view = next((item for item in controller.views(target.kind, namespace) if item.name == target.name), None)
     if view is None:
         raise NotFound(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 
 from imageforge.cli.kinds import POD, parse_kind, place
+from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, FormatOption, document, show, write
-from imageforge.cli.state import Workplace
 from imageforge.report.amounts import target_of
 from imageforge.report.units import age
-from runtime import AutoscalerStatus, ControllerClient, NotFound, ObjectView
+from runtime import AutoscalerStatus, NotFound, ObjectView
+
+if TYPE_CHECKING:
+    from imageforge.cli.objects import Objects
 
 Row = dict[str, Any]
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")]
@@ -29,7 +32,7 @@ def get(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Show objects: a table, or with -o yaml and -o json their manifests."""
-    controller = Workplace.here().controller()
+    controller = objects()
     if "/" in kind and name is None:
         kind, _, name = kind.partition("/")
     chosen = None if kind.lower() == "all" else parse_kind(kind)
@@ -61,13 +64,13 @@ LIMITED = "ScalingLimited"
 WIDE = ("image", "address", "message", "selector", "last_scale")
 
 
-def rows_of(controller: ControllerClient, kind: str, namespace: str | None) -> Iterable[Row]:
+def rows_of(controller: Objects, kind: str, namespace: str | None) -> Iterable[Row]:
     """A row for each object of a kind, with the columns that kubectl has for it."""
     make = _ROWS.get(kind)
     return _plain(controller, kind, namespace) if make is None else make(controller, namespace)
 
 
-def _deployments(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+def _deployments(controller: Objects, namespace: str | None) -> Iterable[Row]:
     for status in controller.deployments(namespace):
         yield {
             "namespace": status.namespace,
@@ -80,7 +83,7 @@ def _deployments(controller: ControllerClient, namespace: str | None) -> Iterabl
         }
 
 
-def _pods(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+def _pods(controller: Objects, namespace: str | None) -> Iterable[Row]:
     now = time.time()
     for status in controller.deployments(namespace):
         for replica in status.replica_list:
@@ -109,7 +112,7 @@ def _pods(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
         }
 
 
-def _services(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+def _services(controller: Objects, namespace: str | None) -> Iterable[Row]:
     for service in controller.services(namespace):
         yield {
             "namespace": service.namespace,
@@ -127,7 +130,7 @@ def _port(port: int, node_port: int, protocol: str) -> str:
     return f"{port}:{node_port}/{protocol}" if node_port else f"{port}/{protocol}"
 
 
-def _jobs(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+def _jobs(controller: Objects, namespace: str | None) -> Iterable[Row]:
     for job in controller.jobs(namespace):
         ends = job.finished_at or time.time()
         yield {
@@ -142,7 +145,7 @@ def _jobs(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
         }
 
 
-def _cron_jobs(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+def _cron_jobs(controller: Objects, namespace: str | None) -> Iterable[Row]:
     now = time.time()
     for job in controller.cron_jobs(namespace):
         yield {
@@ -157,7 +160,7 @@ def _cron_jobs(controller: ControllerClient, namespace: str | None) -> Iterable[
         }
 
 
-def _autoscalers(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+def _autoscalers(controller: Objects, namespace: str | None) -> Iterable[Row]:
     for status in controller.autoscalers(namespace):
         yield {
             "namespace": status.namespace,
@@ -177,17 +180,17 @@ def _trouble(status: AutoscalerStatus) -> str:
     return next((item.message for item in status.conditions if item.status == "False" and item.type != LIMITED), "")
 
 
-def _secrets(controller: ControllerClient, namespace: str | None) -> Iterable[Row]:
+def _secrets(controller: Objects, namespace: str | None) -> Iterable[Row]:
     for secret in controller.secrets(namespace):
         yield {"namespace": secret.namespace, "name": secret.name, "data": len(secret.sizes)}
 
 
-def _plain(controller: ControllerClient, kind: str, namespace: str | None) -> Iterable[Row]:
+def _plain(controller: Objects, kind: str, namespace: str | None) -> Iterable[Row]:
     for view in controller.views(kind, namespace):
         yield {"namespace": view.namespace, "name": view.name, "generation": view.generation}
 
 
-_ROWS: Mapping[str, Callable[[ControllerClient, str | None], Iterable[Row]]] = {
+_ROWS: Mapping[str, Callable[[Objects, str | None], Iterable[Row]]] = {
     "CronJob": _cron_jobs,
     "Deployment": _deployments,
     "HorizontalPodAutoscaler": _autoscalers,

@@ -159,6 +159,13 @@ class Local:
         self._intake.app(app)
         return [ReleaseView.of(release).model_dump() for release in Releases(self._database).of(app)]
 
+    def release(self, app: str, number: int) -> Row:
+        """One release, with its report."""
+        found = Releases(self._database).find(app, number)
+        if found is None:
+            raise UsageError("no-such-release", app, f"there is no release {number} of it")
+        return ReleaseView.of(found, whole=True).model_dump()
+
     def tokens(self) -> list[Row]:
         """Every token."""
         return [TokenView.of(token).model_dump() for token in Tokens(self._database).all()]

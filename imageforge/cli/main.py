@@ -38,8 +38,7 @@ GROUPS = ("apps", "builds", "env", "secret", "domains", "webhook", "remote", "to
 NEEDS_LINUX = frozenset(
     (
         "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "exec", "run", "scale", "restart",
-        "report", "manifest", "apps", "base", "apply", "diff", "delete", "get", "describe", "expose", "events",
-        "rollout", "handoff", "top",
+        "manifest", "apps", "base", "handoff", "top",
     )
 )  # fmt: skip
 """What works on this machine's own stack; a client on another system lacks the modules that it is made of."""

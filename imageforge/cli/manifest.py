@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from imageforge.cli.output import write
-from imageforge.cli.report import require
+from imageforge.cli.release import require
 from imageforge.cli.state import Workplace
 from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.store import Apps, Releases

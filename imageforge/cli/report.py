@@ -2,38 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
+from imageforge.cli.backend import backend
 from imageforge.cli.follow import show_report
-from imageforge.cli.output import Format, FormatOption
-from imageforge.cli.state import Workplace
+from imageforge.cli.get import NamespaceOption
+from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.objects import objects
+from imageforge.cli.output import Format, FormatOption, document, write
 from imageforge.errors import UsageError
+from imageforge.report import rollout
 from imageforge.report.deploy import DeployReport
-from imageforge.store import Apps, Release, Releases
+from imageforge.report.rollout import RolloutReport
+
+LIVE = "live"
 
 
 def report(
-    app: Annotated[str, typer.Argument(help="The app.")],
-    number: Annotated[int | None, typer.Argument(metavar="N", help="The release; the live one if left out.")] = None,
+    app: Annotated[str, typer.Argument(metavar="APP", help="The app; or deployment/NAME of a manifest.")],
+    number: Annotated[
+        int | None,
+        typer.Argument(metavar="N", help="The release, or the Deployment's revision; the last one if left out."),
+    ] = None,
+    namespace: NamespaceOption = "default",
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Show the deploy report of a release."""
-    here = Workplace.here()
-    with here.database() as database:
-        Apps(database).require(app)
-        found = Releases(database).find(app, number) if number else Releases(database).live(app)
-    release = require(found, app, number)
-    if not release.report or "requests" not in release.report:
-        error = (release.report or {}).get("error", "it was not rolled out")
-        raise UsageError("no-report", f"{app} release {release.number}", f"{release.status.value}: {error}")
-    show_report(DeployReport.from_json(release.report), form)
+    """Show how a release, or a Deployment of a manifest, was rolled out."""
+    if "/" in app:
+        target = only(parse_target(app), "Deployment")
+        show_rollout(objects().report(namespace, target.name, number), form)
+        return
+    with backend() as there:
+        known = there.releases(app)
+        chosen = next((item for item in known if _is(item, number)), None)
+        if chosen is None:
+            raise no_release(app, number)
+        release = there.release(app, chosen["number"])
+    found = release["report"] or {}
+    if "requests" in found:
+        show_report(DeployReport.from_json(found), form)
+        return
+    for item in found.get("rollouts", ()):
+        show_rollout(RolloutReport.from_json(item), form)
+    error = found.get("error", "it was not rolled out")
+    raise UsageError("no-report", f"{app} release {release['number']}", f"{release['status']}: {error}")
 
 
-def require(release: Release | None, app: str, number: int | None) -> Release:
-    """The release, or UsageError (`no-such-release`)."""
-    if release is None:
-        what = f"there is no release {number} of it" if number else "no release of it is live, or was before this one"
-        raise UsageError("no-such-release", app, what, hint=f"imageforge releases {app}")
-    return release
+def _is(release: Mapping[str, Any], number: int | None) -> bool:
+    """Whether it is the one that was asked for, the live one where none was."""
+    return bool(release["number"] == number) if number else release["status"] == LIVE
+
+
+def show_rollout(report: RolloutReport, form: Format) -> None:
+    """Print the report of one Deployment."""
+    if form in (Format.JSON, Format.YAML):
+        document(report.as_json(), form)
+    elif form is Format.MARKDOWN:
+        write(rollout.as_markdown(report))
+    else:
+        write(rollout.as_text(report))
+
+
+def no_release(app: str, number: int | None) -> UsageError:
+    """There is no such release."""
+    what = f"there is no release {number} of it" if number else "no release of it is live, or was before this one"
+    return UsageError("no-such-release", app, what, hint=f"imageforge releases {app}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imageforge.cli.follow import show_report
 from imageforge.cli.output import Format
 from imageforge.cli.progress import progress
-from imageforge.cli.report import require
+from imageforge.cli.release import require
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying

@@ -8,9 +8,9 @@ import typer
 
 from imageforge.cli.get import NamespaceOption
 from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, FormatOption, show, write
 from imageforge.cli.settle import settle_in
-from imageforge.cli.state import Workplace
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts of Deployments.")
 Word = Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as deployment/web.")]
@@ -28,7 +28,7 @@ def status(
 ) -> None:
     """Show how it goes, until it is done; exit 1 where it comes no further for longer than its deadline."""
     name = _deployment(word)
-    controller = Workplace.here().controller()
+    controller = objects()
     if watch:
         settle_in(controller, namespace, name)
         write(f'deployment "{name}" successfully rolled out')
@@ -50,7 +50,7 @@ def history(word: Word, namespace: NamespaceOption = "default", form: FormatOpti
             "release": item.release,
             "hash": item.hash,
         }
-        for item in Workplace.here().controller().revisions(namespace, _deployment(word))
+        for item in objects().revisions(namespace, _deployment(word))
     ]
     show(
         rows, columns=("revision", "current", "replicas", "image", "change_cause"), wide=("release", "hash"), form=form
@@ -64,26 +64,26 @@ def undo(
     namespace: NamespaceOption = "default",
 ) -> None:
     """Go back to the template of an earlier revision."""
-    done = Workplace.here().controller().undo(namespace, _deployment(word), revision=to)
+    done = objects().undo(namespace, _deployment(word), revision=to)
     write(f"deployment/{done.name} {'rolled back' if done.change == 'configured' else 'is that revision already'}")
 
 
 @app.command()
 def pause(word: Word, namespace: NamespaceOption = "default") -> None:
     """Roll nothing of it out any more; it can be scaled."""
-    Workplace.here().controller().pause(namespace, _deployment(word))
+    objects().pause(namespace, _deployment(word))
     write(f"deployment/{_deployment(word)} paused")
 
 
 @app.command()
 def resume(word: Word, namespace: NamespaceOption = "default") -> None:
     """Go on with a rollout that was paused."""
-    Workplace.here().controller().resume(namespace, _deployment(word))
+    objects().resume(namespace, _deployment(word))
     write(f"deployment/{_deployment(word)} resumed")
 
 
 @app.command()
 def restart(word: Word, namespace: NamespaceOption = "default") -> None:
     """Replace every replica by a new one of the same template."""
-    Workplace.here().controller().restart(namespace, _deployment(word))
+    objects().restart(namespace, _deployment(word))
     write(f"deployment/{_deployment(word)} restarted")

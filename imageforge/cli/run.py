@@ -30,7 +30,7 @@ from imageforge.errors import DeployFailed, UsageError
 from imageforge.pipeline.domains import NAMESPACE
 from imageforge.pipeline.job_end import JobEnd
 from imageforge.pipeline.manifests import COMPONENT, NAME, PART_OF, processes
-from imageforge.pipeline.one_off import left_out, one_off
+from imageforge.pipeline.one_off import left_out, one_off, run_name
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.store import Apps, Releases
 from runtime import ControllerClient, ControllerUnreachable, JobPhase, JobStatus, LogLine, NotFound, RuntimeFailure
@@ -38,8 +38,6 @@ from runtime import ControllerClient, ControllerUnreachable, JobPhase, JobStatus
 KEPT_SECONDS = 3600
 """How long its Job is there after its end, with what it wrote."""
 GRACE_SECONDS = 10
-LONGEST_NAME = 63 - len("-run-00000-00000")
-"""A Job's pods have its name and five more characters."""
 
 
 def run(
@@ -72,14 +70,14 @@ def run(
         refuse_with_app(word, namespace=namespace)
         where, name = NAMESPACE, word
         template, labels = _template_of_app(here, word, process or WEB), {PART_OF: word, COMPONENT: "run"}
-    job = f"{name[:LONGEST_NAME].rstrip('-')}-run-{secrets.token_hex(3)[:5]}"
+    job = f"{run_name(name)}-{secrets.token_hex(3)[:5]}"
     manifest = one_off(
         template,
         command,
         name=job,
         namespace=where,
         container=container,
-        labels={NAME: f"{name[:LONGEST_NAME].rstrip('-')}-run", **labels},
+        labels={NAME: run_name(name), **labels},
         grace=GRACE_SECONDS,
         ttlSecondsAfterFinished=KEPT_SECONDS,
     )

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from imageforge.cli.output import say
 from imageforge.errors import DeployFailed
-from imageforge.pipeline.domains import NAMESPACE
-from runtime import ControllerClient, DeploymentStatus, RolloutPhase
+from imageforge.pipeline.trouble import trouble
+from runtime import RolloutPhase
+
+if TYPE_CHECKING:
+    from imageforge.cli.objects import Objects
+    from runtime import ControllerClient
+
+NAMESPACE = "default"
+"""Where apps are."""
 
 
 def settle(controller: ControllerClient, names: Iterable[str], seconds: float) -> None:
@@ -19,12 +27,12 @@ def settle(controller: ControllerClient, names: Iterable[str], seconds: float) -
         _settle(controller, name, max(1.0, deadline - time.monotonic()))
 
 
-def settle_in(controller: ControllerClient, namespace: str, name: str) -> None:
+def settle_in(controller: Objects, namespace: str, name: str) -> None:
     """Wait until a Deployment of a manifest is rolled out. Raises DeployFailed (`rollout-stalled`) when it comes no
     further for longer than its own progressDeadlineSeconds."""
     said = ""
     for status in controller.watch(namespace, name):
-        line = f"{name}: {status.updated} of {status.desired} updated, {status.available} available{_trouble(status)}"
+        line = f"{name}: {status.updated} of {status.desired} updated, {status.available} available{trouble(status)}"
         if line != said:
             said = line
             say(line)
@@ -40,12 +48,6 @@ def settle_in(controller: ControllerClient, namespace: str, name: str) -> None:
                 hint=f"imageforge describe deployment {name} -n {namespace}",
             )
     raise DeployFailed("rollout-stalled", f"Deployment {namespace}/{name}", "it was deleted")
-
-
-def _trouble(status: DeploymentStatus) -> str:
-    """What keeps a replica from being ready, where it says so."""
-    found = (item for item in status.replica_list if item.message and not item.ready and item.phase != "Terminating")
-    return next((f"; {item.phase}: {item.message}" for item in found), "")
 
 
 def _settle(controller: ControllerClient, app: str, seconds: float) -> None:

@@ -51,7 +51,9 @@ class _Joint:
     def __init__(self, session: Session, woken: int, *, stdin: bool, terminal: bool) -> None:
         self._session = session
         self._woken = woken
-        self._stdin = sys.stdin.fileno() if stdin else -1
+        self._stdin = sys.stdin.fileno() if stdin and sys.stdin else -1
+        if stdin and self._stdin < 0:
+            session.end_input()
         self._terminal = terminal
         self._outputs = {"stdout": sys.stdout.fileno(), "stderr": sys.stderr.fileno()}
         self._pending: deque[tuple[int, bytes]] = deque()
@@ -119,7 +121,7 @@ class _Joint:
             if self._terminal and found:
                 self._session.resize(*found)
             return
-        if number is signal.SIGINT:
+        if number in (signal.SIGINT, signal.SIGTERM):
             self._interrupts += 1
         if number is signal.SIGHUP or self._interrupts >= INTERRUPTS:
             raise KeyboardInterrupt
@@ -135,7 +137,8 @@ def _raw() -> Iterator[None]:
         tty.setraw(descriptor)
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # one that was hung up
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 @contextlib.contextmanager

@@ -49,6 +49,10 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its connections."""
         self._client.close()
 
     def apps(self) -> list[Row]:
@@ -124,6 +128,10 @@ class Server:
         """An app's releases."""
         return list(self._ask("GET", f"/v1/apps/{app}/releases"))
 
+    def release(self, app: str, number: int) -> Row:
+        """One release, with its report."""
+        return dict(self._ask("GET", f"/v1/apps/{app}/releases/{number}"))
+
     def rollback(self, app: str, number: int | None) -> int:
         """Go back to a release; the build that does it."""
         return int(self._ask("POST", f"/v1/apps/{app}/rollback", {"release": number})["build"])
@@ -179,6 +187,44 @@ class Server:
                     raise self._unreachable(error) from error
                 time.sleep(RECONNECT_SECONDS)
 
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Row | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """One call; what it answers, None for nothing."""
+        return self._ask(method, path, body, params=params, content=content, headers=headers)
+
+    def lines(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[Row]:
+        """A call that answers with one JSON object a line, as they come; empty lines are signs of life."""
+        said = {"Accept": "application/x-ndjson", **(headers or {})}
+        try:
+            with self._client.stream(method, path, params=params, content=content, headers=said) as response:
+                if response.is_error:
+                    response.read()
+                    raise _told(response)
+                for line in response.iter_lines():
+                    row = json.loads(line) if line else None
+                    if row is not None and row.get("kind") == "error":
+                        raise _problem(row["problem"])
+                    if row is not None:
+                        yield row
+        except (httpx.TransportError, json.JSONDecodeError) as error:
+            raise self._unreachable(error) from error
+
     def _ask(
         self,
         method: str,
@@ -186,7 +232,7 @@ class Server:
         body: Row | None = None,
         *,
         params: Mapping[str, str] | None = None,
-        content: Iterator[bytes] | None = None,
+        content: Iterator[bytes] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         try:
@@ -230,11 +276,17 @@ def _told(response: httpx.Response) -> ServerError:
         hint = f"make a token there, `imageforge token create NAME`, then here: imageforge login {url}"
         said = f"the token was refused: {told.get('subject')}: {message}"
         return ServerError(code, url, said, kind="refused", hint=hint, kept=told.get("kept"))
-    kind = KINDS.get(response.status_code) or ("environment" if response.is_server_error else "usage")
+    return _problem(told, response.status_code, subject=response.url.path)
+
+
+def _problem(told: Row, status: int = 0, *, subject: str = "server") -> ServerError:
+    """The error that a problem tells of."""
+    number = status or int(told["status"])
+    kind = KINDS.get(number) or ("environment" if number >= 500 else "usage")
     return ServerError(
-        code,
-        str(told.get("subject") or response.url.path),
-        message,
+        str(told["code"]),
+        str(told.get("subject") or subject),
+        str(told.get("message") or told.get("detail") or told.get("title")),
         kind=kind,
         hint=told.get("hint"),
         kept=told.get("kept"),

@@ -21,6 +21,10 @@ PATTERNS: Mapping[str, str] = {
     r"^[0-9a-f]{7,64}$": "a commit: 7 to 64 of 0-9 and a-f",
     r"^[a-z][-a-z0-9]*$": "a-z, 0-9 and -, beginning with a letter",
     r"^[0-9a-f]{12}$": "12 of 0-9 and a-f",
+    r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$": "1 to 253 of a-z, 0-9, - and ., beginning and ending with none of - .",
+    r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$": "1 to 63 of a-z, 0-9 and -, beginning and ending with none of -",
+    r"^(-|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)$": "a namespace, 1 to 63 of a-z, 0-9 and -; or - alone for none",
+    r"^[A-Z][A-Za-z]{1,40}$": "a kind's name as Kubernetes writes it, such as Deployment",
 }
 """What the patterns of the API's fields mean; a test compares them with the OpenAPI document."""
 NUMBERS_AND_CHOICES = frozenset(

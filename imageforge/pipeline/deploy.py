@@ -11,24 +11,25 @@ from typing import Any
 
 from imageforge.config.repository import WEB
 from imageforge.errors import DeployFailed, ForgeError
-from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
+from imageforge.pipeline.cutover import CutoverCount, CutoverWatch, Entrance
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.domains import NAMESPACE, apply_with_hosts, holding_hosts
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.interrupt import HandedBack
-from imageforge.pipeline.manifests import secrets_in
+from imageforge.pipeline.manifests import processes, secrets_in
 from imageforge.pipeline.plan import DEFAULT_PORT
 from imageforge.pipeline.release import as_scaled, beside_web, settle, with_secrets
 from imageforge.pipeline.release_command import STAGE, ReleaseCommand, forget_jobs
 from imageforge.pipeline.removal import delete_all, delete_secrets, remove_others
-from imageforge.pipeline.rollout import NO_REQUESTS, Standing, counters_of, difference, follow, report_of, standings
+from imageforge.pipeline.rollout import Standing, follow, records_of, report_of, reports_of, standings
 from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.pipeline.secrets import AppSecrets
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.report.deploy import DeployReport, StageRow
+from imageforge.report.rollout import LOST_HINT
 from imageforge.stack.registry_lock import writing_registry
 from imageforge.store import Apps, Builds, Release, Releases, ReleaseStatus
-from runtime import NotFound, RolloutPhase, RuntimeFailure, ServiceCounters
+from runtime import NotFound, RolloutPhase, RolloutRecord, RuntimeFailure
 
 PREPARED = "prepared"
 """In a release's report: its release command has succeeded, which is known when its Job is gone."""
@@ -82,8 +83,9 @@ def _roll_out(
     try:
         before, settled = settle(release.app, deployer, ours=release.number), True
         with recorder.stage("rollout") as log:
-            standing, count, counters = _roll(release, manifests, before, deployer, log, options)
-            report = report_of(release, standing, deployer, counters, count, time.monotonic() - began, stages)
+            standing, records, count = _roll(release, manifests, before, deployer, log, options)
+            rollouts = reports_of(release, records, count)
+            report = report_of(release, standing, deployer, rollouts, count, time.monotonic() - began, stages)
             log.summary = report.rollout_summary
             log.data.update(requests=report.requests, failed=report.failed)
         with uninterrupted():
@@ -95,12 +97,12 @@ def _roll_out(
         raise  # the controller goes on with it, and the next attempt with watching it
     except BaseException as error:
         with uninterrupted():
+            stood = _standing(release, deployer, recorder) if settled else []
             kept = _restore(release, before, deployer, recorder) if settled else "nothing was changed"
             if isinstance(error, DeployFailed):
                 error.kept = kept
-            releases.finish(
-                release.app, release.number, ReleaseStatus.FAILED, {**options, "error": recorder.mask.text(str(error))}
-            )
+            failed = {**options, "error": recorder.mask.text(str(error)), "rollouts": stood}
+            releases.finish(release.app, release.number, ReleaseStatus.FAILED, failed)
             if settled:
                 apps.keep_processes(release.app, beside_web(before) if before else ())
         raise
@@ -115,7 +117,7 @@ def _roll_out(
             f"{report.failed} of {report.requests} requests failed while the replicas were replaced"
             + (f"; the first: {count.first_failure}" if count.first_failure else ""),
             kept=f"release {release.number} is serving",
-            hint="an app must serve on while it gets SIGTERM, and stop when its last request is answered",
+            hint=LOST_HINT,
         )
     return report
 
@@ -166,25 +168,29 @@ def _roll(
     deployer: Deployer,
     log: StageLog,
     options: Mapping[str, Any],
-) -> tuple[Standing, CutoverCount, ServiceCounters]:
+) -> tuple[Standing, list[RolloutRecord], CutoverCount]:
     watch = CutoverWatch(
-        address=deployer.settings.http_address,
-        port=deployer.settings.http_port,
-        host=deployer.host(release.app),
-        path=str(options.get("path", "/")),
+        Entrance(
+            address=deployer.settings.http_address,
+            port=deployer.settings.http_port,
+            host=deployer.host(release.app),
+            path=str(options.get("path", "/")),
+        )
     )
-    counted = counters_of(deployer, release.app)
     if before and _available(release.app, deployer):
+        watch.before()
         watch.start()
+    standing: Standing | None = None
     try:
         _apply(release, manifests, deployer)
-        standing, first = follow(release, deployer, watch, log, int(options.get("port", DEFAULT_PORT)))
+        standing = follow(release, deployer, watch, log, int(options.get("port", DEFAULT_PORT)))
     finally:
-        count = watch.stop()
+        count = watch.stop(after=standing is not None and bool(standing[WEB].desired))
+    records = records_of(release, (status.name for status in standing.values()), deployer, ended=True)
     if not standing[WEB].desired:
         # Nobody is to answer any more: what came meanwhile was not lost by a change-over.
-        return standing, CutoverCount(sent=0, failed=0, slowest=0.0), NO_REQUESTS
-    return standing, count, difference(first or counted, counters_of(deployer, release.app))
+        return standing, records, CutoverCount(sent=0, failed=0, slowest=0.0)
+    return standing, records, count
 
 
 def _apply(release: Release, manifests: str, deployer: Deployer) -> None:
@@ -197,6 +203,17 @@ def _apply(release: Release, manifests: str, deployer: Deployer) -> None:
         database=deployer.database,
         controller=deployer.controller,
     )
+
+
+def _standing(release: Release, deployer: Deployer, recorder: Recorder) -> list[dict[str, Any]]:
+    """How far a rollout came that is about to be taken back, as JSON."""
+    try:
+        records = records_of(release, processes(release.manifests).values(), deployer, ended=False)
+    except RuntimeFailure:
+        return []
+    reports = reports_of(release, records, CutoverCount(sent=0, failed=0, slowest=0.0))
+    # What an app wrote last may hold a secret; the runtime knows those of the release alone.
+    return [replace(item, log=tuple(map(recorder.mask.text, item.log))).as_json() for item in reports]
 
 
 def _available(app: str, deployer: Deployer) -> int:

@@ -11,7 +11,17 @@ from imageforge.errors import UsageError
 
 NOT_IN_JOBS = ("readinessProbe", "livenessProbe", "startupProbe", "lifecycle", "ports", "args")
 """What a container of a Deployment may have, and one that is there for a command has not."""
-NOT_IN_PODS = ("initContainers", "nodeSelector")
+NOT_IN_PODS = ("initContainers", "nodeSelector", "subdomain")
+
+
+_LONGEST = 63 - len("-run-00000-00000")
+"""A Job's pods have its name and five more characters."""
+
+
+def run_name(name: str) -> str:
+    """What the Jobs of commands that are run for an app or a Deployment are called, before a hyphen and five
+    characters."""
+    return f"{name[:_LONGEST].rstrip('-')}-run"
 
 
 def one_off(

@@ -15,7 +15,7 @@ from imageforge.pipeline.domains import NAMESPACE, holding_hosts
 from imageforge.pipeline.manifests import processes
 from imageforge.pipeline.release import fixed_processes
 from imageforge.pipeline.release_command import forget_jobs
-from imageforge.pipeline.removal import delete_all, delete_secrets
+from imageforge.pipeline.removal import delete_all, delete_runs, delete_secrets
 from imageforge.stack.tidy import forget_images
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
 from registry import RegistryError
@@ -89,6 +89,7 @@ def delete_app(app: str, home: Home, settings: Settings, database: Database, con
         with holding_hosts(home, app):
             delete_all(app, controller)
         forget_jobs(app, controller)
+        delete_runs(app, controller)
         delete_secrets(app, controller)
         shutil.rmtree(home.repositories / f"{app}.git", ignore_errors=True)
         Apps(database).delete(app)

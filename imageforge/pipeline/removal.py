@@ -8,6 +8,7 @@ from collections.abc import Collection
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.domains import NAMESPACE
 from imageforge.pipeline.manifests import processes
+from imageforge.pipeline.one_off import run_name
 from imageforge.store import Release
 from runtime import ControllerClient, NotFound
 
@@ -20,6 +21,14 @@ def delete_all(app: str, controller: ControllerClient) -> None:
         if status.app == app:
             with contextlib.suppress(NotFound):
                 controller.delete(NAMESPACE, "Deployment", status.name)
+
+
+def delete_runs(app: str, controller: ControllerClient) -> None:
+    """Delete the Jobs of commands that were run for an app."""
+    for job in controller.jobs(NAMESPACE):
+        if job.app == app and job.name.startswith(f"{run_name(app)}-"):
+            with contextlib.suppress(NotFound):
+                controller.delete(NAMESPACE, "Job", job.name)
 
 
 def delete_secrets(app: str, controller: ControllerClient, *, keep: Collection[str] = ()) -> None:

@@ -4,34 +4,33 @@ balancer counted meanwhile."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from imageforge.config.repository import WEB
 from imageforge.errors import DeployFailed
+from imageforge.pipeline import rolled
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.domains import NAMESPACE
 from imageforge.pipeline.event import EventKind, StageLog
 from imageforge.pipeline.manifests import processes
+from imageforge.pipeline.rolled import ended_record, newest_record
 from imageforge.pipeline.verdict import Verdict, judge
-from imageforge.report.deploy import DeployReport, ProcessRow, ReplicaRow, StageRow
+from imageforge.report.deploy import DeployReport, ProcessRow, StageRow
+from imageforge.report.rollout import ReplicaRow, RolloutReport
 from imageforge.store import Release
 from imageforge.vault import LineMask
-from runtime import DeploymentStatus, NotFound, ServiceCounters
+from runtime import DeploymentStatus, RolloutRecord
 
 LOG_LINES = 10
 """How many of a failed replica's last lines go into the events and the report."""
-NO_REQUESTS = ServiceCounters(requests=0, failed=0, retried=0, redispatched=0, errors_5xx=0, in_flight=0)
 Standing = Mapping[str, DeploymentStatus]
 """How each process of a release stands, by its name, web first."""
 
 
-def follow(
-    release: Release, deployer: Deployer, watch: CutoverWatch, log: StageLog, port: int
-) -> tuple[Standing, ServiceCounters | None]:
-    """How the processes stand once all of them are done; and where nothing answered before, what was counted when the
-    first replica did."""
-    said, first = "", None
+def follow(release: Release, deployer: Deployer, watch: CutoverWatch, log: StageLog, port: int) -> Standing:
+    """How the processes stand once all of them are done."""
+    said = ""
     for standing in standings(release, deployer):
         status = standing[WEB]
         line = "; ".join(
@@ -45,7 +44,6 @@ def follow(
                 EventKind.PROGRESS, line, updated=status.updated, desired=status.desired, available=status.available
             )
         if status.available and not watch.started:
-            first = counters_of(deployer, release.app)
             watch.start()
         verdicts = {
             process: judge(one, port=port if process == WEB else None, now=time.time())
@@ -55,7 +53,7 @@ def follow(
             if verdict.failed:
                 _fail(release, verdict, log, process if len(standing) > 1 else "")
         if all(verdict.done for verdict in verdicts.values()):
-            return standing, first
+            return standing
     raise DeployFailed(
         "rollout-interrupted", release.app, "its Deployment was deleted in the middle", hint="imageforge status"
     )
@@ -88,37 +86,35 @@ def _fail(release: Release, verdict: Verdict, log: StageLog, process: str) -> No
     )
 
 
-def counters_of(deployer: Deployer, app: str) -> ServiceCounters:
-    """What the balancer has counted for an app so far; zeros where it has none of it."""
-    try:
-        return deployer.controller.counters(NAMESPACE, app)
-    except NotFound:
-        return NO_REQUESTS
+def records_of(release: Release, names: Iterable[str], deployer: Deployer, *, ended: bool) -> list[RolloutRecord]:
+    """The records of a release's rollouts of these Deployments; those that have `ended`, if that comes soon. None where
+    the controller keeps none."""
+    look = ended_record if ended else newest_record
+    found = (look(deployer.controller, NAMESPACE, name) for name in names)
+    return [record for record in found if record is not None and record.release == str(release.number)]
 
 
-def difference(before: ServiceCounters, after: ServiceCounters) -> ServiceCounters:
-    """What was counted from one look to a later one."""
-    return ServiceCounters(
-        requests=after.requests - before.requests,
-        failed=after.failed - before.failed,
-        retried=after.retried - before.retried,
-        redispatched=after.redispatched - before.redispatched,
-        errors_5xx=after.errors_5xx - before.errors_5xx,
-        in_flight=after.in_flight,
-    )
+def reports_of(release: Release, records: Iterable[RolloutRecord], count: CutoverCount) -> list[RolloutReport]:
+    """Their reports; our own requests are web's."""
+    path = str((release.report or {}).get("path", "/"))
+    return [
+        rolled.report_of(record, count if record.name == release.app and record.replicas else None, path)
+        for record in records
+    ]
 
 
 def report_of(
     release: Release,
     standing: Standing,
     deployer: Deployer,
-    counters: ServiceCounters,
+    rollouts: Sequence[RolloutReport],
     count: CutoverCount,
     seconds: float,
     stages: tuple[StageRow, ...],
 ) -> DeployReport:
     """The report of a rollout that is done and took `seconds`: as it stands, what the balancer counted for all and our
     own watch for itself, of which the worse counts; with the stages before it."""
+    serves = bool(standing[WEB].desired)
     return DeployReport(
         app=release.app,
         release=release.number,
@@ -126,9 +122,9 @@ def report_of(
         url=deployer.settings.url(deployer.host(release.app)),
         desired=sum(status.desired for status in standing.values()),
         ready=sum(status.ready for status in standing.values()),
-        requests=max(counters.requests, count.sent),
-        failed=max(counters.failed, count.failed),
-        retried=counters.retried,
+        requests=max([count.sent, *(item.requests for item in rollouts)]) if serves else 0,
+        failed=max([count.failed, *(item.failed for item in rollouts)]) if serves else 0,
+        retried=max([0, *(item.retried for item in rollouts)]),
         slowest_ms=round(count.slowest * 1000, 1),
         rollout_seconds=round(seconds, 2),
         stages=stages,
@@ -150,4 +146,5 @@ def report_of(
             for process, status in standing.items()
             if len(standing) > 1
         ),
+        rollouts=tuple(rollouts),
     )

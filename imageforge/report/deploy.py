@@ -8,6 +8,8 @@ from typing import Any
 
 from tabulate import tabulate
 
+from imageforge.report import rollout
+from imageforge.report.rollout import REPLICA_HEADERS, ReplicaRow, RolloutReport, replica_cells
 from imageforge.report.units import seconds
 
 
@@ -18,18 +20,6 @@ class StageRow:
     name: str
     summary: str
     seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplicaRow:
-    """One replica of the release."""
-
-    name: str
-    phase: str
-    ready: bool
-    restarts: int
-    address: str
-    revision: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +37,8 @@ class DeployReport:
 
     `requests` were counted by the balancer from the first change to the last, our own among them; `failed` are those
     that no replica answered. `slowest_ms` is the slowest of our own, in milliseconds. `desired` and `ready` are of all
-    processes; `processes` is empty where there is one.
+    processes; `processes` is empty where there is one. `rollouts` are those of the processes, web first; reports of
+    earlier versions have none.
     """
 
     app: str
@@ -64,6 +55,7 @@ class DeployReport:
     stages: tuple[StageRow, ...] = field(default=())
     replicas: tuple[ReplicaRow, ...] = field(default=())
     processes: tuple[ProcessRow, ...] = field(default=())
+    rollouts: tuple[RolloutReport, ...] = field(default=())
 
     @property
     def rollout_summary(self) -> str:
@@ -74,7 +66,7 @@ class DeployReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON holds it."""
-        return asdict(self)
+        return {**asdict(self), "rollouts": [item.as_json() for item in self.rollouts]}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> DeployReport:
@@ -84,6 +76,7 @@ class DeployReport:
         values["stages"] = tuple(StageRow(**row) for row in raw.get("stages", ()))
         values["replicas"] = tuple(ReplicaRow(**row) for row in raw.get("replicas", ()))
         values["processes"] = tuple(ProcessRow(**row) for row in raw.get("processes", ()))
+        values["rollouts"] = tuple(RolloutReport.from_json(item) for item in raw.get("rollouts", ()))
         return cls(**values)
 
     @property
@@ -93,37 +86,51 @@ class DeployReport:
         return f"{found.summary}   {seconds(found.seconds)}" if found else ""
 
 
-REPLICA_HEADERS = ("REPLICA", "STATE", "READY", "RESTARTS", "ADDRESS")
-
-
-def replica_rows(report: DeployReport) -> list[tuple[str, str, str, int, str]]:
-    """The rows of the table, under REPLICA_HEADERS."""
-    return [(row.name, row.phase, "yes" if row.ready else "no", row.restarts, row.address) for row in report.replicas]
-
-
 def as_text(report: DeployReport) -> str:
     """The report for a terminal."""
-    table = tabulate(replica_rows(report), headers=REPLICA_HEADERS, tablefmt="simple")
+    table = tabulate(replica_cells(report.replicas), headers=REPLICA_HEADERS, tablefmt="simple")
     release = f"release  {report.release_line}\n" if report.release_line else ""
     return (
         f"{report.app} release {report.release}  {report.url}\n"
         f"image    {report.reference}\n"
         f"{release}"
         f"cutover  {report.failed} of {report.requests} requests failed, {report.retried} retried, "
-        f"slowest {report.slowest_ms:.0f} ms\n\n{table}"
+        f"slowest {report.slowest_ms:.0f} ms\n{''.join(f'{line}{chr(10)}' for line in _lines(report))}\n{table}"
     )
+
+
+def _lines(report: DeployReport) -> list[str]:
+    """Of the rollouts; where there are several, each under its name."""
+    if len(report.rollouts) == 1:
+        return rollout.lines(report.rollouts[0])
+    return [
+        line
+        for item in report.rollouts
+        for line in (rollout.headline(item), *(f"  {line}" for line in rollout.lines(item)))
+    ]
 
 
 def as_markdown(report: DeployReport) -> str:
-    """The report for a commit status or a chat."""
+    """The report for a commit, a pull request or a chat: what one wants to know at once, and the rest folded."""
     stages = tabulate(
-        [(row.name, row.summary, seconds(row.seconds)) for row in report.stages],
+        [(row.name, rollout.cell(row.summary), seconds(row.seconds)) for row in report.stages],
         headers=("Stage", "Outcome", "Time"),
         tablefmt="github",
+        disable_numparse=True,
     )
-    table = tabulate(replica_rows(report), headers=[h.capitalize() for h in REPLICA_HEADERS], tablefmt="github")
-    return (
-        f"### {report.app} release {report.release}\n\n<{report.url}>\n\nImage `{report.reference}`\n\n"
-        f"{report.failed} of {report.requests} requests failed during the rollout "
-        f"({seconds(report.rollout_seconds)}).\n\n{stages}\n\n{table}\n"
+    cells = [tuple(rollout.cell(str(item)) for item in row) for row in replica_cells(report.replicas)]
+    replicas = tabulate(
+        cells, headers=[head.capitalize() for head in REPLICA_HEADERS], tablefmt="github", disable_numparse=True
     )
+    parts = [f"### {report.app} release {report.release}", f"<{report.url}>", f"Image `{report.reference}`"]
+    if not report.rollouts:
+        took = seconds(report.rollout_seconds)
+        parts.append(f"{report.failed} of {report.requests} requests failed during the rollout ({took}).")
+    if report.stages:
+        parts.append(stages)
+    if not report.rollouts:
+        parts.append(replicas)
+    for item in report.rollouts:
+        title = [f"#### {rollout.cell(rollout.headline(item))}"] if len(report.rollouts) > 1 else []
+        parts += [*title, rollout.proof_markdown(item), rollout.details(item)]
+    return "\n\n".join(parts) + "\n"

@@ -8,10 +8,8 @@ be asked what it was loaded with. The servers in the file and the lists beside i
 
 from __future__ import annotations
 
-import grp
 import hashlib
 import os
-import pwd
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -227,6 +225,10 @@ def _identity() -> str:
     """Root is needed to bind a low port and by nothing after it."""
     if os.geteuid() != 0:
         return ""
+    # A client on Windows has neither, and reads this module for the names in it.
+    import grp  # noqa: PLC0415
+    import pwd  # noqa: PLC0415
+
     try:
         group = grp.getgrgid(pwd.getpwnam(USER).pw_gid).gr_name
     except KeyError:

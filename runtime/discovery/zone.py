@@ -53,20 +53,24 @@ def zone(
     replicas: Sequence[Replica],
     listen: Iterable[str],
 ) -> Zone:
-    """A name for each Service with an address of its own, and for each headless one those of its ready replicas."""
+    """A name for each Service with an address of its own, and for each headless one those of its ready replicas; below
+    it the host names of those that name it as their subdomain."""
     names: dict[str, tuple[str, ...]] = {}
     for service in services:
         name = service_name(service.namespace, service.name)
         if service.headless:
-            names[name] = tuple(
-                sorted(
-                    replica.address
-                    for replica in replicas
-                    if replica.serves
-                    and replica.namespace == service.namespace
-                    and service.selects(replica.template.labels)
-                )
-            )
+            ready = [
+                replica
+                for replica in replicas
+                if replica.serves
+                and replica.namespace == service.namespace
+                and service.selects(replica.template.labels)
+            ]
+            names[name] = tuple(sorted(replica.address for replica in ready))
+            for replica in ready:
+                if replica.template.hostname and replica.template.subdomain == service.name:
+                    own = f"{replica.template.hostname}.{name}"
+                    names[own] = tuple(sorted((*names.get(own, ()), replica.address)))
         elif address := addresses.get((service.namespace, service.name)):
             names[name] = (address,)
     return Zone(names=dict(sorted(names.items())), listen=tuple(sorted(set(listen))))

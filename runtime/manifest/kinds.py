@@ -19,6 +19,7 @@ from runtime.manifest.schema import (
     DNS_LABEL,
     IMAGE,
     LABELS,
+    MOUNT_PATH,
     NAME,
     PERCENT,
     PORT,
@@ -77,12 +78,11 @@ _CONTAINER = Object(
         "stdin": Flag(),
         "tty": Flag(),
         "securityContext": CONTAINER_SECURITY,
+        "terminationMessagePath": Text(pattern=MOUNT_PATH, says="an absolute path, without a colon"),
+        "terminationMessagePolicy": Text(choices=("File", "FallbackToLogsOnError")),
     },
     required=("name", "image"),
-    known=words(
-        "resizePolicy restartPolicy restartPolicyRules stdinOnce terminationMessagePath terminationMessagePolicy "
-        "volumeDevices"
-    ),
+    known=words("resizePolicy restartPolicy restartPolicyRules stdinOnce volumeDevices"),
 )
 
 _INIT_CONTAINER = Object(
@@ -96,6 +96,7 @@ _POD = Object(
         "containers": Many(item=_CONTAINER, least=1, unique="name"),
         "initContainers": Many(item=_INIT_CONTAINER, unique="name"),
         "hostname": NAME,
+        "subdomain": NAME,
         "terminationGracePeriodSeconds": Whole(),
         "restartPolicy": Text(choices=("Always",)),
         "nodeSelector": _FREE_LABELS,
@@ -111,7 +112,7 @@ _POD = Object(
         "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers "
         "nodeName os overhead preemptionPolicy priority "
         "readinessGates resourceClaims resources schedulingGates "
-        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain"
+        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace"
     ),
 )
 
@@ -167,7 +168,7 @@ _JOB_CONTAINER = Object(
     known=_CONTAINER.known | _NOT_IN_JOBS,
 )
 
-_NOT_IN_JOB_PODS = words("initContainers nodeSelector")
+_NOT_IN_JOB_PODS = words("initContainers nodeSelector subdomain")
 _JOB_POD = Object(
     fields={
         **{name: shape for name, shape in _POD.fields.items() if name not in _NOT_IN_JOB_PODS},

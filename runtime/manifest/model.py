@@ -15,7 +15,15 @@ from runtime.manifest.resources import Resources
 from runtime.manifest.routing import Ingress
 from runtime.manifest.security import PodSecurity, SecurityContext
 from runtime.manifest.tree import Plain
-from runtime.manifest.variable import ConfigKey, ConfigVariables, SecretKey, SecretVariables, Value
+from runtime.manifest.variable import (
+    ADDRESS_PATHS,
+    ConfigKey,
+    ConfigVariables,
+    PodField,
+    SecretKey,
+    SecretVariables,
+    Value,
+)
 from runtime.manifest.volume import ClaimVolume, ConfigVolume, SecretVolume, Volume, VolumeMount, sources_of
 from runtime.restart import RestartPolicy
 
@@ -43,8 +51,8 @@ class ContainerPort:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerSpec:
     """A container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
-    not yet expanded, and comes after `env_from`. One that runs before the others is a `sidecar` where it goes on beside
-    them."""
+    not yet expanded, and comes after `env_from`. `message_path` is a file for its last words, empty for none. One that
+    runs before the others is a `sidecar` where it goes on beside them."""
 
     name: str
     image: str
@@ -67,6 +75,7 @@ class ContainerSpec:
     tty: bool = False
     never_pull: bool = False
     sidecar: bool = False
+    message_path: str = ""
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or name; None where no port has that name."""
@@ -93,6 +102,7 @@ class PodTemplate:
     service_links: bool = True
     pull_secrets: tuple[str, ...] = ()
     placement: Mapping[str, Plain] = field(default_factory=dict)
+    subdomain: str = ""
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:
@@ -106,8 +116,14 @@ class PodTemplate:
 
     @property
     def is_group(self) -> bool:
-        """Whether there are several containers, which share a network."""
-        return bool(self.others or self.init)
+        """Whether a sandbox has the network: there are several containers, or one is told its address at its start."""
+        return bool(self.others or self.init or self.tells_address)
+
+    @property
+    def tells_address(self) -> bool:
+        """Whether a variable is the replica's address."""
+        said = (value for spec in self.all_containers for _, value in spec.env)
+        return any(isinstance(value, PodField) and value.path in ADDRESS_PATHS for value in said)
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or by a name that one of the containers has for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,6 +32,7 @@ from runtime.manifest.volume import Volume, mounts, volume
 from runtime.restart import RestartPolicy
 
 _LARGEST_SECRET = 1024 * 1024
+_MESSAGE_PATH = "/dev/termination-log"
 
 
 def deployment(root: Cursor) -> Deployment:
@@ -88,6 +90,13 @@ def job_of(
     spec: Cursor, *, namespace: str, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]
 ) -> Job:
     """A Job of a ``spec`` that the schema has passed."""
+    template = _template(spec.get("template"))
+    if template.tells_address:
+        raise spec.get("template").fail(
+            "unsupported-value",
+            ": a variable is its address, which nobody knows of a Job's pod before it runs",
+            hint="let the program ask for the address of its own host name",
+        )
     indexed = spec.get("completionMode").plain("NonIndexed") == "Indexed"
     completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
     if indexed and completions is None:
@@ -97,7 +106,7 @@ def job_of(
         name=name,
         labels=labels,
         annotations=annotations,
-        template=_template(spec.get("template")),
+        template=template,
         backoff_limit=spec.get("backoffLimit").plain(6),
         active_deadline=spec.get("activeDeadlineSeconds").plain(),
         ttl=spec.get("ttlSecondsAfterFinished").plain(),
@@ -179,6 +188,7 @@ def _template(cursor: Cursor) -> PodTemplate:
         others=tuple(others),
         init=tuple(_init(item, spec, volumes, grace) for item in spec.get("initContainers").items()),
         hostname=spec.get("hostname").plain(""),
+        subdomain=spec.get("subdomain").plain(""),
         grace_period=grace,
         volumes=volumes,
         security=pod_security(spec.get("securityContext")),
@@ -219,7 +229,16 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: 
         post_start=hook(cursor.get("lifecycle").get("postStart"), port_of, longest=grace),
         resources=resources(cursor.get("resources")),
         pre_stop=hook(cursor.get("lifecycle").get("preStop"), port_of, longest=grace),
+        message_path=_message_path(cursor),
     )
+
+
+def _message_path(cursor: Cursor) -> str:
+    """Where one says either of it, Kubernetes' own place is the default. The policy decides nothing here: where the
+    file is empty, the last lines of its output are told in any case."""
+    said = cursor.get("terminationMessagePath").plain("")
+    policy = cursor.get("terminationMessagePolicy").plain("")
+    return posixpath.normpath(said or _MESSAGE_PATH) if said or policy else ""
 
 
 def _init(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) -> ContainerSpec:

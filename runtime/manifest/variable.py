@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.resource_field import RESOURCE_REF, ResourceField, resource_field
 from runtime.manifest.schema import (
     CONFIG_KEY_NAME,
     CONFIG_NAME,
@@ -64,7 +65,10 @@ class ConfigVariables:
     optional: bool = False
 
 
-Value = str | SecretKey | ConfigKey | PodField
+Value = str | SecretKey | ConfigKey | PodField | ResourceField
+
+ADDRESS_PATHS = ("status.podIP", "status.podIPs")
+"""What is known of a replica once its network is there, before its containers are."""
 
 _FIELD_PATHS = (
     "metadata.name",
@@ -74,8 +78,8 @@ _FIELD_PATHS = (
     "spec.serviceAccountName",
     "status.hostIP",
     "status.hostIPs",
+    *ADDRESS_PATHS,
 )
-_UNSUPPORTED_PATHS = ("status.podIP", "status.podIPs")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 FIELD_REF = Object(
@@ -99,8 +103,9 @@ ENV = Many(
                         required=("name", "key"),
                     ),
                     "fieldRef": FIELD_REF,
+                    "resourceFieldRef": RESOURCE_REF,
                 },
-                known=words("fileKeyRef resourceFieldRef"),
+                known=words("fileKeyRef"),
             ),
         },
         required=("name",),
@@ -125,9 +130,11 @@ def variable(cursor: Cursor) -> tuple[str, Value]:
         return name, cursor.get("value").plain("")
     if cursor.get("value").plain(""):
         raise source.fail("invalid-value", ": there is a `value` too, and a variable has one of the two")
-    kind, found = _only(source, ("secretKeyRef", "configMapKeyRef", "fieldRef"))
+    kind, found = _only(source, ("secretKeyRef", "configMapKeyRef", "fieldRef", "resourceFieldRef"))
     if kind == "fieldRef":
         return name, PodField(path=field_path(found.get("fieldPath")))
+    if kind == "resourceFieldRef":
+        return name, resource_field(found)
     key, optional = found.get("key").plain(), found.get("optional").plain(False)
     if kind == "secretKeyRef":
         return name, SecretKey(name=found.get("name").plain(), key=key, optional=optional)
@@ -146,12 +153,6 @@ def variables(cursor: Cursor) -> SecretVariables | ConfigVariables:
 def field_path(cursor: Cursor) -> str:
     """What is told of a replica, as a path that is known."""
     path = str(cursor.plain())
-    if path in _UNSUPPORTED_PATHS:
-        raise cursor.fail(
-            "unsupported-value",
-            f' is "{path}", which nobody knows before the container runs',
-            hint="let the program ask for the address of its own host name",
-        )
     if path not in _FIELD_PATHS and not _SUBSCRIPT.fullmatch(path):
         raise cursor.fail(
             "invalid-value",

@@ -105,6 +105,13 @@ def test_web_and_worker_switch_together_after_the_release_command(
     assert forge.ok("manifest", "crew").out.count("kind: Deployment") == 2
     [row] = [row for row in forge.ok("apps", "ls", "-o", "json").json if row["app"] == "crew"]
     assert (row["ready"], row["processes"]) == ("3/3", {"web": "1/1", "worker": "2/2"})
+    inside = forge.ok("exec", "crew", "--process", "worker", "--", "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline")
+    assert "/srv/worker.py" in inside.out
+    once = forge.run("run", "crew", "--", "sh", "-c", "cat /srv/version.txt; echo port $PORT; exit 5")
+    assert (once.code, once.out) == (5, "oneport 8080\n"), once
+    owned = forge.run("scale", "deployment/crew-worker", 3)
+    assert owned.err.startswith("error[owned-by-app]: Deployment default/crew-worker: it belongs to the app crew")
+    assert "hint: imageforge scale crew worker=3" in owned.err
     before = {row["replica"] for row in forge.replicas("crew")}
     forge.ok("restart", "crew")
     assert not before & {row["replica"] for row in forge.replicas("crew") if row["ready"]}

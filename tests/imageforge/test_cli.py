@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import imageforge.cli.state as cli_state
-from imageforge.cli.main import COMMANDS, GROUPS, app, run
+from imageforge.cli.main import COMMANDS, GROUPS, NEEDS_LINUX, app, run
 from imageforge.cli.scale import parse_counts
 from imageforge.config import Home
 from imageforge.errors import UsageError
@@ -190,3 +190,15 @@ def test_scale_refuses_anything_else(counts: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         parse_counts(counts)
     assert caught.value.code == "invalid-replicas"
+
+
+def test_what_works_at_a_server_can_be_loaded_without_unix() -> None:
+    """pwd, grp, fcntl and resource are not on Windows; what needs them says that it works on Linux alone."""
+    names = [name for name in (*COMMANDS, *GROUPS) if name not in NEEDS_LINUX]
+    assert {"apply", "diff", "delete", "get", "describe", "events", "rollout", "report"} <= set(names)
+    script = (
+        "import importlib, sys\n"
+        "for name in ('pwd', 'grp', 'fcntl', 'resource', 'termios'): sys.modules[name] = None\n"
+        f"for name in {names}: importlib.import_module('imageforge.cli.' + name)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

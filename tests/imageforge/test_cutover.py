@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from imageforge import __version__
-from imageforge.pipeline.cutover import INTERVAL, CutoverWatch
+from imageforge.pipeline.cutover import INTERVAL, CutoverWatch, Entrance
 
 
 class Application(BaseHTTPRequestHandler):
@@ -48,7 +48,7 @@ def test_they_are_few_and_named_and_what_the_balancer_could_not_serve_is_seen(
     second: int, failed: int, application: ThreadingHTTPServer
 ) -> None:
     Application.statuses = itertools.chain([200, second], itertools.repeat(200))
-    watch = CutoverWatch(address="127.0.0.1", port=application.server_port, host="shop.localhost", path="/")
+    watch = CutoverWatch(Entrance(address="127.0.0.1", port=application.server_port, host="shop.localhost"))
     watch.start()
     assert Application.enough.wait(60)
     count = watch.stop()

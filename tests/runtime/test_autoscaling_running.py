@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from imageforge.cli.owned import tell_owners
 from runtime import AutoscalerStatus, RuntimeSettings
 from tests.runtime.stack import Stack, is_complete, manifest, wait_for
 
@@ -74,7 +75,9 @@ def autoscaler(stack: Stack, name: str) -> AutoscalerStatus:
     return next(item for item in stack.client.autoscalers("default") if item.name == name)
 
 
-def test_more_replicas_where_they_burn_or_are_asked_much(stack: Stack, app_image: str) -> None:
+def test_more_replicas_where_they_burn_or_are_asked_much(
+    stack: Stack, app_image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     stack.client.apply(BURN.format(image=app_image) + "---" + manifest(app_image, name="asked", replicas=None))
     stack.until_complete("asked")
     over = threading.Event()
@@ -124,7 +127,8 @@ def test_more_replicas_where_they_burn_or_are_asked_much(stack: Stack, app_image
     assert (nobody.current, [item.reason for item in nobody.conditions]) == (None, ["FailedGetScale"])
 
     # By hand it can be scaled, and whoever does it is told whose it is; above the largest number it comes back.
-    assert stack.client.autoscalers_of("default", "burn") == ("burn",)
+    tell_owners(stack.client, "default", ["burn", "none"])
+    assert capsys.readouterr().err.startswith("horizontalpodautoscaler/burn scales deployment/burn, ")
     stack.client.scale("default", "burn", 4)
     stack.until("burn", lambda status: status.desired == 3)
     said = [event for event in stack.client.events("default", "HorizontalPodAutoscaler", "burn")]

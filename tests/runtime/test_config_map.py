@@ -76,7 +76,7 @@ SOURCES = Sources(
     namespace="shop",
     secret={"keys": {"a": b"hidden", "raw": b"\xff"}}.get,
     config_map=CONFIG.get,
-    pod=pod_of(TEMPLATE, WHO, lambda: "10.1.0.1"),
+    pod=pod_of(TEMPLATE, WHO, lambda: "10.1.0.1", lambda: "10.1.0.9"),
 )
 
 
@@ -123,6 +123,8 @@ def test_what_is_told_of_the_replica() -> None:
         "metadata.namespace": "shop",
         "spec.serviceAccountName": "default",
         "status.hostIP": "10.1.0.1",
+        "status.podIP": "10.1.0.9",
+        "status.podIPs": "10.1.0.9",
         "metadata.labels['app']": "web",
         "metadata.labels['pod-template-hash']": "x",
         "metadata.annotations['note']": "kept",

@@ -14,6 +14,12 @@ from tests.runtime.test_attachment import collect
 pytestmark = pytest.mark.engine
 
 HELLO = Selection(namespace="default", kind="Deployment", names=("hello",))
+ENV = """env:
+            - {name: GREETING, value: hello there}
+            - {name: ADDRESS, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+            - {name: AT, value: "$(ADDRESS):8080"}
+            - {name: MEMORY, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}
+          resources: {limits: {memory: 200Mi}}"""
 POD = """
 apiVersion: v1
 kind: Pod
@@ -21,11 +27,15 @@ metadata: {{name: crasher, labels: {{tier: back}}}}
 spec:
   restartPolicy: Always
   terminationGracePeriodSeconds: 1
+  hostname: crash
+  subdomain: back
   containers:
     - name: main
       image: {image}
-      command: [python3, -c, "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.stdin.read(1)"]
+      command: [python3, -c, "import sys; print('out', flush=True); print('err', file=sys.stderr); \
+        open('/dev/termination-log', 'w').write('because'); sys.stdin.read(1)"]
       stdin: true
+      terminationMessagePolicy: File
     - {{name: beside, image: {image}, env: [{{name: PORT, value: "8081"}}]}}
 """
 
@@ -34,7 +44,7 @@ def test_commands_run_in_containers_and_output_outlives_them(
     stack: Stack, app_image: str, docker_client: docker.DockerClient
 ) -> None:
     client = stack.client
-    client.apply(manifest(app_image, replicas=2, env={"GREETING": "hello there"}))
+    client.apply(manifest(app_image, replicas=2, container=ENV))
     status = stack.until_complete("hello")
 
     def run(*command: str, **said: object) -> Session:
@@ -42,6 +52,9 @@ def test_commands_run_in_containers_and_output_outlives_them(
 
     with run("sh", "-c", 'echo "$GREETING"; id -u; echo oops >&2; exit 41') as session:
         assert collect(session) == (b"hello there\n10001\n", b"oops\n", 41)
+    first = status.replica_list[0]
+    with run("sh", "-c", "echo $ADDRESS $AT $MEMORY", replica=first.name) as session:
+        assert collect(session)[0].decode() == f"{first.address} {first.address}:8080 200\n"
     with run("cat", stdin=True) as session:
         session.send(b"typed\x00hunter2")
         session.end_input()
@@ -74,13 +87,16 @@ def test_commands_run_in_containers_and_output_outlives_them(
     for _ in client.watch_pod("default", "crasher", timeout=30):
         if client.pod("default", "crasher").ready:
             break
-    first = client.pod("default", "crasher").containers[0].container_id
+    beside = Selection(namespace="default", kind="Pod", names=("crasher",), container="beside")
+    with client.execute(beside, ("hostname", "-f")) as session:
+        assert collect(session) == (b"crash.back.default.svc.cluster.local\n", b"", 0)
+    crashed = client.pod("default", "crasher").containers[0].container_id
     crasher = Selection(namespace="default", kind="Pod", names=("crasher",))
     with pytest.raises(NotFound, match="previous terminated container not found"):
         list(client.output(crasher, previous=True))
     follower = client.output(Selection(namespace="default", labels={"tier": "back"}, every=True), follow=True)
     seen = [next(follower) for _ in range(3)]
-    stack.kill_container(first)
+    stack.kill_container(crashed)
     seen += [next(follower) for _ in range(2)]
     told = sorted((line.replica, line.container, line.text) for line in seen)
     assert told == sorted(
@@ -90,6 +106,7 @@ def test_commands_run_in_containers_and_output_outlives_them(
     stack.stop_controller(kill=True)
     stack.start_controller()
     wait_for(lambda: client.pod("default", "crasher").restarts == 1 and client.pod("default", "crasher").ready)
+    assert client.pod("default", "crasher").containers[0].last_log == ("because",)
     before = list(client.output(crasher, previous=True))
     now = list(client.output(crasher))
     assert {line.text for line in before} == {line.text for line in now} == {"out", "err"}

@@ -501,3 +501,21 @@ def test_placement_is_read_and_kept_apart() -> None:
         with pytest.raises(ManifestError) as refused:
             load_manifests(PLACED % ("", said))
         assert refused.value.code == code
+
+
+def test_who_is_told_its_address_has_a_network_before_it_and_a_job_is_not() -> None:
+    told = "env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]"
+    plain, asks = (
+        load_manifests((PLACED % ("", "")).replace('image: "a:1"', f'image: "a:1", {said}'))[0].object.template  # type: ignore[union-attr]
+        for said in ("env: []", told)
+    )
+    assert (plain.is_group, asks.is_group, asks.tells_address) == (False, True, True)
+    job = f"""
+apiVersion: batch/v1
+kind: Job
+metadata: {{name: a}}
+spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: "a:1", {told}}}]}}}}}}
+"""
+    with pytest.raises(ManifestError, match="nobody knows of a Job's pod") as refused:
+        load_manifests(job)
+    assert refused.value.code == "unsupported-value"

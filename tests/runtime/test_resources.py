@@ -16,6 +16,7 @@ from runtime import ManifestError, load_manifests
 from runtime.machine import CAP_SYS_RESOURCE, may_lower
 from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate
 from runtime.manifest.quantity import milli, quantity, shown_cpu, shown_memory, whole
+from runtime.manifest.resource_field import resource_value
 from runtime.manifest.resources import Resources
 from runtime.resources import Amounts, Limits, Machine, Qos, asked, limits, oom_score_adj, qos, why_not
 from runtime.room import Room
@@ -216,3 +217,36 @@ def test_what_the_engine_may_is_seen_at_the_other_end_of_its_socket(short_path: 
         assert may_lower(f"unix://{short_path}/engine.sock") is bool(ours), os.getpid()
     assert not may_lower(f"unix://{short_path}/nothing.sock")
     assert not may_lower("tcp://127.0.0.1:2375")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("resource: limits.cpu", "2"),
+        ("resource: limits.cpu, divisor: 1m", "1500"),
+        ("resource: requests.cpu, divisor: '1'", "1"),
+        ("resource: limits.memory, divisor: 1Mi", "101"),
+        ("resource: limits.memory", str(100 * 1024**2 + 1)),
+        ("resource: requests.memory, divisor: 1k", "1"),
+        ("resource: limits.cpu, containerName: bare", "4"),
+        ("resource: limits.memory, containerName: bare, divisor: 1Gi", "8"),
+        ("resource: requests.cpu, containerName: bare", "0"),
+    ],
+)
+def test_what_a_container_is_told_of_its_resources(said: str, expected: str) -> None:
+    text = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: a}}
+spec:
+  containers:
+    - name: main
+      image: a:1
+      env: [{{name: A, valueFrom: {{resourceFieldRef: {{{said}}}}}}}]
+      resources: {{limits: {{cpu: 1500m, memory: {100 * 1024**2 + 1}}}, requests: {{cpu: 10m, memory: 1}}}}
+    - {{name: bare, image: a:1}}
+"""
+    template = load_manifests(text)[0].object.template  # type: ignore[union-attr]
+    ((_, field),) = template.container.env
+    own = next(spec.resources for spec in template.all_containers if spec.name == (field.container or "main"))
+    assert resource_value(field, own, lambda: (4000, 8 * 1024**3)) == expected

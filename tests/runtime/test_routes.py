@@ -7,6 +7,7 @@ from dataclasses import replace
 from runtime.balancer.config import Bind, Server
 from runtime.container import Identity, container_request
 from runtime.discovery.links import Links
+from runtime.discovery.zone import zone
 from runtime.manifest.model import ContainerPort, ContainerSpec, PodTemplate, Protocol, Service, ServicePort
 from runtime.manifest.template import template_hash
 from runtime.roster import Replica
@@ -95,3 +96,25 @@ def test_a_template_that_says_nothing_of_links_has_the_hash_that_it_had() -> Non
     template = PodTemplate(container=ContainerSpec(name="web", image="web:1"), labels={"app": "web"})
     assert template_hash(template) == "6fbd8958fc"
     assert template_hash(replace(template, service_links=False)) != "6fbd8958fc"
+
+
+def test_a_pod_has_a_name_of_its_own_below_the_headless_service_that_is_its_subdomain() -> None:
+    def named(name: str, hostname: str, subdomain: str, **more: object) -> Replica:
+        made = replica(name, **more)
+        return replace(made, template=replace(made.template, hostname=hostname, subdomain=subdomain))
+
+    db = Service(namespace="shop", name="db", selector={"app": "web"}, ports=(), headless=True)
+    plain = Service(namespace="shop", name="plain", selector={"app": "web"}, ports=(ServicePort(port=80, target=80),))
+    replicas = [
+        named("a", "one", "db"), named("b", "two", "db"), named("c", "two", "db"), named("d", "", "db"),
+        named("e", "three", "other"), named("f", "four", "plain"), named("g", "five", "db", ready=False),
+        named("h", "six", "db", namespace="elsewhere"),
+    ]  # fmt: skip
+    found = zone([db, plain], {("shop", "plain"): "10.1.9.9"}, replicas, []).names
+    whole = "db.shop.svc.cluster.local"
+    assert found == {
+        whole: ("10.1.0.100", "10.1.0.101", "10.1.0.102", "10.1.0.97", "10.1.0.98", "10.1.0.99"),
+        f"one.{whole}": ("10.1.0.97",),
+        f"two.{whole}": ("10.1.0.98", "10.1.0.99"),
+        "plain.shop.svc.cluster.local": ("10.1.9.9",),
+    }

@@ -107,9 +107,20 @@ def deployment(container: str = CONTAINER, volumes: str = VOLUMES) -> str:
 REFUSED_USES = [
     ("secretKeyRef: {name: keys, key: a}", "secretKeyRef: {name: keys}", "missing-field", "secretKeyRef.key"),
     ("secretKeyRef: {name: keys, key: a}", "secretKeyRef: null", "missing-field", "secretKeyRef is missing"),
-    ("secretKeyRef: {name: keys, key: a}", "resourceFieldRef: {resource: a}", "unsupported-field", "resourceFieldRef"),
+    ("secretKeyRef: {name: keys, key: a}", "resourceFieldRef: {resource: a}", "invalid-value", "limits.cpu"),
+    (
+        "secretKeyRef: {name: keys, key: a}",
+        "resourceFieldRef: {resource: limits.cpu, divisor: 2}",
+        "invalid-value",
+        "divisor is 2, expected 1m or 1 for cpu",
+    ),
+    (
+        "secretKeyRef: {name: keys, key: a}",
+        "resourceFieldRef: {resource: limits.ephemeral-storage}",
+        "unsupported-value",
+        "ephemeral-storage",
+    ),
     ("secretKeyRef: {name: keys, key: a}", "fieldRef: {fieldPath: a}", "invalid-value", "no field of a pod"),
-    ("secretKeyRef: {name: keys, key: a}", "fieldRef: {fieldPath: status.podIP}", "unsupported-value", "nobody knows"),
     (
         "secretKeyRef: {name: keys, key: a}",
         "secretKeyRef: {name: keys, key: a}, configMapKeyRef: {name: k, key: a}",

@@ -63,7 +63,7 @@ REFUSED = [
     ("nfs: {server: a, path: /}", "unsupported-field", "nfs"),
     ("nfs: {}", "unsupported-field", "nfs"),
     ("downwardAPI: {items: [{path: a}]}", "missing-field", "fieldRef is missing"),
-    ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: status.podIP}}]}", "unsupported-value", "nobody knows"),
+    ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: status.podIP}}]}", "invalid-value", "in variables alone"),
     ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: spec.nodeName}}]}", "invalid-value", "in variables alone"),
     ("downwardAPI: {items: [{path: a, resourceFieldRef: {resource: x}}]}", "unsupported-field", "resourceFieldRef"),
     ("projected: {sources: [{}]}", "invalid-value", "needs one of secret, configMap and downwardAPI"),
@@ -379,3 +379,36 @@ def test_a_claim_stays_until_nothing_uses_it(tmp_path: Path) -> None:
     objects.finish_delete_claim("default", "data")
     assert (objects.claims(), objects.claim("default", "data")) == ((), None)
     store.close()
+
+
+def test_the_last_words_of_a_container() -> None:
+    made = SecretFiles(shm("words"), "unix:///run/docker.sock")
+    try:
+        assert made.message("web-1", "main") == b""
+        file = made.make_message("web-1", "main")
+        assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"", 0o666)
+        made.make_message("web-1", "beside").write_text("other")
+        file.write_bytes(b"x" * 5000 + b"end")
+        assert made.message("web-1", "main") == b"x" * 4093 + b"end"
+        with file.open("a") as held:
+            again = made.make_message("web-1", "main")
+            held.write("of the one before")
+        assert made.message("web-1", "main") == again.read_bytes() == b""
+        assert made.message("web-1", "beside") == b"other"
+        made.remove("web-1")
+        assert made.message("web-1", "beside") == b""
+    finally:
+        made.clear()
+
+
+def test_where_the_last_words_are_written() -> None:
+    for said, path in (
+        ("", ""),
+        ("terminationMessagePolicy: FallbackToLogsOnError", "/dev/termination-log"),
+        ("terminationMessagePath: /tmp//why", "/tmp/why"),
+    ):
+        template = load_manifests(manifest("web:1", container=said, service=False))[0].object.template  # type: ignore[union-attr]
+        assert template.container.message_path == path
+    for said in ("terminationMessagePolicy: Never", "terminationMessagePath: why"):
+        with pytest.raises(ManifestError, match="terminationMessageP"):
+            load_manifests(manifest("web:1", container=said, service=False))

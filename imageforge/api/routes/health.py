@@ -40,7 +40,7 @@ def ready(site: Here) -> JSONResponse:
 
 @router.get("/v1/metrics", response_class=PlainTextResponse, responses=RESPONSES)
 def metrics(site: Here, who: Who) -> Response:
-    """Figures for Prometheus."""
+    """Figures for Prometheus: of builds, of apps, and of what Services, replicas and autoscalers do and use."""
     who.need(Scope.BUILD)
     registry = CollectorRegistry()
     builds = Gauge("imageforge_builds", "Builds that are kept, by status.", ["status"], registry=registry)

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from imageforge.api.routes import apps, builds, domains, health, registry, tokens, webhooks
+from imageforge.api.routes import apps, builds, deployments, domains, health, objects, registry, tokens, webhooks
 from tests.imageforge.api.service import Api, running_api
 
 load_all_checks()
@@ -57,7 +57,7 @@ def document(served: Api) -> Any:
 
 OPERATIONS = [
     pytest.param(method, route.path, id=f"{method} {route.path}")
-    for module in (health, apps, domains, builds, webhooks, tokens, registry)
+    for module in (health, apps, domains, builds, objects, deployments, webhooks, tokens, registry)
     for route in module.router.routes
     if isinstance(route, APIRoute) and route.include_in_schema
     for method in sorted(route.methods or ())

@@ -109,6 +109,14 @@ def test_images_that_are_on_this_machine_alone(image: str) -> None:
             ],
         ),
         (
+            "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: a}\nspec:\n"
+            "  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: a}\n  maxReplicas: 3\n  metrics:\n"
+            "    - {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}\n"
+            "    - {type: Pods, pods: {metric: {name: requests_per_second}, "
+            "target: {type: AverageValue, averageValue: 10}}}",
+            [(Level.NEED, "spec.metrics"), (Level.NEED, "spec.metrics")],
+        ),
+        (
             "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: a}\nspec:\n  schedule: '0 3 * * *'\n  jobTemplate: "
             "{spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: 'localhost/a:1'}]}}}}",
             [
