@@ -25,7 +25,7 @@ from imageforge.config import Home
 from runtime import ControllerClient, DeploymentStatus, RuntimeFailure
 from tests.clients import Failure
 from tests.e2e.conftest import ROOT
-from tests.e2e.test_private_engine import InsideForge, inside, owner_of, processes_below
+from tests.e2e.test_private_engine import InsideForge, inside, owner_of
 from tests.e2e.test_survival import pids
 
 __all__ = ["inside"]
@@ -154,6 +154,7 @@ def settled(inside: InsideForge, version: int, seconds: float = 150) -> None:
     client = ControllerClient(Home(inside.home).controller_socket)
     deadline = time.monotonic() + seconds
     status: DeploymentStatus | None = None
+    there: list[object] = []
     while True:
         try:
             status = client.deployment("default", "chaos")
@@ -165,8 +166,18 @@ def settled(inside: InsideForge, version: int, seconds: float = 150) -> None:
                     return
         except (RuntimeFailure, docker.errors.DockerException, OSError, IndexError):
             pass  # somebody is dead
-        assert time.monotonic() < deadline, (version, status, processes_below(inside.home))
+        assert time.monotonic() < deadline, "\n".join(
+            [
+                f"version {version}: {status and (status.phase, status.message, status.replica_list)}",
+                f"containers: {there}, answer: {inside.get('chaos')}",
+                *(log_of(inside, process) for process in ("supervisor", "controller")),
+            ]
+        )
         time.sleep(0.1)
+
+
+def log_of(inside: InsideForge, process: str) -> str:
+    return (Home(inside.home).log / f"{process}.log").read_text()[-3000:]
 
 
 def tell_losses(
