@@ -106,7 +106,7 @@ class Records:
         self._open: dict[Key, _Open] = {}
         self._templates: dict[Key, PodTemplate] = {}
         self._generations: dict[Key, int] = {}
-        self._drained: set[str] = set()
+        self._drained: dict[Key, set[str]] = {}
 
     def look(
         self,
@@ -137,10 +137,9 @@ class Records:
                 message=message,
                 words=words,
                 replicas=replicas,
-                draining=frozenset(leaving - self._drained),
+                draining=frozenset(leaving - self._drained.get(key, set())),
             )
             self._put(key, self._stepped(key, known, seen, available, now))
-            self._drained &= leaving | {name for name in self._drained if not name.startswith(f"{key[1]}-")}
 
     def _trouble(self, record: RolloutRecord, stalled: Callable[[], Trouble] | None) -> Trouble:
         """Asked for once: it costs the engine a question."""
@@ -172,9 +171,9 @@ class Records:
         `left` are so still."""
         key = (replica.namespace, replica.deployment)
         with self._lock:
-            self._drained.add(replica.name)
             known = self._open.get(key)
-            if known is not None and not known.record.ended:
+            if known is not None:
+                self._drained.setdefault(key, set()).add(replica.name)
                 record = replace(
                     known.record,
                     drained=known.record.drained + awaited,
@@ -229,6 +228,7 @@ class Records:
             self._open.pop(key, None)
             self._templates.pop(key, None)
             self._generations.pop(key, None)
+            self._drained.pop(key, None)
 
     def _load(self, key: Key, generation: int) -> bool:
         """Take up the newest record, and end those before it. False where it is of a change that comes with the next
@@ -263,6 +263,7 @@ class Records:
             self._open[key] = after
         if after.record.ended:
             del self._open[key]
+            self._drained.pop(key, None)
             self._poke()
 
 

@@ -314,6 +314,21 @@ def test_a_change_before_the_end_of_another_ends_it(bench: Bench) -> None:
     assert bench.newest.changes[-1] == FieldChange(field="env A", before="", after="added")
 
 
+def test_what_was_drained_of_another_deployment_says_nothing_of_this_one(bench: Bench) -> None:
+    bench.apply("1")
+    bench.close()
+    old = replica("hello-old", template_hash=bench.hash)
+    bench.apply("2")
+    bench.look(old)
+    new = replica("hello-new", template_hash=bench.hash, ready=True, ready_since=1e12)
+    bench.records.drained(replace(old, deployment="hello-api"), 1, 0)
+    bench.close(replace(old, terminating=True), new)
+    assert bench.newest.done_at is None, "the old one still has a request"
+    bench.records.drained(old, 2, 0)
+    bench.close(replace(old, terminating=True), new)
+    assert (bench.newest.outcome, bench.newest.drained) == (Outcome.COMPLETE, 2)
+
+
 def test_why_it_stalled_is_asked_for_once(bench: Bench) -> None:
     bench.apply("1")
     bench.look()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -31,6 +32,8 @@ from runtime import (
 )
 
 router = APIRouter(prefix="/v1", tags=["objects"])
+LARGEST_TEXT = 7 * 1024 * 1024
+"""What the controller's socket takes of a text, in which a character may become six."""
 Standing = AutoscalerStatus | CronJobStatus | JobStatus | PodStatus | ServiceStatus
 NONE = "-"
 """In an address, the namespace of what is in none."""
@@ -267,9 +270,12 @@ async def _text(request: Request) -> str:
             hint="curl --data-binary @web.yaml -H 'Content-Type: application/yaml'", kept="nothing was changed",
         )  # fmt: skip
     try:
-        return (await request.body()).decode()
+        text = (await request.body()).decode()
     except UnicodeDecodeError as error:
         raise UsageError("unreadable", "the body", f"byte {error.start} is not UTF-8", hint="send UTF-8") from error
+    if len(json.dumps(text)) > LARGEST_TEXT:
+        raise UsageError("body-too-big", "the body", f"more than {LARGEST_TEXT} characters once it is quoted as JSON")
+    return text
 
 
 def _known(kind: str | None) -> None:
