@@ -139,10 +139,11 @@ def children(pid: int) -> list[int]:
 
 
 def containers(inside: InsideForge) -> list[dict[str, object]]:
-    """The replicas' containers as the engine has them, whoever made them."""
+    """The replicas' containers as the engine runs them, whoever made them; not those that ended and are kept for their
+    logs."""
     api = docker.APIClient(base_url=f"unix://{Home(inside.home).engine_socket}")
     try:
-        found = api.containers(all=True, filters={"label": "io.imageforge.replica"})
+        found = api.containers(filters={"label": "io.imageforge.replica"})
         return [api.inspect_container(item["Id"]) for item in found]
     finally:
         api.close()
