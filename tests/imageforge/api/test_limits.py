@@ -398,8 +398,10 @@ def test_no_name_leads_out_of_the_home(name: str, served: Api, paths: list[tuple
     for method, template in paths:
         path = re.sub(r"\{\w+\}", name, template)
         body = json.dumps(BODIES.get(f"{method} {template}", {})).encode()
-        status, headers, _ = served.raw(method, path, body, Content_Type="application/json")
-        assert status in allowed, (method, path[:200])
+        status, headers, said = served.raw(method, path, body, Content_Type="application/json")
+        # A name that an object can have is looked for at the controller, of which there is none here.
+        away = status == 503 and json.loads(said)["code"] == "controller-unreachable"
+        assert status in allowed or away, (method, path[:200])
         assert headers["content-type"].startswith((problems.MEDIA_TYPE, "text/plain"))
     assert tree(served.home.path.parent) == before
     assert Apps(served.site.database).all() == ()
