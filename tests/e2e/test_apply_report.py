@@ -33,6 +33,7 @@ spec:
   template:
     metadata: {{labels: {{app: shown}}}}
     spec:
+      terminationGracePeriodSeconds: 3
       containers:
         - name: web
           image: "{image}"

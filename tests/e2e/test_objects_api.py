@@ -26,6 +26,7 @@ spec:
   template:
     metadata: {{labels: {{app: far}}}}
     spec:
+      terminationGracePeriodSeconds: 3
       containers:
         - name: web
           image: "{image}"
