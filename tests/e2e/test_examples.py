@@ -81,6 +81,8 @@ def test_the_guestbook_is_a_file_of_kubernetes(forge: Forge, docker_client: dock
         assert (scaled["spec"]["minReplicas"], scaled["spec"]["maxReplicas"]) == (2, 6)
         shown = forge.ok("get", "all,secret,ingress,pvc", *in_it).out
         assert "try-me" not in shown
+        assert ["ingress/web", "-", "guestbook.localhost", "80"] in [line.split() for line in shown.splitlines()]
+        assert ["persistentvolumeclaim/store", "1Gi", "RWO", "-"] in [line.split() for line in shown.splitlines()]
     finally:
         forge.run("delete", "-f", folder / "guestbook.yaml", "--yes")
         for tag in tags:
