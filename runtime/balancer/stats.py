@@ -44,6 +44,7 @@ class Row:
     answers_2xx: int = 0
     answers_3xx: int = 0
     answers_4xx: int = 0
+    http: bool = False
 
     @property
     def up(self) -> bool:
@@ -151,4 +152,5 @@ def _row(record: dict[str, str]) -> Row:
         answers_2xx=number("hrsp_2xx"),
         answers_3xx=number("hrsp_3xx"),
         answers_4xx=number("hrsp_4xx"),
+        http=record.get("mode") == "http",
     )
