@@ -365,16 +365,10 @@ class Controller:
             if replica.last_log:
                 return replica.last_log
         for replica in new:
-            if replica.running and replica.container_id:
+            keeper = self._keeper(replica.name)
+            if keeper is not None and replica.running and replica.container_id:
                 with contextlib.suppress(EngineError):
-                    return self._creation.last_log(
-                        replica.container_id,
-                        replica.template,
-                        replica.namespace,
-                        frozenset(),
-                        replica=replica.name,
-                        name=replica.template.container.name,
-                    )
+                    return keeper.last_words()
         return ()
 
     def _steer_pod(self, held: HeldPod) -> None:

@@ -2,7 +2,8 @@
 
 After a reload the old process answers on the connections it has, until their clients close them or have had one more
 answer. What it counts belongs to the sums, and a replica that it knows must not be stopped while it may still send it a
-request. It could be told to leave the replica alone, as the serving process is; but it may know no other by now.
+request. It cannot be told to leave the replica alone, as the serving process is: to a process that leaves, all of its
+proxies are disabled, and `set server` is refused.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ class Row:
     answers_2xx: int = 0
     answers_3xx: int = 0
     answers_4xx: int = 0
+    http: bool = False
 
     @property
     def up(self) -> bool:
@@ -86,9 +87,10 @@ def parse_clients(text: str) -> int:
 
 
 def parse_may_ask(text: str) -> bool:
-    """``show stat`` of a process that is leaving: whether a client of it may begin another request. One that has a
-    request or a tunnel under way is told with its answer that the connection ends; one that rests between two may ask
-    once more, and one that speaks HTTP/2 may whenever it likes."""
+    """``show stat`` of a process that is leaving: whether a client of it may begin another request. One that
+    waits for its answer is told with it that the connection ends, and a tunnel ends with it; one that rests between two
+    may ask once more, and one that speaks HTTP/2 may whenever it likes. One whose answer had begun before, such as a
+    long download, may ask once more when that is over, and is not told apart from a tunnel."""
     records = [record for record in _records(text) if record.get("svname") in (FRONTEND, BACKEND)]
     if any(int(record.get("h2_open_connections") or 0) for record in records):
         return True
@@ -150,4 +152,5 @@ def _row(record: dict[str, str]) -> Row:
         answers_2xx=number("hrsp_2xx"),
         answers_3xx=number("hrsp_3xx"),
         answers_4xx=number("hrsp_4xx"),
+        http=record.get("mode") == "http",
     )
