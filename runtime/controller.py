@@ -128,7 +128,7 @@ class Controller:
             config_map=self.objects.config_map,
             files=files,
             storage=self.storage,
-            host=(host := Host(engine, settings.node_labels)),
+            host=(host := Host(engine, settings.node_labels, settings.http_address)),
             policy=policy,
             links=self.discovery.links,
         )

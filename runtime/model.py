@@ -322,7 +322,8 @@ class ServicePortStatus:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceStatus:
     """A Service as it stands. `address` is its own, empty where it has none: of a headless one, or with the reason in
-    `message`. `endpoints` are the addresses of the replicas that are given requests."""
+    `message`. `endpoints` are the addresses of the replicas that are given requests. `external` is the machine's
+    address at which the ports of one of type LoadBalancer are served, under their `node_port`."""
 
     name: str
     namespace: str
@@ -334,6 +335,7 @@ class ServiceStatus:
     endpoints: tuple[str, ...] = ()
     message: str = ""
     affinity: int = 0
+    external: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

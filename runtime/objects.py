@@ -31,7 +31,7 @@ from runtime.manifest.routing import Ingress
 from runtime.manifest.secret_type import OPAQUE
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, ObjectChange, SecretStatus
-from runtime.policy import Policy, refusal
+from runtime.policy import Policy, allowed_by, refusal
 from runtime.records import begin_record
 from runtime.seal import Seal
 from runtime.secret import masked, opened, sealed, unsealed
@@ -496,12 +496,12 @@ class Objects:
             made = document.object.job if isinstance(document.object, CronJob) else document.object
             template = getattr(made, "template", None)
             refused = refusal(template, self._policy) if template is not None else ""
-            if refused:
+            if template is not None and refused:
                 raise ManifestError(
                     "not-allowed",
                     document.where,
                     f"{document.kind} {document.namespace}/{document.name}, {refused}: this machine does not allow it",
-                    hint="take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy",
+                    hint=allowed_by(template, self._policy),
                 )
 
     def _refuse_conflicts(self, documents: tuple[Document, ...]) -> None:

@@ -5,7 +5,7 @@ After the kubelet (kubernetes/pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -121,14 +121,27 @@ def _sum(all_resources: Iterable[Resources]) -> Amounts:
     return total
 
 
-def why_not(template: PodTemplate, machine: Machine, taken: Sequence[Amounts]) -> str:
-    """Empty where a pod fits beside what is taken, else why not, as a cluster of one machine would say it."""
+def why_not(
+    template: PodTemplate, machine: Machine, taken: Sequence[Amounts], ports: Collection[int] = frozenset()
+) -> str:
+    """Empty where a pod fits beside what is taken, `ports` of the machine among it, else why not, as a cluster of one
+    machine would say it."""
+    name = machine.labels.get("kubernetes.io/hostname", "")
+    if template.node_name not in ("", name):
+        return f"0/1 nodes are available: 1 node(s) didn't match the requested node name (this one is {name})"
     mismatched = {key: value for key, value in template.node_selector.items() if machine.labels.get(key) != value}
     if mismatched:
         wanted = ", ".join(f"{key}={value}" for key, value in sorted(mismatched.items()))
         return (
             f"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector ({wanted} is not among the "
             "labels of this machine)"
+        )
+    held = sorted({number for number, _ in template.host_ports} & set(ports))
+    if held:
+        which = ", ".join(map(str, held))
+        return (
+            "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports "
+            f"(another replica has {which})"
         )
     used = Amounts()
     for amount in taken:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.lookup import lookup
 from runtime.manifest.model import (
     CRON_JOB_ANNOTATION,
     MASKED_ANNOTATION,
@@ -33,6 +34,9 @@ from runtime.restart import RestartPolicy
 
 _LARGEST_SECRET = 1024 * 1024
 _MESSAGE_PATH = "/dev/termination-log"
+_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+SERVICE_ACCOUNT = "default"
+"""The account of every pod that names no other."""
 
 
 def deployment(root: Cursor) -> Deployment:
@@ -133,7 +137,7 @@ def secret(root: Cursor) -> Secret:
     size = sum(map(len, data.values()))
     if size > _LARGEST_SECRET:
         raise root.fail("invalid-value", f"the values have {size} bytes, at most {_LARGEST_SECRET} are allowed")
-    kind = root.get("type").plain(OPAQUE)
+    kind = root.get("type").plain("") or OPAQUE
     check_type(kind, data, root)
     return Secret(
         namespace=meta.get("namespace").plain("default"),
@@ -180,6 +184,8 @@ def _template(cursor: Cursor) -> PodTemplate:
     volumes = tuple(map(volume, spec.get("volumes").items()))
     grace = spec.get("terminationGracePeriodSeconds").plain(30)
     _refuse_twins(spec)
+    _refuse_accounts(spec)
+    _refuse_apparmor(meta.get("annotations"))
     main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
     return PodTemplate(
         labels=meta.get("labels").plain({}),
@@ -196,12 +202,19 @@ def _template(cursor: Cursor) -> PodTemplate:
         service_links=spec.get("enableServiceLinks").plain(True),
         pull_secrets=tuple(item.get("name").plain() for item in spec.get("imagePullSecrets").items()),
         placement=placement(spec),
+        lookup=lookup(spec),
+        node_name=spec.get("nodeName").plain(""),
+        shares_processes=spec.get("shareProcessNamespace").plain(False),
     )
 
 
 def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) -> ContainerSpec:
     ports = tuple(
-        ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
+        ContainerPort(
+            number=item.get("containerPort").plain(),
+            name=item.get("name").plain(""),
+            host_port=item.get("hostPort").plain(),
+        )
         for item in cursor.get("ports").items()
     )
 
@@ -267,6 +280,27 @@ def _refuse_twins(pod: Cursor) -> None:
                         "invalid-value", f': "{name}" is already used in this pod, on line {seen[name]}'
                     )
                 seen[name] = cursor.get("name").node.line
+
+
+def _refuse_accounts(pod: Cursor) -> None:
+    """There is no API server that an account would be one of: what needs its token would not work."""
+    hint = "nothing of the pod can ask an API server here; take it out where the program does not need one"
+    for field in ("serviceAccountName", "serviceAccount"):
+        if pod.get(field).plain("") not in ("", SERVICE_ACCOUNT):
+            raise pod.get(field).fail(
+                "unsupported-value", f' is "{pod.get(field).plain()}", supported is {SERVICE_ACCOUNT}', hint=hint
+            )
+    if pod.get("automountServiceAccountToken").plain(False):
+        raise pod.get("automountServiceAccountToken").fail("unsupported-value", " is true", hint=hint)
+
+
+def _refuse_apparmor(annotations: Cursor) -> None:
+    """The form before there was a field for it; what only seems to be confined is not run."""
+    for key, value in annotations.plain({}).items():
+        if key.startswith(_APPARMOR) and value != "runtime/default":
+            raise annotations.get(key).fail(
+                "unsupported-field", " asks for a profile of AppArmor, which imageforge does not load or check"
+            )
 
 
 def _strings(cursor: Cursor) -> tuple[str, ...] | None:

@@ -65,7 +65,18 @@ REFUSED = [
     ("downwardAPI: {items: [{path: a}]}", "missing-field", "fieldRef is missing"),
     ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: status.podIP}}]}", "invalid-value", "in variables alone"),
     ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: spec.nodeName}}]}", "invalid-value", "in variables alone"),
-    ("downwardAPI: {items: [{path: a, resourceFieldRef: {resource: x}}]}", "unsupported-field", "resourceFieldRef"),
+    ("downwardAPI: {items: [{path: a, resourceFieldRef: {resource: x}}]}", "invalid-value", "resourceFieldRef"),
+    (
+        "downwardAPI: {items: [{path: a, resourceFieldRef: {resource: limits.cpu}}]}",
+        "missing-field",
+        "containerName is missing",
+    ),
+    (
+        "downwardAPI: {items: [{path: a, fieldRef: {fieldPath: metadata.name}, "
+        "resourceFieldRef: {resource: limits.cpu, containerName: web}}]}",
+        "invalid-value",
+        "only one of them",
+    ),
     ("projected: {sources: [{}]}", "invalid-value", "needs one of secret, configMap and downwardAPI"),
     ("projected: {sources: [{serviceAccountToken: {path: t}}]}", "unsupported-field", "serviceAccountToken"),
     (
