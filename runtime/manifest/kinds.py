@@ -9,6 +9,7 @@ from runtime.manifest.autoscaler import AUTOSCALER, AUTOSCALER_V1
 from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.ingress import INGRESS
+from runtime.manifest.job_policy import JOB_POLICY
 from runtime.manifest.lookup import LOOKUP
 from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.placement import PLACEMENT, SERVICE_PLACEMENT
@@ -210,12 +211,10 @@ JOB_SPEC = Object(
         "parallelism": Whole(high=1000),
         "completionMode": Text(choices=("NonIndexed", "Indexed")),
         "suspend": Flag(),
+        **JOB_POLICY,
     },
     required=("template",),
-    known=words(
-        "backoffLimitPerIndex managedBy manualSelector maxFailedIndexes podFailurePolicy "
-        "podReplacementPolicy selector successPolicy"
-    ),
+    known=words("manualSelector selector"),
 )
 
 JOB = Object(

@@ -9,6 +9,7 @@ from enum import StrEnum
 from runtime.manifest.autoscaler import Autoscaler
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
+from runtime.manifest.job_policy import JobPolicy
 from runtime.manifest.lookup import Lookup
 from runtime.manifest.namespace import Namespace
 from runtime.manifest.probe import Hook, Probe
@@ -214,12 +215,12 @@ class Pod:
 class Job:
     """batch/v1 Job. `active_deadline` None is no limit, `ttl` None keeps it for ever once it is done. `completions`
     None is a queue of work: one pod that succeeds says that it is empty. With `on_failure` a container is started again
-    in its pod, else in another one. `owner` is the CronJob that made it."""
+    in its pod, else in another one. `owner` is the CronJob that made it. `backoff_limit` None is no limit."""
 
     namespace: str
     name: str
     template: PodTemplate
-    backoff_limit: int = 6
+    backoff_limit: int | None = 6
     active_deadline: int | None = None
     ttl: int | None = None
     completions: int | None = 1
@@ -228,6 +229,7 @@ class Job:
     suspend: bool = False
     on_failure: bool = False
     owner: str = ""
+    policy: JobPolicy = field(default_factory=JobPolicy)
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 

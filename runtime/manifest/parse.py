@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.job_policy import job_policy
 from runtime.manifest.lookup import lookup
 from runtime.manifest.model import (
     CRON_JOB_ANNOTATION,
@@ -105,13 +106,16 @@ def job_of(
     completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
     if indexed and completions is None:
         raise spec.get("completionMode").fail("missing-field", " is Indexed, which needs completions")
+    policy = job_policy(spec, completions=completions if indexed else None)
     return Job(
         namespace=namespace,
         name=name,
         labels=labels,
         annotations=annotations,
         template=template,
-        backoff_limit=spec.get("backoffLimit").plain(6),
+        # Where each index has a limit of its own there is none for all, unless it is said.
+        backoff_limit=spec.get("backoffLimit").plain(6 if policy.limit_per_index is None else None),
+        policy=policy,
         active_deadline=spec.get("activeDeadlineSeconds").plain(),
         ttl=spec.get("ttlSecondsAfterFinished").plain(),
         completions=1 if completions is None and parallelism is None else completions,
