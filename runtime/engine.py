@@ -103,7 +103,31 @@ class Engine:
             "kubernetes.io/os": str(info["OSType"]),
             "kubernetes.io/arch": ARCHITECTURES.get(architecture, architecture),
         }
-        return Machine(size=Amounts(cpu=int(info["NCPU"]) * 1000, memory=int(info["MemTotal"])), labels=labels)
+        size = Amounts(cpu=int(info["NCPU"]) * 1000, memory=int(info["MemTotal"]), disk=self._disk(info))
+        return Machine(size=size, labels=labels)
+
+    def _disk(self, info: Mapping[str, Any]) -> int:
+        """The size of the disk that containers write to; 0 where the engine is elsewhere."""
+        with contextlib.suppress(OSError):
+            if self.host.startswith("unix://"):
+                found = os.statvfs(str(info["DockerRootDir"]))
+                return found.f_blocks * found.f_frsize
+        return 0
+
+    def places(self, container_ids: Sequence[str], volumes: Sequence[str]) -> tuple[dict[str, Path], dict[str, Path]]:
+        """(where each container's writable layer is, where each volume is) on the engine's host, without those that are
+        gone or of which it does not tell. Raises EngineError."""
+        layers: dict[str, Path] = {}
+        found: dict[str, Path] = {}
+        for container_id in container_ids:
+            with _UnlessGone(), self._translated(container_id[:12]) as api:
+                driver = api.inspect_container(container_id).get("GraphDriver") or {}
+                if (driver.get("Data") or {}).get("UpperDir"):
+                    layers[container_id] = Path(driver["Data"]["UpperDir"])
+        for name in volumes:
+            with _UnlessGone(), self._translated(f"volume {name}") as api:
+                found[name] = Path(api.inspect_volume(name)["Mountpoint"])
+        return layers, found
 
     def ensure_image(
         self,

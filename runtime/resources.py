@@ -42,17 +42,20 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Amounts:
-    """CPU in thousandths and memory in bytes."""
+    """CPU in thousandths, memory and disk in bytes; of a machine whose disk is not seen that is 0."""
 
     cpu: int = 0
     memory: int = 0
+    disk: int = 0
 
     def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(cpu=self.cpu + other.cpu, memory=self.memory + other.memory)
+        return Amounts(cpu=self.cpu + other.cpu, memory=self.memory + other.memory, disk=self.disk + other.disk)
 
     def __or__(self, other: Amounts) -> Amounts:
         """The larger of each."""
-        return Amounts(cpu=max(self.cpu, other.cpu), memory=max(self.memory, other.memory))
+        return Amounts(
+            cpu=max(self.cpu, other.cpu), memory=max(self.memory, other.memory), disk=max(self.disk, other.disk)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +120,7 @@ def asked(template: PodTemplate) -> Amounts:
 def _sum(all_resources: Iterable[Resources]) -> Amounts:
     total = Amounts()
     for said in all_resources:
-        total += Amounts(cpu=said.cpu_request or 0, memory=said.memory_request or 0)
+        total += Amounts(cpu=said.cpu_request or 0, memory=said.memory_request or 0, disk=said.disk_request or 0)
     return total
 
 
@@ -154,4 +157,8 @@ def why_not(
     if wants.memory > max(free.memory, 0):
         have = f"{shown_memory(max(free.memory, 0))} of {shown_memory(machine.size.memory)} is free"
         missing.append(f"1 Insufficient memory (asks for {shown_memory(wants.memory)}, {have})")
+    free_disk = max(machine.size.disk - used.disk, 0)
+    if machine.size.disk and wants.disk > free_disk:
+        have = f"{shown_memory(free_disk)} of {shown_memory(machine.size.disk)} is free"
+        missing.append(f"1 Insufficient ephemeral-storage (asks for {shown_memory(wants.disk)}, {have})")
     return f"0/1 nodes are available: {', '.join(missing)}" if missing else ""

@@ -30,7 +30,7 @@ from runtime.manifest.resources import resources
 from runtime.manifest.secret_type import OPAQUE, check_type
 from runtime.manifest.security import pod_security, security
 from runtime.manifest.variable import variable, variables
-from runtime.manifest.volume import Volume, mounts, volume
+from runtime.manifest.volume import EmptyVolume, Volume, mounts, volume
 from runtime.restart import RestartPolicy
 
 _LARGEST_SECRET = 1024 * 1024
@@ -102,6 +102,12 @@ def job_of(
             ": a variable is its address, which nobody knows of a Job's pod before it runs",
             hint="let the program ask for the address of its own host name",
         )
+    if is_limited(template):
+        raise spec.get("template").fail(
+            "unsupported-value",
+            ": it limits what it may take of the disk, which is held for pods that are no Job's",
+            hint="take the sizeLimit and the limits of ephemeral-storage out",
+        )
     indexed = spec.get("completionMode").plain("NonIndexed") == "Indexed"
     completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
     if indexed and completions is None:
@@ -124,6 +130,13 @@ def job_of(
         suspend=spec.get("suspend").plain(False),
         on_failure=spec.get("template").get("spec").get("restartPolicy").plain() == "OnFailure",
         owner=annotations.get(CRON_JOB_ANNOTATION, ""),
+    )
+
+
+def is_limited(template: PodTemplate) -> bool:
+    """Whether it may take only so much of the disk, by a volume or a container."""
+    return any(isinstance(item, EmptyVolume) and item.size and not item.memory for item in template.volumes) or any(
+        spec.resources.disk_limit for spec in template.all_containers
     )
 
 

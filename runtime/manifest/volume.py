@@ -91,7 +91,8 @@ class ProjectedVolume:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmptyVolume:
-    """A folder that lives as long as its replica, empty at first; in `memory` of at most `size` bytes."""
+    """A folder that lives as long as its replica, empty at first; in `memory` of at most `size` bytes. Where one on
+    disk grows past that its replica is evicted."""
 
     name: str
     memory: bool
@@ -361,12 +362,6 @@ def _empty(name: str, source: Cursor) -> EmptyVolume:
     said = limit.plain()
     amount = None if said is None else quantity(said)
     memory = source.get("medium").plain("") == "Memory"
-    if amount and not memory:
-        raise limit.fail(
-            "unsupported-value",
-            " is a limit for a folder on disk, which the engine does not hold",
-            hint="take it out, or add `medium: Memory`",
-        )
     # Nothing is no limit, as a cluster has it.
     return EmptyVolume(name=name, memory=memory, size=whole(amount) if amount else None)
 

@@ -271,7 +271,7 @@ def test_a_folder_of_the_version_before_is_made_anew() -> None:
 
 
 STORED = [
-    ("emptyDir: {sizeLimit: 1Gi}", "unsupported-value", "on disk"),
+    ("emptyDir: {sizeLimit: [1]}", "wrong-type", "a quantity"),
     ("emptyDir: {medium: HugePages}", "unsupported-value", "HugePages"),
     ("emptyDir: {medium: Memory, sizeLimit: lots}", "invalid-value", "a quantity"),
     ("hostPath: {path: srv}", "invalid-value", "absolute path"),
