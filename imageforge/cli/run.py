@@ -126,6 +126,11 @@ def exit_of(status: JobStatus) -> int:
     return status.exit_code
 
 
+def keeps_it(status: JobStatus) -> str:
+    """What keeps it from running; empty for nothing. One that has ended says how, a moment before its Job is done."""
+    return "" if status.exit_code is not None or status.lost else status.message
+
+
 class Told:
     """Prints each line once, however often the output is read from its beginning: stdout and stderr as they were."""
 
@@ -155,8 +160,8 @@ def _troubles(controller: ControllerClient, namespace: str, job: str) -> Iterato
                 for status in controller.watch_job(namespace, job):
                     if over.is_set() or status.phase is not JobPhase.ACTIVE:
                         return
-                    if status.message not in ("", said):
-                        said = status.message
+                    if keeps_it(status) not in ("", said):
+                        said = keeps_it(status)
                         say(f"not started yet: {said}")
 
     thread = threading.Thread(target=watch, name="troubles", daemon=True)

@@ -42,6 +42,9 @@ LONG_CONNECTION = "120h"
 """The kernel's own for an established connection, net.netfilter.nf_conntrack_tcp_timeout_established."""
 LONG_REQUEST = "1h"
 """Between Services of one machine nobody else cuts a request short."""
+LONGEST_LEAVE = "10m"
+"""How long the old process of a reload may finish what it began: `hard-stop-after` as HAProxy's own Ingress controller
+sets it (its key `timeout-stop`)."""
 USER = "haproxy"
 """The account that the distributions' packages make."""
 
@@ -198,7 +201,7 @@ global
     default-path config
     nbthread 1
     localpeer {PEER}
-    hard-stop-after 60s
+    hard-stop-after {LONGEST_LEAVE}
 {_identity()}{_keys(settings)}    stats socket {_quote(settings.balancer_socket)} mode 600 level admin
 
 defaults

@@ -85,6 +85,20 @@ def parse_clients(text: str) -> int:
     return sum(int(record.get("scur") or 0) for record in _records(text) if record.get("svname") == FRONTEND)
 
 
+def parse_may_ask(text: str) -> bool:
+    """``show stat`` of a process that is leaving: whether a client of it may begin another request. One that has a
+    request or a tunnel under way is told with its answer that the connection ends; one that rests between two may ask
+    once more, and one that speaks HTTP/2 may whenever it likes."""
+    records = [record for record in _records(text) if record.get("svname") in (FRONTEND, BACKEND)]
+    if any(int(record.get("h2_open_connections") or 0) for record in records):
+        return True
+    clients, under_way = (
+        sum(int(record.get("scur") or 0) for record in records if record["svname"] == name)
+        for name in (FRONTEND, BACKEND)
+    )
+    return clients > under_way
+
+
 def parse_failed_reloads(text: str) -> int:
     """``show proc``: how many reloads in a row have failed."""
     found = re.search(r"\[failed: (\d+)\]", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from imageforge.cli.claims import Stays, Volumes, volumes_of
 from imageforge.cli.logs import labels, shown
 from imageforge.cli.moment import duration, moment, stamp
 from imageforge.cli.owned import process_of, refuse_owned
-from imageforge.cli.run import Told, exit_of
+from imageforge.cli.run import Told, exit_of, keeps_it
 from imageforge.errors import DeployFailed, UsageError
 from imageforge.pipeline.one_off import left_out, one_off
 from runtime import Conflict, DeploymentStatus, JobPhase, JobStatus, LogLine, ObjectView, RolloutPhase, load_manifests
@@ -155,6 +156,16 @@ def test_the_exit_code_of_a_job_is_its_commands() -> None:
     assert exit_of(ended(phase=JobPhase.FAILED, exit_code=7)) == 7
     with pytest.raises(DeployFailed, match="its container was lost"):
         exit_of(ended(phase=JobPhase.FAILED, message="its container was lost"))
+
+
+def test_what_keeps_a_job_from_running_is_not_how_it_ended() -> None:
+    waits = JobStatus(
+        name="j", namespace="default", active=1, succeeded=0, failed=0, phase=JobPhase.ACTIVE,
+        message='secret "keys" not found',
+    )  # fmt: skip
+    assert keeps_it(waits) == 'secret "keys" not found'
+    assert keeps_it(replace(waits, exit_code=3, message="ended with exit code 3")) == ""
+    assert keeps_it(replace(waits, lost=True, message="its container was lost")) == ""
 
 
 def test_output_that_is_read_again_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
