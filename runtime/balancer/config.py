@@ -60,10 +60,12 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Bind:
-    """An address and port at which a backend is served to who connects there."""
+    """An address and port at which a backend is served to who connects there, from one of the `sources` where there
+    are some: networks, as CIDR."""
 
     address: str
     port: int
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -364,7 +366,15 @@ def _own_frontend(backend: Backend) -> str:
     keeps HAProxy neither from starting nor from answering once it is."""
     binds = "".join(f"    bind {_bind(bind.address, bind.port)} transparent\n" for bind in backend.binds)
     patience = _connections("client") if backend.protocol is Protocol.TCP else f"    timeout client {LONG_REQUEST}\n"
-    return f"frontend {OWN}{backend.name}\n{binds}{patience}    default_backend {backend.name}\n"
+    refused = "".join(map(_refused, backend.binds))
+    return f"frontend {OWN}{backend.name}\n{binds}{patience}{refused}    default_backend {backend.name}\n"
+
+
+def _refused(bind: Bind) -> str:
+    """Who comes by this port from elsewhere is let go before a byte is read."""
+    if not bind.sources:
+        return ""
+    return f"    tcp-request connection reject if {{ dst_port {bind.port} }} !{{ src {' '.join(bind.sources)} }}\n"
 
 
 def _connections(side: str) -> str:
