@@ -69,6 +69,7 @@ from runtime.settings import RuntimeSettings
 from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, phase_of, revisions
 from runtime.storage import Storage
 from runtime.store import Store
+from runtime.usage import Evictor
 from runtime.views import object_views
 from runtime.watch import EngineWatch
 
@@ -128,7 +129,7 @@ class Controller:
             config_map=self.objects.config_map,
             files=files,
             storage=self.storage,
-            host=(host := Host(engine, settings.node_labels)),
+            host=(host := Host(engine, settings.node_labels, settings.http_address)),
             policy=policy,
             links=self.discovery.links,
         )
@@ -142,6 +143,7 @@ class Controller:
             self.objects, self.roster, self.sampler, store, self.events, period=settings.autoscale_seconds
         )
         self._refresher = Refresher(self._creation, self.events)
+        self.evictor = Evictor(settings.instance, engine, self.roster.all, self._evict)
         self._keepers: dict[str, Keeper] = {}
         self._keepers_lock = threading.Lock()
         self._courses: dict[Key, _Course] = {}
@@ -189,6 +191,7 @@ class Controller:
             keeper.leave()
         self.room.wake()
         self.autoscalers.stop()
+        self.evictor.stop()
         self.jobs.leave()
         self._loop.join(timeout=5)
         for keeper in keepers:
@@ -503,6 +506,7 @@ class Controller:
             else:
                 self.watch.start()
                 self.autoscalers.start()
+                self.evictor.start()
                 return True
         return False
 
@@ -571,6 +575,12 @@ class Controller:
         with self._keepers_lock:
             self._keepers[replica.name] = keeper
         return keeper
+
+    def _evict(self, replica: Replica, reason: str) -> None:
+        keeper = self._keeper(replica.name)
+        if keeper is not None:
+            log.info("evicting", extra={"replica": replica.name})
+            keeper.evict(reason)
 
     def _keeper(self, name: str) -> Keeper | None:
         with self._keepers_lock:

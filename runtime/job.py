@@ -2,130 +2,26 @@
 
 After the Job controller (kubernetes/pkg/controller/job): a pod that ends with code 0 is a completion; more than
 `backoffLimit` failed ones fail the Job, and so does `activeDeadlineSeconds`, counted from its start; after a failure
-10 s pass, doubling with each more up to ten minutes, until one succeeds.
+10 s pass, doubling with each more up to ten minutes, until one succeeds. Its policies are in `runtime.outcome`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from runtime.attempt import Attempt, JobRun
 from runtime.manifest.model import RELEASE_ANNOTATION, Job, app_of
 from runtime.model import JobPhase, JobStatus
+from runtime.outcome import failed_indexes, failures, has_succeeded, why_failed
 
 FIRST_DELAY = 10.0
 LONGEST_DELAY = 600.0
 BACKOFF_LIMIT = "BackoffLimitExceeded"
 DEADLINE = "DeadlineExceeded"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
-    """One pod of a Job. It is remembered before its container is made, and the container's id before it is started: so
-    one that was lost is told from one that never ran. Times are Unix seconds.
-
-    `index` is that of an Indexed Job. A container that failed is followed by another one in the same pod where the Job
-    says OnFailure: at `retry_at`, `delay` seconds after its end; `restarts` counts them. One that is `given_up` was
-    stopped because it was not wanted any more, and is neither a completion nor a failure; one that was `killed` as the
-    Job failed is a failure, whatever its exit code."""
-
-    name: str
-    container_id: str = ""
-    started_at: float | None = None
-    ended_at: float | None = None
-    exit_code: int | None = None
-    message: str = ""
-    last_log: tuple[str, ...] = ()
-    index: int | None = None
-    restarts: int = 0
-    delay: float = 0.0
-    retry_at: float | None = None
-    given_up: bool = False
-    killed: bool = False
-
-    @property
-    def running(self) -> bool:
-        """Whether its container was seen to run, and not to have ended."""
-        return self.started_at is not None and self.ended_at is None and self.retry_at is None
-
-    @property
-    def lost(self) -> bool:
-        """Whether its container was gone before it was seen to end."""
-        return bool(self.container_id) and self.ended_at is not None and self.exit_code is None
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it ended with code 0."""
-        return self.ended_at is not None and self.exit_code == 0 and not (self.given_up or self.killed)
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ended otherwise."""
-        return self.ended_at is not None and not self.given_up and (self.exit_code != 0 or self.killed)
-
-
-_SINCE_FIRST = ("index", "restarts", "delay", "retry_at", "given_up", "killed")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobRun:
-    """What became of a Job so far. `stopping` is the reason for which its pods are being stopped; `reason` that of its
-    failure, empty once it is complete. While it is `suspended` it has no pods, and its time does not run."""
-
-    started_at: float
-    attempts: tuple[Attempt, ...] = ()
-    stopping: str = ""
-    finished_at: float | None = None
-    reason: str = ""
-    suspended: bool = False
-
-    @property
-    def active(self) -> tuple[Attempt, ...]:
-        """The pods that have not ended."""
-        return tuple(attempt for attempt in self.attempts if attempt.ended_at is None)
-
-    @property
-    def completions(self) -> int:
-        """How often it was done; of one index once."""
-        done = sum(attempt.succeeded for attempt in self.attempts if attempt.index is None)
-        return done + len(self.indexes)
-
-    @property
-    def indexes(self) -> frozenset[int]:
-        """The indexes that are done."""
-        return frozenset(item.index for item in self.attempts if item.succeeded and item.index is not None)
-
-    @property
-    def failures(self) -> int:
-        """How many pods have failed."""
-        return sum(attempt.failed for attempt in self.attempts)
-
-    def with_attempt(self, changed: Attempt) -> JobRun:
-        """The same with one pod changed, or a new one."""
-        known = [changed if attempt.name == changed.name else attempt for attempt in self.attempts]
-        if changed.name not in (attempt.name for attempt in self.attempts):
-            known.append(changed)
-        return replace(self, attempts=tuple(known))
-
-    def as_json(self) -> dict[str, Any]:
-        """In JSON's types. What was added to the first version is left out where it says nothing: that one reads it
-        too."""
-        raw = asdict(self)
-        if not self.suspended:
-            del raw["suspended"]
-        defaults = {item.name: item.default for item in fields(Attempt)}
-        raw["attempts"] = [
-            {key: value for key, value in item.items() if key not in _SINCE_FIRST or value != defaults[key]}
-            for item in raw["attempts"]
-        ]
-        return raw
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> JobRun:
-        """The inverse of `as_json`."""
-        attempts = (Attempt(**{**item, "last_log": tuple(item["last_log"])}) for item in raw["attempts"])
-        return cls(**{**raw, "attempts": tuple(attempts)})
+BY_RULE = "PodFailurePolicy"
+FAILED_INDEXES = "FailedIndexes"
+TOO_MANY_INDEXES = "MaxFailedIndexesExceeded"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,60 +88,77 @@ def decide_job(job: Job, run: JobRun, *, deleting: bool, now: float) -> JobActio
 
 
 def _go_on(job: Job, run: JobRun, now: float) -> JobAction:
-    if is_complete(job, run):
-        return _halt(run.active) if run.active else Finish()
     deadline = None if job.active_deadline is None else run.started_at + job.active_deadline
-    reason = DEADLINE if deadline is not None and now >= deadline else BACKOFF_LIMIT if _too_many(job, run) else ""
-    if reason:
+    complete = is_complete(job, run)
+    reason = BY_RULE if why_failed(job, run) else ""
+    if not complete and not reason:
+        reason = DEADLINE if deadline is not None and now >= deadline else _too_many(job, run)
+    if complete or reason:
         return _halt(run.active, reason) if run.active else Finish(reason=reason)
     wanted = _wanted(job, run)
     if len(run.active) > wanted:
         return _halt(run.active[wanted:])
     if len(run.active) == wanted:
         return Rest(until=deadline)
-    due = _due(run)
+    due, index = _next(job, run, now)
     if now >= due:
-        return Begin(index=_next_index(job, run))
+        return Begin(index=index)
     return Rest(until=due if deadline is None else min(due, deadline))
 
 
 def is_complete(job: Job, run: JobRun) -> bool:
-    """Whether there are as many completions as asked for; where no number is, one pod that succeeded says that the work
-    is done, and the others come to their end."""
+    """Whether there are as many completions as asked for, or as a rule takes for enough; where no number is, one pod
+    that succeeded says that the work is done, and the others come to their end."""
     if job.completions is None:
         return run.completions > 0 and not run.active
-    return run.completions >= job.completions
+    return run.completions >= job.completions or has_succeeded(job, run)
 
 
 def _wanted(job: Job, run: JobRun) -> int:
     """How many pods there should be now."""
     if job.completions is None:
         return len(run.active) if run.completions else job.parallelism
-    return min(job.parallelism, job.completions - run.completions)
+    return min(job.parallelism, job.completions - run.completions - len(failed_indexes(job, run)))
 
 
-def _too_many(job: Job, run: JobRun) -> bool:
-    """Whether it failed too often: pods that ended, or, where they are started again, the starts of those that live."""
-    restarts = sum(attempt.restarts for attempt in run.active)
-    past = job.on_failure and (restarts > 0 if job.backoff_limit == 0 else restarts >= job.backoff_limit)
-    return run.failures > job.backoff_limit or past
+def _too_many(job: Job, run: JobRun) -> str:
+    """The reason where it failed too often: pods that ended, or, where they are started again, the starts of those that
+    live; or indexes, of which all have come to their end."""
+    limit = job.backoff_limit
+    if limit is not None:
+        restarts = sum(attempt.restarts for attempt in run.active)
+        past = job.on_failure and (restarts > 0 if limit == 0 else restarts >= limit)
+        if failures(job, run) > limit or past:
+            return BACKOFF_LIMIT
+    failed = len(failed_indexes(job, run))
+    if job.policy.most_failed is not None and failed > job.policy.most_failed:
+        return TOO_MANY_INDEXES
+    over = failed and not run.active and run.completions + failed >= (job.completions or 0)
+    return FAILED_INDEXES if over else ""
 
 
-def _due(run: JobRun) -> float:
-    """When another pod may begin: after the failures since the last success."""
-    succeeded = max((item.ended_at or 0.0 for item in run.attempts if item.succeeded), default=float("-inf"))
-    failed = [item.ended_at or 0.0 for item in run.attempts if item.failed and (item.ended_at or 0.0) >= succeeded]
+def _next(job: Job, run: JobRun, now: float) -> tuple[float, int | None]:
+    """When another pod may begin, and its index: the lowest that is neither done nor being worked on, and where each
+    has a limit of its own the lowest that may begin now, else the first that may."""
+    if not job.indexed:
+        return _due(run.attempts), None
+    taken = run.indexes | failed_indexes(job, run) | {attempt.index for attempt in run.active}
+    left = [index for index in range(job.completions or 0) if index not in taken]
+    if job.policy.limit_per_index is None:
+        return _due(run.attempts), left[0]
+    due = {index: _due(item for item in run.attempts if item.index == index) for index in left}
+    chosen = min(left, key=lambda index: (max(due[index], now), index))
+    return due[chosen], chosen
+
+
+def _due(attempts: Iterable[Attempt]) -> float:
+    """When one may begin after these: after the failures since the last success."""
+    ended = tuple(attempts)
+    succeeded = max((item.ended_at or 0.0 for item in ended if item.succeeded), default=float("-inf"))
+    failed = [item.ended_at or 0.0 for item in ended if item.failed and (item.ended_at or 0.0) >= succeeded]
     if not failed:
         return float("-inf")
     return max(failed) + min(FIRST_DELAY * 2.0 ** min(len(failed) - 1, 10), LONGEST_DELAY)
-
-
-def _next_index(job: Job, run: JobRun) -> int | None:
-    """The lowest index that is neither done nor being worked on."""
-    if not job.indexed:
-        return None
-    taken = run.indexes | {attempt.index for attempt in run.active}
-    return next(index for index in range(job.completions or 0) if index not in taken)
 
 
 def _halt(pods: Iterable[Attempt], reason: str = "") -> Halt:
@@ -264,9 +177,9 @@ def job_status(job: Job, run: JobRun, *, deleting: bool) -> JobStatus:
         phase=phase,
         active=len(run.active),
         succeeded=run.completions,
-        failed=run.failures,
+        failed=failures(job, run),
         reason=run.reason,
-        message=last.message if last else "",
+        message=(why_failed(job, run) if run.reason == BY_RULE else "") or (last.message if last else ""),
         deleting=deleting,
         lost=last is not None and last.lost,
         exit_code=last.exit_code if last else None,

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+from runtime.attempt import Attempt, JobRun
 from runtime.clock import steady
 from runtime.container import ContainerState, Identity, container_name, network_name, previous_name, refuse_root
 from runtime.creation import Creation, Given
@@ -17,13 +18,14 @@ from runtime.errors import ConfigError, EngineError, ImageError, KeyFailure, Not
 from runtime.events import Recorder
 from runtime.job import (
     BACKOFF_LIMIT,
+    BY_RULE,
     DEADLINE,
-    Attempt,
+    FAILED_INDEXES,
+    TOO_MANY_INDEXES,
     Begin,
     Finish,
     Halt,
     JobAction,
-    JobRun,
     Remove,
     Rest,
     Resume,
@@ -36,6 +38,7 @@ from runtime.manifest.model import Job, PodTemplate
 from runtime.manifest.template import random_suffix, template_hash
 from runtime.model import JobStatus
 from runtime.objects import HeldJob, Objects
+from runtime.outcome import why_failed
 from runtime.redact import redact
 from runtime.refresh import Running
 from runtime.restart import Backoff
@@ -291,7 +294,12 @@ class Runner(threading.Thread):
                 self._halt(self._marked(run, action), action.names)
             case Finish(reason=reason):
                 self._put(replace(run, finished_at=steady(), reason=reason))
-                self._jobs.say(job, reason or "Completed", _FINISHED[reason], warning=bool(reason))
+                self._jobs.say(
+                    job,
+                    reason or "Completed",
+                    (why_failed(job, run) if reason == BY_RULE else "") or _FINISHED[reason],
+                    warning=bool(reason),
+                )
             case Suspend():
                 self._put(replace(run, suspended=True))
                 self._jobs.say(job, "Suspended", "Job suspended")
@@ -475,6 +483,9 @@ _FINISHED = {
     "": "Job completed",
     BACKOFF_LIMIT: "Job has reached the specified backoff limit",
     DEADLINE: "Job was active longer than specified deadline",
+    BY_RULE: "A pod has failed as the Job's podFailurePolicy says",
+    FAILED_INDEXES: "Job has failed indexes",
+    TOO_MANY_INDEXES: "Job has exceeded the specified maximal number of failed indexes",
 }
 
 

@@ -11,11 +11,12 @@ from runtime.errors import EngineError, RuntimeFailure
 from runtime.group import Group
 from runtime.hooks import signal_grace
 from runtime.life import LONGEST_RECONNECT, Life, Surroundings
-from runtime.roster import Replica
+from runtime.roster import EVICTED, Replica
 
 log = logging.getLogger(__name__)
 
 UNSCHEDULABLE = "Unschedulable"
+EVICTION_GRACE = 1.0
 LOOK_SECONDS = 30.0
 """The longest until one that waits for room looks again."""
 
@@ -33,9 +34,9 @@ class Keeper(threading.Thread):
         self._leaving = threading.Event()
         template = self._replica.template
         self._life: Life | Group = (
-            Group(name, around, self._over)
+            Group(name, around, self._unwanted)
             if template.is_group
-            else Life(name, template.container, around, self._over, again=template.restart_policy)
+            else Life(name, template.container, around, self._unwanted, again=template.restart_policy)
         )
 
     def terminate(self) -> None:
@@ -51,6 +52,20 @@ class Keeper(threading.Thread):
         with self._mail:
             self._mail.notify_all()
         self._around.room.wake()
+
+    def evict(self, reason: str) -> None:
+        """Stop it for what it takes. Another takes the place of a Deployment's; a pod of its own has failed."""
+        replica = self._roster.get(self._replica_name)
+        if replica is None or self._unwanted():
+            return
+        self._around.events.say("Pod", replica.namespace, replica.shown_name, EVICTED, reason, warning=True)
+        if not replica.pod:
+            self.terminate()
+            return
+        self._roster.update(
+            replica.name, lambda now: not now.terminating, phase=EVICTED, message=reason, ready=False, admitted=False
+        )
+        self._life.wake()
 
     def died(self, container_id: str) -> None:
         """The container was seen to have ended: no request goes to it from now on."""
@@ -71,8 +86,11 @@ class Keeper(threading.Thread):
         """The replica's life, begun again where something unforeseen breaks it."""
         while True:
             try:
-                if self._find_room():
-                    self._life.live()
+                if self._replica.evicted or self._find_room():
+                    if not self._replica.evicted:
+                        self._life.live()
+                    if self._replica.evicted and not self._over():
+                        self._stop_evicted()
                     self._rest()
                 if not self._leaving.is_set():
                     self._end()
@@ -92,6 +110,24 @@ class Keeper(threading.Thread):
 
     def _over(self) -> bool:
         return self._terminating or self._leaving.is_set()
+
+    def _unwanted(self) -> bool:
+        replica = self._roster.get(self._replica_name)
+        return self._over() or replica is None or replica.evicted
+
+    def _stop_evicted(self) -> None:
+        """Within a second, as the kubelet has it, and what it took of the disk is free again."""
+        replica, attempt = self._replica, 0
+        self._around.balancer.let_go(replica.name)
+        while not self._over():
+            try:
+                self._life.end(EVICTION_GRACE)
+                self._around.creation.storage.forget(replica.template, replica.name)
+                return
+            except EngineError as error:
+                log.warning("replica not stopped", extra={"replica": replica.name, "error": str(error)})
+                self._leaving.wait(min(0.5 * 2**attempt, LONGEST_RECONNECT))
+                attempt += 1
 
     def _rest(self) -> None:
         """What it was there for is done: its place is free, and it stays as it is until it is not wanted any more."""

@@ -16,6 +16,8 @@ from runtime.status import container_statuses
 
 def pod_phase(replica: Replica) -> PodPhase:
     """Pending until every container has begun; then by those that the pod is there for."""
+    if replica.evicted:
+        return PodPhase.FAILED
     template = replica.template
     for spec in template.init:
         record = replica.record(spec.name)

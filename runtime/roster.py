@@ -13,6 +13,8 @@ from runtime.restart import Backoff
 from runtime.standing import ContainerRecord, overall
 from runtime.store import Store, StoredReplica
 
+EVICTED = "Evicted"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
@@ -62,9 +64,9 @@ class Replica:
         records[container] = replace(records[container], **changes)
         found = tuple(records[name] for name in names)
         said = overall(found, [spec.name for spec in self.template.serving_containers])
-        if self.terminating:
+        if self.terminating or self.evicted:
             said |= {"phase": self.phase, "message": self.message}
-        ready = said["serving"] and not self.terminating
+        ready = said["serving"] and not (self.terminating or self.evicted)
         since = None if not ready else self.ready_since if self.ready else now
         admitted = self.admitted and ready
         return replace(self, containers=found, ready=ready, ready_since=since, admitted=admitted, **said)
@@ -81,6 +83,11 @@ class Replica:
         """Those of all its containers, and of the one that has their network."""
         known = frozenset(record.container_id for record in self.containers if record.container_id)
         return known | {self.sandbox} if self.sandbox else known
+
+    @property
+    def evicted(self) -> bool:
+        """Whether it was stopped for what it took, and stays as it is: a pod of its own that has failed."""
+        return self.phase == EVICTED
 
     @property
     def shown_name(self) -> str:

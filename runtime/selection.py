@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from runtime.attempt import Attempt
 from runtime.container import Identity, container_name, previous_name
 from runtime.errors import Conflict, NotFound
-from runtime.job import Attempt
 from runtime.manifest.model import Job, PodTemplate
 from runtime.manifest.namespace import subject
 from runtime.model import Selection

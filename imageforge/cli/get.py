@@ -121,6 +121,7 @@ def _services(controller: Objects, namespace: str | None) -> Iterable[Row]:
             "name": service.name,
             "type": service.type,
             "cluster-ip": "None" if service.headless else service.address or None,
+            "external-ip": service.external or None,
             "ports": ",".join(_port(port.port, port.node_port, "TCP") for port in service.ports),
             "hosts": ",".join(service.hosts),
             "endpoints": len(service.endpoints),

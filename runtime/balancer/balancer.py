@@ -196,10 +196,12 @@ class Balancer:
     def _sync(self, backends: Sequence[Backend]) -> tuple[frozenset[Place], BalancerError | None]:
         ring = self._files.ring(self.given() if self._settings.public else NONE_GIVEN)
         refused = self._write(backends, ring)
-        info, _ = self._look()
+        info, rows = self._look()
+        reloaded_at = self._reloaded_at
         refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends))
         refused = refused or self._sync_lists(backends, ring)
-        info, rows = self._look()
+        if self._reloaded_at != reloaded_at:
+            info, rows = self._look()
         self._places = {}
         self._lasting &= {server.name for backend in backends for server in backend.servers}
         loaded = {row.backend for row in rows}

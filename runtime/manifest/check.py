@@ -127,10 +127,8 @@ class _Check:
             written = "" if isinstance(value, dict | list) or value is None else str(value).lower()
             raise self.wrong_type(node, path, "a string", hint=f'quote it: "{written}"' if written else None)
         if value in shape.unsupported:
-            supported = " or ".join(shape.choices)
-            raise self.fail(
-                "unsupported-value", node.line, f'{path} is "{value}", supported is {supported}', hint=shape.hint
-            )
+            supported = f"supported is {' or '.join(shape.choices)}" if shape.choices else "which is not supported"
+            raise self.fail("unsupported-value", node.line, f'{path} is "{value}", {supported}', hint=shape.hint)
         if shape.choices and value not in shape.choices:
             raise self.fail(
                 "invalid-value",

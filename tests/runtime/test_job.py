@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import ManifestError, load_manifests
+from runtime.attempt import Attempt, JobRun
 from runtime.job import (
-    Attempt,
     Begin,
     Finish,
     Halt,
     JobAction,
-    JobRun,
     Remove,
     Rest,
     Resume,
@@ -28,6 +27,7 @@ from runtime.job import (
 from runtime.jobs import indexed_template
 from runtime.manifest.model import ContainerSpec, Job, PodTemplate
 from runtime.model import JobPhase
+from runtime.outcome import failures
 from runtime.wire import pack, unpack
 
 JOB = Job(
@@ -145,8 +145,7 @@ def test_the_defaults_of_completions_and_parallelism(spec: str, completions: int
     [
         ("completionMode: Indexed", "missing-field"),
         ("completionMode: Ordered", "invalid-value"),
-        ("backoffLimitPerIndex: 1", "unsupported-field"),
-        ("podFailurePolicy: {rules: [{action: Ignore}]}", "unsupported-field"),
+        ("selector: {matchLabels: {a: b}}", "unsupported-field"),
         ("suspend: maybe", "wrong-type"),
     ],
 )
@@ -241,7 +240,7 @@ def test_each_index_once_and_the_lowest_first() -> None:
 def test_what_was_given_up_counts_for_nothing_and_what_was_killed_has_failed() -> None:
     run = FRESH.with_attempt(Attempt(name="a", ended_at=1001.0, exit_code=0, given_up=True))
     run = run.with_attempt(Attempt(name="b", ended_at=1001.0, exit_code=0, killed=True))
-    assert (run.completions, run.failures) == (0, 1)
+    assert (run.completions, failures(JOB, run)) == (0, 1)
 
 
 def test_a_pod_of_an_indexed_job_is_told_its_index() -> None:

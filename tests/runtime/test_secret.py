@@ -54,7 +54,8 @@ stringData:
 
 # (replaced, by, code, line, part of the message)
 REFUSED = [
-    ("type: Opaque", "type: kubernetes.io/dockercfg", "unsupported-value", 5, "kubernetes.io/dockercfg"),
+    ("type: Opaque", "type: kubernetes.io/dockercfg", "missing-field", 5, "needs the key .dockercfg"),
+    ("type: Opaque", "type: kubernetes.io/service-account-token", "unsupported-value", 5, "service-account-token"),
     ("type: Opaque", "type: kubernetes.io/tls", "missing-field", 5, "needs the key tls.crt"),
     ("type: Opaque", "type: kubernetes.io/ssh-auth", "missing-field", 5, "needs the key ssh-privatekey"),
     ("type: Opaque", "type: kubernetes.io/basic-auth", "missing-field", 5, "needs the key username or password"),
@@ -66,7 +67,7 @@ REFUSED = [
         5,
         "is not a JSON object",
     ),
-    ("type: Opaque", "type: Opaq", "invalid-value", 5, "expected Opaque"),
+    ("type: Opaque", "type: 5", "wrong-type", 5, "type is"),
     ("type: Opaque", "immutable: maybe", "wrong-type", 5, "immutable"),
     ("name: web.keys", "name: Web", "invalid-value", 4, "metadata.name"),
     (f"PASSWORD: {VALUE}", "PASSWORD: 7331", "wrong-type", 9, "stringData.PASSWORD is a number, expected a string"),

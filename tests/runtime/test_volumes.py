@@ -71,7 +71,18 @@ REFUSED = [
     ("downwardAPI: {items: [{path: a}]}", "missing-field", "fieldRef is missing"),
     ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: status.podIP}}]}", "invalid-value", "in variables alone"),
     ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: spec.nodeName}}]}", "invalid-value", "in variables alone"),
-    ("downwardAPI: {items: [{path: a, resourceFieldRef: {resource: x}}]}", "unsupported-field", "resourceFieldRef"),
+    ("downwardAPI: {items: [{path: a, resourceFieldRef: {resource: x}}]}", "invalid-value", "resourceFieldRef"),
+    (
+        "downwardAPI: {items: [{path: a, resourceFieldRef: {resource: limits.cpu}}]}",
+        "missing-field",
+        "containerName is missing",
+    ),
+    (
+        "downwardAPI: {items: [{path: a, fieldRef: {fieldPath: metadata.name}, "
+        "resourceFieldRef: {resource: limits.cpu, containerName: web}}]}",
+        "invalid-value",
+        "only one of them",
+    ),
     ("projected: {sources: [{}]}", "invalid-value", "needs one of secret, configMap and downwardAPI"),
     ("projected: {sources: [{serviceAccountToken: {path: t}}]}", "unsupported-field", "serviceAccountToken"),
     (
@@ -266,7 +277,7 @@ def test_a_folder_of_the_version_before_is_made_anew() -> None:
 
 
 STORED = [
-    ("emptyDir: {sizeLimit: 1Gi}", "unsupported-value", "on disk"),
+    ("emptyDir: {sizeLimit: [1]}", "wrong-type", "a quantity"),
     ("emptyDir: {medium: HugePages}", "unsupported-value", "HugePages"),
     ("emptyDir: {medium: Memory, sizeLimit: lots}", "invalid-value", "a quantity"),
     ("hostPath: {path: srv}", "invalid-value", "absolute path"),
