@@ -135,13 +135,15 @@ class Balancer:
                 return False
 
     def in_flight(self, server: str) -> int:
-        """The requests and connections that the server has now; 0 where HAProxy does not answer."""
+        """The requests and connections that the server has now, also in processes of earlier configurations; 0 where
+        HAProxy does not answer."""
         with self._lock:
             try:
                 _, rows = self._look()
             except BalancerError:
                 return 0
-            return sum(row.current + row.queued for row in rows if row.server == server)
+            mine = sum(row.current + row.queued for row in rows if row.server == server)
+            return mine + self._leaving.in_flight(server)
 
     def certificate_problem(self, name: str) -> str:
         """Why a certificate that was given by this name is not served; empty where it is."""

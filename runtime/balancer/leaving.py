@@ -44,6 +44,11 @@ class LeavingProcesses:
             for text in self._said.values()
         )
 
+    def in_flight(self, server: str) -> int:
+        """What they have under way at a server, as of the last look."""
+        rows = (row for text in self._said.values() for row in parse_stat(text))
+        return sum(row.current + row.queued for row in rows if row.server == server)
+
     def hold(self, pid: int) -> None:
         """The process that answers now is about to be replaced: keep it until its last client has gone."""
         self._held[pid] = WorkerSession(self._path)

@@ -120,6 +120,8 @@ def test_what_was_counted_since_and_what_began_anew() -> None:
     }  # fmt: skip
     assert since(before, counted(3, 0))["requests"] == 3
     assert since(None, counted(3, 2))["failed"] == 2
+    # An answer of 5xx is counted for its server a moment after it is for the Service, and looks lost till then.
+    assert since({**before, "failed": 51}, counted(15, 50))["failed"] == 0
 
 
 OF = deployment(manifest("web:1", replicas=1, service=False))
