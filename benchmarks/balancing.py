@@ -1,6 +1,7 @@
 """How evenly requests are spread, and what the balancer costs beside a hand-written HAProxy configuration.
 
-The peer is the same HAProxy, on the same replicas, with the configuration below, as one would write it for them.
+The peers are the same HAProxy on the same replicas, with configurations as one would write them by hand: for one
+application and no more, and for several, by host, with requests tried again where that is safe, as ours are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SCALE, SPREAD, CONNECTIONS = 3, 30_000, 6
 ROUNDS, SECONDS, CLIENTS = 9, 4, 16
 PEER = """\
 global
-    nbthread {threads}
+    nbthread 1
 
 defaults
     mode http
@@ -33,13 +34,20 @@ defaults
     timeout connect 2s
     timeout client 60s
     timeout server 60s
-
+{defaults}
 frontend web
     bind 127.0.0.1:{port}
-    default_backend web
-
+{rules}
 backend web
-{servers}"""
+{retries}{servers}"""
+MANNERS = {
+    "for one application": {"defaults": "", "rules": "    default_backend web\n", "retries": ""},
+    "by host, with retries": {
+        "defaults": "    retries 3\n    option redispatch 1\n    retry-on conn-failure empty-response\n",
+        "rules": "    use_backend web if { hdr(host) -i even.localhost }\n",
+        "retries": "    http-request disable-l7-retry if { method POST PATCH CONNECT }\n",
+    },
+}
 
 
 def balancing_figures(fleet: Fleet) -> list[Figure]:
@@ -81,13 +89,13 @@ def _spread(fleet: Fleet) -> Figure:
 def _throughput(fleet: Fleet) -> list[Figure]:
     with fleet.balancer() as servers:
         addresses = [row.address for row in servers("even") if row.up]
-    return [_against(fleet, addresses, threads) for threads in (1, 2)]
+    return [_against(fleet, addresses, manner) for manner in MANNERS]
 
 
-def _against(fleet: Fleet, addresses: list[str], threads: int) -> Figure:
+def _against(fleet: Fleet, addresses: list[str], manner: str) -> Figure:
     ours: list[WrkRun] = []
     theirs: list[WrkRun] = []
-    with _peer(fleet, addresses, threads) as port:
+    with _peer(fleet, addresses, manner) as port:
         sides = [(fleet.forge.http_port, ours), (port, theirs)]
         for _ in range(ROUNDS + 1):
             for side, runs in sides:
@@ -99,7 +107,7 @@ def _against(fleet: Fleet, addresses: list[str], threads: int) -> Figure:
     tail = statistics.median(mine.p99_ms / other.p99_ms for mine, other in pairs)
     failed = sum(run.failed for run in ours)
     return Figure(
-        name=f"all that it can, against a hand-written HAProxy of {threads} thread{'s'[: threads - 1]}",
+        name=f"all that it can, against a hand-written HAProxy {manner}",
         value=f"{_rates(ours)}, {_rates(theirs)}: rate x {rate:.2f}, p99 x {tail:.2f}, {failed} failed",
         of=f"{ROUNDS} pairs of {SECONDS} s, wrk with {CLIENTS} connections",
     )
@@ -113,11 +121,11 @@ def _rates(runs: list[WrkRun]) -> str:
 
 
 @contextlib.contextmanager
-def _peer(fleet: Fleet, addresses: list[str], threads: int) -> Iterator[int]:
+def _peer(fleet: Fleet, addresses: list[str], manner: str) -> Iterator[int]:
     """A second HAProxy for as long as the block lasts; the port where it listens."""
     port, file = unused_port(), fleet.folder / "peer.cfg"
     servers = "".join(f"    server s{number} {address}\n" for number, address in enumerate(addresses))
-    file.write_text(PEER.format(port=port, servers=servers, threads=threads))
+    file.write_text(PEER.format(port=port, servers=servers, **MANNERS[manner]))
     with subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", str(file)]) as process:
         try:
             while True:

@@ -62,9 +62,9 @@ class Fleet:
                 return status
         raise AssertionError(f"{name} did not get there")
 
-    def answering(self, name: str, count: int, version: str = "") -> None:
+    def answering(self, name: str, count: int, version: str = "", *, every: float = 0.01) -> None:
         """Returns when so many replicas, and no others, answer through the balancer, of a version where one is
-        named."""
+        named; asked again after `every` seconds."""
         host = f"{name}.localhost"
         while True:
             with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.forge.http_port, timeout=15)) as asked:
@@ -76,7 +76,7 @@ class Fleet:
             right = [words for status, words in seen if status == 200 and (not version or words[1:2] == [version])]
             if len({words[0] for words in right}) == count:
                 return
-            time.sleep(0.01)
+            time.sleep(every)
 
     @contextlib.contextmanager
     def balancer(self) -> Iterator[Callable[[str], tuple[Row, ...]]]:

@@ -306,6 +306,25 @@ def container_state(inspected: Mapping[str, Any]) -> ContainerState:
     )
 
 
+def listed_state(listed: Mapping[str, Any], pid: int) -> ContainerState:
+    """The same of a running container in ``docker ps``, which says neither its process nor when it began."""
+    networks = (listed.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses = [network.get("IPAddress") or "" for network in networks.values()]
+    return ContainerState(
+        id=listed["Id"],
+        labels=listed.get("Labels") or {},
+        running=True,
+        pid=pid,
+        exit_code=0,
+        oom_killed=False,
+        error="",
+        started_at=None,
+        finished_at=None,
+        address=next((address for address in addresses if address), ""),
+        name=next(iter(listed.get("Names") or ()), "").removeprefix("/"),
+    )
+
+
 def parse_time(text: str) -> float | None:
     """Unix seconds of RFC 3339 with nanoseconds; None for the engine's zero time."""
     if not text or text.startswith("0001-"):

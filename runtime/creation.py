@@ -35,7 +35,7 @@ from runtime.policy import Policy, allowed_by, refusal
 from runtime.redact import redact
 from runtime.resources import Limits, Qos, limits, qos
 from runtime.sandbox import archive, image_name, sandbox_request, supported
-from runtime.secret_files import SecretFiles
+from runtime.secret_files import LONGEST_MESSAGE, SecretFiles
 from runtime.sources import Sources
 from runtime.storage import Storage
 from runtime.volumes import folders
@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 LAST_LOG_LINES = 20
 SPREAD_LINES = 3
 """So many lines more are read of which a Secret may begin in one that is not kept."""
+LONGEST_SPELLING = 4
+"""Characters in which a byte of a Secret may be written, escaped as the longest."""
 NOT_SEEN = "bind source path does not exist"
 """What the engine says of a mount whose folder it does not find."""
 
@@ -232,24 +234,37 @@ class Creation:
     ) -> tuple[str, ...]:
         """The last words of the container `name`, or without such its last lines, which are stored and shown: with
         stars for what it was given of Secrets."""
-        said = self.files.message(replica, name).decode(errors="replace").strip().splitlines()
+        try:
+            values = self._values(template, namespace, given)
+        except KeyFailure as error:
+            return (_withheld(error),)
+        before = LONGEST_SPELLING * max(map(len, values), default=0)
+        said = self.files.message(replica, name, before=before).decode(errors="replace").strip().splitlines()
         if said:
-            return self._redacted(tuple(said), template, namespace, given)[-LAST_LOG_LINES:]
+            # Cut with the stars in it: cut before, the end of a Secret would be no Secret any more.
+            text = "\n".join(redact(said, values)).encode()[-LONGEST_MESSAGE:]
+            return tuple(text.decode(errors="ignore").splitlines()[-LAST_LOG_LINES:])
         lines = self.engine.tail(container_id, LAST_LOG_LINES + SPREAD_LINES)
-        return self._redacted(lines, template, namespace, given)[-LAST_LOG_LINES:]
+        return redact(lines, values)[-LAST_LOG_LINES:]
 
     def hidden(self, text: str, template: PodTemplate, namespace: str, given: Given) -> str:
         """What a command in the container said, which is stored and shown: with the same stars."""
-        return self._redacted((text,), template, namespace, given)[0] if text else ""
-
-    def _redacted(self, lines: tuple[str, ...], template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
+        if not text:
+            return ""
         try:
-            # A controller that took the container over was not there when it was given them.
-            found = (self.secret(namespace, name) or {} for name in template.secrets)
-            values = given | {value for each in found for value in each.values()}
+            return redact((text,), self._values(template, namespace, given))[0]
         except KeyFailure as error:
-            return (f"withheld, since it may hold Secrets, which cannot be told: {error}",)
-        return redact(lines, values)
+            return _withheld(error)
+
+    def _values(self, template: PodTemplate, namespace: str, given: Given) -> Given:
+        """Those that are not to be seen. Raises KeyFailure."""
+        # A controller that took the container over was not there when it was given them.
+        found = (self.secret(namespace, name) or {} for name in template.secrets)
+        return given | {value for each in found for value in each.values()}
+
+
+def _withheld(error: KeyFailure) -> str:
+    return f"withheld, since it may hold Secrets, which cannot be told: {error}"
 
 
 def not_allowed(what: str, hint: str) -> ConfigError:

@@ -33,6 +33,7 @@ from runtime.container import (
     Execution,
     ImageFacts,
     container_state,
+    listed_state,
     previous_name,
     split_timestamp,
 )
@@ -363,12 +364,19 @@ class Engine:
             return container_state(api.inspect_container(container_id))
         return None
 
-    def containers(self, instance: str) -> tuple[ContainerState, ...]:
-        """All containers of the instance that are replicas, ended ones too."""
+    def containers(self, instance: str, known: Mapping[str, int] | None = None) -> tuple[ContainerState, ...]:
+        """All containers of the instance that are replicas, ended ones too. Of those that run and whose process is
+        `known`, by their ids, what the list says is enough: a look at each of a hundred costs a third of a second."""
+        known = known or {}
         with self._translated("containers") as api:
             wanted = [f"{Label.INSTANCE}={instance}", str(Label.REPLICA)]
-            found = [item["Id"] for item in api.containers(all=True, filters={"label": wanted})]
-        states = (self.inspect(container_id) for container_id in found)
+            found = api.containers(all=True, filters={"label": wanted})
+        states = (
+            listed_state(item, known[item["Id"]])
+            if item["State"] == "running" and item["Id"] in known
+            else self.inspect(item["Id"])
+            for item in found
+        )
         return tuple(state for state in states if state is not None)
 
     def owned(self, instance: str) -> tuple[str, ...]:

@@ -71,6 +71,10 @@ class Keeper(threading.Thread):
         """The container was seen to have ended: no request goes to it from now on."""
         self._life.died(container_id)
 
+    def last_words(self) -> tuple[str, ...]:
+        """What the main container wrote last, with stars for its Secrets. Raises EngineError."""
+        return self._life.last_words()
+
     def leave(self) -> None:
         """Stop keeping, and leave the container as it is."""
         self._leaving.set()

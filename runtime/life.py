@@ -129,6 +129,18 @@ class Life:
         with self._mail:
             self._mail.notify_all()
 
+    def last_words(self) -> tuple[str, ...]:
+        """What it wrote last, with stars for its Secrets, also as they were when it was given them. Raises
+        EngineError."""
+        return self._around.creation.last_log(
+            self._record.container_id,
+            self._template,
+            self._namespace,
+            self._given,
+            replica=self._replica_name,
+            name=self._spec.name,
+        )
+
     def leave(self) -> None:
         """Ask nothing more of the container, and leave it as it is."""
         self._stop_asking()
@@ -458,14 +470,7 @@ class Life:
         condemned, self._condemned = self._condemned, None
         try:
             state = self._engine.inspect(record.container_id)
-            last_log = self._around.creation.last_log(
-                record.container_id,
-                replica.template,
-                replica.namespace,
-                self._given,
-                replica=replica.name,
-                name=self._spec.name,
-            )
+            last_log = self.last_words()
         except EngineError as error:
             log.warning("end not explained", extra={"replica": replica.name, "error": str(error)})
             state, last_log = None, ()

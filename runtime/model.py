@@ -290,7 +290,8 @@ class ServiceCounters:
     port that is served by the connection, requests are connections. `queued` are those that wait for a replica now; the
     times are HAProxy's means over the last 1024 requests, in milliseconds: in the queue, to connect, from then to the
     first byte of the answer (0 by the connection), and in all. `by_class` counts answers by the first digit of their
-    status (``2xx``), the balancer's own among them; it is empty by the connection."""
+    status (``2xx``), the balancer's own among them, ``unknown`` those from before classes were counted; it is empty by
+    the connection."""
 
     requests: int
     failed: int

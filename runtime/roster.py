@@ -219,6 +219,7 @@ def to_stored(replica: Replica) -> StoredReplica:
     state["sandbox"] = replica.sandbox
     state["pod"] = replica.pod
     state["containers"] = [record.as_json() for record in replica.containers]
+    state["images"] = {record.name: record.image_id for record in replica.containers if record.image_id}
     return StoredReplica(
         name=replica.name,
         namespace=replica.namespace,
@@ -232,7 +233,9 @@ def to_stored(replica: Replica) -> StoredReplica:
 def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
     """The inverse of `to_stored`. Where it runs is asked of the engine."""
     state = {name: stored.state[name] for name in _MEMORY}
-    records = tuple(ContainerRecord.from_json(raw) for raw in stored.state.get("containers", ()))
+    images = stored.state.get("images", {})
+    found = (ContainerRecord.from_json(raw) for raw in stored.state.get("containers", ()))
+    records = tuple(replace(record, image_id=images.get(record.name, record.image_id)) for record in found)
     return Replica(
         name=stored.name,
         namespace=stored.namespace,

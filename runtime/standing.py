@@ -32,8 +32,11 @@ class ContainerRecord:
     image_id: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """In JSON's types; its process is asked of the engine again."""
-        return {**asdict(self), "last_log": list(self.last_log), "pid": 0}
+        """In JSON's types; its process is asked of the engine again. A version that knows fewer fields must be able to
+        read these, so that one can go back to it: what is new is kept beside them."""
+        said = {**asdict(self), "last_log": list(self.last_log), "pid": 0}
+        del said["image_id"]
+        return said
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ContainerRecord:

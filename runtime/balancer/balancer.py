@@ -135,13 +135,15 @@ class Balancer:
                 return False
 
     def in_flight(self, server: str) -> int:
-        """The requests and connections that the server has now; 0 where HAProxy does not answer."""
+        """The requests and connections that the server has now, also in processes of earlier configurations; 0 where
+        HAProxy does not answer."""
         with self._lock:
             try:
                 _, rows = self._look()
             except BalancerError:
                 return 0
-            return sum(row.current + row.queued for row in rows if row.server == server)
+            mine = sum(row.current + row.queued for row in rows if row.server == server)
+            return mine + self._leaving.in_flight(server)
 
     def certificate_problem(self, name: str) -> str:
         """Why a certificate that was given by this name is not served; empty where it is."""
@@ -194,10 +196,12 @@ class Balancer:
     def _sync(self, backends: Sequence[Backend]) -> tuple[frozenset[Place], BalancerError | None]:
         ring = self._files.ring(self.given() if self._settings.public else NONE_GIVEN)
         refused = self._write(backends, ring)
-        info, _ = self._look()
+        info, rows = self._look()
+        reloaded_at = self._reloaded_at
         refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends))
         refused = refused or self._sync_lists(backends, ring)
-        info, rows = self._look()
+        if self._reloaded_at != reloaded_at:
+            info, rows = self._look()
         self._places = {}
         self._lasting &= {server.name for backend in backends for server in backend.servers}
         loaded = {row.backend for row in rows}

@@ -246,8 +246,7 @@ def _frontend(settings: RuntimeSettings, *, routed: bool, by_path: bool) -> str:
     return f"""\
 frontend entry
     bind {_bind(settings.http_address, settings.http_port)}
-    http-request set-var(txn.host) req.hdr(host),host_only,lower
-{_route(HOSTS_MAP) if routed else ""}{_route_by_path("") if by_path else ""}    default_backend unknown-host
+{_route_by_host(routed=routed, by_path=by_path)}    default_backend unknown-host
 
 backend unknown-host
     http-request return status 404 content-type text/plain string "No application answers to this host name.\\n"
@@ -308,6 +307,20 @@ backend {name}
     http-request disable-l7-retry unless {{ method GET HEAD }}
 {header}    http-error status 503 content-type text/plain string "The service is starting, or down.\\n"
     server service {address}
+"""
+
+
+def _route_by_host(*, routed: bool, by_path: bool) -> str:
+    """Where no path has a say, the host is looked up once: this is what each request pays for."""
+    if by_path:
+        host = "    http-request set-var(txn.host) req.hdr(host),host_only,lower\n"
+        return host + (_route(HOSTS_MAP) if routed else "") + _route_by_path("")
+    if not routed:
+        return ""
+    # A rule of use_backend is read after the file, when HAProxy no longer knows the folder that the map is in.
+    return f"""\
+    http-request set-var(txn.to) req.hdr(host),host_only,lower,map({HOSTS_MAP},unknown-host)
+    use_backend %[var(txn.to)]
 """
 
 

@@ -2,7 +2,8 @@
 
 After a reload the old process answers on the connections it has, until their clients close them or have had one more
 answer. What it counts belongs to the sums, and a replica that it knows must not be stopped while it may still send it a
-request. It could be told to leave the replica alone, as the serving process is; but it may know no other by now.
+request. It cannot be told to leave the replica alone, as the serving process is: to a process that leaves, all of its
+proxies are disabled, and `set server` is refused.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ class LeavingProcesses:
             parse_may_ask(text) or any(row.server == server and not row.idle for row in parse_stat(text))
             for text in self._said.values()
         )
+
+    def in_flight(self, server: str) -> int:
+        """What they have under way at a server, as of the last look."""
+        rows = (row for text in self._said.values() for row in parse_stat(text))
+        return sum(row.current + row.queued for row in rows if row.server == server)
 
     def hold(self, pid: int) -> None:
         """The process that answers now is about to be replaced: keep it until its last client has gone."""

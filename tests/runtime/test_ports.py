@@ -255,6 +255,7 @@ def test_a_websocket_outlives_a_reload_and_holds_up_no_other_replica(balancer: B
         wait_for(lambda: balancer.wait_idle(other, 0, over))
         assert balancer.let_go(mine)
         assert not balancer.wait_idle(mine, 0, over)
+        assert (balancer.in_flight(mine), balancer.in_flight(other)) == (1, 0), "else nobody tells that it was cut"
         # An earlier controller's balancer knows the old process by its master alone.
         later = Balancer(balancer._settings, Counters())
         later.sync(lambda: (backend,))
