@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import os
 import select
-import shutil
 import signal
 import statistics
 import subprocess
@@ -63,8 +62,6 @@ def _median(values: list[float]) -> str:
 
 def _many(fleet: Fleet) -> list[Pair]:
     """From 1 to 30, against the peer's own command to do so, which waits for no answer."""
-    if not shutil.which("docker-compose"):
-        return []
     folder = fleet.folder / "compose"
     folder.mkdir()
     (folder / "docker-compose.yml").write_text(
@@ -103,7 +100,7 @@ def _kills(fleet: Fleet) -> list[Figure]:
     """kill -9 of a replica's first process under load, and a bare start of the same image, in turn."""
     fleet.apply(manifest("killed", fleet.answers, SCALE))
     fleet.answering("killed", SCALE)
-    out, whole, bare = [], [], []
+    out, whole, bare, again = [], [], [], []
     kinds = {"keep-alive": (8, 200.0)}
     with Clients(fleet.forge.http_port, "killed.localhost", kinds) as clients:
         while len(whole) < KILLS or clients.tally.total < REQUESTS:
@@ -115,9 +112,12 @@ def _kills(fleet: Fleet) -> list[Figure]:
             out.append(gone)
             whole.append(full)
             bare.append(_bare_run(fleet))
+            again.append(_bare_run_after_a_kill(fleet))
     fleet.delete("killed")
     tally = clients.tally
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(whole, bare, strict=True))
+    ratio, same = (
+        statistics.median(ours / theirs for ours, theirs in zip(whole, others, strict=True)) for others in (bare, again)
+    )
     return [
         Figure(
             name="kill -9 of a replica, until it is out of the balancer",
@@ -128,6 +128,11 @@ def _kills(fleet: Fleet) -> list[Figure]:
             name="until 3 serve again, against a bare docker run to its first answer",
             value=f"p50 {statistics.median(whole):.2f} s, {statistics.median(bare):.2f} s; ratio {ratio:.2f}",
             of=f"{len(out)} pairs",
+        ),
+        Figure(
+            name="the same, against kill -9 of a bare container and such a run after it",
+            value=f"p50 {statistics.median(again):.2f} s; ratio {same:.2f}",
+            of=f"{len(out)} pairs: the engine takes what has ended apart before it starts another",
         ),
         Figure(name="GETs meanwhile, at 200 a second", value=str(tally), of="8 connections"),
     ]
@@ -171,6 +176,23 @@ def _bare_run(fleet: Fleet) -> float:
                 asked.getresponse().read()
                 return time.perf_counter() - began
             time.sleep(0.005)
+    finally:
+        fleet.docker("rm", "--force", container)
+
+
+def _bare_run_after_a_kill(fleet: Fleet) -> float:
+    """Seconds from kill -9 of a container's first process to the first answer of another one: what whoever replaces
+    what died has to wait for at least."""
+    container = fleet.docker("run", "--detach", fleet.answers)
+    pid = int(fleet.docker("inspect", "--format", "{{.State.Pid}}", container))
+    time.sleep(1)
+    began = time.perf_counter()
+    os.kill(pid, signal.SIGKILL)
+    # As soon as the engine says so, as ours is told.
+    fleet.docker("wait", container)
+    waited = time.perf_counter() - began
+    try:
+        return waited + _bare_run(fleet)
     finally:
         fleet.docker("rm", "--force", container)
 

@@ -78,6 +78,8 @@ log = logging.getLogger(__name__)
 LOOP_SECONDS = 1.0
 """The longest between two looks; changes that are noticed bring on a look at once."""
 
+LONGEST_BREATH = 0.05
+"""Seconds between two looks at most, where there is more to look at already."""
 SETTLING_SECONDS = 0.05
 """The same just after a reload, for the old process of HAProxy is held until it was looked at a last time, and after
 a rollout, the record of which is closed a moment later."""
@@ -281,11 +283,14 @@ class Controller:
             return
         seen = 0
         while not self._stopping.is_set():
+            began = steady()
             try:
                 self._look()
             except Exception:
                 log.exception("look failed")
                 self._stopping.wait(LOOP_SECONDS)
+            # No more than half of the time, however much changes: what starts needs the processor, too.
+            self._stopping.wait(min(steady() - began, LONGEST_BREATH))
             soon = self.balancer.settling or self.records.closing
             seen = self.roster.wait(seen, SETTLING_SECONDS if soon else LOOP_SECONDS)
 

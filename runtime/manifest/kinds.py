@@ -128,12 +128,15 @@ _POD = Object(
         "serviceAccountName": Text(),
         "serviceAccount": Text(),
         "automountServiceAccountToken": Flag(),
+        "hostNetwork": Flag(),
+        "hostPID": Flag(),
+        "hostIPC": Flag(),
         **LOOKUP,
         **PLACEMENT,
     },
     required=("containers",),
     known=words(
-        "activeDeadlineSeconds ephemeralContainers hostIPC hostNetwork hostPID hostUsers os overhead preemptionPolicy "
+        "activeDeadlineSeconds ephemeralContainers hostUsers os overhead preemptionPolicy "
         "priority readinessGates resourceClaims resources schedulingGates setHostnameAsFQDN"
     ),
 )

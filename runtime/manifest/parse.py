@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.elsewhere import HINTS
 from runtime.manifest.job_policy import job_policy
 from runtime.manifest.lookup import lookup
 from runtime.manifest.model import (
@@ -35,7 +36,11 @@ from runtime.restart import RestartPolicy
 
 _LARGEST_SECRET = 1024 * 1024
 _MESSAGE_PATH = "/dev/termination-log"
-_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_PROFILES = (
+    "container.apparmor.security.beta.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+)
 SERVICE_ACCOUNT = "default"
 """The account of every pod that names no other."""
 
@@ -202,7 +207,8 @@ def _template(cursor: Cursor) -> PodTemplate:
     grace = spec.get("terminationGracePeriodSeconds").plain(30)
     _refuse_twins(spec)
     _refuse_accounts(spec)
-    _refuse_apparmor(meta.get("annotations"))
+    _refuse_host(spec)
+    _refuse_profiles(meta.get("annotations"))
     main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
     return PodTemplate(
         labels=meta.get("labels").plain({}),
@@ -311,12 +317,20 @@ def _refuse_accounts(pod: Cursor) -> None:
         raise pod.get("automountServiceAccountToken").fail("unsupported-value", " is true", hint=hint)
 
 
-def _refuse_apparmor(annotations: Cursor) -> None:
-    """The form before there was a field for it; what only seems to be confined is not run."""
+def _refuse_host(pod: Cursor) -> None:
+    for field in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(field).plain(False):
+            raise pod.get(field).fail("unsupported-field", " is true, and imageforge has it false", hint=HINTS[field])
+
+
+def _refuse_profiles(annotations: Cursor) -> None:
+    """The form before there were fields for it; what only seems to be confined is not run."""
     for key, value in annotations.plain({}).items():
-        if key.startswith(_APPARMOR) and value != "runtime/default":
+        if key.startswith(_PROFILES) and value not in ("runtime/default", "docker/default"):
             raise annotations.get(key).fail(
-                "unsupported-field", " asks for a profile of AppArmor, which imageforge does not load or check"
+                "unsupported-field",
+                " asks for a profile, which imageforge would not load",
+                hint="securityContext.seccompProfile says which one holds",
             )
 
 

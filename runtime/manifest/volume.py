@@ -201,7 +201,8 @@ VOLUMES = Many(
                 fields={
                     "medium": Text(choices=("", "Memory"), unsupported=("HugePages", "HugePages-2Mi", "HugePages-1Gi")),
                     "sizeLimit": Amount(),
-                }
+                },
+                known=words("mode"),
             ),
             "hostPath": Object(
                 fields={

@@ -200,6 +200,12 @@ def test_how_the_machine_asks(tmp_path: Path) -> None:
     assert host_asked(path) == Asked()
     path.write_text("# x\nnameserver 1.1.1.1\nsearch a\ndomain b\noptions ndots:2 rotate\nnameserver\n")
     assert host_asked(path) == Asked(nameservers=("1.1.1.1",), search=("b",), options=("ndots:2", "rotate"))
+    # A resolver of this host's own cannot be asked from a container; it names those that it asks itself.
+    path.write_text("nameserver 127.0.0.53\nsearch a\n")
+    stub = tmp_path / "systemd.conf"
+    assert host_asked(path, stub) == Asked(search=("a",))
+    stub.write_text("nameserver 9.9.9.9\nsearch c\n")
+    assert host_asked(path, stub) == Asked(nameservers=("9.9.9.9",), search=("c",))
 
 
 def test_what_a_pod_says_of_names_nodes_and_processes() -> None:
@@ -219,6 +225,30 @@ def test_what_a_pod_says_of_names_nodes_and_processes() -> None:
     plain = PodTemplate(container=found.container, labels={})
     said = [replace(plain, lookup=Lookup(policy="Default")), replace(plain, shares_processes=True), plain]
     assert len({template_hash(each) for each in said}) == 3
+
+
+def test_what_says_what_is_so_anyway_is_accepted() -> None:
+    more = "nodeName: this-machine\n  hostNetwork: false\n  hostPID: false\n  hostIPC: false"
+    assert template(POD.replace("nodeName: this-machine", more)) == template()
+    said = DEPLOYED.replace("PORT", "8081")
+    named = said.replace("metadata: {labels: {app: shaped}}", "metadata: {name: any, labels: {app: shaped}}")
+    assert named != said
+    assert template_hash(only(named).template) == template_hash(only(said).template)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("downwardAPI:", "nfs: {server: a, path: /}\n      downwardAPI:", "persistentVolumeClaim"),
+        ("nodeName: this-machine", "hostPID: true", "shareProcessNamespace"),
+        ("requests: {cpu: 125m}", "requests: {example.com/dongle: 3}", "devices"),
+        ("nodeName: this-machine", "overhead: {cpu: 1}", "for the cluster alone"),
+    ],
+)
+def test_a_refusal_says_what_there_is_instead(old: str, new: str, hint: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifests(POD.replace(old, new))
+    assert hint in (caught.value.hint or "")
 
 
 def test_a_pod_is_on_the_node_that_it_names() -> None:
@@ -274,8 +304,16 @@ def test_what_a_container_may_take_is_told_as_files() -> None:
             "labels: {app: shaped}",
             "annotations: {container.apparmor.security.beta.kubernetes.io/web: localhost/mine}",
             "unsupported-field",
-            "AppArmor",
+            "asks for a profile",
         ),
+        (
+            "labels: {app: shaped}",
+            "annotations: {seccomp.security.alpha.kubernetes.io/pod: localhost/mine}",
+            "unsupported-field",
+            "asks for a profile",
+        ),
+        ("nodeName: this-machine", "hostNetwork: true", "unsupported-field", "hostNetwork is true"),
+        ("requests: {cpu: 125m}", "requests: {example.com/dongle: 3}", "unsupported-field", "example.com/dongle"),
     ],
 )
 def test_refused_by_name(old: str, new: str, code: str, message: str) -> None:

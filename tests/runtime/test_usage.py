@@ -87,6 +87,12 @@ def test_a_folder_is_counted_as_du_counts_it(tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(2**30)
     assert size_of(tmp_path) < 2**20
+    deep = tmp_path
+    for _ in range(40):
+        deep = deep / "deep"
+        deep.mkdir()
+    (deep / "c").write_bytes(b"x" * 200_000)
+    assert size_of(tmp_path) > before + 200_000
     with pytest.raises(FileNotFoundError):
         size_of(tmp_path / "gone")
 
