@@ -21,7 +21,8 @@ LOOK_SECONDS = 30.0
 
 
 class Keeper(threading.Thread):
-    """Sees one replica through its life. Others only tell it: `terminate`, `died`, `leave`."""
+    """Sees one replica through its life; a pod of a Job until all of it has ended, and again once it is to go. Others
+    only tell it: `terminate`, `halt`, `died`, `leave`."""
 
     def __init__(self, name: str, around: Surroundings) -> None:
         super().__init__(name=f"keeper {name}", daemon=True)
@@ -30,6 +31,7 @@ class Keeper(threading.Thread):
         self._roster = around.roster
         self._mail = threading.Condition()
         self._terminating = False
+        self._halted = False
         self._leaving = threading.Event()
         template = self._replica.template
         self._life: Life | Group = (
@@ -52,6 +54,13 @@ class Keeper(threading.Thread):
             self._mail.notify_all()
         self._around.room.wake()
 
+    def halt(self) -> None:
+        """Stop the pod of a Job as it is not wanted any more; its containers and their output stay."""
+        self._halted = True
+        self._life.begin_end()
+        self._life.wake()
+        self._around.room.wake()
+
     def died(self, container_id: str) -> None:
         """The container was seen to have ended: no request goes to it from now on."""
         self._life.died(container_id)
@@ -69,10 +78,16 @@ class Keeper(threading.Thread):
             try:
                 if self._find_room():
                     self._life.live()
-                    self._rest()
+                if self._replica.job and self._come_to_rest():
+                    return
+                self._rest()
                 if not self._leaving.is_set():
                     self._end()
                 return
+            except EngineError as error:
+                log.warning("replica not kept", extra={"replica": self._replica_name, "error": str(error)})
+                if self._leaving.wait(1.0):
+                    return
             except Exception as error:
                 log.exception("keeper failed", extra={"replica": self._replica_name})
                 with contextlib.suppress(RuntimeFailure):
@@ -87,6 +102,9 @@ class Keeper(threading.Thread):
         return replica
 
     def _over(self) -> bool:
+        return self._is_to_go() or self._halted
+
+    def _is_to_go(self) -> bool:
         return self._terminating or self._leaving.is_set()
 
     def _rest(self) -> None:
@@ -95,6 +113,45 @@ class Keeper(threading.Thread):
             self._around.room.leave(self._replica_name)
         with self._mail:
             self._mail.wait_for(self._over)
+
+    def _come_to_rest(self) -> bool:
+        """Whether all of a Job's pod has ended: its place is free, and nobody need keep it until it is to go. Its
+        Secrets are not needed any more."""
+        attempt = 0
+        while not self._is_to_go():
+            try:
+                if self._halted:
+                    self._stop()
+                break
+            except EngineError as error:
+                log.warning("pod not stopped", extra={"replica": self._replica_name, "error": str(error)})
+                self._leaving.wait(min(0.5 * 2**attempt, LONGEST_RECONNECT))
+                attempt += 1
+        if self._is_to_go():
+            return False
+        self._around.creation.files.remove(self._replica_name)
+        self._around.room.leave(self._replica_name)
+        return self._roster.update(self._replica_name, done=True, ready=False, admitted=False)
+
+    def _stop(self) -> None:
+        """Stop what is to stay. What had ended by itself before it got its signal is not one that was stopped, which is
+        known to the next controller too. Raises EngineError."""
+        replica = self._replica
+        if not replica.halted:
+            self._life.settle()
+            if self._life.is_over():
+                return
+            self._roster.update(replica.name, halted=True, ready=False, admitted=False)
+            self._say_killing(replica)
+            self._around.balancer.let_go(replica.name)
+        self._life.finish(replica.template.grace_period)
+
+    def _say_killing(self, replica: Replica) -> None:
+        for spec in replica.template.serving_containers:
+            if replica.record(spec.name).running:
+                self._around.events.say(
+                    "Pod", replica.namespace, replica.shown_name, "Killing", f"Stopping container {spec.name}"
+                )
 
     def _find_room(self) -> bool:
         """Whether there is a place for it; waited for until there is, or it is not wanted any more."""
@@ -130,10 +187,7 @@ class Keeper(threading.Thread):
         """Out of the balancer, drained, stopped, removed; again and again until the engine has done it."""
         replica = self._replica
         grace = replica.template.grace_period
-        for spec in replica.template.serving_containers:
-            self._around.events.say(
-                "Pod", replica.namespace, replica.shown_name, "Killing", f"Stopping container {spec.name}"
-            )
+        self._say_killing(replica)
         until = time.monotonic() + grace
         spent = self._drain(replica, until)
         attempt = 0

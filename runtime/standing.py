@@ -13,7 +13,9 @@ from runtime.restart import Backoff
 class ContainerRecord:
     """One container of a replica. `phase` and `message` as in `ReplicaStatus`. `started` once its startup probe has
     passed, `ready` as its readiness probe says, also while the replica is being stopped. `done` when it has ended and
-    is not started again. `image_id` is that of the image it was made of. Times are Unix seconds."""
+    is not started again. `image_id` is that of the image it was made of. `settled` is the id of the latest container
+    whose end was told of: another one in `container_id` runs, or has ended and nobody told. `lost` when it was gone
+    before it was seen to end. Times are Unix seconds."""
 
     name: str
     phase: str = "Pending"
@@ -30,6 +32,13 @@ class ContainerRecord:
     backoff: Backoff = field(default_factory=Backoff)
     last_log: tuple[str, ...] = ()
     image_id: str = ""
+    settled: str = ""
+    lost: bool = False
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there is a container of whose end nobody has told."""
+        return self.container_id not in ("", self.settled)
 
     def as_json(self) -> dict[str, Any]:
         """In JSON's types; its process is asked of the engine again."""
@@ -37,8 +46,10 @@ class ContainerRecord:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ContainerRecord:
-        """The inverse of `as_json`; what a later version says beyond this is left out."""
-        known = {item.name: raw[item.name] for item in fields(cls) if item.name in raw}
+        """The inverse of `as_json`; what a later version says beyond this is left out. One before this told of the end
+        of each that did not run."""
+        known: dict[str, Any] = {"settled": "" if raw["running"] else raw["container_id"]}
+        known |= {item.name: raw[item.name] for item in fields(cls) if item.name in raw}
         return cls(**{**known, "backoff": Backoff(**raw["backoff"]), "last_log": tuple(raw["last_log"])})
 
 
