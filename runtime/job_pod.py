@@ -132,6 +132,7 @@ def _ended(attempt: Attempt, pod: Replica, now: float) -> Attempt:
         retry_at=None,
         ended_at=ended_at,
         exit_code=_code(speaker, attempt),
+        codes=_codes(pod),
         message=prefix + (speaker.message if begun else "it was never started"),
         last_log=speaker.last_log,
     )
@@ -141,6 +142,12 @@ def _code(speaker: ContainerRecord, attempt: Attempt) -> int | None:
     if speaker.ended_at is None:
         return NOT_STARTED if attempt.container_id else None
     return None if speaker.lost else speaker.exit_code
+
+
+def _codes(pod: Replica) -> tuple[tuple[str, int], ...]:
+    """Those that failed, the ones that the pod is there for first."""
+    records = [pod.record(spec.name) for spec in (*pod.template.mains, *pod.template.init)]
+    return tuple((item.name, item.exit_code) for item in records if item.exit_code and item.ended_at and not item.lost)
 
 
 def _records(pod: Replica) -> list[ContainerRecord]:

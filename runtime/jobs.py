@@ -12,8 +12,6 @@ from runtime.clock import steady
 from runtime.errors import NotFound
 from runtime.events import Recorder
 from runtime.job import (
-    BACKOFF_LIMIT,
-    DEADLINE,
     Attempt,
     Begin,
     Finish,
@@ -25,6 +23,7 @@ from runtime.job import (
     Resume,
     Suspend,
     decide_job,
+    finish_message,
     job_status,
 )
 from runtime.job_pod import known_pods, new_pod, pod_template, seen
@@ -178,7 +177,7 @@ class Jobs:
                 return self._halt(job, action, run)
             case Finish(reason=reason):
                 self.put(job, replace(run, finished_at=steady(), reason=reason))
-                self._say(job, reason or "Completed", _FINISHED[reason], warning=bool(reason))
+                self._say(job, reason or "Completed", finish_message(job, run, reason), warning=bool(reason))
             case Suspend():
                 self.put(job, replace(run, suspended=True))
                 self._say(job, "Suspended", "Job suspended")
@@ -233,10 +232,3 @@ class Jobs:
 
     def _status(self, held: HeldJob) -> JobStatus:
         return job_status(held.job, self.run(held.job), deleting=held.deleting)
-
-
-_FINISHED = {
-    "": "Job completed",
-    BACKOFF_LIMIT: "Job has reached the specified backoff limit",
-    DEADLINE: "Job was active longer than specified deadline",
-}

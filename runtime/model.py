@@ -240,10 +240,12 @@ class JobPhase(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobStatus:
     """A Job as it stands. `active`, `succeeded` and `failed` count pods as Kubernetes' JobStatus does; `reason` of a
-    failure is ``BackoffLimitExceeded`` or ``DeadlineExceeded``. `exit_code` and `last_log` are the last pod's;
+    failure is ``BackoffLimitExceeded``, ``DeadlineExceeded``, ``PodFailurePolicy``, ``MaxFailedIndexesExceeded`` or
+    ``FailedIndexes``. `exit_code` and `last_log` are the last pod's;
     `message` says what keeps it from running, or how it ended. `lost`: the last pod's container was gone before it was
     seen to end, and nobody knows what it did. `completions` is how many it takes, None where one pod that succeeds
-    says that the work is done; `indexes` are those of an Indexed one that are done (``0,2-4``). `cron_job` made it."""
+    says that the work is done; `indexes` are those of an Indexed one that are done (``0,2-4``), `failed_indexes` those
+    that failed too often. `cron_job` made it."""
 
     name: str
     namespace: str
@@ -265,6 +267,7 @@ class JobStatus:
     suspended: bool = False
     indexes: str = ""
     cron_job: str = ""
+    failed_indexes: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

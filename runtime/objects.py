@@ -96,6 +96,7 @@ _FIXED_IN_JOBS = {
     "on_failure": "template.spec.restartPolicy",
     "completions": "completions",
     "indexed": "completionMode",
+    "policies": "podFailurePolicy, successPolicy, backoffLimitPerIndex and maxFailedIndexes",
 }
 DEFAULT_NAMESPACE = "default"
 DEFAULT_POLICY = Policy()
@@ -598,8 +599,7 @@ class Objects:
         subject = f"Job {document.namespace}/{document.name}"
         if before.deleting:
             raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
-        fixed = ("template", "on_failure", "completions", "indexed")
-        changed = [name for name in fixed if getattr(before.job, name) != getattr(job, name)]
+        changed = [name for name in _FIXED_IN_JOBS if getattr(before.job, name) != getattr(job, name)]
         if changed:
             raise ManifestError(
                 "immutable-field",

@@ -9,6 +9,7 @@ from runtime.manifest.autoscaler import AUTOSCALER, AUTOSCALER_V1
 from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.ingress import INGRESS
+from runtime.manifest.job_policy import POLICIES
 from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.placement import PLACEMENT
 from runtime.manifest.probe import LIFECYCLE, PROBE
@@ -177,12 +178,10 @@ JOB_SPEC = Object(
         "parallelism": Whole(high=1000),
         "completionMode": Text(choices=("NonIndexed", "Indexed")),
         "suspend": Flag(),
+        **POLICIES,
     },
     required=("template",),
-    known=words(
-        "backoffLimitPerIndex managedBy manualSelector maxFailedIndexes podFailurePolicy "
-        "podReplacementPolicy selector successPolicy"
-    ),
+    known=words("managedBy manualSelector selector"),
 )
 
 JOB = Object(

@@ -9,6 +9,7 @@ from enum import StrEnum
 from runtime.manifest.autoscaler import Autoscaler
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
+from runtime.manifest.job_policy import Policies
 from runtime.manifest.namespace import Namespace
 from runtime.manifest.probe import Hook, Probe
 from runtime.manifest.resources import Resources
@@ -219,6 +220,7 @@ class Job:
     owner: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    policies: Policies = field(default_factory=Policies)
 
 
 class Concurrency(StrEnum):

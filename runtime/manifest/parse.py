@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.job_policy import NO_LIMIT, policies
 from runtime.manifest.model import (
     CRON_JOB_ANNOTATION,
     MASKED_ANNOTATION,
@@ -95,13 +96,15 @@ def job_of(
     completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
     if indexed and completions is None:
         raise spec.get("completionMode").fail("missing-field", " is Indexed, which needs completions")
+    names = [container.name for container in template.all_containers]
+    said = policies(spec, names, completions=completions, indexed=indexed)
     return Job(
         namespace=namespace,
         name=name,
         labels=labels,
         annotations=annotations,
         template=template,
-        backoff_limit=spec.get("backoffLimit").plain(6),
+        backoff_limit=spec.get("backoffLimit").plain(6 if said.limit_per_index is None else NO_LIMIT),
         active_deadline=spec.get("activeDeadlineSeconds").plain(),
         ttl=spec.get("ttlSecondsAfterFinished").plain(),
         completions=1 if completions is None and parallelism is None else completions,
@@ -110,6 +113,7 @@ def job_of(
         suspend=spec.get("suspend").plain(False),
         on_failure=spec.get("template").get("spec").get("restartPolicy").plain() == "OnFailure",
         owner=annotations.get(CRON_JOB_ANNOTATION, ""),
+        policies=said,
     )
 
 

@@ -22,6 +22,7 @@ from runtime.job import (
     Resume,
     Suspend,
     decide_job,
+    failures,
     job_status,
     shown_indexes,
 )
@@ -146,8 +147,9 @@ def test_the_defaults_of_completions_and_parallelism(spec: str, completions: int
     [
         ("completionMode: Indexed", "missing-field"),
         ("completionMode: Ordered", "invalid-value"),
-        ("backoffLimitPerIndex: 1", "unsupported-field"),
-        ("podFailurePolicy: {rules: [{action: Ignore}]}", "unsupported-field"),
+        ("backoffLimitPerIndex: 1", "invalid-value"),
+        ("podFailurePolicy: {rules: [{action: Ignore}]}", "invalid-value"),
+        ("managedBy: example.com/other", "unsupported-field"),
         ("suspend: maybe", "wrong-type"),
     ],
 )
@@ -242,7 +244,7 @@ def test_each_index_once_and_the_lowest_first() -> None:
 def test_what_was_given_up_counts_for_nothing_and_what_was_killed_has_failed() -> None:
     run = FRESH.with_attempt(Attempt(name="a", ended_at=1001.0, exit_code=0, given_up=True))
     run = run.with_attempt(Attempt(name="b", ended_at=1001.0, exit_code=0, killed=True))
-    assert (run.completions, run.failures) == (0, 1)
+    assert (run.completions, failures(JOB, run)) == (0, 1)
 
 
 def test_a_pod_of_an_indexed_job_is_told_its_index() -> None:

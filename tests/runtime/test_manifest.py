@@ -425,7 +425,8 @@ spec:
     [
         ("restartPolicy: Never", "restartPolicy: Always", "invalid-value", 10, "Always"),
         ("      restartPolicy: Never\n", "", "missing-field", 10, "restartPolicy is missing"),
-        ("completions: 1", "podFailurePolicy: {rules: []}", "unsupported-field", 7, "spec.podFailurePolicy"),
+        ("completions: 1", "podFailurePolicy: {rules: []}", "invalid-value", 7, "spec.podFailurePolicy.rules is empty"),
+        ("completions: 1", "manualSelector: true", "unsupported-field", 7, "spec.manualSelector"),
         ("completions: 1", "replicas: 1", "unknown-field", 7, "spec.replicas"),
         ("activeDeadlineSeconds: 60", "activeDeadlineSeconds: 0", "invalid-value", 6, "expected 1 to"),
         ("backoffLimit: 0", "backoffLimit: -1", "invalid-value", 5, "backoffLimit is -1"),
