@@ -121,7 +121,7 @@ class Keeper(threading.Thread):
         while not self._is_to_go():
             try:
                 if self._halted:
-                    self._stop()
+                    self._end_and_keep()
                 break
             except EngineError as error:
                 log.warning("pod not stopped", extra={"replica": self._replica_name, "error": str(error)})
@@ -133,7 +133,7 @@ class Keeper(threading.Thread):
         self._around.room.leave(self._replica_name)
         return self._roster.update(self._replica_name, done=True, ready=False, admitted=False)
 
-    def _stop(self) -> None:
+    def _end_and_keep(self) -> None:
         """Stop what is to stay. What had ended by itself before it got its signal is not one that was stopped, which is
         known to the next controller too. Raises EngineError."""
         replica = self._replica

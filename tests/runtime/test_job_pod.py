@@ -8,6 +8,7 @@ import json
 import random
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +24,7 @@ from runtime.events import Recorder
 from runtime.job import Attempt, JobRun
 from runtime.job_pod import known_pods, new_pod, seen
 from runtime.jobs import Jobs
+from runtime.keeper import Keeper
 from runtime.manifest.model import Job, Service
 from runtime.objects import Objects
 from runtime.restart import Backoff
@@ -427,3 +429,8 @@ def test_the_pods_of_the_version_before_are_taken_over(tmp_path: Path) -> None:
     assert {replica.name for replica in home.roster.all()} - set(found) == {"task-d"}
     assert known_pods(home.objects.job("default", "task").job, before, [*found]) == []
     home.store.close()
+
+
+def test_a_keeper_takes_no_name_of_a_thread() -> None:
+    """A method of the same name would be called by the thread itself, as it ends."""
+    assert set(vars(Keeper)) & set(vars(threading.Thread)) <= {"__init__", "__doc__", "__module__", "run"}

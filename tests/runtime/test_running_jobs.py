@@ -105,14 +105,15 @@ def test_failures(stack: Stack, app_image: str) -> None:
     assert missing.exit_code in (127, 128)
 
 
-def test_a_killed_controller_finds_the_pod_again(
-    stack: Stack, app_image: str, docker_client: docker.DockerClient
+@pytest.mark.parametrize("kill", [True, False])
+def test_the_next_controller_finds_the_pod_again(
+    stack: Stack, app_image: str, docker_client: docker.DockerClient, *, kill: bool
 ) -> None:
     stack.client.apply(job(app_image, "echo begun; sleep 2; echo done"))
     wait_for(lambda: stack.client.job("default", "task").started_at and containers(stack, docker_client))
     first = containers(stack, docker_client)[0]
     wait_for(lambda: b"begun" in first.logs())
-    stack.stop_controller(kill=True)
+    stack.stop_controller(kill=kill)
     first.wait(timeout=30)
     stack.start_controller()
     assert until_done(stack).phase is JobPhase.SUCCEEDED
