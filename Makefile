@@ -43,7 +43,9 @@ lint: $(STAMP) ## ruff, mypy and the arrows of the house
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 
-bench: system ## The benchmarks (minutes)
+bench: $(STAMP) ## The benchmarks (half an hour)
+	@imageforge/stack/setup.sh
+	@imageforge/stack/setup.sh --bench
 	@$(BIN)/python -m tests.sandbox --run benchmarks
 
 soak: system-tests ## Long runs: many rollouts and kills under load

@@ -1,4 +1,4 @@
-"""All benchmarks, or those that are named: ``python -m benchmarks [squash] [service]``.
+"""All benchmarks, or those that are named: ``python -m benchmarks [squash] [service] [rollouts] [balancing] [rest]``.
 
 Run by `make bench`, which has an engine ready.
 """
@@ -12,19 +12,24 @@ from tabulate import tabulate
 
 from benchmarks.figure import Figure
 from benchmarks.pairs import Pair
+from benchmarks.runtime import PARTS, runtime_figures
 from benchmarks.service import service_figures
 from benchmarks.squash import squash_pairs
 
 
 def main(names: Sequence[str]) -> int:
     """Print tables: pairs with their ratios, and figures of our own."""
-    wanted = set(names) or {"squash", "service"}
+    wanted = set(names) or {"squash", "service", *PARTS}
     pairs: list[Pair] = []
     figures: list[Figure] = []
     if "squash" in wanted:
         pairs += squash_pairs()
     if "service" in wanted:
         found, more = service_figures()
+        figures += found
+        pairs += more
+    if wanted & set(PARTS):
+        found, more = runtime_figures(wanted)
         figures += found
         pairs += more
     if pairs:

@@ -20,11 +20,30 @@ class Pair:
     rounds: int
 
 
-def measure(name: str, peer: str, ours: Callable[[], None], theirs: Callable[[], None], *, rounds: int = 5) -> Pair:
-    """Run both once to warm up, then in turn."""
-    for run in (ours, theirs):
+def _nothing() -> None:
+    """Nothing has to be made ready."""
+
+
+def measure(
+    name: str,
+    peer: str,
+    ours: Callable[[], None],
+    theirs: Callable[[], None],
+    *,
+    rounds: int = 5,
+    before: Callable[[], None] = _nothing,
+) -> Pair:
+    """Run both once to warm up, then in turn; `before` each of them what is not measured."""
+
+    def seconds(run: Callable[[], None]) -> float:
+        before()
+        began = time.perf_counter()
         run()
-    pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(rounds)]
+        return time.perf_counter() - began
+
+    for run in (ours, theirs):
+        seconds(run)
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
     return Pair(
         name=name,
         peer=peer,
@@ -33,9 +52,3 @@ def measure(name: str, peer: str, ours: Callable[[], None], theirs: Callable[[],
         ratio=statistics.median(pair[0] / pair[1] for pair in pairs),
         rounds=rounds,
     )
-
-
-def _seconds(run: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began

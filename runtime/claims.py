@@ -71,7 +71,7 @@ def _check_node_ports(services: Iterable[Service], given: Mapping[Key, Mapping[s
         key = (service.namespace, service.name)
         for port in service.ports:
             number = given.get(key, {}).get(port.name)
-            if number and not port.node_port and service.type == "NodePort":
+            if number and not port.node_port and service.has_node_ports:
                 _claim_port(owners, number, key)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from runtime.discovery.links import NO_LINKS, Links
+from runtime.discovery.links import NO_LINKS, Asked, Links
 from runtime.discovery.zone import service_name
 from runtime.environment import environment, words
 from runtime.errors import ImageError
@@ -52,7 +52,9 @@ class Place:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerRequest:
     """A container to be made. `entrypoint` and `command` None are the image's own. With `joins` it has the network,
-    name and shared memory of the container with that id, which `shares_ipc`."""
+    name and shared memory of the container with that id, which `shares_ipc`, and with `shares_processes` its processes,
+    among which that one has a `first_process` that sees to those whose parent is gone. `hosts` are (name, address) of
+    /etc/hosts, `ports` (address of the machine, its port, the container's)."""
 
     name: str
     hostname: str
@@ -74,9 +76,12 @@ class ContainerRequest:
     tty: bool = False
     joins: str = ""
     shares_ipc: bool = False
-    nameserver: str = ""
-    search: tuple[str, ...] = ()
+    asks: Asked = field(default_factory=Asked)
     domain: str = ""
+    hosts: tuple[tuple[str, str], ...] = ()
+    ports: tuple[tuple[str, int, int], ...] = ()
+    first_process: bool = False
+    shares_processes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,13 +174,12 @@ def container_request(
         read_only=spec.security.read_only_root,
         confinement=confinement(spec, policy, ours=image.ours),
         stop_timeout=template.grace_period,
-        nameserver=links.nameserver,
-        search=links.search,
         mounts=tuple(_mount(mount, places[mount]) for mount in spec.mounts),
         working_dir=spec.working_dir or None,
         stdin=spec.stdin,
         tty=spec.tty,
         joins=sandbox,
+        shares_processes=bool(sandbox) and template.shares_processes,
     )
 
 
@@ -298,6 +302,25 @@ def container_state(inspected: Mapping[str, Any]) -> ContainerState:
         finished_at=parse_time(state.get("FinishedAt") or ""),
         address=next((address for address in addresses if address), ""),
         name=(inspected.get("Name") or "").removeprefix("/"),
+    )
+
+
+def listed_state(listed: Mapping[str, Any], pid: int) -> ContainerState:
+    """The same of a running container in ``docker ps``, which says neither its process nor when it began."""
+    networks = (listed.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses = [network.get("IPAddress") or "" for network in networks.values()]
+    return ContainerState(
+        id=listed["Id"],
+        labels=listed.get("Labels") or {},
+        running=True,
+        pid=pid,
+        exit_code=0,
+        oom_killed=False,
+        error="",
+        started_at=None,
+        finished_at=None,
+        address=next((address for address in addresses if address), ""),
+        name=next(iter(listed.get("Names") or ()), "").removeprefix("/"),
     )
 
 

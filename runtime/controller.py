@@ -70,6 +70,7 @@ from runtime.settings import RuntimeSettings
 from runtime.status import Counts, Progress, bounds, count, deployment_status, is_complete, phase_of, revisions
 from runtime.storage import Storage
 from runtime.store import Store
+from runtime.usage import Evictor
 from runtime.views import object_views
 from runtime.watch import EngineWatch
 
@@ -78,6 +79,8 @@ log = logging.getLogger(__name__)
 LOOP_SECONDS = 1.0
 """The longest between two looks; changes that are noticed bring on a look at once."""
 
+LONGEST_BREATH = 0.05
+"""Seconds between two looks at most, where there is more to look at already."""
 SETTLING_SECONDS = 0.05
 """The same just after a reload, for the old process of HAProxy is held until it was looked at a last time, and after
 a rollout, the record of which is closed a moment later."""
@@ -129,7 +132,7 @@ class Controller:
             config_map=self.objects.config_map,
             files=files,
             storage=self.storage,
-            host=(host := Host(engine, settings.node_labels)),
+            host=(host := Host(engine, settings.node_labels, settings.http_address)),
             policy=policy,
             links=self.discovery.links,
         )
@@ -143,6 +146,7 @@ class Controller:
             self.objects, self.roster, self.sampler, store, self.events, period=settings.autoscale_seconds
         )
         self._refresher = Refresher(self._creation, self.events)
+        self.evictor = Evictor(settings.instance, engine, self.roster.all, self._evict)
         self._courses: dict[Key, _Course] = {}
         self._empty: set[str] = set()
         self._stopping = threading.Event()
@@ -184,6 +188,7 @@ class Controller:
             keeper.leave()
         self.room.wake()
         self.autoscalers.stop()
+        self.evictor.stop()
         self._loop.join(timeout=5)
         for keeper in keepers:
             keeper.join(timeout=1)
@@ -272,11 +277,14 @@ class Controller:
             return
         seen = 0
         while not self._stopping.is_set():
+            began = steady()
             try:
                 self._look()
             except Exception:
                 log.exception("look failed")
                 self._stopping.wait(LOOP_SECONDS)
+            # No more than half of the time, however much changes: what starts needs the processor, too.
+            self._stopping.wait(min(steady() - began, LONGEST_BREATH))
             soon = self.balancer.settling or self.records.closing
             seen = self.roster.wait(seen, SETTLING_SECONDS if soon else self.jobs.pause(LOOP_SECONDS))
 
@@ -359,16 +367,10 @@ class Controller:
             if replica.last_log:
                 return replica.last_log
         for replica in new:
-            if replica.running and replica.container_id:
+            keeper = self._keepers.get(replica.name)
+            if keeper is not None and replica.running and replica.container_id:
                 with contextlib.suppress(EngineError):
-                    return self._creation.last_log(
-                        replica.container_id,
-                        replica.template,
-                        replica.namespace,
-                        frozenset(),
-                        replica=replica.name,
-                        name=replica.template.container.name,
-                    )
+                    return keeper.last_words()
         return ()
 
     def _steer_pod(self, held: HeldPod) -> None:
@@ -493,6 +495,7 @@ class Controller:
             else:
                 self.watch.start()
                 self.autoscalers.start()
+                self.evictor.start()
                 return True
         return False
 
@@ -562,6 +565,12 @@ class Controller:
         if replica.terminating:
             keeper.terminate()
         return keeper
+
+    def _evict(self, replica: Replica, reason: str) -> None:
+        keeper = self._keepers.get(replica.name)
+        if keeper is not None:
+            log.info("evicting", extra={"replica": replica.name})
+            keeper.evict(reason)
 
     def _remove_networks(self) -> None:
         """The network of a namespace goes with its last Deployment and Service, and the end of its last Job."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from runtime.container import (
+    ContainerRequest,
     Identity,
     ImageFacts,
     Mount,
@@ -17,7 +18,8 @@ from runtime.container import (
     network_name,
     pod_of,
 )
-from runtime.discovery.links import NO_LINKS, Links
+from runtime.discovery.links import NO_LINKS, Links, asked
+from runtime.discovery.resolv_conf import host_asked
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
 from runtime.labels import Label
@@ -27,13 +29,13 @@ from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.manifest.resource_field import ResourceField, resource_value
 from runtime.manifest.resources import Resources
-from runtime.manifest.secret_type import DOCKER_CONFIG_KEY
+from runtime.manifest.secret_type import DOCKER_CONFIG_KEY, OLD_DOCKER_CONFIG_KEY
 from runtime.manifest.volume import VolumeMount
-from runtime.policy import Policy, refusal
+from runtime.policy import Policy, allowed_by, refusal
 from runtime.redact import redact
 from runtime.resources import Limits, Qos, limits, qos
 from runtime.sandbox import archive, image_name, sandbox_request, supported
-from runtime.secret_files import SecretFiles
+from runtime.secret_files import LONGEST_MESSAGE, SecretFiles
 from runtime.sources import Sources
 from runtime.storage import Storage
 from runtime.volumes import folders
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 LAST_LOG_LINES = 20
 SPREAD_LINES = 3
 """So many lines more are read of which a Secret may begin in one that is not kept."""
+LONGEST_SPELLING = 4
+"""Characters in which a byte of a Secret may be written, escaped as the longest."""
 NOT_SEEN = "bind source path does not exist"
 """What the engine says of a mount whose folder it does not find."""
 
@@ -77,7 +81,7 @@ class Creation:
         the one whose network it joins. Raises ConfigError, KeyFailure, EngineError."""
         refused = refusal(template, self.policy)
         if refused:
-            raise not_allowed(refused)
+            raise not_allowed(refused, allowed_by(template, self.policy))
         spec = spec or template.container
         group = template.security.fs_group
         sources = self.sources(template, who, sandbox)
@@ -90,6 +94,8 @@ class Creation:
             template, who, sources, mounted, links, image, self.policy, spec=spec, sandbox=sandbox
         )
         request = replace(request, limits=self.limits(template, spec))
+        if not sandbox:
+            request = self._on_the_network(request, template, links)
         if spec.message_path:
             words = Mount(
                 source=str(self.files.make_message(who.replica, spec.name)), target=spec.message_path, read_only=False
@@ -114,11 +120,12 @@ class Creation:
         does: the image may need none. Raises KeyFailure."""
         found: list[Login] = []
         for name in template.pull_secrets:
-            values = self.secret(namespace, name)
-            if values is None or DOCKER_CONFIG_KEY not in values:
+            values = self.secret(namespace, name) or {}
+            config = values.get(DOCKER_CONFIG_KEY) or values.get(OLD_DOCKER_CONFIG_KEY)
+            if config is None:
                 log.warning("no login to pull with", extra={"secret": f"{namespace}/{name}"})
                 continue
-            found += logins_for(image, values[DOCKER_CONFIG_KEY])
+            found += logins_for(image, config)
         return tuple(found)
 
     def refresh(self, template: PodTemplate, who: Identity) -> bool:
@@ -195,7 +202,16 @@ class Creation:
         own = container_labels(template, who)
         request = sandbox_request(template, who, own, self.host.lowest_oom_score_adj)
         links = self.links(who.namespace, template)
-        return self.engine.create(replace(request, nameserver=links.nameserver, search=links.search))
+        return self.engine.create(self._on_the_network(request, template, links))
+
+    def _on_the_network(self, request: ContainerRequest, template: PodTemplate, links: Links) -> ContainerRequest:
+        """With what only a container with a network of its own can have: others have that of the one that they join."""
+        return replace(
+            request,
+            asks=asked(template.lookup, links, host_asked),
+            hosts=tuple((name, alias.address) for alias in template.lookup.aliases for name in alias.names),
+            ports=tuple((self.host.address, *pair) for pair in template.host_ports),
+        )
 
     def limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
         """The kernel's figures for a container of the pod, as far as this machine allows them. Raises EngineError."""
@@ -218,31 +234,44 @@ class Creation:
     ) -> tuple[str, ...]:
         """The last words of the container `name`, or without such its last lines, which are stored and shown: with
         stars for what it was given of Secrets."""
-        said = self.files.message(replica, name).decode(errors="replace").strip().splitlines()
+        try:
+            values = self._values(template, namespace, given)
+        except KeyFailure as error:
+            return (_withheld(error),)
+        before = LONGEST_SPELLING * max(map(len, values), default=0)
+        said = self.files.message(replica, name, before=before).decode(errors="replace").strip().splitlines()
         if said:
-            return self._redacted(tuple(said), template, namespace, given)[-LAST_LOG_LINES:]
+            # Cut with the stars in it: cut before, the end of a Secret would be no Secret any more.
+            text = "\n".join(redact(said, values)).encode()[-LONGEST_MESSAGE:]
+            return tuple(text.decode(errors="ignore").splitlines()[-LAST_LOG_LINES:])
         lines = self.engine.tail(container_id, LAST_LOG_LINES + SPREAD_LINES)
-        return self._redacted(lines, template, namespace, given)[-LAST_LOG_LINES:]
+        return redact(lines, values)[-LAST_LOG_LINES:]
 
     def hidden(self, text: str, template: PodTemplate, namespace: str, given: Given) -> str:
         """What a command in the container said, which is stored and shown: with the same stars."""
-        return self._redacted((text,), template, namespace, given)[0] if text else ""
-
-    def _redacted(self, lines: tuple[str, ...], template: PodTemplate, namespace: str, given: Given) -> tuple[str, ...]:
+        if not text:
+            return ""
         try:
-            # A controller that took the container over was not there when it was given them.
-            found = (self.secret(namespace, name) or {} for name in template.secrets)
-            values = given | {value for each in found for value in each.values()}
+            return redact((text,), self._values(template, namespace, given))[0]
         except KeyFailure as error:
-            return (f"withheld, since it may hold Secrets, which cannot be told: {error}",)
-        return redact(lines, values)
+            return _withheld(error)
+
+    def _values(self, template: PodTemplate, namespace: str, given: Given) -> Given:
+        """Those that are not to be seen. Raises KeyFailure."""
+        # A controller that took the container over was not there when it was given them.
+        found = (self.secret(namespace, name) or {} for name in template.secrets)
+        return given | {value for each in found for value in each.values()}
 
 
-def not_allowed(what: str) -> ConfigError:
+def _withheld(error: KeyFailure) -> str:
+    return f"withheld, since it may hold Secrets, which cannot be told: {error}"
+
+
+def not_allowed(what: str, hint: str) -> ConfigError:
     """The error for what only the machine's settings can allow."""
     return ConfigError(
         "not-allowed",
         what,
-        "this makes a container as good as root of this machine, which no manifest alone may do",
-        hint="take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy here",
+        "this machine does not allow it, and no manifest alone may do it",
+        hint=hint,
     )

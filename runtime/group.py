@@ -56,6 +56,10 @@ class Group:
                 self._lives[record.name].died(container_id)
         self.wake()
 
+    def last_words(self) -> tuple[str, ...]:
+        """What the main container wrote last, with stars for its Secrets. Raises EngineError."""
+        return self._lives[self._template.container.name].last_words()
+
     def wake(self) -> None:
         """Look again at how things stand."""
         with self._mail:

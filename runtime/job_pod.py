@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from runtime.job import Attempt, JobRun
+from runtime.attempt import Attempt, JobRun
 from runtime.manifest.model import JOB_LABELS, ContainerSpec, Job, PodTemplate
 from runtime.manifest.template import template_hash
 from runtime.model import PodPhase
@@ -18,6 +18,7 @@ INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 NOT_STARTED = 128
 """The exit code of a container that never began, as Kubernetes has it."""
+KILLED = 137
 
 
 def pod_template(job: Job, index: int | None) -> PodTemplate:
@@ -120,6 +121,8 @@ def _ended(attempt: Attempt, pod: Replica, now: float) -> Attempt:
     if not pod.halted:
         # It had come to its end before it could be stopped, and counts as what it was.
         attempt = replace(attempt, given_up=False, killed=False)
+    if pod.evicted:
+        return replace(attempt, retry_at=None, ended_at=now, exit_code=KILLED, message=pod.message)
     succeeded = pod_phase(pod) is PodPhase.SUCCEEDED
     main = pod.record(pod.template.container.name)
     speaker = main if succeeded else next((record for record in _records(pod) if _has_failed(record)), main)

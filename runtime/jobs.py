@@ -8,22 +8,25 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Protocol
 
+from runtime.attempt import Attempt, JobRun
 from runtime.clock import steady
 from runtime.errors import NotFound
 from runtime.events import Recorder
 from runtime.job import (
-    Attempt,
+    BACKOFF_LIMIT,
+    BY_RULE,
+    DEADLINE,
+    FAILED_INDEXES,
+    TOO_MANY_INDEXES,
     Begin,
     Finish,
     Halt,
     JobAction,
-    JobRun,
     Remove,
     Rest,
     Resume,
     Suspend,
     decide_job,
-    finish_message,
     job_status,
 )
 from runtime.job_pod import known_pods, new_pod, pod_template, seen
@@ -31,6 +34,7 @@ from runtime.manifest.model import Job, PodTemplate
 from runtime.manifest.template import random_suffix
 from runtime.model import JobStatus
 from runtime.objects import HeldJob, Objects
+from runtime.outcome import why_failed
 from runtime.roster import Replica, Roster
 from runtime.store import Store
 
@@ -177,7 +181,8 @@ class Jobs:
                 return self._halt(job, action, run)
             case Finish(reason=reason):
                 self.put(job, replace(run, finished_at=steady(), reason=reason))
-                self._say(job, reason or "Completed", finish_message(job, run, reason), warning=bool(reason))
+                said = (why_failed(job, run) if reason == BY_RULE else "") or _FINISHED[reason]
+                self._say(job, reason or "Completed", said, warning=bool(reason))
             case Suspend():
                 self.put(job, replace(run, suspended=True))
                 self._say(job, "Suspended", "Job suspended")
@@ -232,3 +237,13 @@ class Jobs:
 
     def _status(self, held: HeldJob) -> JobStatus:
         return job_status(held.job, self.run(held.job), deleting=held.deleting)
+
+
+_FINISHED = {
+    "": "Job completed",
+    BACKOFF_LIMIT: "Job has reached the specified backoff limit",
+    DEADLINE: "Job was active longer than specified deadline",
+    BY_RULE: "A pod has failed as the Job's podFailurePolicy says",
+    FAILED_INDEXES: "Job has failed indexes",
+    TOO_MANY_INDEXES: "Job has exceeded the specified maximal number of failed indexes",
+}

@@ -11,11 +11,12 @@ from runtime.errors import EngineError, RuntimeFailure
 from runtime.group import Group
 from runtime.hooks import signal_grace
 from runtime.life import LONGEST_RECONNECT, Life, Surroundings
-from runtime.roster import Replica
+from runtime.roster import EVICTED, Replica
 
 log = logging.getLogger(__name__)
 
 UNSCHEDULABLE = "Unschedulable"
+EVICTION_GRACE = 1.0
 LOOK_SECONDS = 30.0
 """The longest until one that waits for room looks again."""
 
@@ -35,9 +36,9 @@ class Keeper(threading.Thread):
         self._leaving = threading.Event()
         template = self._replica.template
         self._life: Life | Group = (
-            Group(name, around, self._over)
+            Group(name, around, self._unwanted)
             if template.is_group
-            else Life(name, template.container, around, self._over, again=template.restart_policy)
+            else Life(name, template.container, around, self._unwanted, again=template.restart_policy)
         )
 
     def terminate(self) -> None:
@@ -61,9 +62,28 @@ class Keeper(threading.Thread):
         self._life.wake()
         self._around.room.wake()
 
+    def evict(self, reason: str) -> None:
+        """Stop it for what it takes. Another takes the place of a Deployment's; a pod of its own, or of a Job, has
+        failed."""
+        replica = self._roster.get(self._replica_name)
+        if replica is None or self._unwanted():
+            return
+        self._around.events.say("Pod", replica.namespace, replica.shown_name, EVICTED, reason, warning=True)
+        if not (replica.pod or replica.job):
+            self.terminate()
+            return
+        self._roster.update(
+            replica.name, lambda now: not now.terminating, phase=EVICTED, message=reason, ready=False, admitted=False
+        )
+        self._life.wake()
+
     def died(self, container_id: str) -> None:
         """The container was seen to have ended: no request goes to it from now on."""
         self._life.died(container_id)
+
+    def last_words(self) -> tuple[str, ...]:
+        """What the main container wrote last, with stars for its Secrets. Raises EngineError."""
+        return self._life.last_words()
 
     def leave(self) -> None:
         """Stop keeping, and leave the container as it is."""
@@ -76,8 +96,10 @@ class Keeper(threading.Thread):
         """The replica's life, begun again where something unforeseen breaks it."""
         while True:
             try:
-                if self._find_room():
+                if not self._replica.evicted and self._find_room():
                     self._life.live()
+                if self._replica.evicted and not self._over():
+                    self._stop_evicted()
                 if self._replica.job and self._come_to_rest():
                     return
                 self._rest()
@@ -102,10 +124,25 @@ class Keeper(threading.Thread):
         return replica
 
     def _over(self) -> bool:
-        return self._is_to_go() or self._halted
-
-    def _is_to_go(self) -> bool:
         return self._terminating or self._leaving.is_set()
+
+    def _unwanted(self) -> bool:
+        replica = self._roster.get(self._replica_name)
+        return self._over() or self._halted or replica is None or replica.evicted
+
+    def _stop_evicted(self) -> None:
+        """Within a second, as the kubelet has it, and what it took of the disk is free again."""
+        replica, attempt = self._replica, 0
+        self._around.balancer.let_go(replica.name)
+        while not self._over():
+            try:
+                self._life.end(EVICTION_GRACE)
+                self._around.creation.storage.forget(replica.template, replica.name)
+                return
+            except EngineError as error:
+                log.warning("replica not stopped", extra={"replica": replica.name, "error": str(error)})
+                self._leaving.wait(min(0.5 * 2**attempt, LONGEST_RECONNECT))
+                attempt += 1
 
     def _rest(self) -> None:
         """What it was there for is done: its place is free, and it stays as it is until it is not wanted any more."""
@@ -118,16 +155,16 @@ class Keeper(threading.Thread):
         """Whether all of a Job's pod has ended: its place is free, and nobody need keep it until it is to go. Its
         Secrets are not needed any more."""
         attempt = 0
-        while not self._is_to_go():
+        while not self._over():
             try:
-                if self._halted:
+                if self._halted and not self._replica.evicted:
                     self._end_and_keep()
                 break
             except EngineError as error:
                 log.warning("pod not stopped", extra={"replica": self._replica_name, "error": str(error)})
                 self._leaving.wait(min(0.5 * 2**attempt, LONGEST_RECONNECT))
                 attempt += 1
-        if self._is_to_go():
+        if self._over():
             return False
         self._around.creation.files.remove(self._replica_name)
         self._around.room.leave(self._replica_name)
@@ -156,7 +193,7 @@ class Keeper(threading.Thread):
     def _find_room(self) -> bool:
         """Whether there is a place for it; waited for until there is, or it is not wanted any more."""
         room, seen = self._around.room, 0
-        while not (self._replica.placed or self._over()):
+        while not (self._replica.placed or self._unwanted()):
             replica = self._replica
             try:
                 problem = room.ask(replica.name, replica.template)
@@ -172,7 +209,7 @@ class Keeper(threading.Thread):
                     "Pod", replica.namespace, replica.shown_name, "FailedScheduling", problem, warning=True
                 )
             seen = room.wait(seen, LOOK_SECONDS)
-        return not self._over()
+        return not self._unwanted()
 
     def _tell_pending(self, message: str) -> bool:
         """Whether that is new."""

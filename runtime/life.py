@@ -142,6 +142,18 @@ class Life:
         with self._mail:
             self._mail.notify_all()
 
+    def last_words(self) -> tuple[str, ...]:
+        """What it wrote last, with stars for its Secrets, also as they were when it was given them. Raises
+        EngineError."""
+        return self._around.creation.last_log(
+            self._record.container_id,
+            self._template,
+            self._namespace,
+            self._given,
+            replica=self._replica_name,
+            name=self._spec.name,
+        )
+
     def leave(self) -> None:
         """Ask nothing more of the container, and leave it as it is."""
         self._stop_asking()
@@ -528,18 +540,11 @@ class Life:
             log.warning("end not explained", extra={"replica": self._replica_name, "error": str(error)})
             return None
 
-    def _last_log(self, replica: Replica, container_id: str) -> tuple[str, ...]:
+    def _words_at_end(self) -> tuple[str, ...]:
         try:
-            return self._around.creation.last_log(
-                container_id,
-                replica.template,
-                replica.namespace,
-                self._given,
-                replica=replica.name,
-                name=self._spec.name,
-            )
+            return self.last_words()
         except EngineError as error:
-            log.warning("last lines not read", extra={"replica": replica.name, "error": str(error)})
+            log.warning("last lines not read", extra={"replica": self._replica_name, "error": str(error)})
             return ()
 
     def _record_end(self) -> None:
@@ -580,7 +585,7 @@ class Life:
             lost=lost,
             # Of one that was lost and is not made again nobody knows: the kubelet says as much as of a killed one.
             exit_code=KILLED if exit_code is None and not again else exit_code,
-            last_log=self._last_log(replica, record.container_id) if state else (),
+            last_log=self._words_at_end() if state else (),
             phase="CrashLoopBackOff" if again and backoff.delay > 0 and reason != "OOMKilled" else reason,
             message=_end_message(exit_code, oom=reason == "OOMKilled", why=why, lost=lost)
             + (_when(backoff.delay) if again else ""),

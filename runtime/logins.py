@@ -1,4 +1,5 @@
-"""Logins for pulling images, out of Secrets of the type kubernetes.io/dockerconfigjson: which of them are for an image.
+"""Logins for pulling images, out of Secrets of the type kubernetes.io/dockerconfigjson, or its older form, in which
+the ``auths`` are all there is: which of them are for an image.
 
 After the kubelet's keyring (kubernetes/pkg/credentialprovider): a key of ``auths`` is a host, with ``*`` for a part of
 its name, and may have a port and the beginning of a path; the longest is tried first.
@@ -36,7 +37,8 @@ def logins_for(image: str, config: bytes) -> tuple[Login, ...]:
 
 def _entries(config: bytes) -> Iterator[tuple[str, Login]]:
     try:
-        auths = json.loads(config).get("auths")
+        found = json.loads(config)
+        auths = found.get("auths", found)
     except (ValueError, AttributeError):
         return
     for key, entry in auths.items() if isinstance(auths, dict) else ():

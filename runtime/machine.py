@@ -23,9 +23,11 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 class Host:
-    """For many threads. `labels` are those of the settings, beside the ones that every node has."""
+    """For many threads. `labels` are those of the settings, beside the ones that every node has; `address` is where
+    its ports are for others."""
 
-    def __init__(self, engine: Engine, labels: Mapping[str, str]) -> None:
+    def __init__(self, engine: Engine, labels: Mapping[str, str], address: str = "127.0.0.1") -> None:
+        self.address = address
         self._engine = engine
         self._labels = labels
         self._lock = threading.Lock()

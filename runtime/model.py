@@ -240,12 +240,11 @@ class JobPhase(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobStatus:
     """A Job as it stands. `active`, `succeeded` and `failed` count pods as Kubernetes' JobStatus does; `reason` of a
-    failure is ``BackoffLimitExceeded``, ``DeadlineExceeded``, ``PodFailurePolicy``, ``MaxFailedIndexesExceeded`` or
-    ``FailedIndexes``. `exit_code` and `last_log` are the last pod's;
-    `message` says what keeps it from running, or how it ended. `lost`: the last pod's container was gone before it was
-    seen to end, and nobody knows what it did. `completions` is how many it takes, None where one pod that succeeds
-    says that the work is done; `indexes` are those of an Indexed one that are done (``0,2-4``), `failed_indexes` those
-    that failed too often. `cron_job` made it."""
+    failure is ``BackoffLimitExceeded``, ``DeadlineExceeded`` or that of a policy, such as ``PodFailurePolicy``.
+    `exit_code` and `last_log` are the last pod's; `message` says what keeps it from running, or how it ended. `lost`:
+    the last pod's container was gone before it was seen to end, and nobody knows what it did. `completions` is how many
+    it takes, None where one pod that succeeds says that the work is done; `indexes` are those of an Indexed one that
+    are done (``0,2-4``). `cron_job` made it."""
 
     name: str
     namespace: str
@@ -267,7 +266,6 @@ class JobStatus:
     suspended: bool = False
     indexes: str = ""
     cron_job: str = ""
-    failed_indexes: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -292,7 +290,8 @@ class ServiceCounters:
     port that is served by the connection, requests are connections. `queued` are those that wait for a replica now; the
     times are HAProxy's means over the last 1024 requests, in milliseconds: in the queue, to connect, from then to the
     first byte of the answer (0 by the connection), and in all. `by_class` counts answers by the first digit of their
-    status (``2xx``), the balancer's own among them; it is empty by the connection."""
+    status (``2xx``), the balancer's own among them, ``unknown`` those from before classes were counted; it is empty by
+    the connection."""
 
     requests: int
     failed: int
@@ -325,7 +324,8 @@ class ServicePortStatus:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceStatus:
     """A Service as it stands. `address` is its own, empty where it has none: of a headless one, or with the reason in
-    `message`. `endpoints` are the addresses of the replicas that are given requests."""
+    `message`. `endpoints` are the addresses of the replicas that are given requests. `external` is the machine's
+    address at which the ports of one of type LoadBalancer are served, under their `node_port`."""
 
     name: str
     namespace: str
@@ -337,6 +337,7 @@ class ServiceStatus:
     endpoints: tuple[str, ...] = ()
     message: str = ""
     affinity: int = 0
+    external: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

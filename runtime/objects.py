@@ -31,7 +31,7 @@ from runtime.manifest.routing import Ingress
 from runtime.manifest.secret_type import OPAQUE
 from runtime.manifest.template import template_hash
 from runtime.model import AppliedObject, ObjectChange, SecretStatus
-from runtime.policy import Policy, refusal
+from runtime.policy import Policy, allowed_by, refusal
 from runtime.records import begin_record
 from runtime.seal import Seal
 from runtime.secret import masked, opened, sealed, unsealed
@@ -96,7 +96,7 @@ _FIXED_IN_JOBS = {
     "on_failure": "template.spec.restartPolicy",
     "completions": "completions",
     "indexed": "completionMode",
-    "policies": "podFailurePolicy, successPolicy, backoffLimitPerIndex and maxFailedIndexes",
+    "policy": "podFailurePolicy, successPolicy or backoffLimitPerIndex",
 }
 DEFAULT_NAMESPACE = "default"
 DEFAULT_POLICY = Policy()
@@ -497,12 +497,12 @@ class Objects:
             made = document.object.job if isinstance(document.object, CronJob) else document.object
             template = getattr(made, "template", None)
             refused = refusal(template, self._policy) if template is not None else ""
-            if refused:
+            if template is not None and refused:
                 raise ManifestError(
                     "not-allowed",
                     document.where,
                     f"{document.kind} {document.namespace}/{document.name}, {refused}: this machine does not allow it",
-                    hint="take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy",
+                    hint=allowed_by(template, self._policy),
                 )
 
     def _refuse_conflicts(self, documents: tuple[Document, ...]) -> None:
@@ -599,7 +599,8 @@ class Objects:
         subject = f"Job {document.namespace}/{document.name}"
         if before.deleting:
             raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
-        changed = [name for name in _FIXED_IN_JOBS if getattr(before.job, name) != getattr(job, name)]
+        fixed = ("template", "on_failure", "completions", "indexed", "policy")
+        changed = [name for name in fixed if getattr(before.job, name) != getattr(job, name)]
         if changed:
             raise ManifestError(
                 "immutable-field",

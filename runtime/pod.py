@@ -16,6 +16,8 @@ from runtime.status import container_statuses
 
 def pod_phase(replica: Replica) -> PodPhase:
     """Pending until every container has begun; then by those that the pod is there for, however a sidecar ended."""
+    if replica.evicted:
+        return PodPhase.FAILED
     template = replica.template
     records = [replica.record(spec.name) for spec in template.mains]
     begun = any(record.container_id for record in records)

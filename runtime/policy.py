@@ -13,7 +13,7 @@ _ALL = "ALL"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """The machine's settings. `privileged` allows what makes a container as good as root of this machine; `restricted`
-    gives every container only the capabilities that its manifest names, and no new privileges."""
+    gives every container only the capabilities that its manifest names, no new privileges and no machine's port."""
 
     privileged: bool = False
     restricted: bool = False
@@ -32,6 +32,26 @@ class Confinement:
 
 def refusal(template: PodTemplate, policy: Policy) -> str:
     """Empty where the machine allows it, else what it is that it does not."""
+    return open_ports(template, policy) or _privilege(template, policy)
+
+
+def open_ports(template: PodTemplate, policy: Policy) -> str:
+    """The first port that would be the machine's too, where that is too much; empty for none."""
+    for spec in template.all_containers if policy.restricted else ():
+        for port in spec.ports:
+            if port.host_port:
+                return f'container "{spec.name}": hostPort {port.host_port}'
+    return ""
+
+
+def allowed_by(template: PodTemplate, policy: Policy) -> str:
+    """What to do about a refusal."""
+    if open_ports(template, policy):
+        return "take it out, and let a Service lead there; or take restricted = true out of settings.toml"
+    return "take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy here"
+
+
+def _privilege(template: PodTemplate, policy: Policy) -> str:
     if policy.privileged:
         return ""
     for spec in template.all_containers:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from runtime.container import Execution
+from runtime.http_ask import ask
 from runtime.manifest.probe import HttpCall, Probe
 from runtime.verdict import Kind
 
@@ -98,9 +99,9 @@ def _ask(
     scheme: str, address: str, port: int, path: str, headers: tuple[tuple[str, str], ...], timeout: float
 ) -> tuple[int, str]:
     """(status, Location)."""
-    connection = http.client.HTTPConnection(address, port, timeout=timeout)
-    if scheme == "https":
-        connection = http.client.HTTPSConnection(address, port, timeout=timeout, context=_unverified())
+    if scheme == "http":
+        return ask(address, port, path, headers, timeout)
+    connection = http.client.HTTPSConnection(address, port, timeout=timeout, context=_unverified())
     named = {name.lower() for name, _ in headers}
     with closing(connection):
         connection.putrequest("GET", path, skip_host="host" in named, skip_accept_encoding=True)

@@ -125,12 +125,20 @@ class Records:
             self._templates[key] = deployment.template
             if self._generations.get(key) != generation and not self._load(key, generation):
                 return
+            asked = self._open.get(key)
+        if asked is None:
+            return
+        # The engine may take its time, and who stops a replica or asks for a record is not to wait for it.
+        message, words = self._trouble(asked.record, stalled)
+        with self._lock:
             known = self._open.get(key)
             if known is None:
                 return
             now = self._now()
             leaving = {item.name for item in replicas if item.terminating}
-            message, words = self._trouble(known.record, stalled)
+            if key in self._drained:
+                # Of those that are gone nothing is asked any more: a rollout may stand for weeks while others scale.
+                self._drained[key] &= {item.name for item in replicas}
             seen = Seen(
                 complete=complete,
                 stalled=stalled is not None,

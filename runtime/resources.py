@@ -5,7 +5,7 @@ After the kubelet (kubernetes/pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -42,17 +42,20 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Amounts:
-    """CPU in thousandths and memory in bytes."""
+    """CPU in thousandths, memory and disk in bytes; of a machine whose disk is not seen that is 0."""
 
     cpu: int = 0
     memory: int = 0
+    disk: int = 0
 
     def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(cpu=self.cpu + other.cpu, memory=self.memory + other.memory)
+        return Amounts(cpu=self.cpu + other.cpu, memory=self.memory + other.memory, disk=self.disk + other.disk)
 
     def __or__(self, other: Amounts) -> Amounts:
         """The larger of each."""
-        return Amounts(cpu=max(self.cpu, other.cpu), memory=max(self.memory, other.memory))
+        return Amounts(
+            cpu=max(self.cpu, other.cpu), memory=max(self.memory, other.memory), disk=max(self.disk, other.disk)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,18 +120,31 @@ def asked(template: PodTemplate) -> Amounts:
 def _sum(all_resources: Iterable[Resources]) -> Amounts:
     total = Amounts()
     for said in all_resources:
-        total += Amounts(cpu=said.cpu_request or 0, memory=said.memory_request or 0)
+        total += Amounts(cpu=said.cpu_request or 0, memory=said.memory_request or 0, disk=said.disk_request or 0)
     return total
 
 
-def why_not(template: PodTemplate, machine: Machine, taken: Sequence[Amounts]) -> str:
-    """Empty where a pod fits beside what is taken, else why not, as a cluster of one machine would say it."""
+def why_not(
+    template: PodTemplate, machine: Machine, taken: Sequence[Amounts], ports: Collection[int] = frozenset()
+) -> str:
+    """Empty where a pod fits beside what is taken, `ports` of the machine among it, else why not, as a cluster of one
+    machine would say it."""
+    name = machine.labels.get("kubernetes.io/hostname", "")
+    if template.node_name not in ("", name):
+        return f"0/1 nodes are available: 1 node(s) didn't match the requested node name (this one is {name})"
     mismatched = {key: value for key, value in template.node_selector.items() if machine.labels.get(key) != value}
     if mismatched:
         wanted = ", ".join(f"{key}={value}" for key, value in sorted(mismatched.items()))
         return (
             f"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector ({wanted} is not among the "
             "labels of this machine)"
+        )
+    held = sorted({number for number, _ in template.host_ports} & set(ports))
+    if held:
+        which = ", ".join(map(str, held))
+        return (
+            "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports "
+            f"(another replica has {which})"
         )
     used = Amounts()
     for amount in taken:
@@ -141,4 +157,8 @@ def why_not(template: PodTemplate, machine: Machine, taken: Sequence[Amounts]) -
     if wants.memory > max(free.memory, 0):
         have = f"{shown_memory(max(free.memory, 0))} of {shown_memory(machine.size.memory)} is free"
         missing.append(f"1 Insufficient memory (asks for {shown_memory(wants.memory)}, {have})")
+    free_disk = max(machine.size.disk - used.disk, 0)
+    if machine.size.disk and wants.disk > free_disk:
+        have = f"{shown_memory(free_disk)} of {shown_memory(machine.size.disk)} is free"
+        missing.append(f"1 Insufficient ephemeral-storage (asks for {shown_memory(wants.disk)}, {have})")
     return f"0/1 nodes are available: {', '.join(missing)}" if missing else ""

@@ -268,12 +268,12 @@ def _field(name: str, before: object, after: object) -> FieldChange:
 
 
 def since(before: Mapping[str, int] | None, now: ServiceCounters) -> dict[str, int]:
-    """What was counted since `before`, None being the beginning; a count that fell has begun anew."""
+    """What was counted since `before`, None being the beginning. Where there are fewer requests by now, all counts have
+    begun anew; another may fall by itself, for it is the difference of rows that were not read at one moment."""
     known = before or {}
-    return {
-        name: (value if value < known.get(name, 0) else value - known.get(name, 0))
-        for name, value in ((name, getattr(now, name)) for name in SUMS)
-    }
+    if now.requests < known.get("requests", 0):
+        known = {}
+    return {name: max(0, getattr(now, name) - known.get(name, 0)) for name in SUMS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

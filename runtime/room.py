@@ -15,30 +15,33 @@ class Room:
     def __init__(self, machine: Callable[[], Machine]) -> None:
         self._machine = machine
         self._taken: dict[str, Amounts] = {}
+        self._ports: dict[str, frozenset[int]] = {}
         self._changed = threading.Condition()
         self._version = 0
 
     def hold(self, name: str, template: PodTemplate) -> None:
         """It has a place already: what runs is not asked to go."""
         with self._changed:
-            self._taken[name] = asked(template)
+            self._give(name, template)
 
     def ask(self, name: str, template: PodTemplate) -> str:
         """Empty once it has a place, else why it has none. Raises EngineError."""
-        if asked(template) == Amounts() and not template.node_selector:
+        if asked(template) == Amounts() and not (template.node_selector or template.node_name or template.host_ports):
             return ""
         machine = self._machine()
         with self._changed:
             if name in self._taken:
                 return ""
-            reason = why_not(template, machine, tuple(self._taken.values()))
+            ports = frozenset().union(*self._ports.values())
+            reason = why_not(template, machine, tuple(self._taken.values()), ports)
             if not reason:
-                self._taken[name] = asked(template)
+                self._give(name, template)
             return reason
 
     def leave(self, name: str) -> None:
         """Its place is free for others, who are woken."""
         with self._changed:
+            self._ports.pop(name, None)
             if self._taken.pop(name, None) is not None:
                 self._wake()
 
@@ -57,6 +60,10 @@ class Room:
         with self._changed:
             self._changed.wait_for(lambda: self._version != seen, timeout)
             return self._version
+
+    def _give(self, name: str, template: PodTemplate) -> None:
+        self._taken[name] = asked(template)
+        self._ports[name] = frozenset(number for number, _ in template.host_ports)
 
     def _wake(self) -> None:
         self._version += 1

@@ -13,6 +13,8 @@ from runtime.restart import Backoff
 from runtime.standing import ContainerRecord, overall
 from runtime.store import Store, StoredReplica
 
+EVICTED = "Evicted"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
@@ -67,9 +69,9 @@ class Replica:
         records[container] = replace(records[container], **changes)
         found = tuple(records[name] for name in names)
         said = overall(found, [spec.name for spec in self.template.serving_containers])
-        if self.terminating:
+        if self.terminating or self.evicted:
             said |= {"phase": self.phase, "message": self.message}
-        ready = said["serving"] and not self.terminating
+        ready = said["serving"] and not (self.terminating or self.evicted)
         since = None if not ready else self.ready_since if self.ready else now
         admitted = self.admitted and ready
         return replace(self, containers=found, ready=ready, ready_since=since, admitted=admitted, **said)
@@ -86,6 +88,11 @@ class Replica:
         """Those of all its containers, and of the one that has their network."""
         known = frozenset(record.container_id for record in self.containers if record.container_id)
         return known | {self.sandbox} if self.sandbox else known
+
+    @property
+    def evicted(self) -> bool:
+        """Whether it was stopped for what it took, and stays as it is: a pod of its own that has failed."""
+        return self.phase == EVICTED
 
     @property
     def shown_name(self) -> str:
@@ -225,8 +232,11 @@ def to_stored(replica: Replica) -> StoredReplica:
     state["sandbox"] = replica.sandbox
     state["pod"] = replica.pod
     state["containers"] = [record.as_json() for record in replica.containers]
+    state["images"] = {record.name: record.image_id for record in replica.containers if record.image_id}
+    state["settled"] = {record.name: record.settled for record in replica.containers}
     if replica.job:
         state["job"] = {name: getattr(replica, name) for name in _OF_JOB}
+        state["lost"] = [record.name for record in replica.containers if record.lost]
     return StoredReplica(
         name=replica.name,
         namespace=replica.namespace,
@@ -240,7 +250,19 @@ def to_stored(replica: Replica) -> StoredReplica:
 def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
     """The inverse of `to_stored`. Where it runs is asked of the engine."""
     state = {name: stored.state[name] for name in _MEMORY}
-    records = tuple(ContainerRecord.from_json(raw) for raw in stored.state.get("containers", ()))
+    images = stored.state.get("images", {})
+    found = (ContainerRecord.from_json(raw) for raw in stored.state.get("containers", ()))
+    settled, lost = stored.state.get("settled", {}), stored.state.get("lost", ())
+    records = tuple(
+        replace(
+            record,
+            image_id=images.get(record.name, record.image_id),
+            # A version before this one told of the end of each that did not run.
+            settled=settled.get(record.name, "" if record.running else record.container_id),
+            lost=record.name in lost,
+        )
+        for record in found
+    )
     return Replica(
         name=stored.name,
         namespace=stored.namespace,

@@ -91,4 +91,5 @@ def sandbox_request(
         confinement=Confinement(drop=("ALL",), no_new_privileges=True),
         limits=Limits(oom_score_adj=max(OOM_SCORE_ADJ, lowest_adj)),
         shares_ipc=True,
+        first_process=template.shares_processes,
     )

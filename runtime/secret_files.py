@@ -86,12 +86,13 @@ class SecretFiles:
             place.chmod(0o666)
         return place
 
-    def message(self, replica: str, container: str) -> bytes:
-        """The last words of a container: of what it wrote the end, as the kubelet has it."""
+    def message(self, replica: str, container: str, *, before: int = 0) -> bytes:
+        """The last words of a container: of what it wrote the end, as the kubelet has it, and so many bytes `before`
+        that, in which something may begin that is not to be seen."""
         with contextlib.suppress(OSError), (self._folder / replica / MESSAGES / container).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - LONGEST_MESSAGE))
-            return file.read(LONGEST_MESSAGE)
+            longest = LONGEST_MESSAGE + before
+            file.seek(max(0, os.fstat(file.fileno()).st_size - longest))
+            return file.read(longest)
         return b""
 
     def place(self, replica: str, volume: str, sub_path: str) -> Path:

@@ -15,8 +15,9 @@ from runtime.roster import Replica
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A container as it is now. `name` is its pod's; `previous` what the engine calls the one before the last restart.
-    Times are Unix seconds."""
+    """A container as it is now. `name` is its pod's; `previous` the one before the last restart, by its name or id: of
+    one that has ended and waits to be started again that is itself, as `kubectl logs --previous` has it. Times are Unix
+    seconds."""
 
     name: str
     container: str
@@ -47,6 +48,7 @@ def of_replica(selection: Selection, replica: Replica, who: Identity) -> Iterabl
     for name in containers_of(selection, replica.template):
         record = replica.record(name)
         spec = next(spec for spec in replica.template.all_containers if spec.name == name)
+        waits = bool(record.container_id) and not (record.running or record.done) and record.ended_at is not None
         yield Source(
             name=replica.shown_name,
             container=name,
@@ -54,7 +56,7 @@ def of_replica(selection: Selection, replica: Replica, who: Identity) -> Iterabl
             running=record.running,
             ready=replica.ready,
             ended_at=record.ended_at,
-            previous=previous_name(container_name(who, replica.template, spec)),
+            previous=record.container_id if waits else previous_name(container_name(who, replica.template, spec)),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from runtime.attachment import Attachments
 from runtime.controller import Controller
@@ -25,9 +26,10 @@ from runtime.process import Process
 from runtime.selection import spoken_of
 from runtime.targets import Targets
 from runtime.version import version
-from runtime.wire import PROTOCOL, Value, encode, pack, pack_failure
+from runtime.wire import OTHER_VERSION, PROTOCOL, Value, encode, pack, pack_failure
 
 log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 MAX_REQUEST = 8 * 1024 * 1024
 LONGEST_PATH = 107
@@ -298,11 +300,11 @@ class Answers:
         where = f"{source.name}/{source.container}"
         try:
             process.begin(where)
+            if size:
+                process.resize(*size)
         except BaseException:
             process.close()
             raise
-        if size:
-            process.resize(*size)
         return process, where
 
     def events(self, namespace: str | None, kind: str | None, name: str | None, follow: bool) -> Iterable[Value]:
@@ -379,7 +381,7 @@ def _converse(connection: socket.socket, answers: Answers, attachments: Attachme
             request = _read_request(connection)
             if request.get("method") == "execute":
                 with attachments.place():
-                    process, where = answers.execute(**request.get("params", {}))
+                    process, where = _called(answers.execute, request.get("params", {}))
                     attachments.carry(connection, process, encode({"item": where}))
                 return
             for value in _answer(request, answers):
@@ -411,7 +413,7 @@ def _read_request(connection: socket.socket) -> dict[str, Any]:
             "protocol-mismatch",
             "controller",
             f"the controller speaks protocol {PROTOCOL}",
-            hint="restart it with the version of the caller: imageforge up",
+            hint=OTHER_VERSION,
         )
     return request
 
@@ -419,9 +421,21 @@ def _read_request(connection: socket.socket) -> dict[str, Any]:
 def _answer(request: dict[str, Any], answers: Answers) -> Iterator[Value]:
     method, params = request.get("method"), request.get("params", {})
     if method not in METHODS:
-        raise RuntimeFailure("unknown-method", "controller", f"no method {method}")
+        raise RuntimeFailure("unknown-method", "controller", f"no method {method}", hint=OTHER_VERSION)
     function: Callable[..., Iterable[Value]] = getattr(answers, method)
-    yield from function(**params)
+    yield from _called(function, params)
+
+
+def _called(function: Callable[..., Answer], params: Any) -> Answer:
+    """What a method gives. Raises RuntimeFailure (`unknown-parameter`) for what a caller of another version says to
+    it: to leave that out would be to do something else than was asked for."""
+    try:
+        inspect.signature(function).bind(**params)
+    except TypeError as error:
+        raise RuntimeFailure(
+            "unknown-parameter", "controller", f"{function.__name__}: {error}", hint=OTHER_VERSION
+        ) from error
+    return function(**params)
 
 
 def _selection(raw: Mapping[str, Any]) -> Selection:

@@ -41,15 +41,17 @@ class ContainerRecord:
         return self.container_id not in ("", self.settled)
 
     def as_json(self) -> dict[str, Any]:
-        """In JSON's types; its process is asked of the engine again."""
-        return {**asdict(self), "last_log": list(self.last_log), "pid": 0}
+        """In JSON's types; its process is asked of the engine again. A version that knows fewer fields must be able to
+        read these, so that one can go back to it: what is new is kept beside them."""
+        said = {**asdict(self), "last_log": list(self.last_log), "pid": 0}
+        for name in ("image_id", "settled", "lost"):
+            del said[name]
+        return said
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ContainerRecord:
-        """The inverse of `as_json`; what a later version says beyond this is left out. One before this told of the end
-        of each that did not run."""
-        known: dict[str, Any] = {"settled": "" if raw["running"] else raw["container_id"]}
-        known |= {item.name: raw[item.name] for item in fields(cls) if item.name in raw}
+        """The inverse of `as_json`; what a later version says beyond this is left out."""
+        known = {item.name: raw[item.name] for item in fields(cls) if item.name in raw}
         return cls(**{**known, "backoff": Backoff(**raw["backoff"]), "last_log": tuple(raw["last_log"])})
 
 

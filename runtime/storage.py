@@ -6,6 +6,7 @@ lie beside the files of Secrets.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from runtime.host_path import host_place
 from runtime.labels import Label
 from runtime.manifest.claim import Claim
 from runtime.manifest.model import PodTemplate
+from runtime.manifest.parse import is_limited
 from runtime.manifest.volume import ClaimVolume, EmptyVolume, HostVolume
 from runtime.secret_files import SecretFiles
 from runtime.store import Store
@@ -39,6 +41,8 @@ class Storage:
         """Each volume, made where it is not there; new ones are for everybody to write, and for `group` where there is
         one. `image` is any that the engine has, such as that of the container to be made. Raises ConfigError,
         EngineError."""
+        if is_limited(template) and not (self.engine.host.startswith("unix://") and os.geteuid() == 0):
+            raise _not_measured(who.replica)
         found: dict[str, Place] = {}
         made: dict[str, str] = {}
         for volume in template.volumes:
@@ -47,7 +51,7 @@ class Storage:
                     path = self.files.make_empty(who.replica, volume.name, size=volume.size, group=group)
                     found[volume.name] = Place(source=str(path))
                 case EmptyVolume():
-                    name = f"imageforge-{self.instance}-{who.replica}_{volume.name}"
+                    name = empty_volume(self.instance, who.replica, volume.name)
                     made |= self._make(name, who.namespace, {Label.REPLICA: who.replica})
                     found[volume.name] = Place(source=name, is_volume=True)
                 case ClaimVolume():
@@ -74,7 +78,7 @@ class Storage:
         """The replica is no more: what lived as long as it goes. Raises EngineError."""
         for volume in template.volumes:
             if isinstance(volume, EmptyVolume) and not volume.memory:
-                self._remove(f"imageforge-{self.instance}-{replica}_{volume.name}")
+                self._remove(empty_volume(self.instance, replica, volume.name))
         self.files.remove(replica)
 
     def remove_claim(self, namespace: str, name: str) -> bool:
@@ -98,6 +102,20 @@ class Storage:
         if gone:
             self.store.drop_note(f"{_NOTE}{name}")
         return gone
+
+
+def empty_volume(instance: str, replica: str, name: str) -> str:
+    """The engine's name for an emptyDir on disk."""
+    return f"imageforge-{instance}-{replica}_{name}"
+
+
+def _not_measured(replica: str) -> ConfigError:
+    return ConfigError(
+        "disk-not-measured",
+        replica,
+        "its limits of the disk cannot be held: only root, with an engine of this host, sees what is taken of it",
+        hint="run the service as root, or take the sizeLimit and the limits of ephemeral-storage out",
+    )
 
 
 def claim_volume(instance: str, namespace: str, claim: str) -> str:

@@ -90,6 +90,11 @@ class StoredReplica:
     state: dict[str, Any]
 
 
+def autoscaler_note(namespace: str, name: str) -> str:
+    """The key of what is kept of a HorizontalPodAutoscaler beside its manifest; it goes with that."""
+    return f"hpa {namespace}/{name}"
+
+
 class Store:
     """One connection, used by one thread at a time."""
 
@@ -172,6 +177,9 @@ class Store:
                 self._execute("DELETE FROM rollout WHERE namespace = ? AND deployment = ?", namespace, name)
             elif kind == "Job":
                 self._execute("DELETE FROM job_run WHERE namespace = ? AND name = ?", namespace, name)
+            elif kind == "HorizontalPodAutoscaler":
+                # With it, for a controller that is killed now: who keeps the note knows only those that are there.
+                self.drop_note(autoscaler_note(namespace, name))
 
     def revisions(self, namespace: str, deployment: str) -> tuple[StoredRevision, ...]:
         """A Deployment's revisions, the newest last."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from runtime.errors import ConfigError
 from runtime.manifest.model import PodTemplate
-from runtime.manifest.volume import ConfigVolume, FieldVolume, ProjectedVolume, SecretVolume, sources_of
+from runtime.manifest.resources import Resources
+from runtime.manifest.volume import ConfigVolume, FieldItem, FieldVolume, ProjectedVolume, SecretVolume, sources_of
 from runtime.sources import Pod, Sources
 
 
@@ -41,10 +42,9 @@ def folders(template: PodTemplate, sources: Sources) -> dict[str, Folder]:
 
 def _folder(source: SecretVolume | ConfigVolume | FieldVolume, volume: str, sources: Sources) -> Folder:
     if isinstance(source, FieldVolume):
-        assert sources.pod is not None, "whoever makes a container tells of its replica"
         return {
             posixpath.normpath(item.path): File(
-                content=_told(sources.pod, item.field).encode(), mode=source.mode if item.mode is None else item.mode
+                content=_said(item, sources).encode(), mode=source.mode if item.mode is None else item.mode
             )
             for item in source.fields
         }
@@ -74,6 +74,14 @@ def _values(source: SecretVolume | ConfigVolume, sources: Sources) -> Mapping[st
         return sources.secret(source.secret)
     found = sources.config_map(source.config_map)
     return None if found is None else found.files
+
+
+def _said(item: FieldItem, sources: Sources) -> str:
+    if item.resource is not None:
+        assert sources.amount is not None, "whoever makes a container tells of what it may take"
+        return sources.amount(item.resource, Resources())
+    assert sources.pod is not None, "whoever makes a container tells of its replica"
+    return _told(sources.pod, item.field)
 
 
 def _told(pod: Pod, path: str) -> str:

@@ -66,10 +66,13 @@ class EngineWatch:
             if thread.is_alive():
                 thread.join(timeout=1)
 
-    def resync(self) -> None:
-        """Compare the list with the roster; raises EngineError."""
+    def resync(self, *, whole: bool = True) -> None:
+        """Compare the list with the roster; raises EngineError. Without `whole`, a container that is known and runs is
+        taken for the process that it was: that it is another one is heard, unless nobody listened."""
         before = self._roster.all()
-        states = {state.id: state for state in self._engine.containers(self._instance)}
+        running = (record for replica in before for record in replica.containers if record.running and record.pid)
+        known = {} if whole else {record.container_id: record.pid for record in running}
+        states = {state.id: state for state in self._engine.containers(self._instance, known)}
         for replica in before:
             keeper = self._keeper_of(replica.name)
             if keeper is not None:
@@ -95,17 +98,19 @@ class EngineWatch:
             self._roster.update(replica.name, partial(_runs_in, lead.id), address=lead.address)
 
     def _list(self) -> None:
+        whole = True
         while not self._stopping.is_set():
             try:
-                self.resync()
+                self.resync(whole=whole)
                 self.error = None
             except EngineError as error:
                 log.warning("engine not listed", extra={"error": str(error)})
                 self.error = error
             except Exception:
                 log.exception("resync failed")
-            self._resync_now.wait(1.0 if self.error else RESYNC_SECONDS)
+            asked = self._resync_now.wait(1.0 if self.error else RESYNC_SECONDS)
             self._resync_now.clear()
+            whole = asked or self.error is not None
 
     def _follow(self) -> None:
         pause = 0.2

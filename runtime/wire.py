@@ -42,6 +42,8 @@ from runtime.model import (
 from runtime.rollout import RolloutRecord
 
 PROTOCOL = 1
+OTHER_VERSION = "restart it with the version of the caller: imageforge up"
+"""The hint where the two do not understand each other."""
 
 Value = (
     AppliedObject
@@ -162,7 +164,8 @@ def pack_failure(failure: RuntimeFailure) -> dict[str, Any]:
 def unpack_failure(raw: Mapping[str, Any]) -> RuntimeFailure:
     """The inverse of `pack_failure`; an unknown class comes out as the base."""
     kind = _FAILURES.get(raw["class"], RuntimeFailure)
-    failure = kind(raw["code"], raw["subject"], raw["message"], hint=raw.get("hint"), kept=raw.get("kept"))
+    hint = raw.get("hint") or (OTHER_VERSION if raw["code"] == "unknown-method" else None)
+    failure = kind(raw["code"], raw["subject"], raw["message"], hint=hint, kept=raw.get("kept"))
     failure.retryable = bool(raw.get("retryable"))
     return failure
 

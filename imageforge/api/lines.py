@@ -42,7 +42,9 @@ async def streamed(request: Request, rows: Rows, *, number: str = "") -> Respons
 async def _stream(request: Request, rows: Rows, first: Row | None, *, lines: bool, number: str) -> AsyncIterator[bytes]:
     # Taken here: of a client that is gone before it was answered, the generator never starts, nor ends.
     if not READERS.acquire(blocking=False):
+        # There was a place when it was asked for. What ended without a word would look like an end in peace.
         _close(rows)
+        yield _written({"kind": "error", "problem": problem(TooOften("streams", 10.0))}, lines=lines, number="")
         return
     try:
         if first is _END:

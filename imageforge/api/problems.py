@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from builders import BuilderError
 from imageforge.api.headers import HEADERS
 from imageforge.config.validation import request_problem
-from imageforge.errors import Failure, ForgeError, UsageError
+from imageforge.errors import Failure, ForgeError, Kind, UsageError
 from linters import LintError
 from registry import RegistryError
 from runtime import RuntimeFailure
@@ -110,7 +110,7 @@ class Unauthorized(ForgeError):
 class TooOften(ForgeError):
     """More calls than are allowed; `seconds` until the next one is."""
 
-    kind = "refused"
+    kind: Kind = "refused"
 
     def __init__(self, subject: str, seconds: float) -> None:
         super().__init__("too-many-requests", subject, "too many calls", hint=f"wait {seconds:.0f} seconds")

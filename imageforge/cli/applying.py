@@ -41,6 +41,7 @@ class _Shown:
         self._objects: tuple[ObjectRow, ...] = ()
         self._reports: list[RolloutReport] = []
         self._error: Mapping[str, Any] | None = None
+        self._ended = False
 
     def take(self, row: Mapping[str, Any]) -> None:
         """One row of `imageforge.pipeline.applying`."""
@@ -57,6 +58,7 @@ class _Shown:
                 write(f"\n{as_text(self._reports[-1])}")
         elif kind == "end":
             self._error = row["error"]
+            self._ended = True
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -65,6 +67,13 @@ class _Shown:
             write(as_markdown(whole))
         elif not self._table:
             document(whole.as_json(), self._form)
+        if not self._ended:
+            raise DeployFailed(
+                "follow-cut-off",
+                "apply --wait",
+                "what told of it ended before it was done: it goes on, and nobody knows how it ended",
+                hint="imageforge rollout status deployment/NAME, and report deployment/NAME",
+            )
         if self._error is not None:
             error = self._error
             raise DeployFailed(

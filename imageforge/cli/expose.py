@@ -24,7 +24,7 @@ def expose(
         int | None, typer.Option("--target-port", help="The container's; --port if left out.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The Service's; the Deployment's if left out.")] = None,
-    kind: Annotated[str, typer.Option("--type", help="ClusterIP or NodePort.")] = "ClusterIP",
+    kind: Annotated[str, typer.Option("--type", help="ClusterIP, NodePort or LoadBalancer.")] = "ClusterIP",
     host: Annotated[str | None, typer.Option("--host", help="A host name that leads there, on the entry port.")] = None,
     namespace: NamespaceOption = "default",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifest, and apply nothing.")] = False,

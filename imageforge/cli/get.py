@@ -59,6 +59,8 @@ def get(
         show(rows, columns=shown, wide=wide, form=form, empty=f"no {each} in {'any namespace' if every else namespace}")
 
 
+SHORT = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+"""Access modes as kubectl writes them."""
 LIMITED = "ScalingLimited"
 """The one condition of an autoscaler that is well when it is False."""
 WIDE = ("image", "address", "message", "selector", "last_scale")
@@ -119,6 +121,7 @@ def _services(controller: Objects, namespace: str | None) -> Iterable[Row]:
             "name": service.name,
             "type": service.type,
             "cluster-ip": "None" if service.headless else service.address or None,
+            "external-ip": service.external or None,
             "ports": ",".join(_port(port.port, port.node_port, "TCP") for port in service.ports),
             "hosts": ",".join(service.hosts),
             "endpoints": len(service.endpoints),
@@ -185,16 +188,46 @@ def _secrets(controller: Objects, namespace: str | None) -> Iterable[Row]:
         yield {"namespace": secret.namespace, "name": secret.name, "data": len(secret.sizes)}
 
 
+def _config_maps(controller: Objects, namespace: str | None) -> Iterable[Row]:
+    for row, made in _manifests(controller, "ConfigMap", namespace):
+        yield {**row, "data": len(made.get("data") or {}) + len(made.get("binaryData") or {})}
+
+
+def _ingresses(controller: Objects, namespace: str | None) -> Iterable[Row]:
+    for row, made in _manifests(controller, "Ingress", namespace):
+        spec = made.get("spec") or {}
+        hosts = [rule.get("host", "*") for rule in spec.get("rules") or ()]
+        ports = "80, 443" if spec.get("tls") else "80"
+        yield {**row, "class": spec.get("ingressClassName"), "hosts": ",".join(hosts) or "*", "ports": ports}
+
+
+def _claims(controller: Objects, namespace: str | None) -> Iterable[Row]:
+    for row, made in _manifests(controller, "PersistentVolumeClaim", namespace):
+        spec = made["spec"]
+        short = ",".join(SHORT.get(mode, mode) for mode in spec.get("accessModes") or ())
+        requests = (spec.get("resources") or {}).get("requests") or {}
+        yield {**row, "capacity": requests.get("storage"), "access_modes": short, "class": spec.get("storageClassName")}
+
+
+def _manifests(controller: Objects, kind: str, namespace: str | None) -> Iterable[tuple[Row, Mapping[str, Any]]]:
+    """Of kinds that are as they were applied and nothing more: how a row begins, and the manifest."""
+    for view in controller.views(kind, namespace):
+        yield {"namespace": view.namespace, "name": view.name}, yaml.safe_load(view.manifest)
+
+
 def _plain(controller: Objects, kind: str, namespace: str | None) -> Iterable[Row]:
     for view in controller.views(kind, namespace):
         yield {"namespace": view.namespace, "name": view.name, "generation": view.generation}
 
 
 _ROWS: Mapping[str, Callable[[Objects, str | None], Iterable[Row]]] = {
+    "ConfigMap": _config_maps,
     "CronJob": _cron_jobs,
     "Deployment": _deployments,
     "HorizontalPodAutoscaler": _autoscalers,
+    "Ingress": _ingresses,
     "Job": _jobs,
+    "PersistentVolumeClaim": _claims,
     POD: _pods,
     "Secret": _secrets,
     "Service": _services,

@@ -13,7 +13,7 @@ from imageforge.cli.get import NamespaceOption
 from imageforge.cli.kinds import only, parse_target
 from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, FormatOption, document, write
-from imageforge.errors import UsageError
+from imageforge.errors import DeployFailed, UsageError
 from imageforge.report import rollout
 from imageforge.report.deploy import DeployReport
 from imageforge.report.rollout import RolloutReport
@@ -45,10 +45,12 @@ def report(
     if "requests" in found:
         show_report(DeployReport.from_json(found), form)
         return
-    for item in found.get("rollouts", ()):
-        show_rollout(RolloutReport.from_json(item), form)
+    stood = [RolloutReport.from_json(item) for item in found.get("rollouts", ())]
+    for item in stood:
+        show_rollout(item, form)
     error = found.get("error", "it was not rolled out")
-    raise UsageError("no-report", f"{app} release {release['number']}", f"{release['status']}: {error}")
+    subject, message = f"{app} release {release['number']}", f"{release['status']}: {error}"
+    raise DeployFailed("release-failed", subject, message) if stood else UsageError("no-report", subject, message)
 
 
 def _is(release: Mapping[str, Any], number: int | None) -> bool:

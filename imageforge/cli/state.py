@@ -6,13 +6,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from imageforge.config import Home, Settings, load_settings
 from imageforge.config.home import ROOT_HOME
 from imageforge.errors import StackError
 from imageforge.stack.state import read_report, running_supervisor
-from imageforge.store import Database
 from runtime import ControllerClient
+
+if TYPE_CHECKING:
+    from imageforge.store import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,9 @@ class Workplace:
     @contextmanager
     def database(self) -> Iterator[Database]:
         """The store, made at the first use."""
+        # Most commands never open it, and what reads it takes a fifth of a second to load.
+        from imageforge.store import Database  # noqa: PLC0415
+
         self.home.prepare()
         with Database.at(self.home.store) as database:
             yield database

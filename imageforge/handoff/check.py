@@ -102,6 +102,13 @@ def _service(data: Mapping[str, Any]) -> Iterator[Remark]:
             what="a port of every node and for all who reach one; here it is on loopback",
             do="the port free on the nodes, and a way to them; or an Ingress",
         )
+    if data["spec"].get("type") == "LoadBalancer":
+        yield Remark(
+            level=Level.NEED,
+            field="spec.type",
+            what="a cluster gives it a load balancer of its own; here it has ports of the machine",
+            do="a provider of load balancers, such as a cloud's or MetalLB; or an Ingress for several Services",
+        )
 
 
 def _ingress(data: Mapping[str, Any]) -> Iterator[Remark]:

@@ -85,6 +85,14 @@ def _of_container(container: Mapping[str, Any], local: frozenset[str]) -> Iterat
             what="Never: a node of a cluster has not got the image, and may not fetch it",
             do="take it out",
         )
+    for at, port in enumerate(container.get("ports") or ()):
+        if port.get("hostPort"):
+            yield Remark(
+                level=Level.CHANGE,
+                field=f"ports[{at}].hostPort",
+                what="a port of whichever node it is on, for all who reach that; here it is on loopback",
+                do="a Service, or an Ingress",
+            )
     security = container.get("securityContext") or {}
     if security.get("privileged") or (security.get("capabilities") or {}).get("add"):
         yield Remark(
@@ -140,6 +148,10 @@ def _of_volume(volume: Mapping[str, Any], field: str) -> Iterator[Remark]:
 
 
 def _of_nodes(pod: Mapping[str, Any]) -> Iterator[Remark]:
+    if pod.get("nodeName"):
+        yield Remark(
+            level=Level.CHANGE, field="nodeName", what="the name of this machine", do="a nodeSelector, or take it out"
+        )
     labels = sorted(set(pod.get("nodeSelector") or {}) - EVERYWHERE)
     if labels:
         yield Remark(

@@ -26,7 +26,7 @@ from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.pipeline.secrets import AppSecrets
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.report.deploy import DeployReport, StageRow
-from imageforge.report.rollout import LOST_HINT
+from imageforge.report.rollout import LOST_HINT, STALLED
 from imageforge.stack.registry_lock import writing_registry
 from imageforge.store import Apps, Builds, Release, Releases, ReleaseStatus
 from runtime import NotFound, RolloutPhase, RolloutRecord, RuntimeFailure
@@ -97,7 +97,7 @@ def _roll_out(
         raise  # the controller goes on with it, and the next attempt with watching it
     except BaseException as error:
         with uninterrupted():
-            stood = _standing(release, deployer, recorder) if settled else []
+            stood = _standing(release, deployer, recorder, error) if settled else []
             kept = _restore(release, before, deployer, recorder) if settled else "nothing was changed"
             if isinstance(error, DeployFailed):
                 error.kept = kept
@@ -205,15 +205,19 @@ def _apply(release: Release, manifests: str, deployer: Deployer) -> None:
     )
 
 
-def _standing(release: Release, deployer: Deployer, recorder: Recorder) -> list[dict[str, Any]]:
-    """How far a rollout came that is about to be taken back, as JSON."""
+def _standing(release: Release, deployer: Deployer, recorder: Recorder, error: BaseException) -> list[dict[str, Any]]:
+    """How far a rollout came that is about to be taken back, and why it is, as JSON."""
     try:
         records = records_of(release, processes(release.manifests).values(), deployer, ended=False)
     except RuntimeFailure:
         return []
     reports = reports_of(release, records, CutoverCount(sent=0, failed=0, slowest=0.0))
     # What an app wrote last may hold a secret; the runtime knows those of the release alone.
-    return [replace(item, log=tuple(map(recorder.mask.text, item.log))).as_json() for item in reports]
+    why = recorder.mask.text(str(error) or type(error).__name__)
+    return [
+        replace(item, outcome=STALLED, message=why, log=tuple(map(recorder.mask.text, item.log))).as_json()
+        for item in reports
+    ]
 
 
 def _available(app: str, deployer: Deployer) -> int:

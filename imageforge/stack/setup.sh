@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install from Debian's packages what imageforge needs and this machine lacks; start nothing, touch no service.
-# --check only says what is missing, and exits 1 where something is. --tests adds what only the tests need.
+# --check only says what is missing, and exits 1 where something is. --tests adds what only the tests need,
+# --bench what the benchmarks measure against.
 set -eu
 
 have() { PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
@@ -26,6 +27,10 @@ python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-ven
 if [ "${1:-}" = "--tests" ]; then
     have pebble || missing="$missing pebble"
     ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
+fi
+if [ "${1:-}" = "--bench" ]; then
+    have docker-compose || missing="$missing docker-compose"
+    have wrk || missing="$missing wrk"
 fi
 missing="${missing# }"
 

@@ -18,7 +18,7 @@ from runtime.manifest.autoscaler import Autoscaler, Metric, Source
 from runtime.metrics.sampler import Sampler
 from runtime.objects import Held, Objects
 from runtime.roster import Replica, Roster
-from runtime.store import Store
+from runtime.store import Store, autoscaler_note
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Autoscalers:
         """Look, where that is due. Where there is no autoscaler that costs nothing."""
         specs = self._objects.autoscalers()
         for key in [key for key in self._courses if key not in {_key(spec) for spec in specs}]:
-            self._store.drop_note(_note(key))
+            self._store.drop_note(autoscaler_note(*key))
             del self._courses[key]
         if not specs:
             self._due = None
@@ -229,7 +229,7 @@ class Autoscalers:
     def _course(self, spec: Autoscaler) -> _Course:
         key = _key(spec)
         if key not in self._courses:
-            saved = self._store.note(_note(key))
+            saved = self._store.note(autoscaler_note(*key))
             if saved is None:
                 self._keep(key, _Course(created_at=self._now()))
             else:
@@ -238,7 +238,7 @@ class Autoscalers:
 
     def _keep(self, key: Key, course: _Course) -> None:
         times = {"created_at": course.created_at, "last_scaled_at": course.last_scaled_at}
-        self._store.put_note(_note(key), json.dumps(times))
+        self._store.put_note(autoscaler_note(*key), json.dumps(times))
         self._courses[key] = course
 
     def _status(self, spec: Autoscaler) -> AutoscalerStatus:
@@ -273,7 +273,3 @@ class Autoscalers:
 
 def _key(spec: Autoscaler) -> Key:
     return spec.namespace, spec.name
-
-
-def _note(key: Key) -> str:
-    return f"hpa {key[0]}/{key[1]}"

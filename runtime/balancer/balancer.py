@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 DELETE_AFTER = 1.0
 """Seconds without a connection before a server is deleted; HAProxy 2.6 can crash when it is deleted at once."""
 
+SETTLES_WITHIN = 5.0
+"""Seconds after a reload in which it is looked often whether the old process has ended."""
 RELOAD_TIMEOUT = 5.0
 RETRY_AFTER = 10.0
 POLL = 0.02
@@ -65,6 +67,7 @@ class Balancer:
         self._refused: _Refused | None = None
         self._live = LiveLists(settings)
         self._loaded_for: tuple[int, tuple[str, ...]] | None = None
+        self._reloaded_at = -SETTLES_WITHIN
         self._leaving = LeavingProcesses(settings, counters)
         self.given: Callable[[], Mapping[str, bytes]] = dict
         """Certificates with their keys that are to be served beside those of the folders, by names that stay theirs."""
@@ -119,8 +122,8 @@ class Balancer:
     def wait_idle(self, server: str, deadline: float, stop: threading.Event) -> bool:
         """Whether the server's last request ended before `deadline` (`time.monotonic`) or HAProxy is gone.
 
-        A process of an earlier configuration still knows the server and cannot be told otherwise, so its end is waited
-        for too.
+        A process of an earlier configuration still knows the server, so what it has there is waited for too, and that
+        its clients have asked for the last time.
         """
         while True:
             try:
@@ -132,13 +135,15 @@ class Balancer:
                 return False
 
     def in_flight(self, server: str) -> int:
-        """The requests and connections that the server has now; 0 where HAProxy does not answer."""
+        """The requests and connections that the server has now, also in processes of earlier configurations; 0 where
+        HAProxy does not answer."""
         with self._lock:
             try:
                 _, rows = self._look()
             except BalancerError:
                 return 0
-            return sum(row.current + row.queued for row in rows if row.server == server)
+            mine = sum(row.current + row.queued for row in rows if row.server == server)
+            return mine + self._leaving.in_flight(server)
 
     def certificate_problem(self, name: str) -> str:
         """Why a certificate that was given by this name is not served; empty where it is."""
@@ -147,8 +152,8 @@ class Balancer:
 
     @property
     def settling(self) -> bool:
-        """Whether a process of an earlier configuration still finishes what it began."""
-        return self._leaving.any
+        """Whether a process of an earlier configuration may end any moment, as most do within seconds of a reload."""
+        return self._leaving.any and time.monotonic() - self._reloaded_at < SETTLES_WITHIN
 
     def counters(self, *backends: str) -> ServiceCounters:
         """The sums of these backends, fresh where HAProxy answers."""
@@ -191,10 +196,12 @@ class Balancer:
     def _sync(self, backends: Sequence[Backend]) -> tuple[frozenset[Place], BalancerError | None]:
         ring = self._files.ring(self.given() if self._settings.public else NONE_GIVEN)
         refused = self._write(backends, ring)
-        info, _ = self._look()
+        info, rows = self._look()
+        reloaded_at = self._reloaded_at
         refused = refused or self._reload_unless_loaded(info, stamp(self._settings, backends))
         refused = refused or self._sync_lists(backends, ring)
-        info, rows = self._look()
+        if self._reloaded_at != reloaded_at:
+            info, rows = self._look()
         self._places = {}
         self._lasting &= {server.name for backend in backends for server in backend.servers}
         loaded = {row.backend for row in rows}
@@ -316,6 +323,7 @@ class Balancer:
 
     def _reload(self, old_pid: int, wanted_stamp: str) -> None:
         log.info("reloading the balancer", extra={"stamp": wanted_stamp})
+        self._reloaded_at = time.monotonic()
         failed_before = parse_failed_reloads(self._master.ask("show proc"))
         # Held from before, so that the old process cannot end uncounted.
         self._leaving.hold(old_pid)
@@ -359,7 +367,7 @@ class Balancer:
     def _is_idle(self, server: str) -> bool:
         with self._lock:
             _, rows = self._look()
-            return not self._leaving.any and all(row.idle for row in rows if row.server == server)
+            return not self._leaving.may_ask(server) and all(row.idle for row in rows if row.server == server)
 
     def _command(self, command: str, *answers: str) -> None:
         """Carry out a command whose answer must be empty or hold one of `answers`."""

@@ -42,6 +42,9 @@ LONG_CONNECTION = "120h"
 """The kernel's own for an established connection, net.netfilter.nf_conntrack_tcp_timeout_established."""
 LONG_REQUEST = "1h"
 """Between Services of one machine nobody else cuts a request short."""
+LONGEST_LEAVE = "10m"
+"""How long the old process of a reload may finish what it began: `hard-stop-after` as HAProxy's own Ingress controller
+sets it (its key `timeout-stop`)."""
 USER = "haproxy"
 """The account that the distributions' packages make."""
 
@@ -57,10 +60,12 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Bind:
-    """An address and port at which a backend is served to who connects there."""
+    """An address and port at which a backend is served to who connects there, from one of the `sources` where there
+    are some: networks, as CIDR."""
 
     address: str
     port: int
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -196,7 +201,7 @@ global
     default-path config
     nbthread 1
     localpeer {PEER}
-    hard-stop-after 60s
+    hard-stop-after {LONGEST_LEAVE}
 {_identity()}{_keys(settings)}    stats socket {_quote(settings.balancer_socket)} mode 600 level admin
 
 defaults
@@ -241,8 +246,7 @@ def _frontend(settings: RuntimeSettings, *, routed: bool, by_path: bool) -> str:
     return f"""\
 frontend entry
     bind {_bind(settings.http_address, settings.http_port)}
-    http-request set-var(txn.host) req.hdr(host),host_only,lower
-{_route(HOSTS_MAP) if routed else ""}{_route_by_path("") if by_path else ""}    default_backend unknown-host
+{_route_by_host(routed=routed, by_path=by_path)}    default_backend unknown-host
 
 backend unknown-host
     http-request return status 404 content-type text/plain string "No application answers to this host name.\\n"
@@ -306,6 +310,20 @@ backend {name}
 """
 
 
+def _route_by_host(*, routed: bool, by_path: bool) -> str:
+    """Where no path has a say, the host is looked up once: this is what each request pays for."""
+    if by_path:
+        host = "    http-request set-var(txn.host) req.hdr(host),host_only,lower\n"
+        return host + (_route(HOSTS_MAP) if routed else "") + _route_by_path("")
+    if not routed:
+        return ""
+    # A rule of use_backend is read after the file, when HAProxy no longer knows the folder that the map is in.
+    return f"""\
+    http-request set-var(txn.to) req.hdr(host),host_only,lower,map({HOSTS_MAP},unknown-host)
+    use_backend %[var(txn.to)]
+"""
+
+
 def _route(hosts: str) -> str:
     lookup = f"var(txn.host),map({hosts})"
     return f"    use_backend %[{lookup}] if {{ {lookup} -m found }}\n"
@@ -361,7 +379,15 @@ def _own_frontend(backend: Backend) -> str:
     keeps HAProxy neither from starting nor from answering once it is."""
     binds = "".join(f"    bind {_bind(bind.address, bind.port)} transparent\n" for bind in backend.binds)
     patience = _connections("client") if backend.protocol is Protocol.TCP else f"    timeout client {LONG_REQUEST}\n"
-    return f"frontend {OWN}{backend.name}\n{binds}{patience}    default_backend {backend.name}\n"
+    refused = "".join(map(_refused, backend.binds))
+    return f"frontend {OWN}{backend.name}\n{binds}{patience}{refused}    default_backend {backend.name}\n"
+
+
+def _refused(bind: Bind) -> str:
+    """Who comes by this port from elsewhere is let go before a byte is read."""
+    if not bind.sources:
+        return ""
+    return f"    tcp-request connection reject if {{ dst_port {bind.port} }} !{{ src {' '.join(bind.sources)} }}\n"
 
 
 def _connections(side: str) -> str:

@@ -14,6 +14,8 @@ FIELDS = (
     "requests", "retries", "redispatches", "errors_5xx", "aborted", "dropped",
     *(f"answers_{name}" for name in CLASSES),
 )  # fmt: skip
+UNKNOWN = "unknown"
+"""In place of a class: of answers that were counted when no classes were."""
 GONE = "(gone)"
 """In place of servers that were there once; no replica has such a name."""
 OLDEST_FIELDS = 6
@@ -152,7 +154,7 @@ class Counters:
             response_ms=latest.response_ms if latest else 0,
             total_ms=latest.total_ms if latest else 0,
             connect_ms=latest.connect_ms if latest else 0,
-            by_class=_classes(whole),
+            by_class=_classes(whole, http=latest is not None and latest.http),
         )
 
     def to_json(self) -> str:
@@ -178,7 +180,13 @@ class Counters:
         return counters
 
 
-def _classes(whole: Mapping[str, int]) -> dict[str, int]:
+def _classes(whole: Mapping[str, int], *, http: bool) -> dict[str, int]:
     """Answers by class, the balancer's own among them; none of a port that is served by the connection."""
     found = {name: whole[f"answers_{name}"] for name in CLASSES} | {"5xx": whole["errors_5xx"]}
+    if not (http or any(found.values())):
+        return {}
+    # Of a version that did not count classes; they were answered, all but those that were dropped.
+    before = whole["requests"] - whole["dropped"] - sum(found.values())
+    if before > 0:
+        found[UNKNOWN] = before
     return found if any(found.values()) else {}

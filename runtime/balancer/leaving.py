@@ -1,7 +1,9 @@
 """Processes of earlier configurations, which finish what they began and cannot be told anything any more.
 
 After a reload the old process answers on the connections it has, until their clients close them or have had one more
-answer. What it counts belongs to the sums, and a replica that it knows must not be stopped before it is gone.
+answer. What it counts belongs to the sums, and a replica that it knows must not be stopped while it may still send it a
+request. It cannot be told to leave the replica alone, as the serving process is: to a process that leaves, all of its
+proxies are disabled, and `set server` is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import logging
 
 from runtime.balancer.counters import Counters
 from runtime.balancer.socket import CommandSocket, WorkerSession
-from runtime.balancer.stats import parse_clients, parse_leaving, parse_stat
+from runtime.balancer.stats import parse_clients, parse_leaving, parse_may_ask, parse_stat
 from runtime.errors import BalancerError
 from runtime.settings import RuntimeSettings
 
@@ -26,12 +28,26 @@ class LeavingProcesses:
         self._counters = counters
         self._held: dict[int, WorkerSession] = {}
         self._strangers: tuple[int, ...] = ()
+        self._said: dict[int, str] = {}
         self._first_look = True
 
     @property
     def any(self) -> bool:
         """Whether there is one."""
         return bool(self._held or self._strangers)
+
+    def may_ask(self, server: str) -> bool:
+        """Whether one of them has something under way at a server, or may have by a client that asks once more; as of
+        the last look."""
+        return any(
+            parse_may_ask(text) or any(row.server == server and not row.idle for row in parse_stat(text))
+            for text in self._said.values()
+        )
+
+    def in_flight(self, server: str) -> int:
+        """What they have under way at a server, as of the last look."""
+        rows = (row for text in self._said.values() for row in parse_stat(text))
+        return sum(row.current + row.queued for row in rows if row.server == server)
 
     def hold(self, pid: int) -> None:
         """The process that answers now is about to be replaced: keep it until its last client has gone."""
@@ -50,7 +66,9 @@ class LeavingProcesses:
                 self._look_at(pid, session)
         if self._first_look or self._strangers:
             self._look_for_strangers()
-        self._counters.keep_processes([serving, *self._held, *self._strangers])
+        left = {serving, *self._held, *self._strangers}
+        self._said = {pid: text for pid, text in self._said.items() if pid in left - {serving}}
+        self._counters.keep_processes(list(left))
 
     def _look_at(self, pid: int, session: WorkerSession) -> None:
         try:
@@ -59,6 +77,7 @@ class LeavingProcesses:
             log.debug("old process gone", extra={"process": pid, "error": str(error)})
             clients = 0
         else:
+            self._said[pid] = text
             self._counters.fold(pid, parse_stat(text), leaving=True)
             clients = parse_clients(text)
         if clients == 0:
@@ -70,4 +89,5 @@ class LeavingProcesses:
         self._strangers = tuple(pid for pid in parse_leaving(self._master.ask("show proc")) if pid not in self._held)
         self._first_look = False
         for pid in self._strangers:
-            self._counters.fold(pid, parse_stat(self._master.ask(f"@!{pid} show stat")), leaving=True)
+            self._said[pid] = self._master.ask(f"@!{pid} show stat")
+            self._counters.fold(pid, parse_stat(self._said[pid]), leaving=True)

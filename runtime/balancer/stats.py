@@ -12,6 +12,12 @@ from dataclasses import dataclass
 
 BACKEND = "BACKEND"
 FRONTEND = "FRONTEND"
+COLUMNS = (
+    "pxname", "svname", "qcur", "scur", "stot", "econ", "wretr", "wredis", "status", "hrsp_1xx", "hrsp_2xx", "hrsp_3xx",
+    "hrsp_4xx", "hrsp_5xx", "req_tot", "srv_abrt", "qtime", "ctime", "rtime", "ttime", "addr", "mode",
+    "h2_open_connections",
+)  # fmt: skip
+"""Those that are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +50,7 @@ class Row:
     answers_2xx: int = 0
     answers_3xx: int = 0
     answers_4xx: int = 0
+    http: bool = False
 
     @property
     def up(self) -> bool:
@@ -77,12 +84,27 @@ def parse_info(text: str) -> Info:
 
 def parse_stat(text: str) -> tuple[Row, ...]:
     """``show stat``: the rows of servers and backends, none of frontends."""
-    return tuple(_row(record) for record in _records(text) if record.get("svname") not in (None, FRONTEND))
+    return tuple(_row(record) for record in _records(text) if record["svname"] != FRONTEND)
 
 
 def parse_clients(text: str) -> int:
     """``show stat``: the connections of clients that a process still holds."""
     return sum(int(record.get("scur") or 0) for record in _records(text) if record.get("svname") == FRONTEND)
+
+
+def parse_may_ask(text: str) -> bool:
+    """``show stat`` of a process that is leaving: whether a client of it may begin another request. One that
+    waits for its answer is told with it that the connection ends, and a tunnel ends with it; one that rests between two
+    may ask once more, and one that speaks HTTP/2 may whenever it likes. One whose answer had begun before, such as a
+    long download, may ask once more when that is over, and is not told apart from a tunnel."""
+    records = [record for record in _records(text) if record.get("svname") in (FRONTEND, BACKEND)]
+    if any(int(record.get("h2_open_connections") or 0) for record in records):
+        return True
+    clients, under_way = (
+        sum(int(record.get("scur") or 0) for record in records if record["svname"] == name)
+        for name in (FRONTEND, BACKEND)
+    )
+    return clients > under_way
 
 
 def parse_failed_reloads(text: str) -> int:
@@ -99,7 +121,13 @@ def parse_leaving(text: str) -> tuple[int, ...]:
 
 
 def _records(text: str) -> Iterator[dict[str, str]]:
-    return csv.DictReader(text.removeprefix("# ").splitlines())
+    """The lines by the names of the columns, of a hundred the few that are looked at: this is read all the time."""
+    lines = csv.reader(text.removeprefix("# ").splitlines())
+    heads = next(lines, [])
+    columns = [(name, heads.index(name)) for name in COLUMNS if name in heads]
+    for line in lines:
+        if len(line) >= len(heads) - 1:
+            yield {name: line[at] for name, at in columns}
 
 
 def _row(record: dict[str, str]) -> Row:
@@ -136,4 +164,5 @@ def _row(record: dict[str, str]) -> Row:
         answers_2xx=number("hrsp_2xx"),
         answers_3xx=number("hrsp_3xx"),
         answers_4xx=number("hrsp_4xx"),
+        http=record.get("mode") == "http",
     )

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import TypeVar
 
 from runtime.balancer.config import Bind
@@ -17,6 +16,7 @@ from runtime.discovery import host
 from runtime.discovery.links import NO_LINKS, Links, service_variables
 from runtime.discovery.network import NetworkFacts, free_addresses
 from runtime.discovery.node_ports import node_ports
+from runtime.discovery.resolv_conf import host_asked
 from runtime.discovery.telling import keep, tell
 from runtime.discovery.zone import Zone, search_list, zone
 from runtime.engine import Engine
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 AGAIN_SECONDS = 10.0
 """How soon is asked again what may be as it was: a network without its bridge here, a resolver that does not answer."""
 ENGINE_SECONDS = 2.0
-RESOLV_CONF = Path("/etc/resolv.conf")
 Key = tuple[str, str]
 T = TypeVar("T")
 
@@ -134,7 +133,7 @@ class Discovery:
         return Links(
             variables=variables,
             nameserver=str(facts.gateway),
-            search=tuple(dict.fromkeys((*search_list(namespace), *_host_search()))),
+            search=tuple(dict.fromkeys((*search_list(namespace), *host_asked().search))),
         )
 
     def status(self, service: Service, replicas: Sequence[Replica]) -> ServiceStatus:
@@ -147,6 +146,7 @@ class Discovery:
             type=service.type,
             address="" if place.problem else place.address,
             headless=service.headless,
+            external=self._settings.http_address if service.type == "LoadBalancer" and place.node_ports else "",
             hosts=service.hosts,
             affinity=service.affinity or 0,
             endpoints=tuple(sorted(replica.address for replica in endpoints(service, replicas))),
@@ -296,19 +296,20 @@ class Discovery:
         binds: dict[int, tuple[Bind, ...]] = {}
         problems: dict[int, str] = {}
         for port in service.ports:
-            wanted = self._wanted_binds(port, place)
+            wanted = self._wanted_binds(service, port, place)
             refused = {bind: reason for bind in wanted if (reason := host.cannot_be_bound(bind))}
             binds[port.port] = tuple(bind for bind in wanted if bind not in refused)
             if refused:
                 problems[port.port] = "; ".join(refused.values())
-            elif service.type == "NodePort" and port.name not in place.node_ports:
+            elif service.has_node_ports and port.name not in place.node_ports:
                 problems[port.port] = "no port of the machine is free for it"
         return replace(place, binds=binds, problems=problems)
 
-    def _wanted_binds(self, port: ServicePort, place: Place) -> list[Bind]:
+    def _wanted_binds(self, service: Service, port: ServicePort, place: Place) -> list[Bind]:
         wanted = [Bind(address=place.address, port=port.port)] if place.address and not self._never else []
         if port.name in place.node_ports:
-            wanted.append(Bind(address=self._settings.http_address, port=place.node_ports[port.name]))
+            number = place.node_ports[port.name]
+            wanted.append(Bind(address=self._settings.http_address, port=number, sources=service.source_ranges))
         return wanted
 
     def _say(self, service: Service, before: Place, after: Place) -> None:
@@ -348,12 +349,3 @@ class Discovery:
 
 def _listening(facts: NetworkFacts) -> str:
     return f"{facts.gateway}/{facts.subnet.prefixlen}"
-
-
-def _host_search() -> tuple[str, ...]:
-    """Where the host itself looks for short names, which comes last in a container, as in a pod of a cluster."""
-    try:
-        lines = [line.split() for line in RESOLV_CONF.read_text().splitlines()]
-    except OSError:
-        return ()
-    return next((tuple(words[1:]) for words in reversed(lines) if words and words[0] in ("search", "domain")), ())

@@ -6,9 +6,10 @@ address when it is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from runtime.manifest.lookup import CLUSTER, Lookup
 from runtime.manifest.model import Service, ServicePort
 
 
@@ -24,6 +25,32 @@ class Links:
 NO_LINKS = Links()
 NDOTS = "ndots:5"
 """Names with fewer dots are tried with the search list first, as in every pod of a cluster."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What stands in a container's resolv.conf, as the engine is told it; without nameservers it has its own way."""
+
+    nameservers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+def asked(said: Lookup, links: Links, host: Callable[[], Asked]) -> Asked:
+    """Where the containers of a pod ask for names: by its policy, then what it says itself, as the kubelet joins them
+    (kubernetes/pkg/kubelet/network/dns). `host` is how this machine does."""
+    own = Asked(nameservers=said.nameservers, search=said.searches, options=said.options)
+    base = Asked()
+    if said.policy == CLUSTER and links.nameserver:
+        base = Asked(nameservers=(links.nameserver,), search=links.search, options=(NDOTS,))
+    elif said.policy != "None" and own != Asked():
+        base = host()
+    options = {item.partition(":")[0]: item for item in (*base.options, *own.options)}
+    return Asked(
+        nameservers=tuple(dict.fromkeys((*base.nameservers, *own.nameservers))),
+        search=tuple(dict.fromkeys((*base.search, *own.search))),
+        options=tuple(options.values()),
+    )
 
 
 def service_variables(

@@ -1,4 +1,4 @@
-"""Ports of the machine for Services of type NodePort. Pure."""
+"""Ports of the machine for Services of type NodePort and LoadBalancer. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def node_ports(
 ) -> dict[str, int]:
     """The machine's ports of the Service, by the names of its ports: those asked for, those it had, others that are
     free. A port for which there is none is left out."""
-    if service.type != "NodePort":
+    if not service.has_node_ports:
         return {}
     given = {port.name: port.node_port for port in service.ports if port.node_port}
     held = set(taken) | set(given.values())

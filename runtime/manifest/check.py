@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from runtime.errors import ManifestError
+from runtime.manifest.elsewhere import DEFAULT_HINT, DEVICE_HINT, HINTS
 from runtime.manifest.quantity import quantity
 from runtime.manifest.schema import Amount, Flag, Many, Object, Shape, Text, TextMap, Whole, WholeOrText, inner
 from runtime.manifest.tree import Entry, Node
@@ -127,10 +128,8 @@ class _Check:
             written = "" if isinstance(value, dict | list) or value is None else str(value).lower()
             raise self.wrong_type(node, path, "a string", hint=f'quote it: "{written}"' if written else None)
         if value in shape.unsupported:
-            supported = " or ".join(shape.choices)
-            raise self.fail(
-                "unsupported-value", node.line, f'{path} is "{value}", supported is {supported}', hint=shape.hint
-            )
+            supported = f"supported is {' or '.join(shape.choices)}" if shape.choices else "which is not supported"
+            raise self.fail("unsupported-value", node.line, f'{path} is "{value}", {supported}', hint=shape.hint)
         if shape.choices and value not in shape.choices:
             raise self.fail(
                 "invalid-value",
@@ -162,17 +161,19 @@ class _Check:
     def wrong_type(self, node: Node, path: str, expected: str, hint: str | None = None) -> ManifestError:
         return self.fail("wrong-type", node.line, f"{path} is {node.word()}, expected {expected}", hint)
 
-    def unsupported(self, here: str, line: int) -> ManifestError:
+    def unsupported(self, here: str, line: int, hint: str | None = None) -> ManifestError:
         return self.fail(
             "unsupported-field",
             line,
             f"{here} is a field of Kubernetes that imageforge does not support",
-            hint="remove it, or keep it in a manifest for the cluster alone",
+            hint=hint or HINTS.get(here.rpartition(".")[2], DEFAULT_HINT),
         )
 
     def stranger(self, name: str, entry: Entry, shape: Object, path: str) -> ManifestError:
         """A name that does not belong here: misplaced when it belongs elsewhere, unknown otherwise."""
         here = _join(path, name)
+        if "/" in name and path.endswith((".requests", ".limits")):
+            return self.unsupported(here, entry.line, DEVICE_HINT)
         home = _home(self.root, path, name)
         if home is not None:
             return self.fail(

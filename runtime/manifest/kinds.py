@@ -9,9 +9,10 @@ from runtime.manifest.autoscaler import AUTOSCALER, AUTOSCALER_V1
 from runtime.manifest.claim import CLAIM
 from runtime.manifest.config_map import CONFIG_MAP
 from runtime.manifest.ingress import INGRESS
-from runtime.manifest.job_policy import POLICIES
+from runtime.manifest.job_policy import JOB_POLICY
+from runtime.manifest.lookup import LOOKUP
 from runtime.manifest.namespace import NAMESPACE
-from runtime.manifest.placement import PLACEMENT
+from runtime.manifest.placement import PLACEMENT, SERVICE_PLACEMENT
 from runtime.manifest.probe import LIFECYCLE, PROBE
 from runtime.manifest.resources import RESOURCES
 from runtime.manifest.schema import (
@@ -52,6 +53,17 @@ _SHARE = WholeOrText(whole=Whole(), text=Text(pattern=PERCENT, says="a count or 
 _PROTOCOL = Text(choices=("TCP",), unsupported=("UDP", "SCTP"))
 _FREE_LABELS = TextMap(keys=LABELS.keys, values=LABELS.values)
 
+_RESIZE = Many(
+    item=Object(
+        fields={
+            "resourceName": Text(choices=("cpu", "memory")),
+            "restartPolicy": Text(choices=("NotRequired", "RestartContainer")),
+        },
+        required=("resourceName", "restartPolicy"),
+    )
+)
+"""What becomes of a container whose resources change while it runs, which none does here."""
+
 _CONTAINER = Object(
     fields={
         "name": NAME,
@@ -63,9 +75,14 @@ _CONTAINER = Object(
         "volumeMounts": MOUNTS,
         "ports": Many(
             item=Object(
-                fields={"containerPort": PORT_NUMBER, "name": PORT_WORD, "protocol": _PROTOCOL},
+                fields={
+                    "containerPort": PORT_NUMBER,
+                    "name": PORT_WORD,
+                    "protocol": _PROTOCOL,
+                    "hostPort": PORT_NUMBER,
+                },
                 required=("containerPort",),
-                known=words("hostIP hostPort"),
+                known=words("hostIP"),
             ),
             unique="name",
         ),
@@ -81,9 +98,10 @@ _CONTAINER = Object(
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePath": Text(pattern=MOUNT_PATH, says="an absolute path, without a colon"),
         "terminationMessagePolicy": Text(choices=("File", "FallbackToLogsOnError")),
+        "resizePolicy": _RESIZE,
     },
     required=("name", "image"),
-    known=words("resizePolicy restartPolicy restartPolicyRules stdinOnce volumeDevices"),
+    known=words("restartPolicy restartPolicyRules stdinOnce volumeDevices"),
 )
 
 _INIT_CONTAINER = Object(
@@ -105,15 +123,21 @@ _POD = Object(
         "enableServiceLinks": Flag(),
         "imagePullSecrets": Many(item=Object(fields={"name": SECRET_NAME}, required=("name",))),
         "volumes": VOLUMES,
+        "shareProcessNamespace": Flag(),
+        "nodeName": SECRET_NAME,
+        "serviceAccountName": Text(),
+        "serviceAccount": Text(),
+        "automountServiceAccountToken": Flag(),
+        "hostNetwork": Flag(),
+        "hostPID": Flag(),
+        "hostIPC": Flag(),
+        **LOOKUP,
         **PLACEMENT,
     },
     required=("containers",),
     known=words(
-        "activeDeadlineSeconds automountServiceAccountToken dnsConfig dnsPolicy "
-        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers "
-        "nodeName os overhead preemptionPolicy priority "
-        "readinessGates resourceClaims resources schedulingGates "
-        "serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace"
+        "activeDeadlineSeconds ephemeralContainers hostUsers os overhead preemptionPolicy "
+        "priority readinessGates resourceClaims resources schedulingGates setHostnameAsFQDN"
     ),
 )
 
@@ -178,10 +202,10 @@ JOB_SPEC = Object(
         "parallelism": Whole(high=1000),
         "completionMode": Text(choices=("NonIndexed", "Indexed")),
         "suspend": Flag(),
-        **POLICIES,
+        **JOB_POLICY,
     },
     required=("template",),
-    known=words("managedBy manualSelector selector"),
+    known=words("manualSelector selector"),
 )
 
 JOB = Object(
@@ -234,15 +258,17 @@ SERVICE = Object(
                             "name": _SERVICE_PORT_NAME,
                             "protocol": _PROTOCOL,
                             "appProtocol": _APP_PROTOCOL,
-                            "nodePort": Whole(low=30000, high=32767),
+                            "nodePort": Whole(high=32767),
                         },
                         required=("port",),
                     ),
                     least=1,
                     unique="name",
                 ),
-                "type": Text(choices=("ClusterIP", "NodePort"), unsupported=("LoadBalancer", "ExternalName")),
+                "type": Text(choices=("ClusterIP", "NodePort", "LoadBalancer"), unsupported=("ExternalName",)),
                 "clusterIP": Text(),
+                "loadBalancerSourceRanges": Many(item=Text()),
+                **SERVICE_PLACEMENT,
                 "sessionAffinity": Text(choices=("None", "ClientIP")),
                 "sessionAffinityConfig": Object(
                     fields={"clientIP": Object(fields={"timeoutSeconds": Whole(low=1, high=86400)})}
@@ -250,9 +276,8 @@ SERVICE = Object(
             },
             required=("selector",),
             known=words(
-                "allocateLoadBalancerNodePorts clusterIPs externalIPs externalName externalTrafficPolicy "
-                "healthCheckNodePort internalTrafficPolicy ipFamilies ipFamilyPolicy loadBalancerClass loadBalancerIP "
-                "loadBalancerSourceRanges publishNotReadyAddresses trafficDistribution"
+                "allocateLoadBalancerNodePorts clusterIPs externalIPs externalName healthCheckNodePort "
+                "loadBalancerClass loadBalancerIP publishNotReadyAddresses"
             ),
         ),
     },

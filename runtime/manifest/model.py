@@ -9,7 +9,8 @@ from enum import StrEnum
 from runtime.manifest.autoscaler import Autoscaler
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
-from runtime.manifest.job_policy import Policies
+from runtime.manifest.job_policy import JobPolicy
+from runtime.manifest.lookup import Lookup
 from runtime.manifest.namespace import Namespace
 from runtime.manifest.probe import Hook, Probe
 from runtime.manifest.resources import Resources
@@ -45,10 +46,11 @@ COMPONENT_LABEL = "app.kubernetes.io/component"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerPort:
-    """A port that the container says it listens on."""
+    """A port that the container says it listens on; `host_port` is the machine's that leads to it, None for none."""
 
     number: int
     name: str = ""
+    host_port: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +91,8 @@ class ContainerSpec:
 class PodTemplate:
     """What every replica of a revision is made from. `container` is the main one, which its status speaks of; `others`
     run beside it, `init` before all of them, in order. `placement` is what it says of other machines, field by field:
-    nobody acts on it."""
+    nobody acts on it. `node_name` is the machine's name where it may be on no other. With `shares_processes` its
+    containers see each other's processes."""
 
     container: ContainerSpec
     labels: Mapping[str, str]
@@ -106,6 +109,9 @@ class PodTemplate:
     pull_secrets: tuple[str, ...] = ()
     placement: Mapping[str, Plain] = field(default_factory=dict)
     subdomain: str = ""
+    lookup: Lookup = field(default_factory=Lookup)
+    node_name: str = ""
+    shares_processes: bool = False
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:
@@ -119,8 +125,9 @@ class PodTemplate:
 
     @property
     def is_group(self) -> bool:
-        """Whether a sandbox has the network: there are several containers, or one is told its address at its start."""
-        return bool(self.others or self.init or self.tells_address)
+        """Whether a sandbox has the network: there are several containers, or one is told its address at its start, or
+        is not to be the first of its processes."""
+        return bool(self.others or self.init or self.tells_address or self.shares_processes)
 
     @property
     def tells_address(self) -> bool:
@@ -132,6 +139,12 @@ class PodTemplate:
         """The number of a port given by number or by a name that one of the containers has for it."""
         found = (spec.port_number(port) for spec in (*self.mains, *self.sidecars))
         return next((number for number in found if number is not None), None)
+
+    @property
+    def host_ports(self) -> tuple[tuple[int, int], ...]:
+        """(the machine's, the container's) of the ports that are the machine's too."""
+        said = (port for spec in (*self.mains, *self.sidecars) for port in spec.ports)
+        return tuple((port.host_port, port.number) for port in said if port.host_port)
 
     @property
     def sidecars(self) -> tuple[ContainerSpec, ...]:
@@ -204,12 +217,12 @@ class Pod:
 class Job:
     """batch/v1 Job. `active_deadline` None is no limit, `ttl` None keeps it for ever once it is done. `completions`
     None is a queue of work: one pod that succeeds says that it is empty. With `on_failure` a container is started again
-    in its pod, else in another one. `owner` is the CronJob that made it."""
+    in its pod, else in another one. `owner` is the CronJob that made it. `backoff_limit` None is no limit."""
 
     namespace: str
     name: str
     template: PodTemplate
-    backoff_limit: int = 6
+    backoff_limit: int | None = 6
     active_deadline: int | None = None
     ttl: int | None = None
     completions: int | None = 1
@@ -218,9 +231,9 @@ class Job:
     suspend: bool = False
     on_failure: bool = False
     owner: str = ""
+    policy: JobPolicy = field(default_factory=JobPolicy)
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    policies: Policies = field(default_factory=Policies)
 
 
 class Concurrency(StrEnum):
@@ -273,7 +286,8 @@ class ServicePort:
 class Service:
     """v1 Service. `hosts` are the names under which the entry port leads here; none is no route. A headless one has no
     address of its own. `protocol` is ``http`` or ``tcp`` where it is said for all ports; `affinity` the seconds for
-    which a client keeps its replica, None where it has none."""
+    which a client keeps its replica, None where it has none. `source_ranges` are the networks, as CIDR, from which the
+    machine's ports may be reached; none is all."""
 
     namespace: str
     name: str
@@ -285,6 +299,12 @@ class Service:
     affinity: int | None = None
     protocol: str = ""
     least_connections: bool = False
+    source_ranges: tuple[str, ...] = ()
+
+    @property
+    def has_node_ports(self) -> bool:
+        """Whether ports of the machine lead to it, too."""
+        return self.type in ("NodePort", "LoadBalancer")
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether a replica with these labels belongs to the Service; an empty selector selects nothing."""

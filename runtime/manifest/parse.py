@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from runtime.manifest.cursor import Cursor
-from runtime.manifest.job_policy import NO_LIMIT, policies
+from runtime.manifest.elsewhere import HINTS
+from runtime.manifest.job_policy import job_policy
+from runtime.manifest.lookup import lookup
 from runtime.manifest.model import (
     CRON_JOB_ANNOTATION,
     MASKED_ANNOTATION,
@@ -29,11 +31,18 @@ from runtime.manifest.resources import resources
 from runtime.manifest.secret_type import OPAQUE, check_type
 from runtime.manifest.security import pod_security, security
 from runtime.manifest.variable import variable, variables
-from runtime.manifest.volume import Volume, mounts, volume
+from runtime.manifest.volume import EmptyVolume, Volume, mounts, volume
 from runtime.restart import RestartPolicy
 
 _LARGEST_SECRET = 1024 * 1024
 _MESSAGE_PATH = "/dev/termination-log"
+_PROFILES = (
+    "container.apparmor.security.beta.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+)
+SERVICE_ACCOUNT = "default"
+"""The account of every pod that names no other."""
 
 
 def deployment(root: Cursor) -> Deployment:
@@ -96,15 +105,16 @@ def job_of(
     completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
     if indexed and completions is None:
         raise spec.get("completionMode").fail("missing-field", " is Indexed, which needs completions")
-    names = [container.name for container in template.all_containers]
-    said = policies(spec, names, completions=completions, indexed=indexed)
+    policy = job_policy(spec, completions=completions if indexed else None)
     return Job(
         namespace=namespace,
         name=name,
         labels=labels,
         annotations=annotations,
         template=template,
-        backoff_limit=spec.get("backoffLimit").plain(6 if said.limit_per_index is None else NO_LIMIT),
+        # Where each index has a limit of its own there is none for all, unless it is said.
+        backoff_limit=spec.get("backoffLimit").plain(6 if policy.limit_per_index is None else None),
+        policy=policy,
         active_deadline=spec.get("activeDeadlineSeconds").plain(),
         ttl=spec.get("ttlSecondsAfterFinished").plain(),
         completions=1 if completions is None and parallelism is None else completions,
@@ -113,7 +123,13 @@ def job_of(
         suspend=spec.get("suspend").plain(False),
         on_failure=spec.get("template").get("spec").get("restartPolicy").plain() == "OnFailure",
         owner=annotations.get(CRON_JOB_ANNOTATION, ""),
-        policies=said,
+    )
+
+
+def is_limited(template: PodTemplate) -> bool:
+    """Whether it may take only so much of the disk, by a volume or a container."""
+    return any(isinstance(item, EmptyVolume) and item.size and not item.memory for item in template.volumes) or any(
+        spec.resources.disk_limit for spec in template.all_containers
     )
 
 
@@ -131,7 +147,7 @@ def secret(root: Cursor) -> Secret:
     size = sum(map(len, data.values()))
     if size > _LARGEST_SECRET:
         raise root.fail("invalid-value", f"the values have {size} bytes, at most {_LARGEST_SECRET} are allowed")
-    kind = root.get("type").plain(OPAQUE)
+    kind = root.get("type").plain("") or OPAQUE
     check_type(kind, data, root)
     return Secret(
         namespace=meta.get("namespace").plain("default"),
@@ -178,6 +194,9 @@ def _template(cursor: Cursor) -> PodTemplate:
     volumes = tuple(map(volume, spec.get("volumes").items()))
     grace = spec.get("terminationGracePeriodSeconds").plain(30)
     _refuse_twins(spec)
+    _refuse_accounts(spec)
+    _refuse_host(spec)
+    _refuse_profiles(meta.get("annotations"))
     main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
     return PodTemplate(
         labels=meta.get("labels").plain({}),
@@ -194,12 +213,19 @@ def _template(cursor: Cursor) -> PodTemplate:
         service_links=spec.get("enableServiceLinks").plain(True),
         pull_secrets=tuple(item.get("name").plain() for item in spec.get("imagePullSecrets").items()),
         placement=placement(spec),
+        lookup=lookup(spec),
+        node_name=spec.get("nodeName").plain(""),
+        shares_processes=spec.get("shareProcessNamespace").plain(False),
     )
 
 
 def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) -> ContainerSpec:
     ports = tuple(
-        ContainerPort(number=item.get("containerPort").plain(), name=item.get("name").plain(""))
+        ContainerPort(
+            number=item.get("containerPort").plain(),
+            name=item.get("name").plain(""),
+            host_port=item.get("hostPort").plain(),
+        )
         for item in cursor.get("ports").items()
     )
 
@@ -265,6 +291,35 @@ def _refuse_twins(pod: Cursor) -> None:
                         "invalid-value", f': "{name}" is already used in this pod, on line {seen[name]}'
                     )
                 seen[name] = cursor.get("name").node.line
+
+
+def _refuse_accounts(pod: Cursor) -> None:
+    """There is no API server that an account would be one of: what needs its token would not work."""
+    hint = "nothing of the pod can ask an API server here; take it out where the program does not need one"
+    for field in ("serviceAccountName", "serviceAccount"):
+        if pod.get(field).plain("") not in ("", SERVICE_ACCOUNT):
+            raise pod.get(field).fail(
+                "unsupported-value", f' is "{pod.get(field).plain()}", supported is {SERVICE_ACCOUNT}', hint=hint
+            )
+    if pod.get("automountServiceAccountToken").plain(False):
+        raise pod.get("automountServiceAccountToken").fail("unsupported-value", " is true", hint=hint)
+
+
+def _refuse_host(pod: Cursor) -> None:
+    for field in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(field).plain(False):
+            raise pod.get(field).fail("unsupported-field", " is true, and imageforge has it false", hint=HINTS[field])
+
+
+def _refuse_profiles(annotations: Cursor) -> None:
+    """The form before there were fields for it; what only seems to be confined is not run."""
+    for key, value in annotations.plain({}).items():
+        if key.startswith(_PROFILES) and value not in ("runtime/default", "docker/default"):
+            raise annotations.get(key).fail(
+                "unsupported-field",
+                " asks for a profile, which imageforge would not load",
+                hint="securityContext.seccompProfile says which one holds",
+            )
 
 
 def _strings(cursor: Cursor) -> tuple[str, ...] | None:

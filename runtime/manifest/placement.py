@@ -97,7 +97,7 @@ PLACEMENT: dict[str, Shape] = {
         item=Object(
             fields={
                 "key": _KEY,
-                "operator": Text(choices=("Exists", "Equal")),
+                "operator": Text(choices=("Exists", "Equal", "Gt", "Lt")),
                 "value": LABELS.values,
                 "effect": Text(choices=("NoSchedule", "PreferNoSchedule", "NoExecute")),
                 "tolerationSeconds": Whole(low=-(2**31)),
@@ -109,6 +109,21 @@ PLACEMENT: dict[str, Shape] = {
     "runtimeClassName": _NAME,
 }
 """The fields of a pod."""
+
+_ONE_FAMILY = "the machine's networks have IPv4 addresses; take it out, and it has one of these"
+SERVICE_PLACEMENT: dict[str, Shape] = {
+    "externalTrafficPolicy": Text(
+        choices=("Cluster",), unsupported=("Local",), hint="the balancer stands between: look at X-Forwarded-For"
+    ),
+    "internalTrafficPolicy": Text(choices=("Cluster", "Local")),
+    "trafficDistribution": Text(choices=("PreferClose", "PreferSameZone", "PreferSameNode")),
+    "ipFamilyPolicy": Text(
+        choices=("SingleStack", "PreferDualStack"), unsupported=("RequireDualStack",), hint=_ONE_FAMILY
+    ),
+    "ipFamilies": Many(item=Text(choices=("IPv4",), unsupported=("IPv6",), hint=_ONE_FAMILY)),
+}
+"""Those of a Service that choose between nodes or families of addresses: of each there is one here, so all that is
+accepted is so in any case."""
 
 
 def placement(pod: Cursor) -> dict[str, Plain]:

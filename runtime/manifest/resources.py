@@ -13,17 +13,20 @@ from runtime.manifest.schema import Amount, Object, words
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """CPU in thousandths, memory in bytes, None for what was not said; a limit without a request is one too."""
+    """CPU in thousandths, memory and `disk` (ephemeral-storage) in bytes, None for what was not said; a limit without a
+    request is one too."""
 
     cpu_request: int | None = None
     cpu_limit: int | None = None
     memory_request: int | None = None
     memory_limit: int | None = None
+    disk_request: int | None = None
+    disk_limit: int | None = None
 
 
 _AMOUNTS = Object(
-    fields={"cpu": Amount(), "memory": Amount()},
-    known=words("ephemeral-storage hugepages-1Gi hugepages-2Mi storage nvidia.com/gpu amd.com/gpu"),
+    fields={"cpu": Amount(), "memory": Amount(), "ephemeral-storage": Amount()},
+    known=words("hugepages-1Gi hugepages-2Mi storage nvidia.com/gpu amd.com/gpu"),
 )
 RESOURCES = Object(fields={"limits": _AMOUNTS, "requests": _AMOUNTS}, known=words("claims"))
 
@@ -32,7 +35,15 @@ def resources(cursor: Cursor) -> Resources:
     """From a tree that the schema has passed."""
     cpu = _pair(cursor, "cpu", milli)
     memory = _pair(cursor, "memory", whole)
-    return Resources(cpu_request=cpu[0], cpu_limit=cpu[1], memory_request=memory[0], memory_limit=memory[1])
+    disk = _pair(cursor, "ephemeral-storage", whole)
+    return Resources(
+        cpu_request=cpu[0],
+        cpu_limit=cpu[1],
+        memory_request=memory[0],
+        memory_limit=memory[1],
+        disk_request=disk[0],
+        disk_limit=disk[1],
+    )
 
 
 def _pair(cursor: Cursor, name: str, unit: Callable[[Fraction], int]) -> tuple[int | None, int | None]:

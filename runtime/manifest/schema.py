@@ -133,5 +133,6 @@ def metadata(name: Text | None) -> Object:
     """The shape of ``metadata``; `name` None is a template's, which has none."""
     fields: dict[str, Shape] = {"labels": LABELS, "annotations": ANNOTATIONS}
     if name is None:
-        return Object(fields=fields, known=METADATA_KNOWN | {"name", "namespace"})
+        # A cluster takes a name of a template, and names its pods itself.
+        return Object(fields={**fields, "name": SECRET_NAME}, known=METADATA_KNOWN | {"namespace"})
     return Object(fields={"name": name, "namespace": NAME, **fields}, required=("name",), known=METADATA_KNOWN)

@@ -71,7 +71,7 @@ CONTAINER_SECURITY = Object(
         "privileged": Flag(),
         "capabilities": Object(fields={"add": Many(item=_CAPABILITY), "drop": Many(item=_CAPABILITY)}),
     },
-    known=words("appArmorProfile procMount seLinuxOptions windowsOptions"),
+    known=words("appArmorProfile cgroupOptions procMount seLinuxOptions windowsOptions"),
 )
 POD_SECURITY = Object(
     fields={**_WHO, "supplementalGroups": Many(item=Whole()), "fsGroup": Whole()},

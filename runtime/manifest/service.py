@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.model import BALANCE_ANNOTATION, HOST_ANNOTATION, PROTOCOL_ANNOTATION, Service, ServicePort
 
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 
+LOWEST_NODE_PORT = 30000
 DEFAULT_AFFINITY = 10800
 """Seconds, as a cluster has it."""
 _SELECTOR_HINT = "name the labels of the replicas; endpoints that are written by hand are not supported"
@@ -30,6 +32,7 @@ def service(root: Cursor) -> Service:
         affinity=_affinity(spec),
         protocol=_chosen(annotations.get(PROTOCOL_ANNOTATION), ("http", "tcp")),
         least_connections=_chosen(annotations.get(BALANCE_ANNOTATION), ("roundrobin", "leastconn")) == "leastconn",
+        source_ranges=tuple(map(_network, spec.get("loadBalancerSourceRanges").items())),
     )
     _check_ports(parsed, spec.get("ports"))
     _check_type(parsed, spec)
@@ -50,8 +53,26 @@ def _port(item: Cursor) -> ServicePort:
         target=item.get("targetPort").plain(item.get("port").plain()),
         name=item.get("name").plain(""),
         app_protocol=item.get("appProtocol").plain(""),
-        node_port=item.get("nodePort").plain(0) or None,
+        node_port=_node_port(item.get("nodePort")),
     )
+
+
+def _node_port(cursor: Cursor) -> int | None:
+    """0 is none, as a cluster has it."""
+    said: int = cursor.plain(0)
+    if said and said < LOWEST_NODE_PORT:
+        raise cursor.fail("invalid-value", f" is {said}, expected {LOWEST_NODE_PORT} to 32767")
+    return said or None
+
+
+def _network(cursor: Cursor) -> str:
+    said: str = cursor.plain()
+    if "/" in said:
+        try:
+            return str(ip_network(said.strip(), strict=False))
+        except ValueError:
+            pass
+    raise cursor.fail("invalid-value", f' is "{said}", expected a network such as 10.0.0.0/8')
 
 
 def _headless(cursor: Cursor) -> bool:
@@ -116,9 +137,13 @@ def _check_ports(parsed: Service, cursor: Cursor) -> None:
 
 def _check_type(parsed: Service, spec: Cursor) -> None:
     chosen = [port.node_port for port in parsed.ports if port.node_port]
-    if parsed.type == "NodePort" and parsed.headless:
-        raise spec.get("clusterIP").fail("invalid-value", " may not be None where the type is NodePort")
-    if parsed.type != "NodePort" and chosen:
+    if parsed.has_node_ports and parsed.headless:
+        raise spec.get("clusterIP").fail("invalid-value", f" may not be None where the type is {parsed.type}")
+    if parsed.source_ranges and parsed.type != "LoadBalancer":
+        raise spec.get("loadBalancerSourceRanges").fail(
+            "invalid-value", f" may only be used when the type is LoadBalancer, and it is {parsed.type}"
+        )
+    if not parsed.has_node_ports and chosen:
         raise spec.get("ports").fail("invalid-value", f": nodePort may not be used when the type is {parsed.type}")
     if len(set(chosen)) < len(chosen):
         raise spec.get("ports").fail("invalid-value", ": two ports have the same nodePort")

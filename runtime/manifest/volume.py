@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.quantity import quantity, whole
+from runtime.manifest.resource_field import RESOURCE_REF, ResourceField, resource_field
 from runtime.manifest.schema import (
     CONFIG_KEY_NAME,
     CONFIG_NAME,
@@ -62,11 +63,13 @@ class ConfigVolume:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldItem:
-    """What is told of the replica, as a file: ``metadata.name``, or all labels by ``metadata.labels``."""
+    """What is told of the replica, as a file: ``metadata.name``, all labels by ``metadata.labels``, or what one of its
+    containers may take."""
 
     field: str
     path: str
     mode: int | None = None
+    resource: ResourceField | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +91,8 @@ class ProjectedVolume:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmptyVolume:
-    """A folder that lives as long as its replica, empty at first; in `memory` of at most `size` bytes."""
+    """A folder that lives as long as its replica, empty at first; in `memory` of at most `size` bytes. Where one on
+    disk grows past that its replica is evicted."""
 
     name: str
     memory: bool
@@ -140,9 +144,8 @@ _MODE = Whole(high=0o777)
 _PATH = Text(pattern=FILE_PATH, says="a relative path without ..")
 _FIELD_ITEMS = Many(
     item=Object(
-        fields={"path": _PATH, "mode": _MODE, "fieldRef": FIELD_REF},
+        fields={"path": _PATH, "mode": _MODE, "fieldRef": FIELD_REF, "resourceFieldRef": RESOURCE_REF},
         required=("path",),
-        known=words("resourceFieldRef"),
     ),
     unique="path",
 )
@@ -198,7 +201,8 @@ VOLUMES = Many(
                 fields={
                     "medium": Text(choices=("", "Memory"), unsupported=("HugePages", "HugePages-2Mi", "HugePages-1Gi")),
                     "sizeLimit": Amount(),
-                }
+                },
+                known=words("mode"),
             ),
             "hostPath": Object(
                 fields={
@@ -313,7 +317,18 @@ def _written(name: str, kind: str, source: Cursor, mode: int) -> SecretVolume | 
 
 
 def _field_item(cursor: Cursor) -> FieldItem:
-    reference = cursor.get("fieldRef")
+    reference, amount = cursor.get("fieldRef"), cursor.get("resourceFieldRef")
+    if amount.node.value is not None:
+        if reference.node.value is not None:
+            raise cursor.fail("invalid-value", ": there are fieldRef and resourceFieldRef, and only one of them may be")
+        if not amount.get("containerName").plain(""):
+            raise amount.fail("missing-field", ".containerName is missing: a file is not of one container")
+        return FieldItem(
+            field="",
+            resource=resource_field(amount),
+            path=cursor.get("path").plain(),
+            mode=cursor.get("mode").plain(),
+        )
     if reference.node.value is None:
         raise cursor.fail("missing-field", ".fieldRef is missing")
     path = reference.get("fieldPath")
@@ -348,12 +363,6 @@ def _empty(name: str, source: Cursor) -> EmptyVolume:
     said = limit.plain()
     amount = None if said is None else quantity(said)
     memory = source.get("medium").plain("") == "Memory"
-    if amount and not memory:
-        raise limit.fail(
-            "unsupported-value",
-            " is a limit for a folder on disk, which the engine does not hold",
-            hint="take it out, or add `medium: Memory`",
-        )
     # Nothing is no limit, as a cluster has it.
     return EmptyVolume(name=name, memory=memory, size=whole(amount) if amount else None)
 

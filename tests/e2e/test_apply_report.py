@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from imageforge.config import Home
+from imageforge.pipeline.rolled import record_of, report_of
+from imageforge.report.rollout import RolloutReport
+from runtime import ControllerClient
 from tests.e2e.conftest import Forge
 from tests.e2e.service import APP, DOCKERFILE
 from tests.e2e.test_spine import Load
@@ -33,6 +37,7 @@ spec:
   template:
     metadata: {{labels: {{app: shown}}}}
     spec:
+      terminationGracePeriodSeconds: 3
       containers:
         - name: web
           image: "{image}"
@@ -62,9 +67,10 @@ def test_an_apply_under_load_is_proved_and_one_that_loses_requests_fails(forge: 
     def write(greeting: str, more: str = "", port: str = "http", deadline: int = 600) -> None:
         file.write_text(MANIFEST.format(image=image, greeting=greeting, more=more, port=port, deadline=deadline))
 
-    def stored(*number: str) -> dict[str, Any]:
-        found: dict[str, Any] = forge.ok("report", NAME, *number, "-o", "json").json
-        return found
+    controller = ControllerClient(Home(forge.home).controller_socket)
+
+    def kept(revision: int | None = None) -> RolloutReport:
+        return report_of(record_of(controller, "default", "shown", revision))
 
     write("hush-one")
     first = forge.ok("apply", "-f", file, "--wait")
@@ -91,7 +97,7 @@ def test_an_apply_under_load_is_proved_and_one_that_loses_requests_fails(forge: 
     assert None not in steps
     assert steps == sorted(steps)
     assert [row["ready"] for row in told["replicas"]] == [True, True]
-    assert stored() == told, "what was printed is what was kept"
+    assert json.loads(json.dumps(kept().as_json())) == told, "what was printed is what was kept"
     assert markdown.startswith("### deployment/shown: revision 2, complete in ")
     assert "<details><summary>" in markdown
 
@@ -107,13 +113,13 @@ def test_an_apply_under_load_is_proved_and_one_that_loses_requests_fails(forge: 
         failed.err
     )
     assert "cutover  failed: " in failed.out
-    assert stored()["proof"]["verdict"] == "failed"
+    assert forge.ok("report", NAME, "-o", "json").json["proof"]["verdict"] == "failed"
 
     # Nobody waits for this one, and it has its record all the same.
     forge.ok("rollout", "undo", NAME, "--to-revision", "2")
-    wait_for(lambda: stored()["outcome"] == "complete" and stored()["revision"] == 4, timeout=60)
-    assert ("own", None) in stored().items()
-    assert stored("3")["proof"]["verdict"] == "failed"
+    wait_for(lambda: (kept().outcome, kept().revision) == ("complete", 4), timeout=60)
+    assert kept().own is None
+    assert kept(3).proof.verdict == "failed"
 
     write("hush-two", port="9", deadline=3)
     stalled = forge.run("apply", "-f", file, "--wait")

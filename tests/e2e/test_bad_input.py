@@ -162,6 +162,10 @@ def test_an_app_on_its_loopback_is_told_so(forge: Forge, project: Path) -> None:
     assert "listens on 127.0.0.1:3000, expected 0.0.0.0:8080" in err
     assert "port = 3000" in err
     assert forge.get("inward")[0] == 404
+    stood = forge.run("report", "inward", 1)
+    assert stood.out.startswith("deployment/inward: revision 1, stalled after "), stood
+    assert "reason   inward release 1: " in stood.out
+    assert (stood.code, stood.err.startswith("error[release-failed]: inward release 1: failed: ")) == (1, True)
     assert forge.ok("ps", "-o", "json").json is not None
     forge.ok("apps", "delete", "inward", "--yes")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import docker
+import httpx
 import pytest
 
 from tests.e2e.conftest import EXAMPLES, Forge
@@ -48,3 +50,48 @@ def test_the_static_site_is_small_and_runs_as_nobody(forge: Forge, docker_client
         assert {row[1] for row in processes} == {"10001"}
         assert container.image is not None
         assert container.image.attrs["Size"] < 5_000_000
+
+
+def test_the_guestbook_is_a_file_of_kubernetes(forge: Forge, docker_client: docker.DockerClient) -> None:
+    """As its README goes: build both images, apply the file, sign; then what the file promises."""
+    folder, in_it = EXAMPLES / "05-guestbook", ("-n", "guestbook")
+    forge.ok("up")
+    tags = [f"imageforge/guestbook-{part}:1.0" for part in ("web", "store")]
+    for tag in tags:
+        forge.ok("build", folder / tag.rpartition("-")[2].partition(":")[0], "--tag", tag, "--no-push")
+    try:
+        forge.ok("apply", "-f", folder / "guestbook.yaml", "--wait")
+        visitor = httpx.Client(
+            base_url=f"http://127.0.0.1:{forge.http_port}", headers={"Host": "guestbook.localhost"}, timeout=15
+        )
+        with visitor:
+            assert "Nobody has signed yet." in visitor.get("/").text
+            assert visitor.post("/", data={"name": "", "text": "x"}).status_code == 400
+            signed = visitor.post("/", data={"name": "Ada", "text": "<b>first</b>"})
+            assert (signed.status_code, signed.headers["location"]) == (303, "/")
+            pages = [visitor.get("/") for _ in range(4)]
+            assert all("&lt;b&gt;first&lt;/b&gt;" in page.text for page in pages)
+            assert len({page.headers["x-replica"] for page in pages}) == 2
+
+            # The store's replica is replaced, its volume is not.
+            forge.ok("rollout", "restart", "deployment/store", *in_it)
+            forge.ok("rollout", "status", "deployment/store", *in_it)
+            until(lambda: "first" in visitor.get("/").text)
+        scaled = forge.ok("get", "hpa", "web", *in_it, "-o", "json").json
+        assert (scaled["spec"]["minReplicas"], scaled["spec"]["maxReplicas"]) == (2, 6)
+        shown = forge.ok("get", "all,secret,ingress,pvc", *in_it).out
+        assert "try-me" not in shown
+        assert ["ingress/web", "-", "guestbook.localhost", "80"] in [line.split() for line in shown.splitlines()]
+        assert ["persistentvolumeclaim/store", "1Gi", "RWO", "-"] in [line.split() for line in shown.splitlines()]
+    finally:
+        forge.run("delete", "-f", folder / "guestbook.yaml", "--yes")
+        for tag in tags:
+            docker_client.images.remove(tag, force=True)
+    assert forge.ok("get", "all", *in_it).out == ""
+
+
+def until(reached: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from imageforge.cli.applying import show_following
+from imageforge.cli.output import Format
+from imageforge.errors import DeployFailed
 from imageforge.pipeline.applying import lost
 from imageforge.pipeline.cutover import CutoverCount, latency, percentile
 from imageforge.pipeline.rolled import report_of
@@ -288,3 +291,12 @@ def test_a_release_is_told_by_the_same_lines() -> None:
     old = DeployReport.from_json(raw)
     assert old == replace(DEPLOYED, rollouts=())
     assert "| web-x-1" in deploy.as_markdown(old)
+
+
+def test_an_apply_that_is_not_followed_to_its_end_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, object]] = [{"kind": "applied", "objects": []}, {"kind": "progress", "text": "web: 0 of 2"}]
+    with pytest.raises(DeployFailed) as failed:
+        show_following(rows, Format.JSON)
+    assert failed.value.code == "follow-cut-off"
+    assert json.loads(capsys.readouterr().out)["objects"] == []
+    show_following([*rows, {"kind": "end", "error": None}], Format.JSON)

@@ -144,6 +144,18 @@ def test_one_that_is_gone_is_forgotten(bench: Bench) -> None:
     assert (status.created_at, status.last_scaled_at, status.conditions) == (bench.now, None, ())
 
 
+def test_one_that_is_deleted_leaves_nothing_to_a_controller_that_begins_later(bench: Bench) -> None:
+    bench.look(0.25)
+    # The controller is killed before the one who scales has looked again.
+    bench.objects.delete("default", KIND, "up")
+    assert bench.store.note("hpa default/up") is None
+    bench.autoscalers = bench.made()
+    bench.objects.apply(HPA, "hpa.yaml")
+    bench.autoscalers.sync()
+    (status,) = bench.autoscalers.statuses(None)
+    assert (status.created_at, status.last_scaled_at) == (bench.now, None)
+
+
 def test_what_somebody_set_meanwhile_is_not_overwritten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     real = bench.objects.scale
 

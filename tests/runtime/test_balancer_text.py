@@ -161,11 +161,26 @@ def test_sums_of_a_version_that_counted_no_classes_go_on() -> None:
     counters.fold(1, [row(BACKEND, 8, 2, answers_2xx=6)])
     total = counters.of("b")
     # Whatever came between the two controllers is a request of that time.
-    assert (total.requests, total.by_class) == (8, {"1xx": 0, "2xx": 0, "3xx": 0, "4xx": 0, "5xx": 2})
+    classes = {"1xx": 0, "2xx": 0, "3xx": 0, "4xx": 0, "5xx": 2}
+    assert (total.requests, total.by_class) == (8, {**classes, "unknown": 6})
     counters.fold(1, [row(BACKEND, 10, 2, answers_2xx=7, answers_4xx=1, queued=4, queue_ms=7, total_ms=20)])
     total = counters.of("b")
-    assert (total.by_class["2xx"], total.by_class["4xx"]) == (1, 1)
+    assert (total.by_class["2xx"], total.by_class["4xx"], total.by_class["unknown"]) == (1, 1, 6)
     assert (total.queued, total.queue_ms, total.total_ms) == (4, 7, 20)
+
+
+def test_what_was_counted_without_classes_was_answered_all_the_same() -> None:
+    """But for what was dropped: else an upgrade would show every request of before as one without an answer."""
+    before = {"requests": 50, "retries": 0, "redispatches": 0, "errors_5xx": 0, "aborted": 3, "dropped": 2}
+    seen = [50, 0, 0, 0, 3, 2]
+    counters = Counters.from_json(json.dumps({"totals": {"b": {BACKEND: before}}, "seen": {f"1/b/{BACKEND}": seen}}))
+    assert counters.of("b").by_class == {}, "nobody has said yet whether it is served by the connection"
+    counters.fold(1, [row(BACKEND, 50, aborted=3, dropped=2, http=True)])
+    total = counters.of("b")
+    assert (total.requests, {code: count for code, count in total.by_class.items() if count}) == (50, {"unknown": 48})
+    counters.fold(1, [row(BACKEND, 52, aborted=3, dropped=3, http=True, answers_2xx=1)])
+    total = counters.of("b")
+    assert (total.by_class["2xx"], total.by_class["unknown"], sum(total.by_class.values())) == (1, 48, 52 - 3)
 
 
 def test_a_version_that_counts_less_can_go_on() -> None:

@@ -10,25 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import ManifestError, load_manifests
+from runtime.attempt import Attempt, JobRun
 from runtime.job import (
-    Attempt,
     Begin,
     Finish,
     Halt,
     JobAction,
-    JobRun,
     Remove,
     Rest,
     Resume,
     Suspend,
     decide_job,
-    failures,
     job_status,
     shown_indexes,
 )
 from runtime.job_pod import pod_template
 from runtime.manifest.model import ContainerSpec, Job, PodTemplate
 from runtime.model import JobPhase
+from runtime.outcome import failures
 from runtime.restart import RestartPolicy
 from runtime.wire import pack, unpack
 
@@ -147,9 +146,7 @@ def test_the_defaults_of_completions_and_parallelism(spec: str, completions: int
     [
         ("completionMode: Indexed", "missing-field"),
         ("completionMode: Ordered", "invalid-value"),
-        ("backoffLimitPerIndex: 1", "invalid-value"),
-        ("podFailurePolicy: {rules: [{action: Ignore}]}", "invalid-value"),
-        ("managedBy: example.com/other", "unsupported-field"),
+        ("selector: {matchLabels: {a: b}}", "unsupported-field"),
         ("suspend: maybe", "wrong-type"),
     ],
 )

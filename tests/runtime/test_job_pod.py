@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime import JobPhase, JobStatus, load_manifests
+from runtime.attempt import Attempt, JobRun
 from runtime.clock import steady
 from runtime.events import Recorder
-from runtime.job import Attempt, JobRun
 from runtime.job_pod import known_pods, new_pod, seen
 from runtime.jobs import Jobs
 from runtime.keeper import Keeper

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
+from runtime import Selection, load_manifests
+from runtime.attempt import Attempt
+from runtime.container import Identity
 from runtime.engine import Engine, Output
 from runtime.errors import NotFound
+from runtime.job_pod import new_pod
 from runtime.logs import SECOND, LogReader
-from runtime.selection import Source
+from runtime.manifest.model import Job
+from runtime.roster import Replica
+from runtime.selection import Source, of_replica
+from runtime.standing import ContainerRecord
+from tests.runtime.stack import manifest
 
+JOB = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: task}
+spec: {template: {spec: {restartPolicy: OnFailure, containers: [{name: main, image: "i:1"}]}}}
+"""
 LINE = b"2026-01-01T00:00:00.5Z begun\n"
 
 
@@ -109,3 +124,33 @@ def test_the_container_before_is_read_where_there_is_one() -> None:
     del engine.written["task-a__previous"]
     with pytest.raises(NotFound, match="previous terminated container not found"):
         reader.previous(None, "Pod a")
+
+
+def test_of_one_that_waits_to_be_started_again_the_one_before_is_the_one_that_ended() -> None:
+    """As the kubelet has it: in CrashLoopBackOff it is waiting, and its last state is the container that crashed."""
+    template = load_manifests(manifest("web:1", service=False))[0].object.template  # type: ignore[union-attr]
+    wanted = Selection(namespace="default", kind="Deployment", names=("hello",))
+    who = Identity(
+        instance="x", namespace="default", deployment="hello", replica="hello-1", template_hash="h", revision=1
+    )
+
+    def before(**said: object) -> str:
+        record = ContainerRecord(name="hello", container_id="c2", **said)  # type: ignore[arg-type]
+        held = Replica(
+            name="hello-1", namespace="default", deployment="hello", template_hash="h", template=template,
+            created_at=1.0, containers=(record,),
+        )  # fmt: skip
+        (found,) = of_replica(wanted, held, who)
+        return found.previous
+
+    assert before(running=False, ended_at=5.0) == "c2"
+    assert before(running=True, ended_at=5.0) == "imageforge-x-hello-1__previous"
+    assert before(running=False, ended_at=5.0, done=True) == "imageforge-x-hello-1__previous"
+    assert before(running=False) == "imageforge-x-hello-1__previous", "it was never started"
+    job = load_manifests(JOB)[0].object
+    assert isinstance(job, Job)
+    pod = new_pod(job, Attempt(name="task-a"), 1.0)
+    for running, name in ((False, "c3"), (True, "imageforge-x-task-a__previous")):
+        stands = pod.with_record("main", 2.0, container_id="c3", running=running, ended_at=1.0, exit_code=1)
+        (found,) = of_replica(replace(wanted, kind="Job"), stands, replace(who, replica="task-a"))
+        assert (found.name, found.previous) == ("task-a", name)

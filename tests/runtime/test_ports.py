@@ -231,6 +231,45 @@ def test_a_websocket_is_waited_for(balancer: Balancer, free_port: int) -> None:
     server.close()
 
 
+def test_a_websocket_outlives_a_reload_and_holds_up_no_other_replica(balancer: Balancer, free_port: int) -> None:
+    """The old process is asked what it has where: a replica at which it has nothing, and where none of its clients can
+    ask once more, may be stopped while a websocket goes on at another."""
+    servers = Sockets("a"), Sockets("b")
+    backend = redis(free_port + 1, *(each.server for each in servers), protocol=Protocol.HTTP)
+    sync(balancer, backend)
+    over = threading.Event()
+    with socket.create_connection(("127.0.0.61", free_port + 1), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+        client.sendall(b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        lines = client.makefile("rb")
+        while lines.readline().strip():
+            pass
+        mine = lines.readline().decode().strip()
+        other = "b" if mine == "a" else "a"
+        # Somebody rests between two requests, and may have the next answered by whichever the old process knows.
+        with socket.create_connection(("127.0.0.61", free_port + 1), timeout=10) as rests:
+            sync(balancer, backend, Backend(name="n_new", hosts=("new.localhost",), servers=()))
+            assert balancer.let_go(other)
+            assert not balancer.wait_idle(other, 0, over)
+            rests.close()
+        wait_for(lambda: balancer.wait_idle(other, 0, over))
+        assert balancer.let_go(mine)
+        assert not balancer.wait_idle(mine, 0, over)
+        assert (balancer.in_flight(mine), balancer.in_flight(other)) == (1, 0), "else nobody tells that it was cut"
+        # An earlier controller's balancer knows the old process by its master alone.
+        later = Balancer(balancer._settings, Counters())
+        later.sync(lambda: (backend,))
+        assert later.let_go(mine)
+        assert not later.wait_idle(mine, 0, over)
+        client.sendall(b"still here\n")
+        assert lines.readline() == b"still here\n"
+        lines.close()
+    wait_for(lambda: balancer.wait_idle(mine, 0, over))
+    wait_for(lambda: later.wait_idle(mine, 0, over))
+    for each in servers:
+        each.close()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has networks of its own to give")
 def test_an_address_that_comes_later_is_served_when_it_does() -> None:
     """After a reboot the file names addresses that no bridge has yet."""

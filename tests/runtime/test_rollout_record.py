@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,8 @@ def test_what_was_counted_since_and_what_began_anew() -> None:
     }  # fmt: skip
     assert since(before, counted(3, 0))["requests"] == 3
     assert since(None, counted(3, 2))["failed"] == 2
+    # An answer of 5xx is counted for its server a moment after it is for the Service, and looks lost till then.
+    assert since({**before, "failed": 51}, counted(15, 50))["failed"] == 0
 
 
 OF = deployment(manifest("web:1", replicas=1, service=False))
@@ -348,6 +351,28 @@ def test_why_it_stalled_is_asked_for_once(bench: Bench) -> None:
     assert bench.records.closing
     bench.close()
     assert not bench.records.closing
+
+
+def test_an_engine_that_takes_its_time_holds_up_nobody_else(bench: Bench) -> None:
+    bench.apply("1")
+    old = replica("hello-old", template_hash="old", terminating=True)
+    bench.look(old)
+    held = bench.objects.deployment("default", "hello")
+    drained = threading.Event()
+
+    def slow() -> tuple[str, tuple[str, ...]]:
+        def drain() -> None:
+            bench.records.drained(old, 3, 0)
+            drained.set()
+
+        threading.Thread(target=drain, daemon=True).start()
+        return ("why" if drained.wait(10) else "the one who drains waits for the engine"), ()
+
+    bench.records.look(held.deployment, held.generation, (old,), available=0, complete=False, stalled=slow)
+    assert (bench.newest.message, bench.newest.drained) == ("why", 3)
+    assert bench.records._drained[held.deployment.namespace, "hello"] == {"hello-old"}
+    bench.look(stalled=True)
+    assert bench.records._drained[held.deployment.namespace, "hello"] == set(), "its name is of no use any more"
 
 
 def test_the_newest_are_kept_and_all_go_with_the_deployment(bench: Bench) -> None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from runtime.balancer.config import Bind, Server
 from runtime.container import Identity, container_request
-from runtime.discovery.links import Links
+from runtime.discovery.links import Asked, Links, asked
 from runtime.discovery.zone import zone
+from runtime.manifest.lookup import Lookup
 from runtime.manifest.model import ContainerPort, ContainerSpec, PodTemplate, Protocol, Service, ServicePort
 from runtime.manifest.template import template_hash
 from runtime.roster import Replica
@@ -89,7 +90,8 @@ def test_variables_of_services_come_last_and_can_be_expanded() -> None:
         "URL": "redis://10.1.0.9:mine",
     }
     assert request.command == ("--db=10.1.0.9",)
-    assert (request.nameserver, request.search) == ("10.1.0.1", ("x.y",))
+    there = asked(Lookup(), links, Asked)
+    assert (there.nameservers, there.search, there.options) == (("10.1.0.1",), ("x.y",), ("ndots:5",))
 
 
 def test_a_template_that_says_nothing_of_links_has_the_hash_that_it_had() -> None:

@@ -92,6 +92,9 @@ def test_failures(stack: Stack, app_image: str) -> None:
     stack.client.apply(
         job(app_image, "trap 'exit 0' TERM; sleep 60 & wait", name="slow", more="activeDeadlineSeconds: 1")
     )
+    rule = "{rules: [{action: FailJob, onExitCodes: {operator: In, values: [42]}}]}"
+    ruled = job(app_image, "exit 42", name="ruled", more=f"podFailurePolicy: {rule}")
+    stack.client.apply(ruled.replace("backoffLimit: 0", "backoffLimit: 9"))
     absent = job(app_image, "", name="absent").replace('["sh", "-c", \'\']', '["/no/such/program"]')
     stack.client.apply(absent)
     failed = until_done(stack)
@@ -99,6 +102,9 @@ def test_failures(stack: Stack, app_image: str) -> None:
     assert failed.last_log == ("no good",)
     slow = until_done(stack, "slow")
     assert (slow.phase, slow.reason, slow.succeeded) == (JobPhase.FAILED, "DeadlineExceeded", 0)
+    by_rule = until_done(stack, "ruled")
+    assert (by_rule.phase, by_rule.reason, by_rule.failed) == (JobPhase.FAILED, "PodFailurePolicy", 1)
+    assert "failed with exit code 42 matching FailJob rule at index 0" in by_rule.message
     missing = until_done(stack, "absent")
     assert (missing.phase, missing.reason) == (JobPhase.FAILED, "BackoffLimitExceeded")
     assert "no such file" in missing.message

@@ -7,21 +7,33 @@ import os
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from runtime import ConfigError, KeyFailure, ManifestError, load_manifests
 from runtime.container import Identity, Place, container_request
+from runtime.controller import Controller
+from runtime.creation import Creation
+from runtime.engine import Engine
 from runtime.environment import environment
 from runtime.errors import RuntimeFailure
+from runtime.keeper import Keeper
+from runtime.life import Surroundings
+from runtime.machine import Host
 from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Secret
 from runtime.manifest.template import template_hash
 from runtime.manifest.variable import SecretKey, SecretVariables
 from runtime.objects import Objects
+from runtime.policy import Policy
 from runtime.redact import redact
+from runtime.roster import Replica, Roster
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles, file_system
 from runtime.sources import Sources
+from runtime.standing import ContainerRecord
+from runtime.storage import Storage
 from runtime.store import Store
 from runtime.views import object_views
 from runtime.volumes import File, folders
@@ -42,7 +54,8 @@ stringData:
 
 # (replaced, by, code, line, part of the message)
 REFUSED = [
-    ("type: Opaque", "type: kubernetes.io/dockercfg", "unsupported-value", 5, "kubernetes.io/dockercfg"),
+    ("type: Opaque", "type: kubernetes.io/dockercfg", "missing-field", 5, "needs the key .dockercfg"),
+    ("type: Opaque", "type: kubernetes.io/service-account-token", "unsupported-value", 5, "service-account-token"),
     ("type: Opaque", "type: kubernetes.io/tls", "missing-field", 5, "needs the key tls.crt"),
     ("type: Opaque", "type: kubernetes.io/ssh-auth", "missing-field", 5, "needs the key ssh-privatekey"),
     ("type: Opaque", "type: kubernetes.io/basic-auth", "missing-field", 5, "needs the key username or password"),
@@ -54,7 +67,7 @@ REFUSED = [
         5,
         "is not a JSON object",
     ),
-    ("type: Opaque", "type: Opaq", "invalid-value", 5, "expected Opaque"),
+    ("type: Opaque", "type: 5", "wrong-type", 5, "type is"),
     ("type: Opaque", "immutable: maybe", "wrong-type", 5, "immutable"),
     ("name: web.keys", "name: Web", "invalid-value", 4, "metadata.name"),
     (f"PASSWORD: {VALUE}", "PASSWORD: 7331", "wrong-type", 9, "stringData.PASSWORD is a number, expected a string"),
@@ -460,3 +473,30 @@ def test_last_words_have_stars_for_secrets() -> None:
     assert redact([f"x {base64.b64encode(bytes(range(200, 230))).decode()}"], [bytes(range(200, 230))]) == ("x ***",)
     assert redact([], [b"abcd"]) == ()
     assert redact(["line of a key", "MIIabcdefgh"], [b"-----\nMIIabcdefgh\n"]) == ("line of a key", "***")
+
+
+def test_what_a_stalled_replica_writes_has_stars_for_secrets_that_were_changed_since_it_began(tmp_path: Path) -> None:
+    store, objects = held(tmp_path)
+    env = "env: [{name: KEY, valueFrom: {secretKeyRef: {name: web.keys, key: TOKEN}}}]"
+    objects.apply(GOOD + "---" + manifest("web:1", container=env, service=False), "a.yaml")
+    of = objects.deployment("default", "hello")
+    roster = Roster(store)
+    replica = Replica(
+        name="hello-1", namespace="default", deployment="hello", template_hash=of.hash,
+        template=of.deployment.template, created_at=1.0, running=True, container_id="c1",
+        containers=(ContainerRecord(name="hello", container_id="c1", running=True),),
+    )  # fmt: skip
+    roster.add(replica)
+    engine = SimpleNamespace(tail=lambda *_: ("it has the-one-before", f"and {VALUE}"))
+    files = SimpleNamespace(message=lambda *_, **__: b"")
+    creation = Creation(
+        engine=cast(Engine, engine), secret=objects.secret, config_map=lambda *_: None, files=cast(SecretFiles, files),
+        storage=cast(Storage, None), host=cast(Host, None), policy=Policy(),
+    )  # fmt: skip
+    around = SimpleNamespace(engine=engine, roster=roster, creation=creation)
+    keeper = Keeper("hello-1", cast(Surroundings, around))
+    keeper._life._given = frozenset({b"the-one-before"})  # type: ignore[union-attr]
+    controller = SimpleNamespace(_keepers={"hello-1": keeper}, _creation=creation)
+    said = Controller._last_words(cast(Controller, controller), of, [replica])
+    assert said == ("it has ***", "and ***")
+    store.close()

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from runtime import Conflict, ManifestError, NotFound, RuntimeFailure
+from runtime import Conflict, ManifestError, NotFound, RuntimeFailure, load_manifests
+from runtime.manifest.model import Deployment, PodTemplate
 from runtime.objects import Objects
-from runtime.roster import Replica, Roster, from_stored
+from runtime.roster import Replica, Roster, from_stored, to_stored
 from runtime.seal import Seal
+from runtime.standing import ContainerRecord
 from runtime.store import Store, StoredObject
 from tests.runtime.stack import manifest
 
-LATER = ("admitted", "containers", "serving", "placed")
+LATER = ("admitted", "containers", "images", "serving", "placed")
 """What a replica's memory has since."""
 
 
@@ -146,3 +148,26 @@ def test_waiting_for_a_change(tmp_path: Path) -> None:
     roster.poke()
     assert roster.wait(0, 60) == 1
     store.close()
+
+
+def test_one_can_go_back_to_a_version_that_knows_fewer_fields_of_a_container() -> None:
+    """It takes each key of a container's record for a field of its own, and leaves alone what else is beside them."""
+    known = {
+        "name", "phase", "message", "container_id", "running", "started", "ready", "done", "pid", "started_at",
+        "ended_at", "exit_code", "backoff", "last_log",
+    }  # fmt: skip
+    template = held_template()
+    record = ContainerRecord(name="hello", container_id="c1", image_id="sha256:1")
+    replica = Replica(
+        name="r", namespace="default", deployment="hello", template_hash="h", template=template, created_at=1.0,
+        containers=(record,), container_id="c1",
+    )  # fmt: skip
+    stored = to_stored(replica)
+    assert {key for each in stored.state["containers"] for key in each} == known
+    assert from_stored(stored, template).containers == (record,)
+
+
+def held_template() -> PodTemplate:
+    made = load_manifests(manifest("hello:1", service=False))[0].object
+    assert isinstance(made, Deployment)
+    return made.template

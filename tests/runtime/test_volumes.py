@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from runtime import ConfigError, ManifestError, atomic_folder, load_manifests
 from runtime.container import Identity, pod_of
+from runtime.creation import Creation
+from runtime.engine import Engine
 from runtime.host_path import host_place
+from runtime.machine import Host
 from runtime.manifest.claim import Claim
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import Deployment, PodTemplate
@@ -24,9 +28,11 @@ from runtime.manifest.volume import (
     VolumeMount,
 )
 from runtime.objects import Objects
+from runtime.policy import Policy
 from runtime.seal import Seal
-from runtime.secret_files import SecretFiles
+from runtime.secret_files import LONGEST_MESSAGE, SecretFiles
 from runtime.sources import Sources
+from runtime.storage import Storage
 from runtime.store import Store
 from runtime.volumes import File, folders
 from tests.runtime.stack import manifest
@@ -65,7 +71,18 @@ REFUSED = [
     ("downwardAPI: {items: [{path: a}]}", "missing-field", "fieldRef is missing"),
     ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: status.podIP}}]}", "invalid-value", "in variables alone"),
     ("downwardAPI: {items: [{path: a, fieldRef: {fieldPath: spec.nodeName}}]}", "invalid-value", "in variables alone"),
-    ("downwardAPI: {items: [{path: a, resourceFieldRef: {resource: x}}]}", "unsupported-field", "resourceFieldRef"),
+    ("downwardAPI: {items: [{path: a, resourceFieldRef: {resource: x}}]}", "invalid-value", "resourceFieldRef"),
+    (
+        "downwardAPI: {items: [{path: a, resourceFieldRef: {resource: limits.cpu}}]}",
+        "missing-field",
+        "containerName is missing",
+    ),
+    (
+        "downwardAPI: {items: [{path: a, fieldRef: {fieldPath: metadata.name}, "
+        "resourceFieldRef: {resource: limits.cpu, containerName: web}}]}",
+        "invalid-value",
+        "only one of them",
+    ),
     ("projected: {sources: [{}]}", "invalid-value", "needs one of secret, configMap and downwardAPI"),
     ("projected: {sources: [{serviceAccountToken: {path: t}}]}", "unsupported-field", "serviceAccountToken"),
     (
@@ -260,7 +277,7 @@ def test_a_folder_of_the_version_before_is_made_anew() -> None:
 
 
 STORED = [
-    ("emptyDir: {sizeLimit: 1Gi}", "unsupported-value", "on disk"),
+    ("emptyDir: {sizeLimit: [1]}", "wrong-type", "a quantity"),
     ("emptyDir: {medium: HugePages}", "unsupported-value", "HugePages"),
     ("emptyDir: {medium: Memory, sizeLimit: lots}", "invalid-value", "a quantity"),
     ("hostPath: {path: srv}", "invalid-value", "absolute path"),
@@ -397,6 +414,36 @@ def test_the_last_words_of_a_container() -> None:
         assert made.message("web-1", "beside") == b"other"
         made.remove("web-1")
         assert made.message("web-1", "beside") == b""
+    finally:
+        made.clear()
+
+
+def test_a_secret_at_the_beginning_of_the_last_words_that_are_kept_is_hidden_whole(tmp_path: Path) -> None:
+    """What is left of it after the cut would be nobody's Secret any more."""
+    made = SecretFiles(shm("cut"), "unix:///run/docker.sock")
+    engine = cast(Engine, None)
+    creation = Creation(
+        engine=engine,
+        secret=lambda _, name: {"key": b"hunter2-and-more"} if name == "keys" else None,
+        config_map=lambda *_: None,
+        files=made,
+        storage=Storage(
+            instance="x", engine=engine, files=made, store=cast(Store, None), claim=lambda *_: None, host_paths=()
+        ),
+        host=Host(engine, {}),
+        policy=Policy(),
+    )
+    try:
+        file = made.make_message("web-1", "web")
+        for left in range(1, 16):
+            rest = b"-" * (LONGEST_MESSAGE - left)
+            file.write_bytes(b"x" * 100 + b"hunter2-and-more" + rest)
+            assert made.message("web-1", "web") == b"hunter2-and-more"[-left:] + rest
+            (said,) = creation.last_log(
+                "", template("secret: {secretName: keys}"), "default", frozenset(), replica="web-1", name="web"
+            )
+            assert said.strip("x*-") == ""
+            assert len(said) <= LONGEST_MESSAGE
     finally:
         made.clear()
 

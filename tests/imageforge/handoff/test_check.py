@@ -93,6 +93,16 @@ def test_images_that_are_on_this_machine_alone(image: str) -> None:
             [(Level.CHANGE, "metadata.annotations.imageforge.io/host"), (Level.NEED, "spec.type")],
         ),
         (
+            "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"
+            "spec: {type: LoadBalancer, selector: {a: b}, ports: [{port: 80}]}",
+            [(Level.NEED, "spec.type")],
+        ),
+        (
+            pod(container="ports: [{containerPort: 80, hostPort: 80}]"),
+            [(Level.CHANGE, "spec.containers[0].ports[0].hostPort")],
+        ),
+        (pod(pod="nodeName: here"), [(Level.CHANGE, "spec.nodeName")]),
+        (
             "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\nspec:\n  rules:\n"
             "    - host: a.localhost\n      http: {paths: [{path: /, pathType: Prefix, "
             "backend: {service: {name: a, port: {number: 80}}}}]}",

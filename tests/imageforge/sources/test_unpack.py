@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -378,6 +379,15 @@ NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", "", "c\n"]), min_size=1, 
 KINDS = st.sampled_from([tarfile.REGTYPE, LINK, HARD, FOLDER])
 
 
+def leads_in_a_circle(path: Path) -> bool:
+    """Which is nowhere; Python resolves such a link to a path that the kernel never comes to: `b` -> `b//a` to /a."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(NAMES, KINDS, NAMES), min_size=1, max_size=8))
 def test_no_sequence_of_entries_gets_out(
@@ -400,7 +410,8 @@ def test_no_sequence_of_entries_gets_out(
         assert not out.exists()
     else:
         for path in out.rglob("*"):
-            assert Path(os.path.realpath(path)).is_relative_to(out)
+            if not leads_in_a_circle(path):
+                assert Path(os.path.realpath(path)).is_relative_to(out)
     assert (place / "secret").read_text() == "untouched"
     assert {path.name for path in place.iterdir()} == {"box", "secret", "in.tar"}
 

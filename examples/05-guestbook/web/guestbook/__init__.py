@@ -1,0 +1,1 @@
+"""A guestbook: a page on which visitors leave a line, kept in Redis."""

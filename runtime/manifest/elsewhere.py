@@ -1,0 +1,46 @@
+"""Why a field of Kubernetes is not here, and what there is instead: the hints of refusals."""
+
+from __future__ import annotations
+
+from runtime.manifest.schema import words
+
+_NO_SERVER = "there is no API server here, so no account, token or certificate of one"
+_OTHER_STORAGE = "it names storage of a cluster or a cloud; take a persistentVolumeClaim, an emptyDir or a hostPath"
+_OTHER_SYSTEM = "it is for nodes with another system; here all is Linux"
+_SHARED = (
+    "no container shares the machine's own; a Service or a hostPort leads in, shareProcessNamespace is for its own"
+)
+
+_STORAGE = words(
+    "awsElasticBlockStore azureDisk azureFile cephfs cinder csi ephemeral fc flexVolume flocker gcePersistentDisk "
+    "glusterfs iscsi nfs photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume"
+)
+
+HINTS: dict[str, str] = {
+    "serviceAccountToken": _NO_SERVER,
+    "clusterTrustBundle": _NO_SERVER,
+    "podCertificate": _NO_SERVER,
+    "windowsOptions": _OTHER_SYSTEM,
+    "hostNetwork": _SHARED,
+    "hostPID": _SHARED,
+    "hostIPC": _SHARED,
+    **dict.fromkeys(_STORAGE, _OTHER_STORAGE),
+    "volumeName": "there are no PersistentVolumes here: every claim has a volume of the engine, made for it",
+    "dataSource": "there are no snapshots here; fill the volume by a Job",
+    "dataSourceRef": "there are no snapshots here; fill the volume by a Job",
+    "resource": "a backend is a Service here",
+    "externalName": "let the program ask for the other name itself",
+    "externalIPs": "a NodePort or an Ingress leads in; which addresses this machine has is not for a manifest to say",
+    "loadBalancerIP": "take it out: there is one address, that of the entry",
+    "loadBalancerClass": "take it out: there is one balancer",
+    "hostIP": "take it out: it is the address of the entry",
+    "appArmorProfile": "Docker's own profile holds where the machine has AppArmor",
+    "localhostProfile": "RuntimeDefault is Docker's profile",
+    "ephemeralContainers": "imageforge exec runs a command in a container that is there",
+    "schedulingGates": "apply the Pod once it may run",
+    "image": "copy the files in an init container of that image, into an emptyDir",
+    "fileKeyRef": "let the program read the file, or take a ConfigMap",
+}
+"""By the field's name."""
+DEFAULT_HINT = "remove it, or keep it in a manifest for the cluster alone"
+DEVICE_HINT = "devices and other resources of a cluster's own are not handed out here"
