@@ -169,8 +169,8 @@ class Controller:
         self.crons = Crons(self.objects, self.jobs, store, self.events)
         self.watch = EngineWatch(settings.instance, engine, self.roster, self._keepers.get)
         for replica in self._remembered():
-            # What they wrote is told from the first moment on, whether the engine answers or not.
-            if replica.job:
+            # How they ended and what they wrote is told from the first moment on, whether the engine answers or not.
+            if replica.job or replica.pod:
                 self.roster.add(replica)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
 

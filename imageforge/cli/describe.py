@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imageforge.cli.events import COLUMNS, rows
-from imageforge.cli.get import NamespaceOption, rows_of
+from imageforge.cli.get import NamespaceOption
 from imageforge.cli.kinds import POD, parse_target, place
 from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, facts, show, write
+from imageforge.cli.rows import rows_of
 from imageforge.report.amounts import metric_row
 from runtime import Condition, NotFound
 

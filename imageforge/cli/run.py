@@ -135,14 +135,16 @@ class Told:
     """Prints each line once, however often the output is read from its beginning: stdout and stderr as they were."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], float] = {}
+        self._seen: dict[tuple[str, str], tuple[float, set[str]]] = {}
 
     def tell(self, line: LogLine) -> None:
         """A line was read."""
         key = (line.replica, line.stream)
-        if line.at <= self._seen.get(key, 0.0):
+        at, texts = self._seen.get(key, (0.0, set()))
+        if line.at < at or (line.at == at and line.text in texts):
             return
-        self._seen[key] = line.at
+        # As a number of seconds two lines of one write may have the same time.
+        self._seen[key] = (line.at, {line.text} | (texts if line.at == at else set()))
         out = sys.stdout if line.stream == "stdout" else sys.stderr
         out.write(f"{line.text}\n")
         out.flush()

@@ -138,6 +138,14 @@ def _claim(data: Mapping[str, Any]) -> Iterator[Remark]:
     else:
         what, do = "no class by intention: a cluster must have a PersistentVolume that fits", "make it"
     yield Remark(level=Level.NEED, field="spec.storageClassName", what=what, do=do)
+    attributes = data["spec"].get("volumeAttributesClassName")
+    if attributes:
+        yield Remark(
+            level=Level.NEED,
+            field="spec.volumeAttributesClassName",
+            what=f"a cluster must have the VolumeAttributesClass {attributes}, which says nothing here",
+            do="make it, or name another",
+        )
     if "ReadWriteOnce" in (data["spec"].get("accessModes") or ()):
         yield Remark(
             level=Level.NOTE,

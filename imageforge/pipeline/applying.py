@@ -15,7 +15,7 @@ from typing import Any
 
 from imageforge.errors import DeployFailed
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch
-from imageforge.pipeline.rolled import ended_record, entrance_of, newest_record, report_of
+from imageforge.pipeline.rolled import ended_record, entrance_of, newest_record, report_of, stalled_record
 from imageforge.pipeline.trouble import trouble
 from imageforge.report.apply import ObjectRow
 from imageforge.report.rollout import LOST_HINT, RolloutReport
@@ -23,6 +23,7 @@ from runtime import ControllerClient, DeploymentStatus, RolloutPhase, RuntimeFai
 
 PATIENCE = 60.0
 """Seconds that the controller may be away meanwhile: another one goes on with the rollout."""
+STALLED = "rollout-stalled"
 Row = dict[str, Any]
 BEAT: Row = {"kind": "beat"}
 """Nothing new, but a sign of life, every second at least."""
@@ -96,7 +97,7 @@ def _follow_all(
             yield from _follow(controller, entry, key, watches)
         except DeployFailed as stalled:
             failed = stalled
-        report = _reported(controller, key, before[key], watches.pop(key, None), whole=failed is None)
+        report = _reported(controller, key, before[key], watches.pop(key, None), failed)
         if report is not None:
             yield {"kind": "report", "report": report.as_json()}
             failed = failed or lost(report)
@@ -123,11 +124,11 @@ def _follow(controller: ControllerClient, entry: Entry, key: Key, watches: dict[
             return
         if status.phase is RolloutPhase.STALLED:
             hint = f"imageforge describe deployment {name} -n {namespace}"
-            raise DeployFailed("rollout-stalled", subject, status.message, hint=hint, kept=_kept(status))
+            raise DeployFailed(STALLED, subject, status.message, hint=hint, kept=_kept(status))
         if status.paused:
             hint = f"imageforge rollout resume deployment/{name} -n {namespace}"
             raise DeployFailed("rollout-paused", subject, "it is paused, and rolls nothing out", hint=hint)
-    raise DeployFailed("rollout-stalled", subject, "it was deleted")
+    raise DeployFailed(STALLED, subject, "it was deleted")
 
 
 def _kept(status: DeploymentStatus) -> str | None:
@@ -137,12 +138,13 @@ def _kept(status: DeploymentStatus) -> str | None:
 
 
 def _reported(
-    controller: ControllerClient, key: Key, known: int, watch: CutoverWatch | None, *, whole: bool
+    controller: ControllerClient, key: Key, known: int, watch: CutoverWatch | None, failed: DeployFailed | None
 ) -> RolloutReport | None:
     """The report of what was rolled out; None where that was nothing."""
     # Before the record is closed, which counts for a moment longer.
-    count: CutoverCount | None = watch.stop(after=whole) if watch else None
-    record = ended_record(controller, *key) if whole else newest_record(controller, *key)
+    count: CutoverCount | None = watch.stop(after=failed is None) if watch else None
+    look = ended_record if failed is None else stalled_record if failed.code == STALLED else newest_record
+    record = look(controller, *key)
     if record is None or record.number == known:
         return None
     report = report_of(record, count if record.replicas else None, watch.path if watch else "/")

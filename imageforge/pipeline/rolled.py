@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -15,16 +15,30 @@ from runtime import ControllerClient, NotFound, Outcome, RolloutRecord, RuntimeF
 DRAIN_SECONDS = 10.0
 """How long a report waits for the last requests of old replicas: a websocket may stay for as long as their grace
 period, and the record goes on without anybody waiting."""
+LOOK_SECONDS = 5.0
+"""The longest until a controller that is busy has looked again."""
 UNKNOWN = "unknown-method"
 """A controller of the version before keeps no records; it is replaced in seconds."""
 
 
 def ended_record(controller: ControllerClient, namespace: str, name: str) -> RolloutRecord | None:
     """The newest record, ended if that comes soon; None where there is none."""
+    return _awaited(controller, namespace, name, lambda record: record.ended, DRAIN_SECONDS)
+
+
+def stalled_record(controller: ControllerClient, namespace: str, name: str) -> RolloutRecord | None:
+    """The newest record of what was seen to have stalled, with the reason: it is written at the controller's next look,
+    once that has heard what the replicas say. None where there is none."""
+    return _awaited(controller, namespace, name, lambda record: record.outcome is not Outcome.RUNNING, LOOK_SECONDS)
+
+
+def _awaited(
+    controller: ControllerClient, namespace: str, name: str, enough: Callable[[RolloutRecord], bool], seconds: float
+) -> RolloutRecord | None:
     found: RolloutRecord | None = None
     try:
-        for found in controller.watch_rollout(namespace, name, timeout=DRAIN_SECONDS):
-            if found.ended:
+        for found in controller.watch_rollout(namespace, name, timeout=seconds):
+            if enough(found):
                 break
     except RuntimeFailure as error:
         if found is None and not isinstance(error, NotFound) and error.code != UNKNOWN:

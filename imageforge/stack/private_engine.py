@@ -12,6 +12,7 @@ import ipaddress
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -26,6 +27,8 @@ DEFAULT_MTU = 1500
 OTHER_POOL = "choose another: IMAGEFORGE_ENGINE_POOL=10.220.0.0/16, or engine_pool in settings.toml"
 GET_MTU = 0x8921
 """SIOCGIFMTU of netdevice(7)."""
+SHIM = "containerd-shim"
+"""As the kernel has its name, of which it keeps fifteen characters: one a container, and it outlives the engine."""
 
 
 def bridge_name(home: Home) -> str:
@@ -79,6 +82,26 @@ def clean(home: Home) -> None:
     unmount_below(home.run)
     unmount_below(home.state)
     home.engine_socket.unlink(missing_ok=True)
+
+
+def end_containers(home: Home) -> None:
+    """After the engine has ended, and for good: containers of which it lost sight, as one that was killed in the middle
+    of a start may."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or name_of(int(entry.name)) != SHIM:
+            continue
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_text().split("\0")
+            if any(word.startswith(f"{home.path}/") for word in words):
+                _end_with_children(int(entry.name))
+
+
+def _end_with_children(shim: int) -> None:
+    """The shim first: it would tell of its container's end, and nobody is there to hear it."""
+    children = [int(word) for word in Path(f"/proc/{shim}/task/{shim}/children").read_text().split()]
+    for pid in (shim, *children):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def unmount_below(folder: Path) -> None:

@@ -47,6 +47,7 @@ def purge(home: Home, settings: Settings) -> Iterator[str]:
         identity = read_pid_file(file)
         if identity:
             stop(identity)
+    private_engine.end_containers(home)
     private_engine.clean(home)
     clear_secret_files(runtime_settings(home, settings, "unix://"))
     try:

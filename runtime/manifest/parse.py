@@ -197,6 +197,7 @@ def _template(cursor: Cursor) -> PodTemplate:
     _refuse_accounts(spec)
     _refuse_host(spec)
     _refuse_profiles(meta.get("annotations"))
+    _refuse_groups(spec)
     main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
     return PodTemplate(
         labels=meta.get("labels").plain({}),
@@ -309,6 +310,21 @@ def _refuse_host(pod: Cursor) -> None:
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(field).plain(False):
             raise pod.get(field).fail("unsupported-field", " is true, and imageforge has it false", hint=HINTS[field])
+
+
+def _refuse_groups(pod: Cursor) -> None:
+    """Of a user with a group that is named, the engine leaves out what the image's /etc/group says."""
+    said = pod.get("securityContext").get("supplementalGroupsPolicy")
+    if said.node.says_nothing:
+        return
+    common = pod.get("securityContext").get("runAsGroup").plain()
+    for item in (*pod.get("containers").items(), *pod.get("initContainers").items()):
+        if item.get("securityContext").get("runAsGroup").plain(common) is None:
+            raise said.fail(
+                "unsupported-value",
+                f" is Strict, and container {item.get('name').plain()} has no runAsGroup",
+                hint="add runAsGroup",
+            )
 
 
 def _refuse_profiles(annotations: Cursor) -> None:

@@ -26,7 +26,7 @@ class Resources:
 
 _AMOUNTS = Object(
     fields={"cpu": Amount(), "memory": Amount(), "ephemeral-storage": Amount()},
-    known=words("hugepages-1Gi hugepages-2Mi storage nvidia.com/gpu amd.com/gpu"),
+    known=words("hugepages-1Gi hugepages-2Mi storage"),
 )
 RESOURCES = Object(fields={"limits": _AMOUNTS, "requests": _AMOUNTS}, known=words("claims"))
 

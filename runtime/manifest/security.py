@@ -74,11 +74,13 @@ CONTAINER_SECURITY = Object(
     known=words("appArmorProfile cgroupOptions procMount seLinuxOptions windowsOptions"),
 )
 POD_SECURITY = Object(
-    fields={**_WHO, "supplementalGroups": Many(item=Whole()), "fsGroup": Whole()},
-    known=words(
-        "appArmorProfile fsGroupChangePolicy seLinuxChangePolicy seLinuxOptions supplementalGroupsPolicy sysctls "
-        "windowsOptions"
-    ),
+    fields={
+        **_WHO,
+        "supplementalGroups": Many(item=Whole()),
+        "supplementalGroupsPolicy": Text(choices=("Strict",), unsupported=("Merge",)),
+        "fsGroup": Whole(),
+    },
+    known=words("appArmorProfile fsGroupChangePolicy seLinuxChangePolicy seLinuxOptions sysctls windowsOptions"),
 )
 
 

@@ -172,8 +172,14 @@ def test_output_that_is_read_again_is_told_once(capsys: pytest.CaptureFixture[st
     told = Told()
     lines = [
         LogLine(replica="j-1", text=text, stream=stream, at=at)
-        for text, stream, at in (("a", "stdout", 1.0), ("b", "stderr", 0.5), ("c", "stdout", 2.0))
+        for text, stream, at in (
+            ("a", "stdout", 1.0),
+            ("at once", "stdout", 1.0),
+            ("b", "stderr", 0.5),
+            ("c", "stdout", 2.0),
+            ("d", "stdout", 2.0),
+        )
     ]
-    for line in [*lines, *lines, LogLine(replica="j-2", text="d", stream="stdout", at=0.1)]:
+    for line in [*lines, *lines, LogLine(replica="j-2", text="e", stream="stdout", at=0.1)]:
         told.tell(line)
-    assert capsys.readouterr() == ("a\nc\nd\n", "b\n")
+    assert capsys.readouterr() == ("a\nat once\nc\nd\ne\n", "b\n")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,12 +14,12 @@ from imageforge.cli.output import Format
 from imageforge.errors import DeployFailed
 from imageforge.pipeline.applying import lost
 from imageforge.pipeline.cutover import CutoverCount, latency, percentile
-from imageforge.pipeline.rolled import report_of
+from imageforge.pipeline.rolled import report_of, stalled_record
 from imageforge.report import apply, deploy, rollout
 from imageforge.report.apply import ApplyReport, ObjectRow
 from imageforge.report.deploy import DeployReport, StageRow
 from imageforge.report.rollout import Latency, OwnRequests, ReplicaRow, RolloutReport, ServiceRow, Verdict
-from runtime import FieldChange, Outcome, RolledReplica, RolloutRecord, Traffic
+from runtime import ControllerClient, FieldChange, Outcome, RolledReplica, RolloutRecord, Traffic
 
 OLD = "sha256:" + "1f" * 32
 NEW = "sha256:" + "77" * 32
@@ -300,3 +302,16 @@ def test_an_apply_that_is_not_followed_to_its_end_is_no_success(capsys: pytest.C
     assert failed.value.code == "follow-cut-off"
     assert json.loads(capsys.readouterr().out)["objects"] == []
     show_following([*rows, {"kind": "end", "error": None}], Format.JSON)
+
+
+def test_the_record_of_what_stalled_is_awaited_until_it_says_so() -> None:
+    """Who watches sees by the clock that it has stalled, a moment before the controller has looked and written why."""
+    running = replace(RECORD, outcome=Outcome.RUNNING, ended_at=None)
+    stalled = replace(running, outcome=Outcome.STALLED, message="why", last_log=("last words",))
+
+    def told(*records: RolloutRecord) -> ControllerClient:
+        return cast(ControllerClient, SimpleNamespace(watch_rollout=lambda *_, **__: iter(records)))
+
+    assert stalled_record(told(running, running, stalled, running), "shop", "web") == stalled
+    assert stalled_record(told(running), "shop", "web") == running, "the controller is busy: as it stands then"
+    assert stalled_record(told(), "shop", "web") is None

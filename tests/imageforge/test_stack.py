@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from imageforge.config import Home
 from imageforge.stack.ports import holder, unbindable
-from imageforge.stack.private_engine import route_network
+from imageforge.stack.private_engine import end_containers, route_network
 from imageforge.stack.process import identify, read_edition, read_pid_file, stop, wait_end, write_pid_file
 from imageforge.stack.service import Service, ServiceState, restart_delay
 from imageforge.stack.state import ServiceReport, StackReport, read_report, report_file, write_report
@@ -276,3 +277,30 @@ def test_an_address_of_another_machine_is_told_from_a_taken_port(free_port: int)
 def test_routes_are_read_as_the_kernel_writes_them() -> None:
     assert str(route_network("0000D30A", "0000FFFF")) == "10.211.0.0/16"
     assert route_network("00000000", "00000000").prefixlen == 0
+
+
+def test_a_container_that_a_killed_engine_lost_sight_of_is_ended_and_no_other_homes(home: Home, tmp_path: Path) -> None:
+    shim = tmp_path / "containerd-shim-runc-v2"
+    shutil.copy("/bin/sh", shim)
+    script = "sleep 600 & echo $!; wait"
+    started = [
+        subprocess.Popen([shim, "-c", script, "shim", "-address", f"{place}/run/c.sock"], stdout=subprocess.PIPE)
+        for place in (home.path, f"{home.path}-other")
+    ]
+    try:
+        outputs = [process.stdout for process in started]
+        children = [int(output.readline()) for output in outputs if output]
+        end_containers(home)
+        assert started[0].wait(10) == -signal.SIGKILL
+        watched = identify(children[0])
+        assert watched is None or wait_end(watched, 10)
+        assert started[1].poll() is None
+        assert identify(children[1]) is not None
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+        for child in children[1:]:
+            os.kill(child, signal.SIGKILL)

@@ -237,6 +237,24 @@ def test_what_says_what_is_so_anyway_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ("runAsUser: 1000, runAsGroup: 3000, supplementalGroupsPolicy: Strict", ""),
+        ("runAsUser: 1000, supplementalGroupsPolicy: Strict", "is Strict, and container web has no runAsGroup"),
+        ("runAsGroup: 3000, supplementalGroupsPolicy: Merge", "supported is Strict"),
+    ],
+)
+def test_which_groups_the_image_adds(said: str, refused: str) -> None:
+    text = POD.replace("nodeName: this-machine", f"securityContext: {{{said}}}")
+    if not refused:
+        template(text)
+        return
+    with pytest.raises(ManifestError) as caught:
+        load_manifests(text)
+    assert (caught.value.code, refused in caught.value.message) == ("unsupported-value", True)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "hint"),
     [
         ("downwardAPI:", "nfs: {server: a, path: /}\n      downwardAPI:", "persistentVolumeClaim"),
@@ -357,7 +375,8 @@ def test_names_processes_and_ports_on_a_real_engine(
 
     def python(said: str) -> str:
         done = container.exec_run(["python3", "-c", said])
-        return str(done.output.decode()).strip()
+        assert isinstance(done.output, bytes)
+        return done.output.decode().strip()
 
     assert python("import socket; print(socket.gethostbyname('farther.remote'))") == "10.1.2.3"
     conf = python("print(open('/etc/resolv.conf').read())")
@@ -377,3 +396,43 @@ def test_names_processes_and_ports_on_a_real_engine(
             if event.reason == "FailedScheduling" and "free ports" in event.message
         ]
     )
+
+
+GROUPS = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: NAME}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      securityContext: {SAID}
+      containers: [{name: a, image: IMAGE, command: [python3, -c, "import os; print(sorted(os.getgroups()))"]}]
+"""
+
+
+@engine
+def test_strict_leaves_the_groups_of_the_image_out(
+    stack: Stack, app_image: str, docker_client: docker.DockerClient
+) -> None:
+    made = docker_client.containers.create(app_image, ["-c", "echo more:x:50000:daemon >> /etc/group"], entrypoint="sh")
+    repository = app_image.rpartition(":")[0]
+    try:
+        made.start()
+        made.wait()
+        made.commit(repository, "groups")
+        said = {
+            "strict": "runAsUser: 1, runAsGroup: 1, supplementalGroups: [4000], supplementalGroupsPolicy: Strict",
+        }
+        for name, security in said.items():
+            text = GROUPS.replace("NAME", name).replace("SAID", security).replace("IMAGE", f"{repository}:groups")
+            stack.client.apply(text)
+        seen = {name: [line.text for line in stack.client.job_logs("default", name, follow=True)] for name in said}
+        assert "50000" not in seen["strict"][0]
+        assert "4000" in seen["strict"][0]
+        for name in said:
+            stack.client.delete("default", "Job", name)
+        wait_for(lambda: not stack.client.jobs())
+    finally:
+        made.remove(force=True)
+        docker_client.images.remove(f"{repository}:groups", force=True)

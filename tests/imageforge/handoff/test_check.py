@@ -103,6 +103,11 @@ def test_images_that_are_on_this_machine_alone(image: str) -> None:
         ),
         (pod(pod="nodeName: here"), [(Level.CHANGE, "spec.nodeName")]),
         (
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: a}\nspec: {accessModes: [ReadWriteMany], "
+            "storageClassName: fast, volumeAttributesClassName: gold, resources: {requests: {storage: 1Gi}}}",
+            [(Level.NEED, "spec.storageClassName"), (Level.NEED, "spec.volumeAttributesClassName")],
+        ),
+        (
             "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\nspec:\n  rules:\n"
             "    - host: a.localhost\n      http: {paths: [{path: /, pathType: Prefix, "
             "backend: {service: {name: a, port: {number: 80}}}}]}",
