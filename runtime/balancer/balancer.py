@@ -342,11 +342,17 @@ class Balancer:
             with contextlib.suppress(BalancerError):
                 info, _ = self._look()
                 if info.pid != old_pid and info.description == wanted_stamp:
-                    return
+                    # Until it listens no more, the old one answers some, by what it knows.
+                    if not self._leaving.listens(old_pid):
+                        return
+                    reason = ""
                 if parse_failed_reloads(self._master.ask("show proc")) > failed_before:
                     reason = "HAProxy would not load it; perhaps its address or port is taken"
                     break
             time.sleep(POLL)
+        if not reason:
+            log.warning("the old process listens on", extra={"process": old_pid})
+            return
         raise BalancerError(
             "balancer-reload-failed",
             str(self._settings.balancer_config),

@@ -12,7 +12,7 @@ import logging
 
 from runtime.balancer.counters import Counters
 from runtime.balancer.socket import CommandSocket, WorkerSession
-from runtime.balancer.stats import parse_clients, parse_leaving, parse_may_ask, parse_stat
+from runtime.balancer.stats import parse_clients, parse_leaving, parse_listens, parse_may_ask, parse_stat
 from runtime.errors import BalancerError
 from runtime.settings import RuntimeSettings
 
@@ -61,6 +61,10 @@ class LeavingProcesses:
     def hold(self, pid: int) -> None:
         """The process that answers now is about to be replaced: keep it until its last client has gone."""
         self._held[pid] = WorkerSession(self._path)
+
+    def listens(self, pid: int) -> bool:
+        """Whether a process that was replaced still takes new connections, as it does for a moment."""
+        return parse_listens(self._ask(pid, "show stat"))
 
     def release(self, pid: int) -> None:
         """It was not replaced after all."""

@@ -92,6 +92,11 @@ def parse_clients(text: str) -> int:
     return sum(int(record.get("scur") or 0) for record in _records(text) if record.get("svname") == FRONTEND)
 
 
+def parse_listens(text: str) -> bool:
+    """``show stat``: whether a process still takes new connections."""
+    return any(record["svname"] == FRONTEND and record.get("status") == "OPEN" for record in _records(text))
+
+
 def parse_may_ask(stat: str, sessions: str) -> bool:
     """``show stat`` and ``show sess`` of a process that is leaving: whether a client of it may begin another request.
     One that has a tunnel, such as a websocket or a connection of TCP, cannot: nothing is analysed there any more. One
