@@ -10,7 +10,7 @@ import typer
 from imageforge.cli.backend import backend
 from imageforge.cli.follow import show_report
 from imageforge.cli.get import NamespaceOption
-from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.kinds import meant_as_app, only, parse_target
 from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, FormatOption, document, write
 from imageforge.errors import DeployFailed, UsageError
@@ -35,7 +35,7 @@ def report(
         target = only(parse_target(app), "Deployment")
         show_rollout(objects().report(namespace, target.name, number), form)
         return
-    with backend() as there:
+    with backend() as there, meant_as_app(app):
         known = there.releases(app)
         chosen = next((item for item in known if _is(item, number)), None)
         if chosen is None:
