@@ -32,7 +32,10 @@ def expose(
     namespace: NamespaceOption = "default",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifest, and apply nothing.")] = False,
 ) -> None:
-    """Lead requests to a Deployment by a Service, which is made of its labels and ports."""
+    """Make a Service that leads requests to a Deployment.
+
+    It has the Deployment's labels and ports. Another Service of that name is left as it is.
+    """
     target = only(parse_target(word), "Deployment")
     controller = objects()
     view = _find(controller, target.kind, namespace, target.name)

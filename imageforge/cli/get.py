@@ -25,7 +25,7 @@ def get(
     every: AllOption = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Show objects: a table, or with -o yaml and -o json their manifests."""
+    """Show objects in a table. With -o yaml and -o json it is their manifests."""
     controller = objects()
     if "/" in kind and name is None:
         kind, _, name = kind.partition("/")

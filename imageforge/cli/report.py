@@ -22,7 +22,7 @@ LIVE = "live"
 
 
 def report(
-    app: Annotated[str, typer.Argument(metavar="APP", help="The app; or deployment/NAME of a manifest.")],
+    app: Annotated[str, typer.Argument(metavar="APP", help="The app; or deployment/NAME of a file.")],
     number: Annotated[
         int | None,
         typer.Argument(metavar="N", help="The release, or the Deployment's revision; the last one if left out."),
@@ -30,7 +30,7 @@ def report(
     namespace: NamespaceOption = "default",
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Show how a release, or a Deployment of a manifest, was rolled out."""
+    """Show how a release or a Deployment of a file was rolled out."""
     if "/" in app:
         target = only(parse_target(app), "Deployment")
         show_rollout(objects().report(namespace, target.name, number), form)

@@ -49,9 +49,10 @@ def run(
     stdin: StdinOption = False,
     tty: TtyOption = False,
 ) -> None:
-    """Run a command once, beside what runs: same image, environment, secrets and user.
+    """Run a command once, beside what runs.
 
-    It is a Job, which is kept for an hour. The exit code is the command's; Ctrl-C ends it.
+    It has the same image, environment, secrets and user. It is a Job, which is kept for an hour.
+    The exit code is the command's; Ctrl-C ends it.
     """
     if stdin or tty:
         raise UsageError(

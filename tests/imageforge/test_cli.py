@@ -246,3 +246,10 @@ def test_a_bare_name_that_is_no_app_says_how_a_deployment_is_named() -> None:
     with pytest.raises(UsageError) as caught, meant_as_app("shop"):
         raise UsageError("no-such-app", "shop", "there is no app of this name", hint="apps: hello")
     assert caught.value.hint == "apps: hello; a Deployment of a file is named deployment/shop"
+
+
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_lists_of_commands_say_whole_sentences(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*([group] if group else []), "--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    assert [line for line in listed if line.endswith("...")] == []
