@@ -56,7 +56,8 @@ def logs(
 ) -> None:
     """Print what the replicas of an app or of an object wrote.
 
-    Objects are a Deployment, a pod, a Job, or a CronJob, of which it is the latest Job. Each line has its replica's name; with -o json, one object a line.
+    Objects are a Deployment, a pod, a Job, or a CronJob, of which it is the latest Job. Each line has
+    its replica's name; with -o json, one object a line.
     """
     if previous and follow:
         raise UsageError("previous-and-follow", "logs", "what has ended writes no more", hint="leave -f or -p out")
