@@ -15,7 +15,8 @@ class Attempt:
     `index` is that of an Indexed Job. A container that failed is followed by another one in the same pod where the Job
     says OnFailure: at `retry_at`, `delay` seconds after its end; `restarts` counts them. One that is `given_up` was
     stopped because it was not wanted any more, and is neither a completion nor a failure; one that was `killed` as the
-    Job failed is a failure, whatever its exit code."""
+    Job failed is a failure, whatever its exit code. `codes` are those of its containers that have failed, by name,
+    those that the pod is there for first."""
 
     name: str
     container_id: str = ""
@@ -30,6 +31,7 @@ class Attempt:
     retry_at: float | None = None
     given_up: bool = False
     killed: bool = False
+    codes: tuple[tuple[str, int], ...] = ()
 
     @property
     def running(self) -> bool:
@@ -52,7 +54,7 @@ class Attempt:
         return self.ended_at is not None and not self.given_up and (self.exit_code != 0 or self.killed)
 
 
-_SINCE_FIRST = ("index", "restarts", "delay", "retry_at", "given_up", "killed")
+_SINCE_FIRST = ("index", "restarts", "delay", "retry_at", "given_up", "killed", "codes")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,5 +108,14 @@ class JobRun:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> JobRun:
         """The inverse of `as_json`."""
-        attempts = (Attempt(**{**item, "last_log": tuple(item["last_log"])}) for item in raw["attempts"])
+        attempts = (
+            Attempt(
+                **{
+                    **item,
+                    "last_log": tuple(item["last_log"]),
+                    "codes": tuple((name, code) for name, code in item.get("codes", ())),
+                }
+            )
+            for item in raw["attempts"]
+        )
         return cls(**{**raw, "attempts": tuple(attempts)})

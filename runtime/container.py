@@ -126,7 +126,6 @@ class Identity:
     template_hash: str
     revision: int
     job: str = ""
-    hostname: str = ""
     pod: str = ""
 
 
@@ -161,7 +160,7 @@ def container_request(
     return ContainerRequest(
         name=container_name(who, template, spec),
         # The kernel's limit; Kubernetes cuts there too.
-        hostname=who.hostname[:63].rstrip("-.") or host_name(template, who),
+        hostname=host_name(template, who),
         domain=domain_name(template, who),
         image=spec.image,
         network=network_name(who.instance, who.namespace),

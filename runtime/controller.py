@@ -38,6 +38,7 @@ from runtime.errors import BalancerError, EngineError, NotFound
 from runtime.events import Recorder
 from runtime.jobs import Jobs
 from runtime.keeper import Keeper
+from runtime.keepers import Keepers
 from runtime.labels import Label
 from runtime.life import Surroundings
 from runtime.machine import Host
@@ -146,23 +147,10 @@ class Controller:
         )
         self._refresher = Refresher(self._creation, self.events)
         self.evictor = Evictor(settings.instance, engine, self.roster.all, self._evict)
-        self._keepers: dict[str, Keeper] = {}
-        self._keepers_lock = threading.Lock()
         self._courses: dict[Key, _Course] = {}
         self._empty: set[str] = set()
-        self.jobs = Jobs(
-            settings.instance,
-            self._creation,
-            self.objects,
-            store,
-            poke=self.roster.poke,
-            events=self.events,
-            emptied=self._empty.add,
-            met=self.discovery.met,
-        )
-        self.crons = Crons(self.objects, self.jobs, store, self.events)
         self._stopping = threading.Event()
-        self._around = Surroundings(
+        around = Surroundings(
             instance=settings.instance,
             engine=engine,
             balancer=balancer,
@@ -174,8 +162,16 @@ class Controller:
             room=self.room,
             met=self.discovery.met,
             drained=self.records.drained,
+            may_start_again=lambda replica: not replica.job or self.jobs.may_start_again(replica),
         )
-        self.watch = EngineWatch(settings.instance, engine, self.roster, self._keeper, self.jobs.died)
+        self._keepers = Keepers(around)
+        self.jobs = Jobs(self.objects, store, self.roster, self._keepers, events=self.events, emptied=self._empty.add)
+        self.crons = Crons(self.objects, self.jobs, store, self.events)
+        self.watch = EngineWatch(settings.instance, engine, self.roster, self._keepers.get)
+        for replica in self._remembered():
+            # How they ended and what they wrote is told from the first moment on, whether the engine answers or not.
+            if replica.job or replica.pod:
+                self.roster.add(replica)
         self._loop = threading.Thread(target=self._run, name="controller", daemon=True)
 
     def start(self) -> None:
@@ -187,14 +183,12 @@ class Controller:
         self._stopping.set()
         self.roster.poke()
         self.watch.stop()
-        with self._keepers_lock:
-            keepers = list(self._keepers.values())
+        keepers = self._keepers.all()
         for keeper in keepers:
             keeper.leave()
         self.room.wake()
         self.autoscalers.stop()
         self.evictor.stop()
-        self.jobs.leave()
         self._loop.join(timeout=5)
         for keeper in keepers:
             keeper.join(timeout=1)
@@ -292,7 +286,7 @@ class Controller:
             # No more than half of the time, however much changes: what starts needs the processor, too.
             self._stopping.wait(min(steady() - began, LONGEST_BREATH))
             soon = self.balancer.settling or self.records.closing
-            seen = self.roster.wait(seen, SETTLING_SECONDS if soon else LOOP_SECONDS)
+            seen = self.roster.wait(seen, SETTLING_SECONDS if soon else self.jobs.pause(LOOP_SECONDS))
 
     def _look(self) -> None:
         """One look at everything."""
@@ -307,7 +301,7 @@ class Controller:
         self._refresher.sync(self.objects.config_version, self._running())
         self._finish_claims()
         self.objects.finish_namespaces()
-        self._prune_keepers()
+        self._keepers.prune()
         self._remove_networks()
 
     def _sync_balancer(self) -> None:
@@ -373,7 +367,7 @@ class Controller:
             if replica.last_log:
                 return replica.last_log
         for replica in new:
-            keeper = self._keeper(replica.name)
+            keeper = self._keepers.get(replica.name)
             if keeper is not None and replica.running and replica.container_id:
                 with contextlib.suppress(EngineError):
                     return keeper.last_words()
@@ -387,12 +381,9 @@ class Controller:
             self.objects.finish_delete_pod(pod.namespace, pod.name)
             self._empty.add(pod.namespace)
         elif held.deleting:
-            keeper = self._keeper(name)
-            if keeper is not None and replica is not None and not replica.terminating:
-                log.info("stopping", extra={"replica": name})
-                keeper.terminate()
+            self._keepers.end(name)
         elif replica is None:
-            self._begin_replica(
+            self._keepers.begin(
                 Replica(
                     name=name,
                     namespace=pod.namespace,
@@ -419,10 +410,7 @@ class Controller:
             for _ in range(action.count):
                 self._begin(held, action.template_hash)
             return
-        keeper = self._keeper(action.name)
-        if keeper is not None:
-            log.info("stopping", extra={"replica": action.name})
-            keeper.terminate()
+        self._keepers.end(action.name)
 
     def _begin(self, held: Held, template_hash: str) -> None:
         deployment = held.revisions[template_hash].deployment
@@ -434,12 +422,7 @@ class Controller:
             template=deployment.template,
             created_at=time.time(),
         )
-        self._begin_replica(replica)
-
-    def _begin_replica(self, replica: Replica) -> None:
-        log.info("starting", extra={"replica": replica.name})
-        self.roster.add(replica)
-        self._keep(replica).start()
+        self._keepers.begin(replica)
 
     def _observed(self, held: Held, replica: Replica, now: float) -> Observed:
         revision = held.revisions.get(replica.template_hash)
@@ -465,7 +448,8 @@ class Controller:
         ending = [held.claim for held in self.objects.claims() if held.deleting]
         if not ending:
             return
-        used = {(item.namespace, claim) for item in self.roster.all() for claim in item.template.claims}
+        living = [item for item in self.roster.all() if not item.done]
+        used = {(item.namespace, claim) for item in living for claim in item.template.claims}
         used |= self.jobs.claims()
         for claim in ending:
             if (claim.namespace, claim.name) in used:
@@ -478,7 +462,7 @@ class Controller:
 
     def _running(self) -> list[Running]:
         """Everything whose container runs, with what it was made from."""
-        found = [
+        return [
             Running(
                 who=Identity(
                     instance=self.settings.instance,
@@ -488,6 +472,7 @@ class Controller:
                     template_hash=replica.template_hash,
                     revision=0,
                     pod=replica.pod,
+                    job=replica.job,
                 ),
                 template=replica.template,
                 container_id=replica.container_id,
@@ -495,7 +480,6 @@ class Controller:
             for replica in self.roster.all()
             if replica.running and replica.container_id
         ]
-        return found + self.jobs.running()
 
     def _adopt_patiently(self) -> bool:
         """Whether what runs was taken over; tried until the engine answers or the controller is stopped."""
@@ -517,37 +501,40 @@ class Controller:
 
     def _adopt(self) -> None:
         """Every replica that the store knows gets its keeper back; containers that belong to none of them go."""
+        states = {state.id: state for state in self.engine.containers(self.settings.instance)}
+        keepers = [keeper for replica in self._remembered() if (keeper := self._take_over(replica, states))]
+        for state in states.values():
+            if state.is_previous and self.roster.get(state.labels.get(Label.REPLICA, "")) is not None:
+                continue
+            log.warning("removing a container that nothing owns", extra={"container": state.id[:12]})
+            self.engine.remove(state.id)
+        self._creation.files.sweep({replica.name for replica in self.roster.all() if not replica.done})
+        self.storage.sweep({replica.name for replica in self.roster.all()})
+        for keeper in keepers:
+            keeper.start()
+
+    def _remembered(self) -> list[Replica]:
+        """Every replica as the store has it; what is of nothing that is known is forgotten."""
         templates = {
             (*_key(held), revision.hash): revision.deployment.template
             for held in self.objects.deployments()
             for revision in held.revisions.values()
         }
         pods = {pod_replica(held.pod.namespace, held.pod.name): held.pod.template for held in self.objects.pods()}
-        states = {state.id: state for state in self.engine.containers(self.settings.instance)}
-        keepers = []
+        pods |= self.jobs.templates()
+        known = []
         for stored in self._store.replicas():
             template = templates.get((stored.namespace, stored.deployment, stored.hash)) or pods.get(stored.name)
             if template is None:
                 log.warning("replica of no known revision", extra={"replica": stored.name})
                 self._store.drop_replica(stored.name)
             else:
-                remembered = from_stored(stored, template)
-                keepers.append(self._take_over(remembered, states))
-        for state in states.values():
-            if Label.JOB in state.labels and self.jobs.keeps(state.labels):
-                continue
-            if state.is_previous and self.roster.get(state.labels.get(Label.REPLICA, "")) is not None:
-                continue
-            log.warning("removing a container that nothing owns", extra={"container": state.id[:12]})
-            self.engine.remove(state.id)
-        kept = {replica.name for replica in self.roster.all()} | self.jobs.pods()
-        self._creation.files.sweep(kept)
-        self.storage.sweep(kept)
-        for keeper in keepers:
-            keeper.start()
+                known.append(from_stored(stored, template))
+        return known + self.jobs.known_pods([replica.name for replica in known])
 
-    def _take_over(self, remembered: Replica, states: dict[str, ContainerState]) -> Keeper:
-        """Take from `states` what is the replica's, and see to it from now on."""
+    def _take_over(self, remembered: Replica, states: dict[str, ContainerState]) -> Keeper | None:
+        """Take from `states` what is the replica's, and see to it from now on; None where there is nothing to see
+        to."""
         replica, dead, now = remembered, [], steady()
         leads = remembered.sandbox if remembered.template.is_group else remembered.container_id
         lead = states.get(leads)
@@ -560,42 +547,30 @@ class Controller:
                 continue
             replica = replica.with_record(record.name, now, running=False, started=False, ready=False, pid=0)
             never_started = state is not None and state.started_at is None
-            if record.running and not never_started:
+            if record.unsettled and not never_started:
                 dead.append(record.container_id)
         states.pop(remembered.sandbox, None)
         address = lead.address if lead is not None and lead.running else ""
         # One that became ready as the controller before ended was not seen by the balancer: a rollout waits for that.
         self.roster.add(replace(replica, address=address))
+        if replica.done and not replica.terminating:
+            return None
         if remembered.placed:
             self.room.hold(remembered.name, remembered.template)
-        keeper = self._keep(replica)
+        keeper = self._keepers.make(replica)
         for container_id in dead:
             keeper.died(container_id)
+        if replica.halted:
+            keeper.halt()
         if replica.terminating:
             keeper.terminate()
         return keeper
 
-    def _keep(self, replica: Replica) -> Keeper:
-        keeper = Keeper(replica.name, self._around)
-        with self._keepers_lock:
-            self._keepers[replica.name] = keeper
-        return keeper
-
     def _evict(self, replica: Replica, reason: str) -> None:
-        keeper = self._keeper(replica.name)
+        keeper = self._keepers.get(replica.name)
         if keeper is not None:
             log.info("evicting", extra={"replica": replica.name})
             keeper.evict(reason)
-
-    def _keeper(self, name: str) -> Keeper | None:
-        with self._keepers_lock:
-            return self._keepers.get(name)
-
-    def _prune_keepers(self) -> None:
-        with self._keepers_lock:
-            gone = [name for name in self._keepers if self.roster.get(name) is None]
-            for name in gone:
-                del self._keepers[name]
 
     def _remove_networks(self) -> None:
         """The network of a namespace goes with its last Deployment and Service, and the end of its last Job."""

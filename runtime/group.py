@@ -74,22 +74,23 @@ class Group:
         self.wake()
 
     def live(self) -> None:
-        """Until the replica is not wanted any more, or all that it is there for is done."""
-        if self._is_over():
-            # Before this controller began, perhaps.
-            self._finish()
+        """Until the replica is not wanted any more, or all that it is there for is done. Raises EngineError."""
+        # What has ended while nobody looked has ended, and does not begin anew.
+        self.settle()
+        if self.is_over():
+            self._finish(self._template.grace_period)
             return
         while not self._unwanted():
             self._scattered = self._finished = False
-            if self._gather() and self._go_first():
+            if not self.is_over() and self._gather() and self._go_first():
                 for spec in self._template.mains:
                     self._begin(spec)
-                self._wait(self._is_over)
+                self._wait(self.is_over)
             if not self._scattered:
                 self._finished = not self._unwanted()
             self._join()
             if self._finished:
-                self._finish()
+                self._finish(self._template.grace_period)
             if not self._scattered or self._unwanted():
                 return
             try:
@@ -98,13 +99,34 @@ class Group:
                 # It is tried again before there is another network.
                 log.warning("containers not removed", extra={"replica": self._replica_name, "error": str(error)})
 
-    def _finish(self) -> None:
+    def finish(self, grace: float) -> None:
+        """End them within `grace` seconds as `end` does, and leave them as they then stand. Raises EngineError."""
+        deadline = time.monotonic() + grace
+        sidecars = self._template.sidecars
+        first = [spec for spec in self._template.all_containers if spec not in sidecars]
+        _together(partial(self._lives[spec.name].finish, grace) for spec in first)
+        self._finish(max(deadline - time.monotonic(), 0.0))
+
+    def _finish(self, grace: float) -> None:
         """All that the replica is there for is done: end the sidecars, the last one first, and the network."""
+        deadline = time.monotonic() + grace
         for spec in reversed(self._template.sidecars):
-            self._lives[spec.name].finish(self._template.grace_period)
+            self._lives[spec.name].finish(max(deadline - time.monotonic(), 0.0))
         if self._replica.sandbox:
             self._engine.remove(self._replica.sandbox)
         self._roster.update(self._replica_name, sandbox="", address="")
+
+    def is_over(self) -> bool:
+        """Whether all that it is there for is done, or cannot begin any more."""
+        replica = self._replica
+        before = [replica.record(spec.name) for spec in self._template.init if not spec.sidecar]
+        failed = any(record.done and record.exit_code != 0 for record in before)
+        return failed or all(replica.record(spec.name).done for spec in self._template.mains)
+
+    def settle(self) -> None:
+        """Tell of the ends of containers that have ended without a word. Raises EngineError."""
+        for life in self._lives.values():
+            life.settle()
 
     def begin_end(self) -> None:
         """It is about to be ended: only readiness is asked for from now on."""
@@ -154,13 +176,6 @@ class Group:
         self._roster.update(self._replica_name, address="")
         self._around.balancer.withdraw(self._replica_name)
 
-    def _is_over(self) -> bool:
-        """Whether all that it is there for is done, or cannot begin any more."""
-        replica = self._replica
-        before = [replica.record(spec.name) for spec in self._template.init if not spec.sidecar]
-        failed = any(record.done and record.exit_code != 0 for record in before)
-        return failed or all(replica.record(spec.name).done for spec in self._template.mains)
-
     def _has_started(self, name: str) -> bool:
         return self._replica.record(name).started
 
@@ -192,6 +207,8 @@ class Group:
         if replica.sandbox:
             # It was lost while nobody looked.
             self._dissolve()
+            if self.is_over():
+                return False
         who = identity(replica, self._around)
         network = network_name(who.instance, who.namespace)
         labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace}
@@ -248,11 +265,17 @@ class Group:
         self._threads.clear()
 
     def _dissolve(self) -> None:
-        """Remove all containers: the network that they joined is gone. Raises EngineError."""
+        """Remove all containers that have not done what they are there for: the network that they joined is gone. Those
+        that are never started again are ended, as the kubelet does. Raises EngineError."""
         self._roster.update(self._replica_name, address="")
-        for spec in self._template.all_containers:
-            self._lives[spec.name].end(SHORTEST_GRACE)
+        self.settle()
+        mains = self._template.mains
+        begun = any(self._replica.record(spec.name).container_id for spec in mains)
+        if begun and self._template.restart_policy is RestartPolicy.NEVER:
+            _together(partial(self._lives[spec.name].finish, SHORTEST_GRACE) for spec in mains)
+        for spec in () if self.is_over() else self._template.all_containers:
             if spec in self._template.init or not self._replica.record(spec.name).done:
+                self._lives[spec.name].end(SHORTEST_GRACE)
                 self._lives[spec.name].begin_anew()
         sandbox = self._replica.sandbox
         if sandbox:

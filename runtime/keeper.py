@@ -22,7 +22,8 @@ LOOK_SECONDS = 30.0
 
 
 class Keeper(threading.Thread):
-    """Sees one replica through its life. Others only tell it: `terminate`, `died`, `leave`."""
+    """Sees one replica through its life; a pod of a Job until all of it has ended, and again once it is to go. Others
+    only tell it: `terminate`, `halt`, `died`, `leave`."""
 
     def __init__(self, name: str, around: Surroundings) -> None:
         super().__init__(name=f"keeper {name}", daemon=True)
@@ -31,6 +32,7 @@ class Keeper(threading.Thread):
         self._roster = around.roster
         self._mail = threading.Condition()
         self._terminating = False
+        self._halted = False
         self._leaving = threading.Event()
         template = self._replica.template
         self._life: Life | Group = (
@@ -53,13 +55,21 @@ class Keeper(threading.Thread):
             self._mail.notify_all()
         self._around.room.wake()
 
+    def halt(self) -> None:
+        """Stop the pod of a Job as it is not wanted any more; its containers and their output stay."""
+        self._halted = True
+        self._life.begin_end()
+        self._life.wake()
+        self._around.room.wake()
+
     def evict(self, reason: str) -> None:
-        """Stop it for what it takes. Another takes the place of a Deployment's; a pod of its own has failed."""
+        """Stop it for what it takes. Another takes the place of a Deployment's; a pod of its own, or of a Job, has
+        failed."""
         replica = self._roster.get(self._replica_name)
         if replica is None or self._unwanted():
             return
         self._around.events.say("Pod", replica.namespace, replica.shown_name, EVICTED, reason, warning=True)
-        if not replica.pod:
+        if not (replica.pod or replica.job):
             self.terminate()
             return
         self._roster.update(
@@ -86,15 +96,20 @@ class Keeper(threading.Thread):
         """The replica's life, begun again where something unforeseen breaks it."""
         while True:
             try:
-                if self._replica.evicted or self._find_room():
-                    if not self._replica.evicted:
-                        self._life.live()
-                    if self._replica.evicted and not self._over():
-                        self._stop_evicted()
-                    self._rest()
+                if not self._replica.evicted and self._find_room():
+                    self._life.live()
+                if self._replica.evicted and not self._over():
+                    self._stop_evicted()
+                if self._replica.job and self._come_to_rest():
+                    return
+                self._rest()
                 if not self._leaving.is_set():
                     self._end()
                 return
+            except EngineError as error:
+                log.warning("replica not kept", extra={"replica": self._replica_name, "error": str(error)})
+                if self._leaving.wait(1.0):
+                    return
             except Exception as error:
                 log.exception("keeper failed", extra={"replica": self._replica_name})
                 with contextlib.suppress(RuntimeFailure):
@@ -113,7 +128,7 @@ class Keeper(threading.Thread):
 
     def _unwanted(self) -> bool:
         replica = self._roster.get(self._replica_name)
-        return self._over() or replica is None or replica.evicted
+        return self._over() or self._halted or replica is None or replica.evicted
 
     def _stop_evicted(self) -> None:
         """Within a second, as the kubelet has it, and what it took of the disk is free again."""
@@ -136,10 +151,49 @@ class Keeper(threading.Thread):
         with self._mail:
             self._mail.wait_for(self._over)
 
+    def _come_to_rest(self) -> bool:
+        """Whether all of a Job's pod has ended: its place is free, and nobody need keep it until it is to go. Its
+        Secrets are not needed any more."""
+        attempt = 0
+        while not self._over():
+            try:
+                if self._halted and not self._replica.evicted:
+                    self._end_and_keep()
+                break
+            except EngineError as error:
+                log.warning("pod not stopped", extra={"replica": self._replica_name, "error": str(error)})
+                self._leaving.wait(min(0.5 * 2**attempt, LONGEST_RECONNECT))
+                attempt += 1
+        if self._over():
+            return False
+        self._around.creation.files.remove(self._replica_name)
+        self._around.room.leave(self._replica_name)
+        return self._roster.update(self._replica_name, done=True, ready=False, admitted=False)
+
+    def _end_and_keep(self) -> None:
+        """Stop what is to stay. What had ended by itself before it got its signal is not one that was stopped, which is
+        known to the next controller too. Raises EngineError."""
+        replica = self._replica
+        if not replica.halted:
+            self._life.settle()
+            if self._life.is_over():
+                return
+            self._roster.update(replica.name, halted=True, ready=False, admitted=False)
+            self._say_killing(replica)
+            self._around.balancer.let_go(replica.name)
+        self._life.finish(replica.template.grace_period)
+
+    def _say_killing(self, replica: Replica) -> None:
+        for spec in replica.template.serving_containers:
+            if replica.record(spec.name).running:
+                self._around.events.say(
+                    "Pod", replica.namespace, replica.shown_name, "Killing", f"Stopping container {spec.name}"
+                )
+
     def _find_room(self) -> bool:
         """Whether there is a place for it; waited for until there is, or it is not wanted any more."""
         room, seen = self._around.room, 0
-        while not (self._replica.placed or self._over()):
+        while not (self._replica.placed or self._unwanted()):
             replica = self._replica
             try:
                 problem = room.ask(replica.name, replica.template)
@@ -155,7 +209,7 @@ class Keeper(threading.Thread):
                     "Pod", replica.namespace, replica.shown_name, "FailedScheduling", problem, warning=True
                 )
             seen = room.wait(seen, LOOK_SECONDS)
-        return not self._over()
+        return not self._unwanted()
 
     def _tell_pending(self, message: str) -> bool:
         """Whether that is new."""
@@ -170,10 +224,7 @@ class Keeper(threading.Thread):
         """Out of the balancer, drained, stopped, removed; again and again until the engine has done it."""
         replica = self._replica
         grace = replica.template.grace_period
-        for spec in replica.template.serving_containers:
-            self._around.events.say(
-                "Pod", replica.namespace, replica.shown_name, "Killing", f"Stopping container {spec.name}"
-            )
+        self._say_killing(replica)
         until = time.monotonic() + grace
         spent = self._drain(replica, until)
         attempt = 0

@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from runtime.balancer.balancer import Balancer
-from runtime.container import Identity, ImageFacts, container_name, network_name, previous_name, refuse_root
+from runtime.container import (
+    ContainerState,
+    Identity,
+    ImageFacts,
+    container_name,
+    network_name,
+    previous_name,
+    refuse_root,
+)
 from runtime.creation import Creation, Given
 from runtime.discovery.network import NetworkFacts
 from runtime.engine import Engine
@@ -35,6 +43,8 @@ log = logging.getLogger(__name__)
 LONGEST_RECONNECT = 10.0
 CLAMPED = "oom_score_adj is 0 and not lower, as its QoS class asks for: the engine may not lower it (CAP_SYS_RESOURCE)"
 IDLE_SECONDS = 3600.0
+LOOK_SECONDS = 1.0
+"""Until one that may not start again asks once more."""
 KILLED = 137
 NOT_STARTED = 128
 """The exit code of a container that the engine could not start, as Kubernetes has it."""
@@ -56,6 +66,8 @@ class Surroundings:
     met: Callable[[str, NetworkFacts | None], None]
     drained: Callable[[Replica, int, int], None]
     """Told of a replica that was taken out of the balancer, with what it had in flight then, and at the end of that."""
+    may_start_again: Callable[[Replica], bool] = lambda _replica: True
+    """Whether a container of it that has failed is started once more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +89,7 @@ def identity(replica: Replica, around: Surroundings) -> Identity:
         template_hash=replica.template_hash,
         revision=around.revision_of(replica),
         pod=replica.pod,
+        job=replica.job,
     )
 
 
@@ -149,12 +162,28 @@ class Life:
     def live(self) -> None:
         """Until the replica is not wanted any more, or the container has ended and is not to start again."""
         if self._has_died() and not self._over():
-            self._record_end()
+            self._tell_of_end()
         while not (self._over() or self._record.done):
             if self._start():
                 self._attend()
                 if not self._over():
-                    self._record_end()
+                    self._tell_of_end()
+
+    def settle(self) -> None:
+        """Tell of the end of its container, should it have ended without a word. Raises EngineError."""
+        record = self._record
+        if not record.unsettled:
+            return
+        if not self._has_died():
+            state = self._engine.inspect(record.container_id)
+            if state is not None and (state.running or state.started_at is None):
+                return
+            self.died(record.container_id)
+        self._record_end()
+
+    def is_over(self) -> bool:
+        """Whether it has ended, and is not started again."""
+        return self._record.done
 
     def begin_end(self) -> None:
         """It is about to be ended: only its readiness is asked for from now on."""
@@ -166,7 +195,7 @@ class Life:
     def prepare_end(self, grace: float) -> float:
         """Do what it is to do before its end; the seconds that this took."""
         hook = self._spec.pre_stop
-        if hook is None or grace <= 0 or not self._record.container_id or self._has_died():
+        if hook is None or grace <= 0 or not self._record.running or self._has_died():
             return 0.0
         began = time.monotonic()
         problem = self._hidden(self._run(hook, threading.Event(), grace))
@@ -178,11 +207,12 @@ class Life:
         """It was ended with all others, for no fault of its own: the next start is one more, and waits for nothing."""
         record = self._record
         counted = record.backoff
-        if record.container_id:
+        if record.unsettled:
             counted = replace(counted, restarts=counted.restarts + 1)
         self._condemned = None
         self._tell(
             container_id="",
+            lost=False,
             running=False,
             started=False,
             ready=False,
@@ -195,8 +225,9 @@ class Life:
         )
 
     def finish(self, grace: float) -> None:
-        """End it, and leave it as it then stands: what it was beside is done. Raises EngineError."""
-        if not self._record.running:
+        """End it, and leave it as it then stands: it is not wanted any more, or what it was beside is done. Raises
+        EngineError."""
+        if not self._record.unsettled:
             self._tell(done=True)
             return
         spent = self.prepare_end(grace)
@@ -259,6 +290,8 @@ class Life:
             # When it ended is by the engine's clock, which may have been set since.
             delay = record.backoff.delay
             self._pause(min(delay, record.ended_at + delay - time.time()))
+            while not (self._over() or self._around.may_start_again(self._replica)):
+                self._pause(LOOK_SECONDS)
         attempt = 0
         while not self._over():
             try:
@@ -287,16 +320,9 @@ class Life:
 
     def _start_once(self) -> bool:
         replica = self._replica
-        who = identity(replica, self._around)
-        logins = partial(self._around.creation.logins, self._template, self._spec.image, self._namespace)
-        image = self._engine.ensure_image(
-            self._spec.image, always_pull=self._spec.always_pull, never_pull=self._spec.never_pull, logins=logins
-        )
-        refuse_root(self._spec, image)
-        with self._around.starts:
-            if self._over():
-                return False
-            container_id = self._launch(replica, who, image)
+        container_id = self._begun() or self._make(replica)
+        if not container_id:
+            return False
         state = self._engine.inspect(container_id)
         if state is None or not state.running:
             self.died(container_id)
@@ -312,6 +338,26 @@ class Life:
         )
         return self._greet(container_id)
 
+    def _begun(self) -> str:
+        """The container that was made already, where it may have begun: the engine was lost as it was started. It runs,
+        or has ended, and is not made anew."""
+        record = self._record
+        if not record.unsettled:
+            return ""
+        state = self._engine.inspect(record.container_id)
+        return "" if state is not None and state.started_at is None else record.container_id
+
+    def _make(self, replica: Replica) -> str:
+        """A new container that was started; empty where the replica is not wanted any more."""
+        who = identity(replica, self._around)
+        logins = partial(self._around.creation.logins, self._template, self._spec.image, self._namespace)
+        image = self._engine.ensure_image(
+            self._spec.image, always_pull=self._spec.always_pull, never_pull=self._spec.never_pull, logins=logins
+        )
+        refuse_root(self._spec, image)
+        with self._around.starts:
+            return "" if self._over() else self._launch(replica, who, image)
+
     def _launch(self, replica: Replica, who: Identity, image: ImageFacts) -> str:
         if not replica.sandbox:
             network = network_name(who.instance, who.namespace)
@@ -322,7 +368,15 @@ class Life:
         )
         # Known before it starts, so that its end is recognised however soon it comes.
         self._forget_address()
-        self._tell(container_id=container_id, image_id=image.image_id, running=True, started=False, ready=False, pid=0)
+        self._tell(
+            container_id=container_id,
+            image_id=image.image_id,
+            running=True,
+            started=False,
+            ready=False,
+            lost=False,
+            pid=0,
+        )
         self._engine.start(container_id)
         if self._around.creation.is_clamped(replica.template, self._spec):
             self._say("OOMScoreAdjClamped", CLAMPED, warning=True)
@@ -467,16 +521,41 @@ class Life:
         except EngineError as error:
             log.warning("container not ended", extra={"replica": self._replica_name, "error": str(error)})
 
-    def _record_end(self) -> None:
-        """Why the container ended, and when it may start again."""
-        replica, record = self._replica, self._record
-        condemned, self._condemned = self._condemned, None
+    def _tell_of_end(self) -> None:
+        """The same as `_record_end`, tried again until the engine answers or the replica is not wanted any more."""
+        attempt = 0
+        while not self._over():
+            try:
+                self._record_end()
+                return
+            except EngineError as error:
+                log.warning("end not seen", extra={"replica": self._replica_name, "error": str(error)})
+            self._pause(min(0.5 * 2**attempt, LONGEST_RECONNECT))
+            attempt += 1
+
+    def _state_at_end(self, container_id: str) -> ContainerState | None:
+        """Of one that is started again in any case it does not matter how it ended. Raises EngineError."""
         try:
-            state = self._engine.inspect(record.container_id)
-            last_log = self.last_words()
+            return self._engine.inspect(container_id)
         except EngineError as error:
-            log.warning("end not explained", extra={"replica": replica.name, "error": str(error)})
-            state, last_log = None, ()
+            if self._again is not RestartPolicy.ALWAYS:
+                raise
+            log.warning("end not explained", extra={"replica": self._replica_name, "error": str(error)})
+            return None
+
+    def _words_at_end(self) -> tuple[str, ...]:
+        try:
+            return self.last_words()
+        except EngineError as error:
+            log.warning("last lines not read", extra={"replica": self._replica_name, "error": str(error)})
+            return ()
+
+    def _record_end(self) -> None:
+        """Why the container ended, and when it may start again. Raises EngineError where that matters and nobody
+        knows."""
+        replica, record = self._replica, self._record
+        state = self._state_at_end(record.container_id)
+        condemned, self._condemned = self._condemned, None
         if state is not None and state.running:
             # The engine was lost for a while and the container was not, or it could not be ended.
             if not self._template.is_group:
@@ -485,10 +564,11 @@ class Life:
             with self._mail:
                 self._dead_container = ""
             return
+        began_at = state.started_at if state else record.started_at
         ended_at = (state.finished_at if state else None) or time.time()
-        ran_for = ended_at - (record.started_at or ended_at)
-        backoff = record.backoff.after_end(ran_for)
-        exit_code = state.exit_code if state else None
+        backoff = record.backoff.after_end(ended_at - (began_at or ended_at))
+        exit_code = state.exit_code if state and began_at is not None else None
+        lost = state is None and self._again is not RestartPolicy.ALWAYS
         reason = _reason(exit_code, oom=state.oom_killed if state else False)
         why = condemned.reason if condemned and condemned.container_id == record.container_id else ""
         again = self._again.starts_again(exit_code)
@@ -500,14 +580,17 @@ class Life:
             started=False,
             ready=False,
             pid=0,
+            started_at=began_at,
             ended_at=ended_at,
             backoff=backoff if again else record.backoff,
             done=not again,
+            settled=record.container_id,
+            lost=lost,
             # Of one that was lost and is not made again nobody knows: the kubelet says as much as of a killed one.
             exit_code=KILLED if exit_code is None and not again else exit_code,
-            last_log=last_log,
+            last_log=self._words_at_end() if state else (),
             phase="CrashLoopBackOff" if again and backoff.delay > 0 and reason != "OOMKilled" else reason,
-            message=_end_message(exit_code, oom=reason == "OOMKilled", why=why)
+            message=_end_message(exit_code, oom=reason == "OOMKilled", why=why, lost=lost)
             + (_when(backoff.delay) if again else ""),
         )
         self._heard()
@@ -528,6 +611,7 @@ class Life:
             ended_at=time.time(),
             backoff=backoff if again else self._record.backoff,
             done=not again,
+            settled=self._record.container_id,
             exit_code=None if again else NOT_STARTED,
             phase="CrashLoopBackOff" if backoff.delay and again else "Error",
             message=redact([error.message], self._given)[0],
@@ -568,10 +652,10 @@ def _when(delay: float) -> str:
     return "; starts again " + (f"{delay:.0f} s after its end" if delay else "at once")
 
 
-def _end_message(exit_code: int | None, *, oom: bool, why: str = "") -> str:
+def _end_message(exit_code: int | None, *, oom: bool, why: str = "", lost: bool = False) -> str:
     what = "killed for want of memory" if oom else f"ended with exit code {exit_code}"
     if exit_code is None:
-        what = "ended"
+        what = "its container was lost" if lost else "ended"
     if why and not oom:
         what = f"{why}; {what}"
     return what

@@ -14,16 +14,27 @@ from runtime.manifest.model import Job
 def action_for(job: Job, attempt: Attempt) -> tuple[FailureAction, int]:
     """What the end of a pod that failed by itself does, and the place of the rule that says so; -1 for none."""
     for at, rule in enumerate(job.policy.failure):
-        if not attempt.killed and _matches(rule, attempt):
+        if not attempt.killed and _matches(job, rule, attempt):
             return rule.action, at
     return FailureAction.COUNT, -1
 
 
-def _matches(rule: FailureRule, attempt: Attempt) -> bool:
+def _matches(job: Job, rule: FailureRule, attempt: Attempt) -> bool:
     if not rule.codes:
         return rule.disrupted and attempt.lost
-    # A container whose end nobody saw has no exit code.
-    return not attempt.lost and attempt.exit_code != 0 and (attempt.exit_code in rule.codes) != rule.others
+    return _matching(job, rule, attempt) is not None
+
+
+def _matching(job: Job, rule: FailureRule, attempt: Attempt) -> tuple[str, int] | None:
+    """The first container that has failed as the rule says, and its exit code."""
+    codes = attempt.codes
+    if not codes and attempt.exit_code:
+        # As it was remembered when a pod had one container. One whose end nobody saw has no exit code.
+        codes = ((job.template.container.name, attempt.exit_code),)
+    for name, code in codes:
+        if rule.container in ("", name) and (code in rule.codes) != rule.others:
+            return name, code
+    return None
 
 
 def failures(job: Job, run: JobRun) -> int:
@@ -37,13 +48,11 @@ def why_failed(job: Job, run: JobRun) -> str:
         action, at = action_for(job, item) if item.failed else (FailureAction.COUNT, -1)
         if action is FailureAction.FAIL_JOB:
             where = f"{job.namespace}/{item.name}"
-            if item.lost:
+            found = _matching(job, job.policy.failure[at], item)
+            if found is None:
                 return f"Pod {where} has condition DisruptionTarget matching FailJob rule at index {at}"
-            container = job.template.container.name
-            return (
-                f"Container {container} for pod {where} failed with exit code {item.exit_code} matching FailJob rule "
-                f"at index {at}"
-            )
+            name, code = found
+            return f"Container {name} for pod {where} failed with exit code {code} matching FailJob rule at index {at}"
     return ""
 
 

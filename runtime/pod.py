@@ -15,17 +15,18 @@ from runtime.status import container_statuses
 
 
 def pod_phase(replica: Replica) -> PodPhase:
-    """Pending until every container has begun; then by those that the pod is there for."""
+    """Pending until every container has begun; then by those that the pod is there for, however a sidecar ended."""
     if replica.evicted:
         return PodPhase.FAILED
     template = replica.template
+    records = [replica.record(spec.name) for spec in template.mains]
+    begun = any(record.container_id for record in records)
     for spec in template.init:
         record = replica.record(spec.name)
-        if record.done and record.exit_code != 0:
+        if record.done and record.exit_code != 0 and not spec.sidecar:
             return PodPhase.FAILED
-        if not (record.done or (spec.sidecar and record.started)):
+        if not (record.done or (spec.sidecar and (record.started or begun))):
             return PodPhase.PENDING
-    records = [replica.record(spec.name) for spec in template.mains]
     if any(not (record.running or _has_ended(record)) for record in records):
         return PodPhase.PENDING
     if any(not record.done for record in records) or template.restart_policy is RestartPolicy.ALWAYS:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Running:
-    """A replica, or a pod of a Job, whose container runs."""
+    """A replica whose container runs."""
 
     who: Identity
     template: PodTemplate

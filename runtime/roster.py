@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from runtime.clock import steady
-from runtime.manifest.model import PodTemplate
+from runtime.manifest.model import JOB_LABELS, PodTemplate, Service
 from runtime.restart import Backoff
 from runtime.standing import ContainerRecord, overall
 from runtime.store import Store, StoredReplica
@@ -21,8 +21,9 @@ class Replica:
     """One replica. `phase` as in `ReplicaStatus`; `admitted` when the balancer was seen to give it requests, or nobody
     routes to it; `serving` when all probes of readiness pass, also while it is being stopped; `placed` once the machine
     had room for it. `sandbox` is the container that has the network of several; `pod` the name of a pod that is no
-    Deployment's; `was_ready` when it was so as it was told to end. Of its containers the main one is spoken of;
-    `containers` has all, the main one first. Times are Unix seconds."""
+    Deployment's; `was_ready` when it was so as it was told to end. A pod of a `job`, with its `index` where it has one,
+    is `halted` when it was told to end and to stay, and `done` once all of it has ended. Of its containers the main one
+    is spoken of; `containers` has all, the main one first. Times are Unix seconds."""
 
     name: str
     namespace: str
@@ -51,6 +52,10 @@ class Replica:
     sandbox: str = ""
     pod: str = ""
     containers: tuple[ContainerRecord, ...] = ()
+    job: str = ""
+    index: int | None = None
+    halted: bool = False
+    done: bool = False
 
     def record(self, container: str) -> ContainerRecord:
         """How one of its containers stands."""
@@ -93,6 +98,13 @@ class Replica:
     def shown_name(self) -> str:
         """What its pod is called."""
         return self.pod or self.name
+
+    def is_of(self, service: Service) -> bool:
+        """Whether the Service leads to it. A Job's pods, which often have the labels of their app, are not meant unless
+        it says so."""
+        if self.job and not JOB_LABELS.intersection(service.selector):
+            return False
+        return service.namespace == self.namespace and service.selects(self.template.labels)
 
     @property
     def serves(self) -> bool:
@@ -206,6 +218,7 @@ _MEMORY = (
     "ended_at",
     "exit_code",
 )
+_OF_JOB = ("job", "index", "halted", "done")
 
 
 def to_stored(replica: Replica) -> StoredReplica:
@@ -220,6 +233,10 @@ def to_stored(replica: Replica) -> StoredReplica:
     state["pod"] = replica.pod
     state["containers"] = [record.as_json() for record in replica.containers]
     state["images"] = {record.name: record.image_id for record in replica.containers if record.image_id}
+    state["settled"] = {record.name: record.settled for record in replica.containers}
+    if replica.job:
+        state["job"] = {name: getattr(replica, name) for name in _OF_JOB}
+        state["lost"] = [record.name for record in replica.containers if record.lost]
     return StoredReplica(
         name=replica.name,
         namespace=replica.namespace,
@@ -235,7 +252,17 @@ def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
     state = {name: stored.state[name] for name in _MEMORY}
     images = stored.state.get("images", {})
     found = (ContainerRecord.from_json(raw) for raw in stored.state.get("containers", ()))
-    records = tuple(replace(record, image_id=images.get(record.name, record.image_id)) for record in found)
+    settled, lost = stored.state.get("settled", {}), stored.state.get("lost", ())
+    records = tuple(
+        replace(
+            record,
+            image_id=images.get(record.name, record.image_id),
+            # A version before this one told of the end of each that did not run.
+            settled=settled.get(record.name, "" if record.running else record.container_id),
+            lost=record.name in lost,
+        )
+        for record in found
+    )
     return Replica(
         name=stored.name,
         namespace=stored.namespace,
@@ -251,6 +278,7 @@ def from_stored(stored: StoredReplica, template: PodTemplate) -> Replica:
         admitted=stored.state.get("admitted", state["ready"]),
         serving=stored.state.get("serving", state["ready"]),
         containers=records or (_only_record(stored, template),),
+        **stored.state.get("job", {}),
         **state,
     )
 
@@ -262,6 +290,7 @@ def _only_record(stored: StoredReplica, template: PodTemplate) -> ContainerRecor
     return ContainerRecord(
         name=template.container.name,
         started=state["running"],
+        settled="" if state["running"] else state["container_id"],
         backoff=Backoff(**state["backoff"]),
         last_log=tuple(state["last_log"]),
         **{name: state[name] for name in same},

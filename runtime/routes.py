@@ -51,7 +51,7 @@ def places(
     return frozenset(
         (backend.name, replica.name)
         for service in services
-        if leads_to(service, replica.namespace, replica.template)
+        if replica.is_of(service)
         for backend in _backends(service, (), bound, ingresses)
         # To hosts that lead to nothing a rollout must not come; another port may be of other replicas.
         if backend.hosts or _number(service, backend, replica) is not None
@@ -67,7 +67,7 @@ def backend_of(service: Service, port: ServicePort) -> str:
 def endpoints(service: Service, replicas: Iterable[Replica]) -> tuple[Replica, ...]:
     """The replicas that are given requests: those that are ready, and where there is none, those that were when they
     were told to end and still run (KEP-1669)."""
-    mine = [item for item in replicas if leads_to(service, item.namespace, item.template)]
+    mine = [item for item in replicas if item.is_of(service)]
     return tuple(item for item in mine if item.serves) or tuple(item for item in mine if item.serves_at_its_end)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runtime.attempt import Attempt
 from runtime.container import Identity, container_name, previous_name
 from runtime.errors import Conflict, NotFound
 from runtime.manifest.model import Job, PodTemplate
@@ -58,22 +57,6 @@ def of_replica(selection: Selection, replica: Replica, who: Identity) -> Iterabl
             ready=replica.ready,
             ended_at=record.ended_at,
             previous=record.container_id if waits else previous_name(container_name(who, replica.template, spec)),
-        )
-
-
-def of_attempt(selection: Selection, job: Job, attempt: Attempt, who: Identity) -> Iterable[Source]:
-    """The same of a pod of a Job, which has one container."""
-    for name in containers_of(selection, job.template):
-        yield Source(
-            name=attempt.name,
-            container=name,
-            container_id=attempt.container_id,
-            running=attempt.running,
-            ready=False,
-            ended_at=attempt.ended_at,
-            previous=attempt.container_id
-            if attempt.retry_at is not None
-            else previous_name(container_name(who, job.template, job.template.container)),
         )
 
 

@@ -13,7 +13,9 @@ from runtime.restart import Backoff
 class ContainerRecord:
     """One container of a replica. `phase` and `message` as in `ReplicaStatus`. `started` once its startup probe has
     passed, `ready` as its readiness probe says, also while the replica is being stopped. `done` when it has ended and
-    is not started again. `image_id` is that of the image it was made of. Times are Unix seconds."""
+    is not started again. `image_id` is that of the image it was made of. `settled` is the id of the latest container
+    whose end was told of: another one in `container_id` runs, or has ended and nobody told. `lost` when it was gone
+    before it was seen to end. Times are Unix seconds."""
 
     name: str
     phase: str = "Pending"
@@ -30,12 +32,20 @@ class ContainerRecord:
     backoff: Backoff = field(default_factory=Backoff)
     last_log: tuple[str, ...] = ()
     image_id: str = ""
+    settled: str = ""
+    lost: bool = False
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there is a container of whose end nobody has told."""
+        return self.container_id not in ("", self.settled)
 
     def as_json(self) -> dict[str, Any]:
         """In JSON's types; its process is asked of the engine again. A version that knows fewer fields must be able to
         read these, so that one can go back to it: what is new is kept beside them."""
         said = {**asdict(self), "last_log": list(self.last_log), "pid": 0}
-        del said["image_id"]
+        for name in ("image_id", "settled", "lost"):
+            del said[name]
         return said
 
     @classmethod

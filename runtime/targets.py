@@ -8,7 +8,7 @@ from dataclasses import replace
 from runtime.container import Identity
 from runtime.controller import Controller
 from runtime.errors import NotFound
-from runtime.manifest.model import Job, PodTemplate
+from runtime.manifest.model import PodTemplate
 from runtime.model import JobPhase, PodPhase, Selection
 from runtime.roster import Replica
 from runtime.selection import (
@@ -16,7 +16,6 @@ from runtime.selection import (
     choose,
     has_labels,
     latest,
-    of_attempt,
     of_replica,
     refuse_container,
     spoken_of,
@@ -37,14 +36,7 @@ class Targets:
         if not self._is_there():
             return None
         wanted = self.selection
-        found = [source for item in self._replicas() for source in of_replica(wanted, item, self._identity(item))]
-        jobs = self._controller.jobs
-        for job in self._jobs():
-            for attempt in jobs.run(job).attempts:
-                if wanted.kind == "Pod" and attempt.name not in wanted.names:
-                    continue
-                found += of_attempt(wanted, job, attempt, jobs.identity(job, attempt))
-        return found
+        return [source for item in self._replicas() for source in of_replica(wanted, item, self._identity(item))]
 
     def over(self) -> bool:
         """Whether none of them will write any more: what they are of is done, or the controller ends."""
@@ -57,8 +49,8 @@ class Targets:
             if wanted.kind == "Pod" and self._is_own_pod():
                 phase = controller.pod_status(wanted.namespace, wanted.names[0]).phase
                 return phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
-            if wanted.kind == "Pod" and any(True for _ in self._jobs()):
-                return all(source.ended_at is not None for source in self.sources() or ())
+            if wanted.kind == "Pod" and (replicas := list(self._replicas())):
+                return all(item.done for item in replicas)
         except NotFound:
             return True
         return False
@@ -132,10 +124,6 @@ class Targets:
         for held in self._objects.pods():
             if (held.pod.namespace, held.pod.name) == (wanted.namespace, name):
                 yield name
-        for held_job in self._objects.jobs():
-            if held_job.job.namespace == wanted.namespace:
-                run = self._controller.jobs.run(held_job.job)
-                yield from (attempt.name for attempt in run.attempts if attempt.name == name)
 
     def _replicas(self) -> Iterator[Replica]:
         wanted = self.selection
@@ -145,6 +133,8 @@ class Targets:
             match wanted.kind:
                 case "Deployment":
                     chosen = item.deployment in wanted.names
+                case "Job":
+                    chosen = item.job in wanted.names
                 case "Pod":
                     chosen = item.shown_name in wanted.names
                 case "":
@@ -154,30 +144,11 @@ class Targets:
             if chosen:
                 yield item
 
-    def _jobs(self) -> Iterator[Job]:
-        wanted = self.selection
-        for held in self._objects.jobs():
-            job = held.job
-            if job.namespace != wanted.namespace:
-                continue
-            match wanted.kind:
-                case "Job":
-                    chosen = job.name in wanted.names
-                case "Pod":
-                    attempts = self._controller.jobs.run(job).attempts
-                    chosen = any(attempt.name in wanted.names for attempt in attempts)
-                case "":
-                    labels = {**job.template.labels, "job-name": job.name, "batch.kubernetes.io/job-name": job.name}
-                    chosen = has_labels(wanted.labels, labels)
-                case _:
-                    chosen = False
-            if chosen:
-                yield job
-
     def _templates(self) -> Iterator[PodTemplate]:
         wanted = self.selection
         yield from (item.template for item in self._replicas())
-        yield from (job.template for job in self._jobs())
+        if wanted.kind == "Job":
+            yield self._objects.job(wanted.namespace, wanted.names[0]).job.template
         if wanted.kind == "Deployment":
             for name in wanted.names:
                 yield self._objects.deployment(wanted.namespace, name).deployment.template
@@ -193,6 +164,7 @@ class Targets:
             template_hash=replica.template_hash,
             revision=0,
             pod=replica.pod,
+            job=replica.job,
         )
 
 

@@ -28,8 +28,8 @@ class Told(Protocol):
 
 
 class EngineWatch:
-    """Two threads: one follows the events and reconnects, one lists. `others` is told of the containers that
-    are no replica's. `error` is the engine's failure while it lasts."""
+    """Two threads: one follows the events and reconnects, one lists. `error` is the engine's failure while it
+    lasts."""
 
     def __init__(
         self,
@@ -37,13 +37,11 @@ class EngineWatch:
         engine: Engine,
         roster: Roster,
         keeper_of: Callable[[str], Told | None],
-        others: Callable[[str], None],
     ) -> None:
         self._instance = instance
         self._engine = engine
         self._roster = roster
         self._keeper_of = keeper_of
-        self._others = others
         self._stopping = threading.Event()
         self._resync_now = threading.Event()
         self._events: Events | None = None
@@ -139,10 +137,7 @@ class EngineWatch:
             if action != "die":
                 continue
             replica = self._roster.by_container(container_id)
-            if replica is None:
-                self._others(container_id)
-                continue
-            keeper = self._keeper_of(replica.name)
+            keeper = None if replica is None else self._keeper_of(replica.name)
             if keeper is not None:
                 keeper.died(container_id)
 

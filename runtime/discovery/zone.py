@@ -59,13 +59,7 @@ def zone(
     for service in services:
         name = service_name(service.namespace, service.name)
         if service.headless:
-            ready = [
-                replica
-                for replica in replicas
-                if replica.serves
-                and replica.namespace == service.namespace
-                and service.selects(replica.template.labels)
-            ]
+            ready = [replica for replica in replicas if replica.serves and replica.is_of(service)]
             names[name] = tuple(sorted(replica.address for replica in ready))
             for replica in ready:
                 if replica.template.hostname and replica.template.subdomain == service.name:

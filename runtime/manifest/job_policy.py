@@ -28,13 +28,14 @@ class FailureAction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailureRule:
-    """Matches an exit code other than 0 that is among `codes`, or with `others` is not; or, without codes, a pod that
-    was `disrupted`."""
+    """Matches an exit code other than 0 of the `container`, empty for any, that is among `codes`, or with `others` is
+    not; or, without codes, a pod that was `disrupted`."""
 
     action: FailureAction
     codes: frozenset[int] = frozenset()
     others: bool = False
     disrupted: bool = False
+    container: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +129,9 @@ def job_policy(spec: Cursor, *, completions: int | None) -> JobPolicy:
     for cursor in (limit, failure):
         if never.plain() != "Never" and not cursor.node.says_nothing:
             raise cursor.fail("invalid-value", ": it is there for `restartPolicy: Never` alone")
-    names = {item.get("name").plain() for item in spec.get("template").get("spec").get("containers").items()}
+    pod = spec.get("template").get("spec")
+    specs = (*pod.get("containers").items(), *pod.get("initContainers").items())
+    names = {item.get("name").plain() for item in specs}
     return JobPolicy(
         failure=tuple(_failure(item, names, per_index=limit.plain() is not None) for item in _rules(failure)),
         success=tuple(_success(item, completions or 0) for item in _rules(success)),
@@ -163,7 +166,7 @@ def _failure(rule: Cursor, names: Iterable[str], *, per_index: bool) -> FailureR
         raise codes.get("values").fail("invalid-value", f": expected at most {MOST_CODES}, each once")
     if 0 in values and not others:
         raise codes.get("values").fail("invalid-value", " has 0, which is no failure")
-    return FailureRule(action=action, codes=frozenset(values), others=others)
+    return FailureRule(action=action, codes=frozenset(values), others=others, container=container.plain(""))
 
 
 def _success(rule: Cursor, completions: int) -> SuccessRule:

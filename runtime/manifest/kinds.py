@@ -186,22 +186,10 @@ POD = Object(
     known=words("status"),
 )
 
-_NOT_IN_JOBS = words("lifecycle livenessProbe readinessProbe startupProbe")
-_JOB_CONTAINER = Object(
-    fields={name: shape for name, shape in _CONTAINER.fields.items() if name not in _NOT_IN_JOBS},
-    required=_CONTAINER.required,
-    known=_CONTAINER.known | _NOT_IN_JOBS,
-)
-
-_NOT_IN_JOB_PODS = words("initContainers nodeName nodeSelector shareProcessNamespace subdomain")
 _JOB_POD = Object(
-    fields={
-        **{name: shape for name, shape in _POD.fields.items() if name not in _NOT_IN_JOB_PODS},
-        "containers": Many(item=_JOB_CONTAINER, least=1, most=1, unique="name"),
-        "restartPolicy": Text(choices=("Never", "OnFailure")),
-    },
+    fields={**_POD.fields, "restartPolicy": Text(choices=("Never", "OnFailure"))},
     required=("containers", "restartPolicy"),
-    known=_POD.known | _NOT_IN_JOB_PODS,
+    known=_POD.known,
 )
 
 JOB_SPEC = Object(

@@ -38,6 +38,8 @@ CAUSE_ANNOTATION = "kubernetes.io/change-cause"
 RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 APP_LABEL = "app.kubernetes.io/name"
 CRON_JOB_ANNOTATION = "imageforge.io/cron-job"
+JOB_LABELS = frozenset(("job-name", "batch.kubernetes.io/job-name"))
+"""Those that the pods of a Job have, with its name."""
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 

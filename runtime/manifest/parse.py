@@ -101,18 +101,6 @@ def job_of(
 ) -> Job:
     """A Job of a ``spec`` that the schema has passed."""
     template = _template(spec.get("template"))
-    if template.tells_address:
-        raise spec.get("template").fail(
-            "unsupported-value",
-            ": a variable is its address, which nobody knows of a Job's pod before it runs",
-            hint="let the program ask for the address of its own host name",
-        )
-    if is_limited(template):
-        raise spec.get("template").fail(
-            "unsupported-value",
-            ": it limits what it may take of the disk, which is held for pods that are no Job's",
-            hint="take the sizeLimit and the limits of ephemeral-storage out",
-        )
     indexed = spec.get("completionMode").plain("NonIndexed") == "Indexed"
     completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
     if indexed and completions is None:

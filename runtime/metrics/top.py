@@ -37,9 +37,9 @@ class Top:
         self._proc = proc
 
     def replicas(self, namespace: str | None) -> tuple[ReplicaFigures, ...]:
-        """Every replica, or those of one namespace, by name."""
+        """Every replica that is not done, or those of one namespace, by name."""
         self._sampler.freshen()
-        found = [item for item in self._roster.all() if namespace in (None, item.namespace)]
+        found = [item for item in self._roster.all() if namespace in (None, item.namespace) and not item.done]
         return tuple(map(self._replica, sorted(found, key=lambda item: (item.namespace, item.shown_name))))
 
     def services(self, namespace: str | None) -> tuple[ServiceFigures, ...]:

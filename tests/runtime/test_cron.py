@@ -14,21 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import JobPhase, ManifestError, load_manifests
-from runtime.creation import Creation
 from runtime.cron import ACTIVE, CronDecision, CronRun, Made, decide_cron, job_name
 from runtime.crons import RETRY_SECONDS, Crons, job_data
-from runtime.engine import Engine
 from runtime.events import Recorder
 from runtime.jobs import Jobs
-from runtime.machine import Host
 from runtime.manifest import dump
 from runtime.manifest.model import Concurrency, CronJob, Job
 from runtime.objects import Objects
-from runtime.policy import Policy
+from runtime.roster import Replica, Roster
 from runtime.schedule import latest, schedule, times, zone
 from runtime.seal import Seal
-from runtime.secret_files import SecretFiles
-from runtime.storage import Storage
 from runtime.store import Store
 
 TEXT = """\
@@ -249,34 +244,28 @@ class Clock:
         return self.now
 
 
+class NoPods:
+    """Nobody makes a pod: these Jobs are looked at and not run."""
+
+    def begin(self, replica: Replica) -> None:
+        raise AssertionError(replica)
+
+    def halt(self, name: str) -> None:
+        raise AssertionError(name)
+
+    def end(self, name: str) -> None:
+        raise AssertionError(name)
+
+
 class Home:
-    """A store with everything that reads it, and no engine that anybody asks."""
+    """A store with everything that reads it, and no engine."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.store = Store(folder / "x.db")
         self.events = Recorder(self.store)
         self.objects = Objects(self.store, lambda: None, Seal(folder / "key"))
-        engine = Engine("unix:///nowhere")
-        files = SecretFiles(folder / "files", engine.host)
-        storage = Storage(instance="abc", engine=engine, files=files, store=self.store, claim=self.objects.claim)
-        creation = Creation(
-            engine=engine,
-            secret=self.objects.secret,
-            config_map=self.objects.config_map,
-            files=files,
-            storage=storage,
-            host=Host(engine, {}),
-            policy=Policy(),
-        )
         self.jobs = Jobs(
-            "abc",
-            creation,
-            self.objects,
-            self.store,
-            poke=lambda: None,
-            events=self.events,
-            emptied=lambda _: None,
-            met=lambda _, __: None,
+            self.objects, self.store, Roster(self.store), NoPods(), events=self.events, emptied=lambda _: None
         )
         self.crons = Crons(self.objects, self.jobs, self.store, self.events, clock)
 

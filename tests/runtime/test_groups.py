@@ -141,7 +141,7 @@ def test_a_pod_of_its_own_runs_to_its_end_and_its_output_stays(
     seen = list[PodStatus]()
     for status in stack.client.watch_pod("default", "task", timeout=60):
         seen.append(status)
-        if status.phase not in (PodPhase.PENDING, PodPhase.RUNNING) and not status.containers[0].started:
+        if status.phase not in (PodPhase.PENDING, PodPhase.RUNNING) and status.containers[0].done:
             break
     side, work = seen[-1].containers
     assert (seen[-1].phase, work.restarts, work.exit_code) == (PodPhase.SUCCEEDED, 1, 0)

@@ -24,10 +24,11 @@ from runtime.job import (
     job_status,
     shown_indexes,
 )
-from runtime.jobs import indexed_template
+from runtime.job_pod import pod_template
 from runtime.manifest.model import ContainerSpec, Job, PodTemplate
 from runtime.model import JobPhase
 from runtime.outcome import failures
+from runtime.restart import RestartPolicy
 from runtime.wire import pack, unpack
 
 JOB = Job(
@@ -244,10 +245,20 @@ def test_what_was_given_up_counts_for_nothing_and_what_was_killed_has_failed() -
 
 
 def test_a_pod_of_an_indexed_job_is_told_its_index() -> None:
-    made = indexed_template(JOB.template, 3)
-    assert made.container.env == (("JOB_COMPLETION_INDEX", "3"),)
+    spec = ContainerSpec(name="m", image="m", env=(("A", "b"), ("JOB_COMPLETION_INDEX", "own")))
+    job = replace(JOB, template=replace(JOB.template, container=spec, init=(replace(spec, name="i"),)))
+    made = pod_template(job, 3)
+    for each in made.all_containers:
+        assert each.env == (("A", "b"), ("JOB_COMPLETION_INDEX", "3"))
     assert made.annotations["batch.kubernetes.io/job-completion-index"] == "3"
-    assert indexed_template(JOB.template, None) is JOB.template
+    assert (made.hostname, made.restart_policy) == ("migrate-3", RestartPolicy.NEVER)
+    assert made.labels == {
+        "job-name": "migrate", "batch.kubernetes.io/job-name": "migrate",
+        "batch.kubernetes.io/job-completion-index": "3",
+    }  # fmt: skip
+    other = pod_template(replace(job, on_failure=True), None)
+    assert (other.container, other.hostname, other.restart_policy) == (spec, "", RestartPolicy.ON_FAILURE)
+    assert len(pod_template(replace(job, name="n" * 62), 10).hostname) <= 63
 
 
 def test_the_version_before_reads_the_memory_of_a_job_that_uses_nothing_new() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,29 @@ def test_the_first_rule_that_matches_decides() -> None:
         attempts=(Attempt(name="k", container_id="c", ended_at=1.0, exit_code=42, killed=True),),
     )
     assert why_failed(of, killed) == ""
+
+
+SEVERAL = """{spec: {restartPolicy: Never, initContainers: [{name: first, image: a}],
+    containers: [{name: main, image: a}, {name: other, image: b}]}}"""
+
+
+@pytest.mark.parametrize(
+    ("container", "codes", "said"),
+    [
+        ("containerName: other, ", (("main", 42),), ""),
+        ("containerName: other, ", (("main", 1), ("other", 42)), "Container other for pod default/j-0 failed"),
+        ("", (("main", 1), ("other", 42)), "Container other for pod default/j-0 failed"),
+        ("containerName: first, ", (("first", 42),), "Container first for pod default/j-0 failed"),
+    ],
+)
+def test_a_rule_is_for_one_container_or_for_any(container: str, codes: tuple[tuple[str, int], ...], said: str) -> None:
+    rule = f"{{action: FailJob, onExitCodes: {{{container}operator: In, values: [42]}}}}"
+    of = job(f"podFailurePolicy: {{rules: [{rule}]}}", SEVERAL)
+    ended = run((None, codes[0][1]))
+    ended = replace(ended, attempts=(replace(ended.attempts[0], codes=codes),))
+    assert why_failed(of, ended).startswith(said)
+    assert bool(why_failed(of, ended)) is bool(said)
+    assert JobRun.from_json(ended.as_json()) == ended
 
 
 PER_INDEX = "completions: 4, parallelism: 2, completionMode: Indexed, backoffLimitPerIndex: 1"

@@ -9,14 +9,15 @@ from typing import cast
 import pytest
 
 from runtime import Selection, load_manifests
+from runtime.attempt import Attempt
 from runtime.container import Identity
 from runtime.engine import Engine, Output
 from runtime.errors import NotFound
-from runtime.job import Attempt
+from runtime.job_pod import new_pod
 from runtime.logs import SECOND, LogReader
 from runtime.manifest.model import Job
 from runtime.roster import Replica
-from runtime.selection import Source, of_attempt, of_replica
+from runtime.selection import Source, of_replica
 from runtime.standing import ContainerRecord
 from tests.runtime.stack import manifest
 
@@ -148,7 +149,8 @@ def test_of_one_that_waits_to_be_started_again_the_one_before_is_the_one_that_en
     assert before(running=False) == "imageforge-x-hello-1__previous", "it was never started"
     job = load_manifests(JOB)[0].object
     assert isinstance(job, Job)
-    for retry_at, name in ((9.0, "c3"), (None, "imageforge-x-task-a__previous")):
-        attempt = Attempt(name="task-a", container_id="c3", started_at=1.0, restarts=1, retry_at=retry_at)
-        (found,) = of_attempt(replace(wanted, kind="Job"), job, attempt, replace(who, replica="task-a"))
-        assert found.previous == name
+    pod = new_pod(job, Attempt(name="task-a"), 1.0)
+    for running, name in ((False, "c3"), (True, "imageforge-x-task-a__previous")):
+        stands = pod.with_record("main", 2.0, container_id="c3", running=running, ended_at=1.0, exit_code=1)
+        (found,) = of_replica(replace(wanted, kind="Job"), stands, replace(who, replica="task-a"))
+        assert (found.name, found.previous) == ("task-a", name)

@@ -6,7 +6,9 @@ import pytest
 
 from runtime import ManifestError, load_manifests
 from runtime.manifest import dump, reload
+from runtime.manifest.kinds import JOB_SPEC, POD
 from runtime.manifest.model import Deployment, Job, Service
+from runtime.manifest.schema import Object
 from runtime.manifest.template import template_hash
 from tests.runtime.stack import manifest
 
@@ -470,8 +472,8 @@ spec:
         ("completions: 1", "replicas: 1", "unknown-field", 7, "spec.replicas"),
         ("activeDeadlineSeconds: 60", "activeDeadlineSeconds: 0", "invalid-value", 6, "expected 1 to"),
         ("backoffLimit: 0", "backoffLimit: -1", "invalid-value", 5, "backoffLimit is -1"),
-        ("          command", "          readinessProbe: {httpGet: {}}\n          command", "unsupported-field",
-         14, "readinessProbe"),
+        ("          command", "          readinessProbe: {httpGet: {}}\n          command", "missing-field",
+         14, "readinessProbe.httpGet.port"),
         ("apiVersion: batch/v1", "apiVersion: v1", "unsupported-version", 1, "expected batch/v1 for Job"),
     ],
 )  # fmt: skip
@@ -546,19 +548,49 @@ def test_placement_is_read_and_kept_apart() -> None:
         assert refused.value.code == code
 
 
-def test_who_is_told_its_address_has_a_network_before_it_and_a_job_is_not() -> None:
+def test_who_is_told_its_address_has_a_network_before_it() -> None:
     told = "env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]"
     plain, asks = (
         load_manifests((PLACED % ("", "")).replace('image: "a:1"', f'image: "a:1", {said}'))[0].object.template  # type: ignore[union-attr]
         for said in ("env: []", told)
     )
     assert (plain.is_group, asks.is_group, asks.tells_address) == (False, True, True)
-    job = f"""
+    job = load_manifests(f"""
 apiVersion: batch/v1
 kind: Job
 metadata: {{name: a}}
 spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: "a:1", {told}}}]}}}}}}
+""")[0].object
+    assert isinstance(job, Job)
+    assert job.template.is_group
+
+
+def test_a_pod_of_a_job_is_a_pod_like_others() -> None:
+    """Whatever a Pod may say but its restartPolicy."""
+    job_spec, pod_spec = JOB_SPEC.fields["template"], POD.fields["spec"]
+    assert isinstance(job_spec, Object)
+    assert isinstance(of_job := job_spec.fields["spec"], Object)
+    assert isinstance(pod_spec, Object)
+    assert of_job.fields.keys() == pod_spec.fields.keys()
+    text = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: a}
+spec:
+  template:
+    spec:
+      restartPolicy: OnFailure
+      subdomain: workers
+      nodeSelector: {disk: fast}
+      initContainers: [{name: first, image: a}, {name: side, image: a, restartPolicy: Always}]
+      containers:
+        - {name: a, image: a, startupProbe: {tcpSocket: {port: 1}}, lifecycle: {preStop: {sleep: {seconds: 1}}}}
+        - {name: b, image: b, livenessProbe: {exec: {command: [a]}}, readinessProbe: {httpGet: {port: 1}}}
 """
-    with pytest.raises(ManifestError, match="nobody knows of a Job's pod") as refused:
-        load_manifests(job)
-    assert refused.value.code == "unsupported-value"
+    job = load_manifests(text)[0].object
+    assert isinstance(job, Job)
+    assert [spec.name for spec in job.template.all_containers] == ["a", "b", "first", "side"]
+    assert (job.template.subdomain, job.template.node_selector) == ("workers", {"disk": "fast"})
+    with pytest.raises(ManifestError) as refused:
+        load_manifests(text.replace("image: b, livenessProbe", "image: b, nothing: 1, livenessProbe"))
+    assert refused.value.code == "unknown-field"

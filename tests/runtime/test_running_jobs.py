@@ -7,7 +7,7 @@ import signal
 import docker
 import pytest
 
-from runtime import Conflict, JobPhase, JobStatus, Label, ManifestError, NotFound
+from runtime import Conflict, JobPhase, JobStatus, Label, ManifestError, NotFound, Selection
 from tests.runtime.stack import Stack, is_complete, manifest, wait_for
 
 pytestmark = pytest.mark.engine
@@ -111,14 +111,15 @@ def test_failures(stack: Stack, app_image: str) -> None:
     assert missing.exit_code in (127, 128)
 
 
-def test_a_killed_controller_finds_the_pod_again(
-    stack: Stack, app_image: str, docker_client: docker.DockerClient
+@pytest.mark.parametrize("kill", [True, False])
+def test_the_next_controller_finds_the_pod_again(
+    stack: Stack, app_image: str, docker_client: docker.DockerClient, *, kill: bool
 ) -> None:
     stack.client.apply(job(app_image, "echo begun; sleep 2; echo done"))
     wait_for(lambda: stack.client.job("default", "task").started_at and containers(stack, docker_client))
     first = containers(stack, docker_client)[0]
     wait_for(lambda: b"begun" in first.logs())
-    stack.stop_controller(kill=True)
+    stack.stop_controller(kill=kill)
     first.wait(timeout=30)
     stack.start_controller()
     assert until_done(stack).phase is JobPhase.SUCCEEDED
@@ -180,3 +181,105 @@ def test_several_pods_restarts_in_place_and_a_pause(
     stack.client.delete("default", "Job", "task")
     until_gone(stack)
     assert docker_client.volumes.list(filters={"label": f"{Label.INSTANCE}={stack.settings.instance}"}) == []
+
+
+def several(image: str) -> str:
+    """Its two containers see what came before them, and are done when they are told; the sidecar never is."""
+    serve = (
+        "import socket; s = socket.create_server(('127.0.0.1', 9000)); print('begun', flush=True)\\nwhile 1: s.accept()"
+    )
+    reach = "import socket; socket.create_connection(('127.0.0.1', 9000)).close()"
+    script = f'echo $ADDRESS; python3 -c \\"{reach}\\" && until test -e /keep/go; do sleep 0.1; done; echo done'
+    return f"""
+apiVersion: batch/v1
+kind: Job
+metadata: {{name: task}}
+spec:
+  backoffLimit: 3
+  template:
+    spec:
+      restartPolicy: OnFailure
+      terminationGracePeriodSeconds: 2
+      volumes: [{{name: keep, emptyDir: {{}}}}]
+      initContainers:
+        - name: first
+          image: {image}
+          command: [sh, -c, "test ! -e /keep/first && touch /keep/first && echo prepared"]
+          volumeMounts: [{{name: keep, mountPath: /keep}}]
+        - name: side
+          image: {image}
+          restartPolicy: Always
+          command: [python3, -c, "{serve}"]
+          startupProbe: {{exec: {{command: [python3, -c, "{reach}"]}}, periodSeconds: 1, timeoutSeconds: 5}}
+          lifecycle: {{preStop: {{exec: {{command: [touch, /keep/stopped]}}}}}}
+          volumeMounts: [{{name: keep, mountPath: /keep}}]
+      containers:
+        - name: main
+          image: {image}
+          command: [sh, -c, "{script}"]
+          env: [{{name: ADDRESS, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}]
+          volumeMounts: [{{name: keep, mountPath: /keep}}]
+          readinessProbe: {{exec: {{command: [test, -e, /keep/first]}}, periodSeconds: 1}}
+          lifecycle: {{postStart: {{exec: {{command: [touch, /keep/greeted]}}}}}}
+        - name: other
+          image: {image}
+          command: [sh, -c, "test -e /keep/other && exit 0; touch /keep/other; exit 3"]
+          volumeMounts: [{{name: keep, mountPath: /keep}}]
+"""
+
+
+def test_a_pod_of_several_containers_over_a_killed_controller(
+    stack: Stack, app_image: str, docker_client: docker.DockerClient
+) -> None:
+    stack.client.apply(several(app_image))
+
+    def of(name: str) -> docker.models.containers.Container:
+        known = [item for item in containers(stack, docker_client) if item.labels[Label.CONTAINER] == name]
+        (found,) = [item for item in known if "__" not in item.name]
+        return found
+
+    # One of the two has failed once, and was started again beside the other.
+    wait_for(lambda: [item for item in containers(stack, docker_client) if item.name.endswith("_other__previous")])
+    wait_for(lambda: of("other").status == "exited" and of("main").exec_run("test -e /keep/greeted")[0] == 0)
+    before = {name: of(name).id for name in ("first", "side", "main", "other")}
+    assert stack.client.job("default", "task").active == 1
+    stack.stop_controller(kill=True)
+    assert of("main").exec_run("touch /keep/go")[0] == 0
+    of("main").wait(timeout=30)
+    stack.start_controller()
+    status = until_done(stack)
+    assert (status.phase, status.exit_code, status.succeeded, status.failed) == (JobPhase.SUCCEEDED, 0, 1, 0)
+    # None was made anew; the sidecar was stopped, after its hook, and the network is gone.
+    assert {name: of(name).id for name in before} == before
+    assert of("side").status == "exited"
+    sandboxes = {"label": [f"{Label.INSTANCE}={stack.settings.instance}", f"{Label.SANDBOX}=1"]}
+    assert docker_client.containers.list(all=True, filters=sandboxes) == []
+    lines = list(stack.client.output(Selection(namespace="default", kind="Job", names=("task",), every=True)))
+    told = {name: [line.text for line in lines if line.container == name] for name in before}
+    assert (told["first"], told["side"], told["other"]) == (["prepared"], ["begun"], [])
+    address, done = told["main"]
+    assert done == "done"
+    assert address.count(".") == 3
+    (chosen,) = stack.client.output(Selection(namespace="default", kind="Job", names=("task",), container="first"))
+    assert chosen.text == "prepared"
+    stack.client.delete("default", "Job", "task")
+    until_gone(stack)
+    assert containers(stack, docker_client) == []
+    assert docker_client.volumes.list(filters={"label": f"{Label.INSTANCE}={stack.settings.instance}"}) == []
+
+
+def test_a_pod_waits_for_room_and_one_that_takes_too_much_memory_is_told(
+    stack: Stack, app_image: str, docker_client: docker.DockerClient
+) -> None:
+    text = job(app_image, "sleep 60", name="large")
+    asks = "          image: " + app_image + "\n          resources: {%s}"
+    stack.client.apply(text.replace(f"          image: {app_image}", asks % "requests: {cpu: 900}"))
+    wait_for(lambda: "Insufficient cpu (asks for 900" in stack.client.job("default", "large").message)
+    assert containers(stack, docker_client) == []
+    greedy = job(app_image, "exec python3 -c 'x = bytearray(200_000_000); print(len(x))'", name="greedy")
+    stack.client.apply(greedy.replace(f"          image: {app_image}", asks % "limits: {memory: 32Mi}"))
+    status = until_done(stack, "greedy")
+    assert (status.phase, status.exit_code, status.message) == (JobPhase.FAILED, 137, "killed for want of memory")
+    # What waits is no reason to wait.
+    stack.client.delete("default", "Job", "large")
+    until_gone(stack, "large")

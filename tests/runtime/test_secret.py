@@ -496,7 +496,7 @@ def test_what_a_stalled_replica_writes_has_stars_for_secrets_that_were_changed_s
     around = SimpleNamespace(engine=engine, roster=roster, creation=creation)
     keeper = Keeper("hello-1", cast(Surroundings, around))
     keeper._life._given = frozenset({b"the-one-before"})  # type: ignore[union-attr]
-    controller = SimpleNamespace(_keeper={"hello-1": keeper}.get, _creation=creation)
+    controller = SimpleNamespace(_keepers={"hello-1": keeper}, _creation=creation)
     said = Controller._last_words(cast(Controller, controller), of, [replica])
     assert said == ("it has ***", "and ***")
     store.close()

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from runtime import ManifestError, PodPhase, load_manifests
-from runtime.manifest.model import Deployment, Pod, PodTemplate
+from runtime import PodPhase, load_manifests
+from runtime.attempt import Attempt
+from runtime.job_pod import new_pod, seen
+from runtime.manifest.model import Deployment, Job, Pod, PodTemplate
 from runtime.manifest.parse import is_limited
 from runtime.pod import pod_phase
 from runtime.resources import Amounts, Machine, why_not
@@ -124,11 +126,18 @@ def test_a_pod_of_its_own_that_was_evicted_has_failed() -> None:
     assert (ended.phase, ended.message, ended.ready) == (EVICTED, "why", False)
 
 
-def test_pods_of_jobs_have_no_such_limits() -> None:
+def test_a_pod_of_a_job_that_was_evicted_has_failed() -> None:
     spec = "restartPolicy: Never, containers: [{name: a, image: a, resources: {limits: {ephemeral-storage: 1Mi}}}]"
-    text = f"apiVersion: batch/v1\nkind: Job\nmetadata: {{name: j}}\nspec: {{template: {{spec: {{{spec}}}}}}}"
-    with pytest.raises(ManifestError, match="no Job's"):
-        load_manifests(text)
+    job = load_manifests(
+        f"apiVersion: batch/v1\nkind: Job\nmetadata: {{name: j}}\nspec: {{template: {{spec: {{{spec}}}}}}}"
+    )[0].object
+    assert isinstance(job, Job)
+    attempt = Attempt(name="j-a")
+    pod = new_pod(job, attempt, 1.0).with_record("a", 2.0, container_id="c", running=True, started_at=2.0)
+    pod = replace(pod, phase=EVICTED, message="too much")
+    assert seen(attempt, pod, 3.0).ended_at is None, "its container is still being stopped"
+    ended = seen(attempt, replace(pod, done=True), 3.0)
+    assert (ended.failed, ended.lost, ended.exit_code, ended.message) == (True, False, 137, "too much")
 
 
 DEPLOYED = """
