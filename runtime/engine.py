@@ -704,7 +704,7 @@ def _pull_failed(reference: str, reason: str) -> ImageError:
         "image-pull-failed",
         reference,
         f"cannot be pulled: {reason}",
-        hint="check the name, and that the engine reaches the registry",
+        hint="check the name, and that the engine reaches the registry; or build it here under that name",
     )
 
 

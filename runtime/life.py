@@ -298,9 +298,12 @@ class Life:
                 return self._start_once()
             except ImageError as error:
                 pause = min(FIRST_DELAY * 2**attempt, LONGEST_DELAY)
-                phase = "ImagePullBackOff" if error.code == "image-pull-failed" else "CreateContainerConfigError"
-                self._tell(phase=phase, message=error.message)
-                self._say("Failed", f"Error: {error.message}", warning=True)
+                pull = error.code == "image-pull-failed"
+                phase = "ImagePullBackOff" if pull else "CreateContainerConfigError"
+                # A mistyped name is seen only where the message has it.
+                message = f"{error.subject} {error.message}" if pull else error.message
+                self._tell(phase=phase, message=message)
+                self._say("Failed", f"Error: {message}", warning=True)
             except (ConfigError, KeyFailure) as error:
                 pause = min(2.0**attempt, LONGEST_RECONNECT)
                 self._tell(phase="CreateContainerConfigError", message=_reason_not_created(error))

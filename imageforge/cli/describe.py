@@ -25,7 +25,7 @@ def describe(
     name: Annotated[str | None, typer.Argument(help="The object.")] = None,
     namespace: NamespaceOption = "default",
 ) -> None:
-    """Show an object with what it made, what was said of it and what happened to it."""
+    """Show an object, its state, what it made and what happened."""
     target = parse_target(word, name)
     namespace = place(target.kind, namespace)
     controller = objects()

@@ -15,7 +15,7 @@ DIFFERENT = 1
 
 
 def diff(files: FilesOption, namespace: SpaceOption = None) -> None:
-    """Show what an apply of the manifests would change; exit 1 where there is a difference."""
+    """Show what an apply would change. Exit 1 where there is a difference."""
     controller = objects()
     changes = [
         item

@@ -31,7 +31,7 @@ def list_domains(name: AppArgument, form: FormatOption = Format.TABLE) -> None:
 
 @app.command("add")
 def add_domain(name: AppArgument, domain: DomainArgument) -> None:
-    """Have a domain lead to an app, at once; its DNS record is yours to set."""
+    """Have a domain lead to an app, at once. Its DNS record is yours to set."""
     with backend() as there:
         added = there.add_domain(name, domain)
     say(f"{added['url']} is {name}'s" + (f"; {added['problem']}" if added["problem"] else ""))

@@ -33,7 +33,7 @@ def set_variables(
     ] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Set variables, and replace the running replicas by ones that have them."""
+    """Set variables. The running replicas are replaced by ones that have them."""
     lines = values if values else [line.rstrip("\n") for line in sys.stdin if line.strip() and not line.startswith("#")]
     pairs: dict[str, str | None] = {}
     for line in lines:
@@ -52,7 +52,7 @@ def unset_variables(
     names: Annotated[list[str], typer.Argument(metavar="NAME…")],
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Take variables away, and replace the running replicas by ones without them."""
+    """Take variables away. The running replicas are replaced by ones without them."""
     _change(name, dict.fromkeys(names), form)
 
 

@@ -35,9 +35,10 @@ def exec(
     namespace: SpaceOption = None,
     process: ProcessOption = None,
 ) -> None:
-    """Run a command in a running replica, with the container's own user and environment.
+    """Run a command in a running replica.
 
-    The exit code is the command's. Ctrl-C reaches it; the third one leaves it.
+    It has the container's own user and environment. The exit code is the command's. Ctrl-C reaches it; the third one
+    leaves it.
     """
     if tty and stdin:
         terminal.require_terminal()

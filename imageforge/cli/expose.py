@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -12,7 +12,10 @@ from imageforge.cli.kinds import only, parse_target
 from imageforge.cli.objects import objects
 from imageforge.cli.output import write
 from imageforge.errors import UsageError
-from runtime import NotFound
+from runtime import NotFound, ObjectView
+
+if TYPE_CHECKING:
+    from imageforge.cli.objects import Objects
 
 HOST_ANNOTATION = "imageforge.io/host"
 
@@ -29,22 +32,56 @@ def expose(
     namespace: NamespaceOption = "default",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifest, and apply nothing.")] = False,
 ) -> None:
-    """Lead requests to a Deployment by a Service, which is made of its labels and ports."""
+    """Make a Service that leads requests to a Deployment.
+
+    It has the Deployment's labels and ports. Another Service of that name is left as it is.
+    """
     target = only(parse_target(word), "Deployment")
     controller = objects()
-    view = next((item for item in controller.views(target.kind, namespace) if item.name == target.name), None)
+    view = _find(controller, target.kind, namespace, target.name)
     if view is None:
         raise NotFound(
             "not-found", f"Deployment {namespace}/{target.name}", "no such object", hint="imageforge get deploy"
         )
-    text = yaml.safe_dump(
-        service(yaml.safe_load(view.manifest), name or target.name, port, target_port, kind, host), sort_keys=False
-    )
+    made = service(yaml.safe_load(view.manifest), name or target.name, port, target_port, kind, host)
+    text = yaml.safe_dump(made, sort_keys=False)
     if dry_run:
         write(text.rstrip("\n"))
         return
+    there = _find(controller, "Service", namespace, made["metadata"]["name"])
+    if there is not None:
+        refuse_other(yaml.safe_load(there.manifest), made, host)
     (done,) = controller.apply(text, source="expose")
     write(f"service/{done.name} {done.change}")
+
+
+def _find(controller: Objects, kind: str, namespace: str, name: str) -> ObjectView | None:
+    return next((item for item in controller.views(kind, namespace) if item.name == name), None)
+
+
+def refuse_other(there: dict[str, Any], made: dict[str, Any], host: str | None) -> None:
+    """Raise UsageError (`already-exists`) unless both are the same, but for the host: what is there was made by a file
+    or by somebody else, and others may ask at its ports."""
+
+    def compared(one: dict[str, Any]) -> dict[str, Any]:
+        meta = dict(one["metadata"])
+        said = {key: value for key, value in (meta.pop("annotations", None) or {}).items() if key != HOST_ANNOTATION}
+        return {**one, "metadata": {**meta, "annotations": said}}
+
+    if compared(there) == compared(made):
+        return
+    name = made["metadata"]["name"]
+    raise UsageError(
+        "already-exists",
+        f"Service {made['metadata']['namespace']}/{name}",
+        "there is one of this name, with other ports, labels or annotations",
+        hint=(
+            f"write the annotation {HOST_ANNOTATION}: {host} in its file, or --name NAME for another Service"
+            if host
+            else "--name NAME for another Service"
+        ),
+        kept="nothing was changed",
+    )
 
 
 def service(

@@ -24,7 +24,7 @@ def handoff(
     namespace: SpaceOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Say what of the files means nothing or something else on a cluster, and what one must have besides.
+    """Say what a cluster reads otherwise in files, or must have.
 
     Exit 1 where there is something to change or to provide. Nothing needs to run.
     """

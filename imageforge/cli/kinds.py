@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imageforge.errors import UsageError
@@ -55,6 +57,11 @@ def parse_kind(word: str) -> str:
     return kind
 
 
+def parse_kinds(words: str) -> list[str]:
+    """``deploy,svc`` as kinds, each once. Raises UsageError (`unknown-kind`)."""
+    return list(dict.fromkeys(parse_kind(word.strip()) for word in words.split(",")))
+
+
 def parse_target(word: str, name: str | None = None) -> Target:
     """``deployment/web``, or ``deployment`` and ``web``. Raises UsageError (`unknown-kind`, `name-missing`)."""
     said, slash, rest = word.partition("/")
@@ -75,3 +82,15 @@ def only(target: Target, *kinds: str) -> Target:
     if target.kind not in kinds:
         raise UsageError("wrong-kind", str(target), f"expected {' or '.join(kinds)}")
     return target
+
+
+@contextmanager
+def meant_as_app(word: str) -> Iterator[None]:
+    """Where there is no app of a bare name, a Deployment of a file may be meant: the hint says how it is named."""
+    try:
+        yield
+    except UsageError as error:
+        if error.code != "no-such-app":
+            raise
+        hint = f"{error.hint}; a Deployment of a file is named deployment/{word}"
+        raise UsageError(error.code, error.subject, error.message, hint=hint) from error

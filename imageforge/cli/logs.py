@@ -54,9 +54,10 @@ def logs(
     process: ProcessOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Print what the replicas of an app wrote, or those of a Deployment, a pod, a Job, or a CronJob's latest Job.
+    """Print what the replicas of an app or of an object wrote.
 
-    Each line has its replica's name; with -o json, one object a line.
+    Objects are a Deployment, a pod, a Job, or a CronJob, of which it is the latest Job. Each line has
+    its replica's name; with -o json, one object a line.
     """
     if previous and follow:
         raise UsageError("previous-and-follow", "logs", "what has ended writes no more", hint="leave -f or -p out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -24,6 +25,11 @@ class Format(StrEnum):
     YAML = "yaml"
     MARKDOWN = "markdown"
 
+
+_GAP, _PADDING = 2, 2
+"""Between two columns, and of a heading, as tabulate sets them."""
+_NARROWEST = 30
+"""A column of sentences is not folded to fewer characters: it would be a column of words."""
 
 FormatOption = Annotated[Format, typer.Option("--format", "-o", help="How to show it.")]
 
@@ -50,8 +56,11 @@ def show(
     if form is Format.MARKDOWN:
         write(tabulate(cells, headers=[head.capitalize() for head in heads], tablefmt="github"))
     else:
-        style = "simple" if sys.stdout.isatty() else "plain"
-        write(tabulate(cells, headers=heads, tablefmt=style, disable_numparse=True))
+        terminal = sys.stdout.isatty()
+        # `wide` asks for whole lines, and a pipe for one line a row.
+        folds = folded(heads, cells, shutil.get_terminal_size().columns) if terminal and form is Format.TABLE else None
+        style = "simple" if terminal else "plain"
+        write(tabulate(cells, headers=heads, tablefmt=style, disable_numparse=True, maxcolwidths=folds))
 
 
 def facts(found: Mapping[str, Any], form: Format) -> None:
@@ -60,7 +69,24 @@ def facts(found: Mapping[str, Any], form: Format) -> None:
     if form is Format.MARKDOWN:
         write(tabulate(rows, headers=["", ""], tablefmt="github", disable_numparse=True))
     else:
-        write(tabulate(rows, tablefmt="plain", disable_numparse=True))
+        folds = folded(["", ""], rows, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+        write(tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=folds))
+
+
+def folded(heads: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int | None] | None:
+    """Where to fold columns so that a table fits `width` characters; None where nothing needs to be or can be.
+
+    Only columns of sentences are folded, the widest first: what has no space is a name, and is copied whole.
+    """
+    padded = [len(head) + (_PADDING if head else 0) for head in heads]
+    widths = [max(pad, *(len(row[at]) for row in cells)) for at, pad in enumerate(padded)] if cells else padded
+    over = sum(widths) + _GAP * (len(widths) - 1) - width
+    limits: list[int | None] = [None] * len(widths)
+    for at in sorted(range(len(widths)), key=lambda at: -widths[at]):
+        if over > 0 and widths[at] > _NARROWEST and any(" " in row[at] for row in cells):
+            limits[at] = max(_NARROWEST, widths[at] - over)
+            over -= widths[at] - (limits[at] or 0)
+    return limits if any(limits) else None
 
 
 def document(value: Any, form: Format) -> None:

@@ -23,9 +23,10 @@ def add(
     remote: Annotated[str, typer.Option("--remote", help="The remote's name.")] = "forge",
     folder: Annotated[Path, typer.Option("--repository", help="The repository.")] = Path(),
 ) -> None:
-    """Set up `git push forge main` in the repository here: the remote, and a token as its password.
+    """Set up `git push forge main` in the repository here.
 
-    The token is kept by git's own credential store, in a file that only you can read.
+    That is the remote, and a token as its password. The token is kept by git's own credential store,
+    in a file that only you can read.
     """
     with backend() as there:
         known = name in {str(app["name"]) for app in there.apps()}

@@ -10,7 +10,7 @@ import typer
 from imageforge.cli.backend import backend
 from imageforge.cli.follow import show_report
 from imageforge.cli.get import NamespaceOption
-from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.kinds import meant_as_app, only, parse_target
 from imageforge.cli.objects import objects
 from imageforge.cli.output import Format, FormatOption, document, write
 from imageforge.errors import DeployFailed, UsageError
@@ -22,7 +22,7 @@ LIVE = "live"
 
 
 def report(
-    app: Annotated[str, typer.Argument(metavar="APP", help="The app; or deployment/NAME of a manifest.")],
+    app: Annotated[str, typer.Argument(metavar="APP", help="The app; or deployment/NAME of a file.")],
     number: Annotated[
         int | None,
         typer.Argument(metavar="N", help="The release, or the Deployment's revision; the last one if left out."),
@@ -30,12 +30,12 @@ def report(
     namespace: NamespaceOption = "default",
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Show how a release, or a Deployment of a manifest, was rolled out."""
+    """Show how a release or a Deployment of a file was rolled out."""
     if "/" in app:
         target = only(parse_target(app), "Deployment")
         show_rollout(objects().report(namespace, target.name, number), form)
         return
-    with backend() as there:
+    with backend() as there, meant_as_app(app):
         known = there.releases(app)
         chosen = next((item for item in known if _is(item, number)), None)
         if chosen is None:

@@ -26,7 +26,7 @@ def status(
     namespace: NamespaceOption = "default",
     watch: Annotated[bool, typer.Option("--watch/--no-watch", help="Wait for its end.")] = True,
 ) -> None:
-    """Show how it goes, until it is done; exit 1 where it comes no further for longer than its deadline."""
+    """Show how it goes, until it is done. Exit 1 where it comes no further for longer than its deadline."""
     name = _deployment(word)
     controller = objects()
     if watch:

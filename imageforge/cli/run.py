@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from imageforge.cli.exec import CommandArgument, StdinOption, TtyOption
-from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.kinds import meant_as_app, only, parse_target
 from imageforge.cli.output import say
 from imageforge.cli.state import Workplace
 from imageforge.cli.target import (
@@ -49,9 +49,10 @@ def run(
     stdin: StdinOption = False,
     tty: TtyOption = False,
 ) -> None:
-    """Run a command once, beside what runs: same image, environment, secrets and user.
+    """Run a command once, beside what runs.
 
-    It is a Job, which is kept for an hour. The exit code is the command's; Ctrl-C ends it.
+    It has the same image, environment, secrets and user. It is a Job, which is kept for an hour.
+    The exit code is the command's; Ctrl-C ends it.
     """
     if stdin or tty:
         raise UsageError(
@@ -183,7 +184,7 @@ def _template_of(controller: ControllerClient, namespace: str, name: str) -> Map
 
 
 def _template_of_app(here: Workplace, app: str, process: str) -> Mapping[str, Any]:
-    with here.database() as database:
+    with here.database() as database, meant_as_app(app):
         Apps(database).require(app)
         live = Releases(database).live(app)
     if live is None:

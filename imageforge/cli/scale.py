@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.kinds import meant_as_app, only, parse_target
 from imageforge.cli.output import say, write
 from imageforge.cli.owned import process_of, refuse_owned, tell_owners
 from imageforge.cli.settle import settle, settle_in
@@ -41,7 +41,7 @@ def scale(
     refuse_with_app(app, namespace=namespace)
     here = Workplace.here()
     controller = here.controller()
-    with here.database() as database:
+    with here.database() as database, meant_as_app(app):
         Apps(database).require(app)
         names = operations.scale(app, asked, here.home, database, controller)
     tell_owners(controller, NAMESPACE, names)

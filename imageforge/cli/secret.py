@@ -33,7 +33,7 @@ class For(StrEnum):
 
 @app.command("ls")
 def list_secrets(name: AppArgument, form: FormatOption = Format.TABLE) -> None:
-    """List names, whom they are for, and when they were set; values are never shown."""
+    """List names, whom they are for, and when they were set. Values are never shown."""
     now = time.time()
     with backend() as there:
         rows = [
@@ -65,7 +65,7 @@ def set_secret(
     ] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Set secrets from standard input or a file, never from an argument, which every user of the machine can read.
+    """Set secrets from standard input or a file. An argument could be read by every user of the machine.
 
     For builds: `RUN --mount=type=secret,id=NAME` has it as /run/secrets/NAME for the length of that step. For running:
     the containers have it as the environment variable NAME, or with --as-file as a file, and the running replicas are

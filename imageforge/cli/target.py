@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from imageforge.cli.kinds import only, parse_target
+from imageforge.cli.kinds import meant_as_app, only, parse_target
 from imageforge.cli.state import Workplace
 from imageforge.config.repository import deployment_name
 from imageforge.errors import UsageError
@@ -34,7 +34,7 @@ def app_selection(
     app: str, process: str | None, here: Workplace, controller: ControllerClient, *, container: str, every: bool = False
 ) -> Selection:
     """The replicas of an app, or of one of its processes. Raises NotFound."""
-    with here.database() as database:
+    with here.database() as database, meant_as_app(app):
         Apps(database).require(app)
     names = operations.running(app, controller) if process is None else (deployment_name(app, process),)
     return Selection(namespace=NAMESPACE, kind="Deployment", names=names, container=container, every=every)

@@ -45,7 +45,7 @@ def top(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again, on a terminal.")] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Show what is used: of pods by default, of services or of the node. Figures are those that autoscalers see."""
+    """Show what pods use, or services, or the node. Figures are those that autoscalers see."""
     what = _parse(word)
     if watch and not (sys.stdout.isatty() and form in (Format.TABLE, Format.WIDE)):
         raise UsageError(

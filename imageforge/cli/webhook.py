@@ -20,7 +20,7 @@ TIMEOUT = 30.0
 
 @app.command("show")
 def show_webhook(name: Annotated[str, typer.Argument(metavar="APP")], form: FormatOption = Format.TABLE) -> None:
-    """Print the address and the secret to enter at the forge: content type JSON, the push event only."""
+    """Print the address and the secret to enter at the forge. There: content type JSON, the push event only."""
     with backend() as there:
         found = there.webhook(name)
     row = {"url": found["url"], "secret": found["secret"]}

@@ -107,13 +107,9 @@ def read(text: str, source: str) -> Iterator[Node]:
                 yield node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        began = f", {error.context} that began on line {error.context_mark.line + 1}" if error.context_mark else ""
-        raise ManifestError(
-            "invalid-yaml",
-            f"{source}:{mark.line + 1 if mark else 1}",
-            f"{_nameless(error.problem or str(error))}{began}",
-            hint="check the indentation, the quotes and the brackets there",
-        ) from None  # the parser's own error quotes the line, which may hold a Secret's value
+        message, hint = _explained(error, text)
+        # The parser's own error quotes the line, which may hold a Secret's value.
+        raise ManifestError("invalid-yaml", f"{source}:{mark.line + 1 if mark else 1}", message, hint=hint) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ManifestError("invalid-yaml", source, str(error) or "nested too deeply") from error
     finally:
@@ -219,6 +215,30 @@ class _Reader:
             "tags are not supported",
             hint="quote a value that begins with !, remove a tag",
         )
+
+
+def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str]:
+    """What is wrong and what to do; the mistakes made most are said in words of the file, not of the parser."""
+    problem, mark, context = error.problem or str(error), error.problem_mark, error.context_mark
+    if mark is not None and context is not None and problem.startswith("expected <block end>"):
+        line = next(iter(text.splitlines()[mark.line : mark.line + 1]), "")
+        if not line[: mark.column].strip():
+            began = f"the block that began on line {context.line + 1}"
+            if mark.column == context.column:
+                return f"a field and a list item side by side in {began}", "indent the one that belongs below the other"
+            return (
+                f"indented by {mark.column}, which fits no line above; {began} is indented by {context.column}",
+                "give lines that belong together the same indentation",
+            )
+    if problem.startswith("mapping values are not allowed"):
+        return (
+            "a `key: value` cannot stand here",
+            "check the indentation of this line and the colon of the one above; quote a value that holds `: `",
+        )
+    if problem.startswith("found character '\\t'"):
+        return "a tab, where YAML takes spaces alone", "indent with spaces"
+    began = f", {error.context} that began on line {context.line + 1}" if context else ""
+    return f"{_nameless(problem)}{began}", "check the indentation, the quotes and the brackets there"
 
 
 def _nameless(problem: str) -> str:

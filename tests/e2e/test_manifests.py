@@ -127,6 +127,11 @@ def test_a_file_of_kubernetes_from_apply_to_delete(forge: Forge, image: str, tmp
 
     exposed = forge.ok("expose", f"deployment/{NAME}", *IN, "--host", "sample.localhost", "--name", "sample-web")
     assert exposed.out == "service/sample-web created\n"
+    other = forge.run("expose", f"deployment/{NAME}", *IN, "--port", "81", "--name", "sample-web")
+    assert (other.code, other.err.startswith("error[already-exists]: Service sample/sample-web: ")) == (3, True), other
+    both = forge.ok("get", "deploy,svc", *IN).out
+    assert f"deployment/{NAME}" in both
+    assert "service/sample-web" in both
     assert forge.get("sample")[0] == 200
 
     history = forge.ok("rollout", "history", f"deploy/{NAME}", *IN, "-o", "json").json

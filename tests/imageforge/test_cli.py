@@ -16,7 +16,10 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import imageforge.cli.state as cli_state
+from imageforge.cli.expose import refuse_other, service
+from imageforge.cli.kinds import meant_as_app, parse_kinds
 from imageforge.cli.main import COMMANDS, GROUPS, NEEDS_LINUX, app, run
+from imageforge.cli.output import folded
 from imageforge.cli.scale import parse_counts
 from imageforge.config import Home
 from imageforge.errors import UsageError
@@ -202,3 +205,51 @@ def test_what_works_at_a_server_can_be_loaded_without_unix() -> None:
         f"for name in {names}: importlib.import_module('imageforge.cli.' + name)\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_a_table_folds_its_sentences_to_the_terminal_and_never_a_name() -> None:
+    name, sentence = "n" * 70, "it said a word " * 20
+    assert folded(["NAME", "MESSAGE"], [["web", "short"]], 100) is None
+    assert folded(["NAME", "MESSAGE"], [["web", sentence]], 100) == [None, 92]
+    assert folded(["NAME", "MESSAGE"], [[name, sentence]], 80) == [None, 30]
+    assert folded(["NAME", "MESSAGE"], [[name, "x" * 90]], 80) is None
+    assert folded(["WHAT", "DO"], [[sentence, sentence[:60]]], 100) == [38, None]
+    assert folded(["NAME"], [], 10) is None
+
+
+def test_several_kinds_by_commas() -> None:
+    assert parse_kinds("deploy,svc,deployments") == ["Deployment", "Service"]
+    with pytest.raises(UsageError) as caught:
+        parse_kinds("deploy,gadgets")
+    assert (caught.value.code, caught.value.subject) == ("unknown-kind", "gadgets")
+
+
+def test_expose_takes_no_service_of_others_but_moves_its_own_host() -> None:
+    deployment = {
+        "metadata": {"name": "web"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 8080}]}]}},
+        },
+    }
+    made = service(deployment, "web", None, None, "ClusterIP", "web.localhost")
+    refuse_other(service(deployment, "web", None, None, "ClusterIP", "old.localhost"), made, "web.localhost")
+    with pytest.raises(UsageError) as caught:
+        refuse_other(service(deployment, "web", 80, 8080, "ClusterIP", None), made, "web.localhost")
+    error = caught.value
+    assert (error.code, error.subject) == ("already-exists", "Service default/web")
+    assert "imageforge.io/host: web.localhost" in (error.hint or "")
+    assert error.kept == "nothing was changed"
+
+
+def test_a_bare_name_that_is_no_app_says_how_a_deployment_is_named() -> None:
+    with pytest.raises(UsageError) as caught, meant_as_app("shop"):
+        raise UsageError("no-such-app", "shop", "there is no app of this name", hint="apps: hello")
+    assert caught.value.hint == "apps: hello; a Deployment of a file is named deployment/shop"
+
+
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_lists_of_commands_say_whole_sentences(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*([group] if group else []), "--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    assert [line for line in listed if line.endswith("...")] == []

@@ -308,7 +308,17 @@ REFUSED = [
     ("replicas: 3", "<<: {a: 1}", "unsupported-field", 6, "spec.<<", "write the fields out"),
     ("replicas: 3", "replicas: !!python/name:os.system x", "invalid-yaml", 6, "tag", None),
     ("replicas: 3", "replicas: [", "invalid-yaml", 8, "began on line 6", "indentation"),
-    ("replicas: 3", "\treplicas: 3", "invalid-yaml", 6, "", None),
+    ("replicas: 3", "\treplicas: 3", "invalid-yaml", 6, "a tab", "spaces"),
+    (
+        "  replicas: 3",
+        " replicas: 3\n  paused: true",
+        "invalid-yaml",
+        7,
+        "a `key: value` cannot stand here",
+        "indentation of this line",
+    ),
+    ("  template:", " template:", "invalid-yaml", 9, "indented by 1, which fits no line above", "same"),
+    ("  selector: {app: web}", "  - x", "invalid-yaml", 30, "a field and a list item side by side", "indent the one"),
 ]
 
 

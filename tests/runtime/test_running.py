@@ -237,7 +237,7 @@ def test_an_image_that_is_nowhere(stack: Stack) -> None:
     status = stack.until("hello", lambda status: any(item.message for item in status.replica_list))
     (replica,) = status.replica_list
     assert replica.phase == "ImagePullBackOff"
-    assert "127.0.0.1:1" in replica.message
+    assert replica.message.startswith("127.0.0.1:1/nobody/nothing:1 cannot be pulled: ")
     stack.client.delete("default", "Deployment", "hello")
     stack.until_gone("hello")
     assert stack.client.deployments() == ()
