@@ -37,12 +37,21 @@ class LeavingProcesses:
         return bool(self._held or self._strangers)
 
     def may_ask(self, server: str) -> bool:
-        """Whether one of them has something under way at a server, or may have by a client that asks once more; as of
-        the last look."""
+        """Whether one of them has something under way at a server, or may have by a client that asks once more."""
         return any(
-            parse_may_ask(text) or any(row.server == server and not row.idle for row in parse_stat(text))
-            for text in self._said.values()
+            any(row.server == server and not row.idle for row in parse_stat(text))
+            or parse_may_ask(text, self._ask(pid, "show sess"))
+            for pid, text in self._said.items()
         )
+
+    def _ask(self, pid: int, question: str) -> str:
+        """Nothing where it is gone meanwhile."""
+        try:
+            held = self._held.get(pid)
+            return held.ask(question) if held is not None else self._master.ask(f"@!{pid} {question}")
+        except BalancerError as error:
+            log.debug("old process gone", extra={"process": pid, "error": str(error)})
+            return ""
 
     def in_flight(self, server: str) -> int:
         """What they have under way at a server, as of the last look."""

@@ -92,19 +92,20 @@ def parse_clients(text: str) -> int:
     return sum(int(record.get("scur") or 0) for record in _records(text) if record.get("svname") == FRONTEND)
 
 
-def parse_may_ask(text: str) -> bool:
-    """``show stat`` of a process that is leaving: whether a client of it may begin another request. One that
-    waits for its answer is told with it that the connection ends, and a tunnel ends with it; one that rests between two
-    may ask once more, and one that speaks HTTP/2 may whenever it likes. One whose answer had begun before, such as a
-    long download, may ask once more when that is over, and is not told apart from a tunnel."""
-    records = [record for record in _records(text) if record.get("svname") in (FRONTEND, BACKEND)]
+def parse_may_ask(stat: str, sessions: str) -> bool:
+    """``show stat`` and ``show sess`` of a process that is leaving: whether a client of it may begin another request.
+    One that has a tunnel, such as a websocket or a connection of TCP, cannot: nothing is analysed there any more. One
+    that rests between two requests may, and so may one whose answer had begun before, as a download has, for it was not
+    told that the connection ends; one that speaks HTTP/2 may whenever it likes."""
+    records = [record for record in _records(stat) if record.get("svname") == FRONTEND]
     if any(int(record.get("h2_open_connections") or 0) for record in records):
         return True
-    clients, under_way = (
-        sum(int(record.get("scur") or 0) for record in records if record["svname"] == name)
-        for name in (FRONTEND, BACKEND)
+    tunnels = sum(
+        re.findall(r" an=(\w+)h", line.replace(",", " ")) == ["00", "00"]
+        for line in sessions.splitlines()
+        if " fe=" in line and " fe=GLOBAL " not in line
     )
-    return clients > under_way
+    return sum(int(record.get("scur") or 0) for record in records) > tunnels
 
 
 def parse_failed_reloads(text: str) -> int:

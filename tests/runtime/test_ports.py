@@ -270,6 +270,51 @@ def test_a_websocket_outlives_a_reload_and_holds_up_no_other_replica(balancer: B
         each.close()
 
 
+class Downloads(Echo):
+    """Answers a request with its name, and with what is long for the path ``/long``: all but its last byte, until more
+    comes by `go_on`."""
+
+    def __init__(self, name: str) -> None:
+        self.go_on = threading.Event()
+        super().__init__(name)
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError), client.makefile("rb") as lines:
+            while first := lines.readline():
+                while lines.readline().strip():
+                    pass
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + self.name.encode())
+                if b"/long" in first:
+                    self.go_on.wait(10)
+                client.sendall(b".")
+
+
+def test_who_was_in_the_middle_of_an_answer_at_a_reload_may_ask_once_more(balancer: Balancer, free_port: int) -> None:
+    """It was not told that the connection ends, and the old process would send it to a replica that is stopped, at
+    whose address another program may be by then."""
+    servers = Downloads("a"), Downloads("b")
+    backend = redis(free_port + 1, *(each.server for each in servers), protocol=Protocol.HTTP)
+    sync(balancer, backend)
+    over = threading.Event()
+    client = http.client.HTTPConnection("127.0.0.61", free_port + 1, timeout=10)
+    with contextlib.closing(client):
+        client.request("GET", "/long")
+        answer = client.getresponse()
+        mine = answer.read(1).decode()
+        other = "b" if mine == "a" else "a"
+        sync(balancer, backend, Backend(name="n_new", hosts=("new.localhost",), servers=()))
+        assert balancer.let_go(other)
+        assert not balancer.wait_idle(other, 0, over)
+        for each in servers:
+            each.go_on.set()
+        assert answer.read() == b"."
+        client.request("GET", "/")
+        assert client.getresponse().read()[:1].decode() in ("a", "b")
+    wait_for(lambda: balancer.wait_idle(other, 0, over))
+    for each in servers:
+        each.close()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has networks of its own to give")
 def test_an_address_that_comes_later_is_served_when_it_does() -> None:
     """After a reboot the file names addresses that no bridge has yet."""
