@@ -175,7 +175,7 @@ def test_an_upgrade_under_load_loses_no_request_and_no_build(
     else:  # from a version that cut off those whom it had let in and who had not asked yet; it refused nobody, either
         assert all(failure.startswith("RemoteProtocolError") for failure in asker.failures), asker.failures
     assert {row["replica"] for row in new.replicas("steady") if row["ready"]} == replicas
-    assert [(end["status"], end["attempt"]) for end in ends] == [("succeeded", 1)] * 2, ends
+    assert [(end["status"], end["attempt"], end["error"]) for end in ends] == [("succeeded", 1, None)] * 2
     check_once(service, "slow", build)
     assert new.get("slow")[1].strip() == "slow"
     assert "accepted as build" in pushed.stderr, pushed.stderr
