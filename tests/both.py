@@ -21,13 +21,16 @@ PATIENCE = 180.0
 NEEDS_ENGINE, NEEDS_NONE = "engine and not soak", "not engine and not soak"
 HERE = Path(__file__).parent
 WHOLE = HERE / "e2e"
+RUNTIME = HERE / "runtime"
 
 
 def halves() -> tuple[list[str], list[str]]:
-    """The end to end tests file by file in turn, as they take the longest, and all the others with the second half."""
+    """The end to end tests file by file in turn, as they take the longest; the runtime's with the second half, and all
+    the others with the first."""
     files = sorted(WHOLE.glob("test_*.py"))
-    others = sorted(folder for folder in HERE.iterdir() if (folder / "__init__.py").exists() and folder != WHOLE)
-    return [str(file) for file in files[::2]], [str(path) for path in (*files[1::2], *others)]
+    folders = sorted(folder for folder in HERE.iterdir() if (folder / "__init__.py").exists())
+    others = [folder for folder in folders if folder not in (WHOLE, RUNTIME)]
+    return [str(path) for path in (*files[::2], *others)], [str(path) for path in (*files[1::2], RUNTIME)]
 
 
 def main(options: Sequence[str]) -> int:

@@ -233,13 +233,18 @@ def test_a_pod_of_several_containers_over_a_killed_controller(
 ) -> None:
     stack.client.apply(several(app_image))
 
-    def of(name: str) -> docker.models.containers.Container:
+    def named(name: str) -> list[docker.models.containers.Container]:
         known = [item for item in containers(stack, docker_client) if item.labels[Label.CONTAINER] == name]
-        (found,) = [item for item in known if "__" not in item.name]
+        return [item for item in known if "__" not in item.name]
+
+    def of(name: str) -> docker.models.containers.Container:
+        (found,) = named(name)
         return found
 
-    # One of the two has failed once, and was started again beside the other.
+    # One of the two has failed once, and was started again beside the other: the first is named apart, then the second
+    # is made.
     wait_for(lambda: [item for item in containers(stack, docker_client) if item.name.endswith("_other__previous")])
+    wait_for(lambda: named("other"))
     wait_for(lambda: of("other").status == "exited" and of("main").exec_run("test -e /keep/greeted")[0] == 0)
     before = {name: of(name).id for name in ("first", "side", "main", "other")}
     assert stack.client.job("default", "task").active == 1
