@@ -52,6 +52,9 @@ def test_the_static_site_is_small_and_runs_as_nobody(forge: Forge, docker_client
         assert container.image.attrs["Size"] < 5_000_000
 
 
+# Two images with packages of Debian and PyPI, and then the autoscaler's first look: two minutes.
+@pytest.mark.soak
+@pytest.mark.timeout(600)
 def test_the_guestbook_is_a_file_of_kubernetes(forge: Forge, docker_client: docker.DockerClient) -> None:
     """As its README goes: build both images, apply the file, sign; then what the file promises."""
     folder, in_it = EXAMPLES / "05-guestbook", ("-n", "guestbook")
