@@ -6,7 +6,6 @@ Peers: `docker-compose` (Debian's package) and a bare `docker run` of the same i
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import select
 import signal
@@ -14,6 +13,7 @@ import statistics
 import subprocess
 import time
 
+from benchmarks.answer import await_answer
 from benchmarks.figure import Figure
 from benchmarks.fleet import Fleet, client_of, manifest, service_manifest
 from benchmarks.pairs import Pair, measure
@@ -167,15 +167,8 @@ def _bare_run(fleet: Fleet) -> float:
     container = fleet.docker("run", "--detach", fleet.answers)
     address = fleet.docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
     try:
-        while True:
-            with (
-                contextlib.suppress(OSError),
-                contextlib.closing(http.client.HTTPConnection(address, 8080, timeout=5)) as asked,
-            ):
-                asked.request("GET", "/")
-                asked.getresponse().read()
-                return time.perf_counter() - began
-            time.sleep(0.005)
+        await_answer(address, 8080)
+        return time.perf_counter() - began
     finally:
         fleet.docker("rm", "--force", container)
 

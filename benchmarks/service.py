@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from benchmarks.answer import await_answer
 from benchmarks.figure import Figure, percentile
 from benchmarks.pairs import Pair, measure
 from builders import engine_facts, find_build_client, find_engine
@@ -339,15 +340,8 @@ def _bare_start(docker: str, image: str, environ: dict[str, str]) -> float:
     try:
         ask("start", container)
         address = ask("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container).strip()
-        while True:
-            with (
-                contextlib.suppress(OSError),
-                contextlib.closing(http.client.HTTPConnection(address, 8080, timeout=5)) as client,
-            ):
-                client.request("GET", "/")
-                client.getresponse().read()
-                return time.perf_counter() - began
-            time.sleep(0.01)
+        await_answer(address, 8080)
+        return time.perf_counter() - began
     finally:
         ask("rm", "--force", container)
 

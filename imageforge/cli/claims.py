@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 
+from imageforge.handoff.pods import pod_of
 from runtime import ObjectView
 
 CLAIM = "PersistentVolumeClaim"
 RECLAIM = "imageforge.io/reclaim"
 Key = tuple[str, str, str]
-_PODS = {
-    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
-    "Deployment": ("spec", "template", "spec"),
-    "Job": ("spec", "template", "spec"),
-    "Pod": ("spec",),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,12 +62,10 @@ def _goes(view: ObjectView, deleted: Collection[Key]) -> bool:
 
 
 def _used_by(view: ObjectView) -> list[str]:
-    path = _PODS.get(view.kind)
-    if path is None:
+    there = pod_of(view.kind, yaml.safe_load(view.manifest))
+    if there is None:
         return []
-    pod: Mapping[str, Any] = yaml.safe_load(view.manifest)
-    for name in path:
-        pod = pod.get(name) or {}
+    _, pod = there
     found = (volume.get("persistentVolumeClaim") for volume in pod.get("volumes") or ())
     return [str(claim["claimName"]) for claim in found if claim]
 

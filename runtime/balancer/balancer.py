@@ -342,17 +342,11 @@ class Balancer:
             with contextlib.suppress(BalancerError):
                 info, _ = self._look()
                 if info.pid != old_pid and info.description == wanted_stamp:
-                    # Until it listens no more, the old one answers some, by what it knows.
-                    if not self._leaving.listens(old_pid):
-                        return
-                    reason = ""
+                    return self._await_silence(old_pid, deadline)
                 if parse_failed_reloads(self._master.ask("show proc")) > failed_before:
                     reason = "HAProxy would not load it; perhaps its address or port is taken"
                     break
             time.sleep(POLL)
-        if not reason:
-            log.warning("the old process listens on", extra={"process": old_pid})
-            return
         raise BalancerError(
             "balancer-reload-failed",
             str(self._settings.balancer_config),
@@ -360,6 +354,14 @@ class Balancer:
             hint="look at HAProxy's log",
             kept="the running configuration serves on",
         )
+
+    def _await_silence(self, old_pid: int, deadline: float) -> None:
+        """Until the old process listens no more, it answers some who come new, by what it knows."""
+        while self._leaving.listens(old_pid):
+            if time.monotonic() >= deadline:
+                log.warning("the old process listens on", extra={"process": old_pid})
+                return
+            time.sleep(POLL)
 
     def _look(self) -> tuple[Info, tuple[Row, ...]]:
         """What the serving process says, with the counts of all processes folded."""
