@@ -18,7 +18,8 @@ from runtime.container import (
     network_name,
     pod_of,
 )
-from runtime.discovery.links import NO_LINKS, Links, asked
+from runtime.discovery.links import NO_LINKS, Asked, Links, asked
+from runtime.discovery.names_file import PLACE, names_file, without_engines
 from runtime.discovery.resolv_conf import host_asked
 from runtime.engine import Engine
 from runtime.errors import ConfigError, EngineError, KeyFailure
@@ -103,9 +104,13 @@ class Creation:
             request = replace(request, mounts=(*request.mounts, words))
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
+        named = self._by_its_own_file(request, who, self._asks(template, links))
         try:
-            return self.engine.create(request, keep=True), given
+            return self.engine.create(named, keep=True), given
         except EngineError as error:
+            if NOT_SEEN in error.message and named is not request and not written:
+                log.warning("container asks by way of the engine", extra={"error": str(error)})
+                return self.engine.create(request, keep=True), given
             if written and NOT_SEEN in error.message:
                 raise ConfigError(
                     "secret-files-unseen",
@@ -202,16 +207,42 @@ class Creation:
         own = container_labels(template, who)
         request = sandbox_request(template, who, own, self.host.lowest_oom_score_adj)
         links = self.links(who.namespace, template)
-        return self.engine.create(self._on_the_network(request, template, links))
+        request = self._on_the_network(request, template, links)
+        if self._is_here and request.asks.nameservers:
+            request = replace(request, asks=without_engines(request.asks))
+        return self.engine.create(request)
 
     def _on_the_network(self, request: ContainerRequest, template: PodTemplate, links: Links) -> ContainerRequest:
         """With what only a container with a network of its own can have: others have that of the one that they join."""
         return replace(
             request,
-            asks=asked(template.lookup, links, host_asked),
+            asks=self._asks(template, links),
             hosts=tuple((name, alias.address) for alias in template.lookup.aliases for name in alias.names),
             ports=tuple((self.host.address, *pair) for pair in template.host_ports),
         )
+
+    def _asks(self, template: PodTemplate, links: Links) -> Asked:
+        return asked(template.lookup, links, host_asked)
+
+    @property
+    def _is_here(self) -> bool:
+        return self.engine.host.startswith("unix://")
+
+    def _by_its_own_file(self, request: ContainerRequest, who: Identity, asks: Asked) -> ContainerRequest:
+        """With a resolv.conf of ours, and without a resolver of the engine's; the same where that cannot be."""
+        if not asks.nameservers or not self._is_here:
+            return request
+        # Who joins another is told nothing.
+        changed = replace(request, asks=without_engines(asks) if request.asks.nameservers else request.asks)
+        if any(mount.target.rstrip("/") == PLACE for mount in request.mounts):
+            return changed
+        try:
+            file = self.files.make_names(who.replica, names_file(asks))
+        except ConfigError as error:
+            log.debug("container asks by way of the engine", extra={"error": str(error)})
+            return request
+        shown = Mount(source=str(file), target=PLACE, read_only=request.read_only)
+        return replace(changed, mounts=(*request.mounts, shown))
 
     def limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
         """The kernel's figures for a container of the pod, as far as this machine allows them. Raises EngineError."""
