@@ -77,9 +77,11 @@ class Creation:
         *,
         spec: ContainerSpec | None = None,
         sandbox: str = "",
+        beside: bool = False,
     ) -> tuple[str, Given]:
         """The container's id, and the values that it was given; `spec` None is the main container, `sandbox` the id of
-        the one whose network it joins. Raises ConfigError, KeyFailure, EngineError."""
+        the one whose network it joins. With `beside` the one before has its name still, and the id is empty where that
+        cannot be. Raises ConfigError, KeyFailure, EngineError."""
         refused = refusal(template, self.policy)
         if refused:
             raise not_allowed(refused, allowed_by(template, self.policy))
@@ -105,12 +107,13 @@ class Creation:
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
         named = self._by_its_own_file(request, who, self._asks(template, links))
+        create = self.engine.create_beside if beside else partial(self.engine.create, keep=True)
         try:
-            return self.engine.create(named, keep=True), given
+            return create(named), given
         except EngineError as error:
             if NOT_SEEN in error.message and named is not request and not written:
                 log.warning("container asks by way of the engine", extra={"error": str(error)})
-                return self.engine.create(request, keep=True), given
+                return create(request), given
             if written and NOT_SEEN in error.message:
                 raise ConfigError(
                     "secret-files-unseen",
