@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.discovery.links import NO_LINKS, Asked, Links
 from runtime.discovery.zone import service_name
-from runtime.environment import environment, words
+from runtime.environment import Environment, environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
 from runtime.manifest.model import RELEASE_ANNOTATION, ContainerSpec, PodTemplate, app_of
@@ -151,12 +151,13 @@ def container_request(
     *,
     spec: ContainerSpec | None = None,
     sandbox: str = "",
+    env: Environment | None = None,
 ) -> ContainerRequest:
     """The container `spec` of a replica, None the main one, as Kubernetes would make it from the same template;
-    `places` are what its mounts show, `sandbox` the id of the container that has its network. Raises ConfigError,
-    KeyFailure."""
+    `places` are what its mounts show, `sandbox` the id of the container that has its network, `env` its variables where
+    they are known already. Raises ConfigError, KeyFailure."""
     spec = spec or template.container
-    env = environment(spec, sources, links.variables)
+    env = env or environment(spec, sources, links.variables)
     return ContainerRequest(
         name=container_name(who, template, spec),
         # The kernel's limit; Kubernetes cuts there too.

@@ -21,6 +21,7 @@ from runtime.container import (
 from runtime.discovery.links import NO_LINKS, Links, asked
 from runtime.discovery.resolv_conf import host_asked
 from runtime.engine import Engine
+from runtime.environment import Environment, environment, sub_path
 from runtime.errors import ConfigError, EngineError, KeyFailure
 from runtime.labels import Label
 from runtime.logins import Login, logins_for
@@ -30,7 +31,7 @@ from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.manifest.resource_field import ResourceField, resource_value
 from runtime.manifest.resources import Resources
 from runtime.manifest.secret_type import DOCKER_CONFIG_KEY, OLD_DOCKER_CONFIG_KEY
-from runtime.manifest.volume import VolumeMount
+from runtime.manifest.volume import VolumeMount, is_written
 from runtime.policy import Policy, allowed_by, refusal
 from runtime.redact import redact
 from runtime.resources import Limits, Qos, limits, qos
@@ -88,10 +89,11 @@ class Creation:
         written = self.files.write(who.replica, folders(template, sources), group=group)
         places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
         places |= self.storage.places(template, who, group, spec.image)
-        mounted = self._mounted(spec, who, places)
         links = self.links(who.namespace, template)
+        env = environment(spec, sources, links.variables)
+        mounted = self._mounted(template, spec, who, places, env)
         request = container_request(
-            template, who, sources, mounted, links, image, self.policy, spec=spec, sandbox=sandbox
+            template, who, sources, mounted, links, image, self.policy, spec=spec, sandbox=sandbox, env=env
         )
         request = replace(request, limits=self.limits(template, spec))
         if not sandbox:
@@ -176,13 +178,19 @@ class Creation:
         size = self.host.machine().size
         return size.cpu, size.memory
 
-    def _mounted(self, spec: ContainerSpec, who: Identity, places: Mapping[str, Place]) -> dict[VolumeMount, Place]:
-        """What each mount of the container shows."""
+    def _mounted(
+        self, template: PodTemplate, spec: ContainerSpec, who: Identity, places: Mapping[str, Place], env: Environment
+    ) -> dict[VolumeMount, Place]:
+        """What each mount of the container shows. Raises ConfigError, EngineError."""
         found = {}
-        for mount in spec.mounts:
+        written = {volume.name for volume in template.volumes if is_written(volume)}
+        for number, mount in enumerate(spec.mounts):
             place = places[mount.volume]
-            if mount.sub_path:
-                place = replace(place, source=str(self.files.place(who.replica, mount.volume, mount.sub_path)))
+            path = sub_path(mount, env)
+            if path and mount.volume in written:
+                place = replace(place, source=str(self.files.place(who.replica, mount.volume, path)))
+            elif path:
+                place = self.storage.part(place, mount.volume, path, who.replica, spec.name, number)
             found[mount] = place
         return found
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from runtime.container import Identity, Place
 from runtime.engine import Engine
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, EngineError
 from runtime.host_path import host_place
 from runtime.labels import Label
 from runtime.manifest.claim import Claim
 from runtime.manifest.model import PodTemplate
 from runtime.manifest.parse import is_limited
 from runtime.manifest.volume import ClaimVolume, EmptyVolume, HostVolume
+from runtime.naming import kept
+from runtime.parts import Part, Parts
 from runtime.secret_files import SecretFiles
 from runtime.store import Store
 
@@ -35,6 +38,7 @@ class Storage:
     files: SecretFiles
     store: Store
     claim: Callable[[str, str], Claim | None]
+    parts: Parts
     host_paths: tuple[str, ...] = ()
 
     def places(self, template: PodTemplate, who: Identity, group: int | None, image: str) -> dict[str, Place]:
@@ -74,8 +78,23 @@ class Storage:
                 self.store.put_note(f"{_NOTE}{name}", since)
         return found
 
+    def part(self, place: Place, volume: str, path: str, replica: str, container: str, number: int) -> Place:
+        """What is at `path` in a volume, for the mount with this `number` of a container. Raises ConfigError,
+        EngineError."""
+        folder = Path(place.source)
+        if place.is_volume:
+            _, found = self.engine.places((), [place.source])
+            if place.source not in found:
+                raise EngineError("no-volume", place.source, "the volume is gone")
+            folder = found[place.source].resolve()
+        shown = self.parts.show(
+            Part(replica=replica, container=container, number=number, volume=volume, folder=folder, path=path)
+        )
+        return Place(source=str(shown), read_only=place.read_only)
+
     def forget(self, template: PodTemplate, replica: str) -> None:
         """The replica is no more: what lived as long as it goes. Raises EngineError."""
+        self.parts.remove(replica)
         for volume in template.volumes:
             if isinstance(volume, EmptyVolume) and not volume.memory:
                 self._remove(empty_volume(self.instance, replica, volume.name))
@@ -87,6 +106,7 @@ class Storage:
 
     def sweep(self, replicas: Collection[str]) -> None:
         """Remove the volumes of all replicas but these. Raises EngineError."""
+        self.parts.sweep(replicas)
         for name, labels in self.engine.volumes(self.instance).items():
             if Label.REPLICA in labels and labels[Label.REPLICA] not in replicas:
                 self._remove(name)
@@ -120,7 +140,7 @@ def _not_measured(replica: str) -> ConfigError:
 
 def claim_volume(instance: str, namespace: str, claim: str) -> str:
     """The engine's name for the volume of a claim."""
-    return f"imageforge-{instance}-{namespace}_{claim}"
+    return f"imageforge-{instance}-{namespace}_{kept(claim)}"
 
 
 def not_claimed(namespace: str, name: str) -> ConfigError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.manifest.cursor import Cursor
-from runtime.manifest.schema import NAME, Amount, Many, Object, Text, metadata, words
+from runtime.manifest.schema import OBJECT_NAME, Amount, Many, Object, Text, metadata, words
 
 RECLAIM_ANNOTATION = "imageforge.io/reclaim"
 """``Delete`` has the data go with the claim; without a word, or with ``Retain``, they stay."""
@@ -16,7 +16,7 @@ CLAIM = Object(
     fields={
         "apiVersion": Text(),
         "kind": Text(),
-        "metadata": metadata(NAME),
+        "metadata": metadata(OBJECT_NAME),
         "spec": Object(
             fields={
                 "accessModes": Many(

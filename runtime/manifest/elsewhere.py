@@ -37,7 +37,6 @@ HINTS: dict[str, str] = {
     "appArmorProfile": "Docker's own profile holds where the machine has AppArmor",
     "localhostProfile": "RuntimeDefault is Docker's profile",
     "ephemeralContainers": "imageforge exec runs a command in a container that is there",
-    "schedulingGates": "apply the Pod once it may run",
     "image": "copy the files in an init container of that image, into an emptyDir",
     "fileKeyRef": "let the program read the file, or take a ConfigMap",
 }

@@ -92,7 +92,7 @@ class PodTemplate:
     """What every replica of a revision is made from. `container` is the main one, which its status speaks of; `others`
     run beside it, `init` before all of them, in order. `placement` is what it says of other machines, field by field:
     nobody acts on it. `node_name` is the machine's name where it may be on no other. With `shares_processes` its
-    containers see each other's processes."""
+    containers see each other's processes. While it has `gates` it is not begun with."""
 
     container: ContainerSpec
     labels: Mapping[str, str]
@@ -112,6 +112,7 @@ class PodTemplate:
     lookup: Lookup = field(default_factory=Lookup)
     node_name: str = ""
     shares_processes: bool = False
+    gates: tuple[str, ...] = ()
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:

@@ -198,6 +198,9 @@ def _template(cursor: Cursor) -> PodTemplate:
     _refuse_host(spec)
     _refuse_profiles(meta.get("annotations"))
     _refuse_groups(spec)
+    gates = tuple(item.get("name").plain() for item in spec.get("schedulingGates").items())
+    if gates and spec.get("nodeName").plain(""):
+        raise spec.get("nodeName").fail("invalid-value", ": cannot be set until all schedulingGates have been cleared")
     main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
     return PodTemplate(
         labels=meta.get("labels").plain({}),
@@ -217,6 +220,7 @@ def _template(cursor: Cursor) -> PodTemplate:
         lookup=lookup(spec),
         node_name=spec.get("nodeName").plain(""),
         shares_processes=spec.get("shareProcessNamespace").plain(False),
+        gates=gates,
     )
 
 

@@ -28,6 +28,7 @@ from runtime.manifest.volume import (
     VolumeMount,
 )
 from runtime.objects import Objects
+from runtime.parts import Parts
 from runtime.policy import Policy
 from runtime.seal import Seal
 from runtime.secret_files import LONGEST_MESSAGE, SecretFiles
@@ -305,8 +306,10 @@ def test_a_volume_to_write_to_is_read_with_its_defaults() -> None:
     assert (claimed.volumes, claimed.claims) == ((ClaimVolume(name="v", claim="data", read_only=True),), {"data"})
     assert claimed.container.mounts[0].read_only
     assert template("hostPath: {path: //srv/}").volumes == (HostVolume(name="v", host_path="/srv"),)
-    with pytest.raises(ManifestError, match="a part of this kind of volume cannot be mounted"):
-        template("emptyDir: {}", CONTAINER.replace("readOnly: true", "subPath: a"))
+    part = template("emptyDir: {}", CONTAINER.replace("readOnly: true", "subPath: a//b/"))
+    assert part.container.mounts == (VolumeMount(volume="v", path="/conf", sub_path="a/b"),)
+    told = template("emptyDir: {}", CONTAINER.replace("readOnly: true", "subPathExpr: $(POD_NAME)/log"))
+    assert told.container.mounts == (VolumeMount(volume="v", path="/conf", sub_path="$(POD_NAME)/log", expands=True),)
 
 
 def test_places_of_this_machine_are_shown_where_its_owner_allows_it(tmp_path: Path) -> None:
@@ -428,7 +431,12 @@ def test_a_secret_at_the_beginning_of_the_last_words_that_are_kept_is_hidden_who
         config_map=lambda *_: None,
         files=made,
         storage=Storage(
-            instance="x", engine=engine, files=made, store=cast(Store, None), claim=lambda *_: None, host_paths=()
+            instance="x",
+            engine=engine,
+            files=made,
+            store=cast(Store, None),
+            claim=lambda *_: None,
+            parts=Parts(tmp_path / "parts", "unix:///x"),
         ),
         host=Host(engine, {}),
         policy=Policy(),
