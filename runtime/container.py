@@ -54,7 +54,8 @@ class ContainerRequest:
     """A container to be made. `entrypoint` and `command` None are the image's own. With `joins` it has the network,
     name and shared memory of the container with that id, which `shares_ipc`, and with `shares_processes` its processes,
     among which that one has a `first_process` that sees to those whose parent is gone. `hosts` are (name, address) of
-    /etc/hosts, `ports` (address of the machine, its port, the container's)."""
+    /etc/hosts, `ports` (address of the machine, its port, the container's). It is made below the `control_group`, where
+    one is named, as the engine's driver has it."""
 
     name: str
     hostname: str
@@ -82,6 +83,7 @@ class ContainerRequest:
     ports: tuple[tuple[str, int, int], ...] = ()
     first_process: bool = False
     shares_processes: bool = False
+    control_group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -59,6 +59,7 @@ from runtime.naming import generated
 from runtime.objects import Held, HeldPod, Objects
 from runtime.parts import Parts
 from runtime.pod import pod_status
+from runtime.pod_group import PodGroups
 from runtime.policy import Policy
 from runtime.proportion import Size
 from runtime.records import Records, Way, ways
@@ -137,6 +138,7 @@ class Controller:
             storage=self.storage,
             host=(host := Host(engine, settings.node_labels, settings.http_address)),
             policy=policy,
+            groups=PodGroups(settings.instance, settings.engine, host.machine),
             links=self.discovery.links,
         )
         self.room = Room(host.machine)
@@ -526,7 +528,7 @@ class Controller:
             log.warning("removing a container that nothing owns", extra={"container": state.id[:12]})
             self.engine.remove(state.id)
         self._creation.files.sweep({replica.name for replica in self.roster.all() if not replica.done})
-        self.storage.sweep({replica.name for replica in self.roster.all()})
+        self._creation.sweep({replica.name for replica in self.roster.all()})
         for keeper in keepers:
             keeper.start()
 

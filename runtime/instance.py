@@ -18,6 +18,7 @@ from runtime.engine import Engine
 from runtime.errors import Conflict
 from runtime.labels import Label
 from runtime.parts import Parts
+from runtime.pod_group import PodGroups
 from runtime.secret_files import SecretFiles
 from runtime.server import ControllerServer
 from runtime.settings import RuntimeSettings
@@ -77,6 +78,7 @@ def purge(settings: RuntimeSettings) -> int:
         finally:
             engine.close()
         clear_secret_files(settings)
+        PodGroups(settings.instance, settings.engine, engine.machine).sweep(())
         return len(containers)
 
 

@@ -138,7 +138,7 @@ class Keeper(threading.Thread):
         while not self._over():
             try:
                 self._life.end(EVICTION_GRACE)
-                self._around.creation.storage.forget(replica.template, replica.name)
+                self._around.creation.forget(replica.template, replica.name)
                 return
             except EngineError as error:
                 log.warning("replica not stopped", extra={"replica": replica.name, "error": str(error)})
@@ -238,7 +238,7 @@ class Keeper(threading.Thread):
         while not self._leaving.is_set():
             try:
                 self._life.end(signal_grace(grace, spent))
-                self._around.creation.storage.forget(replica.template, replica.name)
+                self._around.creation.forget(replica.template, replica.name)
                 self._roster.remove(replica.name)
                 self._around.room.leave(replica.name)
                 return

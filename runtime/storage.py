@@ -19,10 +19,10 @@ from runtime.labels import Label
 from runtime.manifest.claim import Claim
 from runtime.manifest.model import PodTemplate
 from runtime.manifest.parse import is_limited
-from runtime.manifest.volume import ClaimVolume, EmptyVolume, HostVolume
+from runtime.manifest.volume import OPEN_MODE, ClaimVolume, EmptyVolume, HostVolume
 from runtime.naming import kept
 from runtime.parts import Part, Parts
-from runtime.secret_files import SecretFiles
+from runtime.secret_files import SecretFiles, opened_mode
 from runtime.store import Store
 
 _NOTE = "volume "
@@ -49,14 +49,18 @@ class Storage:
             raise _not_measured(who.replica)
         found: dict[str, Place] = {}
         made: dict[str, str] = {}
+        modes: dict[str, int] = {}
         for volume in template.volumes:
             match volume:
                 case EmptyVolume(memory=True):
-                    path = self.files.make_empty(who.replica, volume.name, size=volume.size, group=group)
+                    path = self.files.make_empty(
+                        who.replica, volume.name, size=volume.size, group=group, mode=volume.mode
+                    )
                     found[volume.name] = Place(source=str(path))
                 case EmptyVolume():
                     name = empty_volume(self.instance, who.replica, volume.name)
                     made |= self._make(name, who.namespace, {Label.REPLICA: who.replica})
+                    modes[name] = volume.mode
                     found[volume.name] = Place(source=name, is_volume=True)
                 case ClaimVolume():
                     if self.claim(who.namespace, volume.claim) is None:
@@ -73,7 +77,8 @@ class Storage:
             # A volume of the engine is root's alone; it is opened once, and what its users do to it later stays.
             # The container for that is one that nothing owns, should the controller be killed meanwhile.
             labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.REPLICA: who.replica}
-            self.engine.open_volumes(image, list(made), labels, group=group)
+            opened = {name: opened_mode(modes.get(name, OPEN_MODE), group) for name in made}
+            self.engine.open_volumes(image, opened, labels, group=group)
             for name, since in made.items():
                 self.store.put_note(f"{_NOTE}{name}", since)
         return found

@@ -13,6 +13,7 @@ from runtime.manifest.job_policy import JOB_POLICY
 from runtime.manifest.lookup import LOOKUP
 from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.placement import PLACEMENT, SERVICE_PLACEMENT
+from runtime.manifest.pod_resources import POD_RESOURCES
 from runtime.manifest.probe import LIFECYCLE, PROBE
 from runtime.manifest.resources import RESOURCES
 from runtime.manifest.schema import (
@@ -135,14 +136,16 @@ _POD = Object(
         "hostNetwork": Flag(),
         "hostPID": Flag(),
         "hostIPC": Flag(),
+        "hostUsers": Flag(),
+        "resources": POD_RESOURCES,
         "schedulingGates": Many(item=Object(fields={"name": _GATE}, required=("name",)), unique="name"),
         **LOOKUP,
         **PLACEMENT,
     },
     required=("containers",),
     known=words(
-        "activeDeadlineSeconds ephemeralContainers hostUsers os overhead preemptionPolicy "
-        "priority readinessGates resourceClaims resources setHostnameAsFQDN"
+        "activeDeadlineSeconds ephemeralContainers os overhead preemptionPolicy "
+        "priority readinessGates resourceClaims setHostnameAsFQDN"
     ),
 )
 

@@ -88,11 +88,13 @@ class Many:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Object:
-    """A mapping with named fields."""
+    """A mapping with named fields. `hints` say of known ones what there is instead, where their name alone does not
+    tell."""
 
     fields: Mapping[str, Shape]
     required: tuple[str, ...] = ()
     known: frozenset[str] = frozenset()
+    hints: Mapping[str, str] = field(default_factory=dict)
 
 
 Shape = Text | Whole | Flag | Amount | WholeOrText | TextMap | Many | Object

@@ -29,6 +29,8 @@ from runtime.manifest.schema import (
 from runtime.manifest.variable import FIELD_REF, field_path
 
 DEFAULT_MODE = 0o644
+OPEN_MODE = 0o777
+"""Of a folder that everybody may write to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,11 +95,12 @@ class ProjectedVolume:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmptyVolume:
     """A folder that lives as long as its replica, empty at first; in `memory` of at most `size` bytes. Where one on
-    disk grows past that its replica is evicted."""
+    disk grows past that its replica is evicted. `mode` are the folder's permissions."""
 
     name: str
     memory: bool
     size: int | None = None
+    mode: int = OPEN_MODE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,8 +212,8 @@ VOLUMES = Many(
                 fields={
                     "medium": Text(choices=("", "Memory"), unsupported=("HugePages", "HugePages-2Mi", "HugePages-1Gi")),
                     "sizeLimit": Amount(),
+                    "mode": Whole(high=0o1777),
                 },
-                known=words("mode"),
             ),
             "hostPath": Object(
                 fields={
@@ -373,7 +376,8 @@ def _empty(name: str, source: Cursor) -> EmptyVolume:
     amount = None if said is None else quantity(said)
     memory = source.get("medium").plain("") == "Memory"
     # Nothing is no limit, as a cluster has it.
-    return EmptyVolume(name=name, memory=memory, size=whole(amount) if amount else None)
+    mode = source.get("mode").plain(OPEN_MODE)
+    return EmptyVolume(name=name, memory=memory, size=whole(amount) if amount else None, mode=mode)
 
 
 def _refuse_overlap(said: Sequence[str], cursor: Cursor) -> None:

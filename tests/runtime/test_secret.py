@@ -26,6 +26,7 @@ from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Secre
 from runtime.manifest.template import template_hash
 from runtime.manifest.variable import SecretKey, SecretVariables
 from runtime.objects import Objects
+from runtime.pod_group import PodGroups
 from runtime.policy import Policy
 from runtime.redact import redact
 from runtime.roster import Replica, Roster
@@ -493,6 +494,7 @@ def test_what_a_stalled_replica_writes_has_stars_for_secrets_that_were_changed_s
     creation = Creation(
         engine=cast(Engine, engine), secret=objects.secret, config_map=lambda *_: None, files=cast(SecretFiles, files),
         storage=cast(Storage, None), host=cast(Host, None), policy=Policy(),
+        groups=cast(PodGroups, None),
     )  # fmt: skip
     around = SimpleNamespace(engine=engine, roster=roster, creation=creation)
     keeper = Keeper("hello-1", cast(Surroundings, around))

@@ -173,8 +173,8 @@ spec:
   terminationGracePeriodSeconds: 1
   volumes:
     - {name: shared, persistentVolumeClaim: {claimName: shared}}
-    - {name: scratch, emptyDir: {}}
-    - {name: memory, emptyDir: {medium: Memory}}
+    - {name: scratch, emptyDir: {mode: 01777}}
+    - {name: memory, emptyDir: {medium: Memory, mode: 01777}}
   initContainers:
     - name: first
       image: IMAGE
@@ -218,6 +218,7 @@ def test_parts_of_volumes_in_real_containers(stack: Stack, app_image: str, docke
         0,
         "site\nconf\n/html:\nindex\n\n/logs:\n\n/scratch:\n",
     )
+    assert run("stat -c %a /scratch /memory") == (0, "1777\n1777\n")
     assert run("echo no > /etc/conf")[0] != 0
     assert run("for at in html logs scratch memory; do echo kept > /$at/kept; done; ln -s /etc /html/out") == (0, "")
     stack.stop_controller(kill=True)
