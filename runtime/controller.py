@@ -115,7 +115,11 @@ class Controller:
         self._store = store
         self.roster = Roster(store)
         self.events = Recorder(store)
-        policy = Policy(privileged=settings.allow_privileged, restricted=settings.restricted)
+        policy = Policy(
+            privileged=settings.allow_privileged,
+            restricted=settings.restricted,
+            profiles=settings.seccomp_profiles,
+        )
         self.objects = Objects(store, self.roster.poke, Seal(settings.key), policy)
         self.discovery = Discovery(settings, store, engine, self.objects.services, self.events)
         self.entrances = Entrances(self.objects.ingresses, self.objects.secret, self.events)

@@ -31,12 +31,13 @@ from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.manifest.resource_field import ResourceField, resource_value
 from runtime.manifest.resources import Resources
 from runtime.manifest.secret_type import DOCKER_CONFIG_KEY, OLD_DOCKER_CONFIG_KEY
-from runtime.manifest.volume import VolumeMount, is_written
+from runtime.manifest.volume import ImageVolume, VolumeMount, is_written
 from runtime.pod_group import PodGroups
 from runtime.policy import Policy, allowed_by, refusal
 from runtime.redact import redact
 from runtime.resources import Limits, Qos, bounded, limits, pod_limits, qos
 from runtime.sandbox import archive, image_name, sandbox_request, supported
+from runtime.seccomp import read_profile
 from runtime.secret_files import LONGEST_MESSAGE, SecretFiles
 from runtime.sources import Sources
 from runtime.storage import Storage
@@ -92,6 +93,7 @@ class Creation:
         places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
         places |= self.storage.places(template, who, group, spec.image)
         links = self.links(who.namespace, template)
+        sources = replace(sources, file=lambda volume, path: self.storage.written(places[volume], volume, path))
         env = environment(spec, sources, links.variables)
         mounted = self._mounted(template, spec, who, places, env)
         request = container_request(
@@ -100,6 +102,9 @@ class Creation:
         request = replace(
             request, limits=self.limits(template, spec), control_group=self.groups.ensure(template, who.replica)
         )
+        if spec.security.profile:
+            said = replace(request.confinement, profile=read_profile(self.policy.profiles, spec.security.profile))
+            request = replace(request, confinement=said)
         if not sandbox:
             request = self._on_the_network(request, template, links)
         if spec.message_path:
@@ -133,6 +138,17 @@ class Creation:
                 continue
             found += logins_for(image, config)
         return tuple(found)
+
+    def pull_volumes(self, template: PodTemplate, namespace: str) -> None:
+        """Have the images of its volumes. Raises ImageError, EngineError, KeyFailure."""
+        for volume in template.volumes:
+            if isinstance(volume, ImageVolume):
+                self.engine.ensure_image(
+                    volume.image,
+                    always_pull=volume.always_pull,
+                    never_pull=volume.never_pull,
+                    logins=partial(self.logins, template, volume.image, namespace),
+                )
 
     def refresh(self, template: PodTemplate, who: Identity) -> bool:
         """Bring the files that the replica's containers see up to date; whether anything changed. What is not there any
@@ -195,7 +211,8 @@ class Creation:
             if path and mount.volume in written:
                 place = replace(place, source=str(self.files.place(who.replica, mount.volume, path)))
             elif path:
-                place = self.storage.part(place, mount.volume, path, who.replica, spec.name, number)
+                volume = next(volume for volume in template.volumes if volume.name == mount.volume)
+                place = self.storage.part(place, volume, path, who.replica, spec.name, number)
             found[mount] = place
         return found
 

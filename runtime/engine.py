@@ -327,6 +327,26 @@ class Engine:
             finally:
                 api.remove_container(made["Id"], force=True, v=True)
 
+    def fill_volume(self, name: str, image: str, labels: Mapping[str, str]) -> None:
+        """Copy all files of an image to a volume, by way of two containers that never run. Raises EngineError."""
+        with self._translated(image) as api:
+            made: list[str] = []
+            try:
+                for mounts in ([], [docker.types.Mount(target=_OPENED, source=name, type="volume", no_copy=True)]):
+                    container = api.create_container(
+                        image,
+                        entrypoint=["/never-run"],
+                        labels=dict(labels),
+                        host_config=api.create_host_config(network_mode="none", mounts=mounts),
+                        healthcheck=docker.types.Healthcheck(test=["NONE"]),
+                    )
+                    made.append(container["Id"])
+                files, _ = api.get_archive(made[0], "/.")
+                api.put_archive(made[1], _OPENED, files)
+            finally:
+                for container_id in made:
+                    api.remove_container(container_id, force=True, v=True)
+
     def remove_volume(self, name: str, instance: str) -> bool:
         """Whether the instance's volume is gone; False while something still uses it."""
         try:
@@ -670,6 +690,8 @@ def _ipc_mode(request: ContainerRequest) -> str | None:
 
 def _security_options(said: Confinement) -> list[str]:
     options = ["no-new-privileges:true"] if said.no_new_privileges else []
+    if said.profile:
+        return [*options, f"seccomp={said.profile}"]
     return options if said.seccomp else [*options, "seccomp=unconfined"]
 
 

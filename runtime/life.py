@@ -355,6 +355,7 @@ class Life:
             self._spec.image, always_pull=self._spec.always_pull, never_pull=self._spec.never_pull, logins=logins
         )
         refuse_root(self._spec, image)
+        self._around.creation.pull_volumes(self._template, self._namespace)
         with self._around.starts:
             return "" if self._over() else self._launch(replica, who, image)
 

@@ -38,10 +38,7 @@ HINTS: dict[str, str] = {
     "loadBalancerClass": "take it out: there is one balancer",
     "hostIP": "take it out: it is the address of the entry",
     "appArmorProfile": "Docker's own profile holds where the machine has AppArmor",
-    "localhostProfile": "RuntimeDefault is Docker's profile",
     "ephemeralContainers": "imageforge exec runs a command in a container that is there",
-    "image": "copy the files in an init container of that image, into an emptyDir",
-    "fileKeyRef": "let the program read the file, or take a ConfigMap",
 }
 """By the field's name."""
 DEFAULT_HINT = "remove it, or keep it in a manifest for the cluster alone"

@@ -239,6 +239,8 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: 
         for item in cursor.get("ports").items()
     )
 
+    _refuse_other_files(cursor.get("env"), volumes)
+
     def port_of(port: int | str) -> int | None:
         return port_number(ports, port)
 
@@ -285,6 +287,19 @@ def _init(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) 
                 "invalid-value", ": an init container has none unless its restartPolicy is Always"
             )
     return replace(made, sidecar=sidecar)
+
+
+def _refuse_other_files(env: Cursor, volumes: tuple[Volume, ...]) -> None:
+    """A file of variables is one that another container of the pod wrote."""
+    for item in env.items():
+        said = item.get("valueFrom").get("fileKeyRef").get("volumeName")
+        if said.node.value is None:
+            continue
+        found = next((volume for volume in volumes if volume.name == said.plain()), None)
+        if found is None:
+            raise said.fail("invalid-value", f': no volume is named "{said.plain()}"')
+        if not isinstance(found, EmptyVolume):
+            raise said.fail("invalid-value", f': "{said.plain()}" is not an emptyDir, which alone may have such files')
 
 
 def _refuse_twins(pod: Cursor) -> None:

@@ -85,6 +85,10 @@ def test_what_is_not_there_is_made_as_the_volume_is(place: tuple[Parts, Part]) -
     assert file.read_text() == "x"
     with pytest.raises(ConfigError, match="a file is where a folder must be"):
         parts.show(replace(part, path="file/below"))
+    # In the files of an image nothing is made.
+    with pytest.raises(ConfigError, match="new: it is not there"):
+        parts.show(replace(part, path="new", is_made=False))
+    assert not (part.folder / "new").exists()
 
 
 @root
