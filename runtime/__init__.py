@@ -24,6 +24,7 @@ from runtime.errors import (
 )
 from runtime.figures import AutoscalerStatus, MetricStatus, NodeFigures, ReplicaFigures, ServiceFigures
 from runtime.labels import Label
+from runtime.manifest import dump as dump_manifests
 from runtime.manifest import load as load_manifests
 from runtime.manifest.kinds import KINDS
 from runtime.manifest.model import Document
@@ -141,6 +142,7 @@ __all__ = [
     "certificate_states",
     "clear_secret_files",
     "covers_host",
+    "dump_manifests",
     "initial_balancer_config",
     "load_manifests",
     "purge",

@@ -185,7 +185,7 @@ def job_status(job: Job, run: JobRun, *, deleting: bool) -> JobStatus:
         exit_code=last.exit_code if last else None,
         started_at=None if run.suspended else run.started_at,
         finished_at=run.finished_at,
-        app=app_of(job.template.labels, job.name),
+        app=app_of(job.template, job.name),
         release=job.template.annotations.get(RELEASE_ANNOTATION, ""),
         last_log=last.last_log if last else (),
         completions=job.completions,

@@ -52,7 +52,7 @@ def pod_status(pod: Pod, replica: Replica | None, *, deleting: bool) -> PodStatu
         restarts=sum(item.restarts for item in statuses),
         qos=qos(template).value,
         address="" if replica is None else replica.address,
-        app=app_of(template.labels, pod.name),
+        app=app_of(template, pod.name),
         deleting=deleting,
         created_at=None if replica is None else replica.created_at,
         containers=statuses,
