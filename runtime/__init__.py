@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from runtime.client import ControllerClient
-from runtime.discovery.host import cannot_have_addresses
 from runtime.errors import (
     BalancerError,
     ConfigError,
@@ -63,10 +62,12 @@ if TYPE_CHECKING:
     from runtime.balancer.config import CHALLENGES, ENTRY_HEADER
     from runtime.balancer.config import initial_config as initial_balancer_config
     from runtime.balancer.keyring import certificate_states
+    from runtime.discovery.host import cannot_have_addresses
     from runtime.instance import clear_secret_files, purge
 
 _LATER = {
     "CertificateState": "runtime.balancer.certificates:CertificateState",
+    "cannot_have_addresses": "runtime.discovery.host:cannot_have_addresses",
     "covers_host": "runtime.balancer.certificates:covers",
     "CHALLENGES": "runtime.balancer.config:CHALLENGES",
     "ENTRY_HEADER": "runtime.balancer.config:ENTRY_HEADER",
