@@ -105,7 +105,12 @@ class Engine:
             "kubernetes.io/arch": ARCHITECTURES.get(architecture, architecture),
         }
         size = Amounts(cpu=int(info["NCPU"]) * 1000, memory=int(info["MemTotal"]), disk=self._disk(info))
-        return Machine(size=size, labels=labels)
+        return Machine(
+            size=size,
+            labels=labels,
+            cgroup_driver=str(info.get("CgroupDriver") or ""),
+            unified=str(info.get("CgroupVersion")) == "2",
+        )
 
     def _disk(self, info: Mapping[str, Any]) -> int:
         """The size of the disk that containers write to; 0 where the engine is elsewhere."""
@@ -254,6 +259,7 @@ class Engine:
                 mem_limit=request.limits.memory,
                 # As much as without swap: none.
                 memswap_limit=request.limits.memory,
+                cgroup_parent=request.control_group or None,
                 oom_score_adj=request.limits.oom_score_adj or None,
                 dns=list(request.asks.nameservers) or None,
                 dns_search=list(request.asks.search) or None,
@@ -296,15 +302,17 @@ class Engine:
             )
         return str(found.get("CreatedAt") or "")
 
-    def open_volumes(self, image: str, names: Sequence[str], labels: Mapping[str, str], *, group: int | None) -> None:
-        """Let everybody write to volumes, by way of a container that never runs; with `group`, what is made there is
-        that group's. Raises EngineError."""
+    def open_volumes(
+        self, image: str, modes: Mapping[str, int], labels: Mapping[str, str], *, group: int | None
+    ) -> None:
+        """Give volumes their modes, by way of a container that never runs; with `group` they are that group's. Raises
+        EngineError."""
         with self._translated(image) as api:
             host_config = api.create_host_config(
                 network_mode="none",
                 mounts=[
                     docker.types.Mount(target=f"{_OPENED}/{at}", source=name, type="volume", no_copy=True)
-                    for at, name in enumerate(names)
+                    for at, name in enumerate(modes)
                 ],
             )
             made = api.create_container(
@@ -315,7 +323,7 @@ class Engine:
                 healthcheck=docker.types.Healthcheck(test=["NONE"]),
             )
             try:
-                api.put_archive(made["Id"], _OPENED, _open_folders(len(names), group))
+                api.put_archive(made["Id"], _OPENED, _open_folders(tuple(modes.values()), group))
             finally:
                 api.remove_container(made["Id"], force=True, v=True)
 
@@ -621,14 +629,14 @@ class Output:
             self._frames.close()
 
 
-def _open_folders(count: int, group: int | None) -> bytes:
+def _open_folders(modes: Sequence[int], group: int | None) -> bytes:
     """A tar of folders with the modes that the volumes are to have."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
-        for at in range(count):
+        for at, mode in enumerate(modes):
             entry = tarfile.TarInfo(str(at))
             entry.type = tarfile.DIRTYPE
-            entry.mode = 0o777 if group is None else 0o2777
+            entry.mode = mode
             entry.gid = group or 0
             archive.addfile(entry)
     return raw.getvalue()

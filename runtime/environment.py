@@ -5,6 +5,7 @@ After the kubelet's makeEnvironmentVariables (kubernetes/pkg/kubelet/kubelet_pod
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from runtime.manifest.model import ContainerSpec
 from runtime.manifest.resource_field import ResourceField
 from runtime.manifest.schema import ENV_NAME
 from runtime.manifest.variable import ConfigKey, ConfigVariables, PodField, SecretKey, SecretVariables
+from runtime.manifest.volume import VolumeMount
 from runtime.sources import Sources, not_there
 
 
@@ -75,6 +77,35 @@ def words(said: tuple[str, ...] | None, env: Environment, field: str) -> tuple[s
                 hint=f"let the program read {named[0]} from its environment",
             )
     return None if said is None else tuple(expand(word, env.variables) for word in said)
+
+
+def sub_path(mount: VolumeMount, env: Environment) -> str:
+    """What a mount shows of its volume, expanded, in the kubelet's words. Raises ConfigError (`sub-path-incomplete`,
+    `sub-path-refused`): the path must stay in the volume, and would tell a Secret to all who look into it."""
+    if not mount.expands:
+        return mount.sub_path
+    named = names_in(mount.sub_path)
+    missing = sorted(name for name in named if not env.variables.get(name))
+    if missing:
+        raise ConfigError(
+            "sub-path-incomplete",
+            mount.sub_path,
+            f"missing value for {', '.join(missing)}",
+            hint="give the container the variable",
+        )
+    found = expand(mount.sub_path, env.variables)
+    # Not the path itself in a message: it may be what it must not tell.
+    if named & env.secret:
+        raise _refused(mount, "it has something of a secret in it, and whoever sees the volume would see it")
+    if found.startswith("/"):
+        raise _refused(mount, "it must not be an absolute path")
+    if ".." in found.split("/") or "\0" in found:
+        raise _refused(mount, "it must not contain '..'")
+    return "" if posixpath.normpath(found) == "." else posixpath.normpath(found)
+
+
+def _refused(mount: VolumeMount, why: str) -> ConfigError:
+    return ConfigError("sub-path-refused", mount.sub_path, f"unable to provision SubPath: {why}")
 
 
 def _all(source: SecretVariables | ConfigVariables, sources: Sources) -> dict[str, str]:

@@ -31,8 +31,8 @@ from runtime.job import (
 )
 from runtime.job_pod import known_pods, new_pod, pod_template, seen
 from runtime.manifest.model import Job, PodTemplate
-from runtime.manifest.template import random_suffix
 from runtime.model import JobStatus
+from runtime.naming import generated
 from runtime.objects import HeldJob, Objects
 from runtime.outcome import why_failed
 from runtime.pod import status_of
@@ -175,7 +175,7 @@ class Jobs:
         match action:
             case Begin(index=index):
                 middle = "" if index is None else f"{index}-"
-                name = f"{job.name}-{middle}{random_suffix()}"
+                name = generated(f"{job.name}-{middle}")
                 self.put(job, run.with_attempt(Attempt(name=name, index=index)))
                 self._say(job, "SuccessfulCreate", f"Created pod: {name}")
             case Halt():

@@ -81,6 +81,11 @@ class RuntimeSettings:
         """Where the resolver is told of a change, mode 0600."""
         return self.socket.with_name("resolver.sock")
 
+    @property
+    def parts(self) -> Path:
+        """Where parts of volumes are mounted for containers."""
+        return self.secret_files.with_name(f"{self.secret_files.name}.parts")
+
     def to_json(self) -> str:
         """The settings as the controller's command line reads them."""
         raw = {name: getattr(self, name) for name in self.__slots__}

@@ -9,17 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from runtime.container import Identity, Place
 from runtime.engine import Engine
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, EngineError
 from runtime.host_path import host_place
 from runtime.labels import Label
 from runtime.manifest.claim import Claim
 from runtime.manifest.model import PodTemplate
 from runtime.manifest.parse import is_limited
-from runtime.manifest.volume import ClaimVolume, EmptyVolume, HostVolume
-from runtime.secret_files import SecretFiles
+from runtime.manifest.volume import OPEN_MODE, ClaimVolume, EmptyVolume, HostVolume
+from runtime.naming import kept
+from runtime.parts import Part, Parts
+from runtime.secret_files import SecretFiles, opened_mode
 from runtime.store import Store
 
 _NOTE = "volume "
@@ -35,6 +38,7 @@ class Storage:
     files: SecretFiles
     store: Store
     claim: Callable[[str, str], Claim | None]
+    parts: Parts
     host_paths: tuple[str, ...] = ()
 
     def places(self, template: PodTemplate, who: Identity, group: int | None, image: str) -> dict[str, Place]:
@@ -45,14 +49,18 @@ class Storage:
             raise _not_measured(who.replica)
         found: dict[str, Place] = {}
         made: dict[str, str] = {}
+        modes: dict[str, int] = {}
         for volume in template.volumes:
             match volume:
                 case EmptyVolume(memory=True):
-                    path = self.files.make_empty(who.replica, volume.name, size=volume.size, group=group)
+                    path = self.files.make_empty(
+                        who.replica, volume.name, size=volume.size, group=group, mode=volume.mode
+                    )
                     found[volume.name] = Place(source=str(path))
                 case EmptyVolume():
                     name = empty_volume(self.instance, who.replica, volume.name)
                     made |= self._make(name, who.namespace, {Label.REPLICA: who.replica})
+                    modes[name] = volume.mode
                     found[volume.name] = Place(source=name, is_volume=True)
                 case ClaimVolume():
                     if self.claim(who.namespace, volume.claim) is None:
@@ -69,13 +77,29 @@ class Storage:
             # A volume of the engine is root's alone; it is opened once, and what its users do to it later stays.
             # The container for that is one that nothing owns, should the controller be killed meanwhile.
             labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.REPLICA: who.replica}
-            self.engine.open_volumes(image, list(made), labels, group=group)
+            opened = {name: opened_mode(modes.get(name, OPEN_MODE), group) for name in made}
+            self.engine.open_volumes(image, opened, labels, group=group)
             for name, since in made.items():
                 self.store.put_note(f"{_NOTE}{name}", since)
         return found
 
+    def part(self, place: Place, volume: str, path: str, replica: str, container: str, number: int) -> Place:
+        """What is at `path` in a volume, for the mount with this `number` of a container. Raises ConfigError,
+        EngineError."""
+        folder = Path(place.source)
+        if place.is_volume:
+            _, found = self.engine.places((), [place.source])
+            if place.source not in found:
+                raise EngineError("no-volume", place.source, "the volume is gone")
+            folder = found[place.source].resolve()
+        shown = self.parts.show(
+            Part(replica=replica, container=container, number=number, volume=volume, folder=folder, path=path)
+        )
+        return Place(source=str(shown), read_only=place.read_only)
+
     def forget(self, template: PodTemplate, replica: str) -> None:
         """The replica is no more: what lived as long as it goes. Raises EngineError."""
+        self.parts.remove(replica)
         for volume in template.volumes:
             if isinstance(volume, EmptyVolume) and not volume.memory:
                 self._remove(empty_volume(self.instance, replica, volume.name))
@@ -87,6 +111,7 @@ class Storage:
 
     def sweep(self, replicas: Collection[str]) -> None:
         """Remove the volumes of all replicas but these. Raises EngineError."""
+        self.parts.sweep(replicas)
         for name, labels in self.engine.volumes(self.instance).items():
             if Label.REPLICA in labels and labels[Label.REPLICA] not in replicas:
                 self._remove(name)
@@ -120,7 +145,7 @@ def _not_measured(replica: str) -> ConfigError:
 
 def claim_volume(instance: str, namespace: str, claim: str) -> str:
     """The engine's name for the volume of a claim."""
-    return f"imageforge-{instance}-{namespace}_{claim}"
+    return f"imageforge-{instance}-{namespace}_{kept(claim)}"
 
 
 def not_claimed(namespace: str, name: str) -> ConfigError:

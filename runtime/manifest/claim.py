@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.manifest.cursor import Cursor
-from runtime.manifest.schema import NAME, Amount, Many, Object, Text, metadata, words
+from runtime.manifest.schema import OBJECT_NAME, Amount, Many, Object, Text, metadata, words
 
 RECLAIM_ANNOTATION = "imageforge.io/reclaim"
 """``Delete`` has the data go with the claim; without a word, or with ``Retain``, they stay."""
 
+_NO_VOLUMES = (
+    "there are no PersistentVolumes here to choose from: every claim has a volume of the engine, made for it; take it "
+    "out, and fill the volume by a Job, or show a folder of this machine by a hostPath"
+)
 CLAIM = Object(
     fields={
         "apiVersion": Text(),
         "kind": Text(),
-        "metadata": metadata(NAME),
+        "metadata": metadata(OBJECT_NAME),
         "spec": Object(
             fields={
                 "accessModes": Many(
@@ -36,6 +40,7 @@ CLAIM = Object(
             },
             required=("accessModes", "resources"),
             known=words("dataSource dataSourceRef selector volumeName"),
+            hints={"selector": _NO_VOLUMES, "volumeName": _NO_VOLUMES},
         ),
     },
     required=("metadata", "spec"),

@@ -95,7 +95,8 @@ class PodTemplate:
     """What every replica of a revision is made from. `container` is the main one, which its status speaks of; `others`
     run beside it, `init` before all of them, in order. `placement` is what it says of other machines, field by field:
     nobody acts on it. `node_name` is the machine's name where it may be on no other. With `shares_processes` its
-    containers see each other's processes."""
+    containers see each other's processes. While it has `gates` it is not begun with. `resources` and
+    `pids`, a limit of processes, are said of all of its containers together."""
 
     container: ContainerSpec
     labels: Mapping[str, str]
@@ -115,6 +116,9 @@ class PodTemplate:
     lookup: Lookup = field(default_factory=Lookup)
     node_name: str = ""
     shares_processes: bool = False
+    gates: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    pids: int | None = None
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:

@@ -26,6 +26,7 @@ from runtime.manifest.model import (
     port_number,
 )
 from runtime.manifest.placement import placement
+from runtime.manifest.pod_resources import pod_resources
 from runtime.manifest.probe import hook, probe
 from runtime.manifest.resources import resources
 from runtime.manifest.secret_type import OPAQUE, check_type
@@ -198,13 +199,18 @@ def _template(cursor: Cursor) -> PodTemplate:
     _refuse_host(spec)
     _refuse_profiles(meta.get("annotations"))
     _refuse_groups(spec)
+    gates = tuple(item.get("name").plain() for item in spec.get("schedulingGates").items())
+    if gates and spec.get("nodeName").plain(""):
+        raise spec.get("nodeName").fail("invalid-value", ": cannot be set until all schedulingGates have been cleared")
     main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
+    init = tuple(_init(item, spec, volumes, grace) for item in spec.get("initContainers").items())
+    own, pids = pod_resources(spec.get("resources"), (main, *others), init)
     return PodTemplate(
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
         container=main,
         others=tuple(others),
-        init=tuple(_init(item, spec, volumes, grace) for item in spec.get("initContainers").items()),
+        init=init,
         hostname=spec.get("hostname").plain(""),
         subdomain=spec.get("subdomain").plain(""),
         grace_period=grace,
@@ -217,6 +223,9 @@ def _template(cursor: Cursor) -> PodTemplate:
         lookup=lookup(spec),
         node_name=spec.get("nodeName").plain(""),
         shares_processes=spec.get("shareProcessNamespace").plain(False),
+        gates=gates,
+        resources=own,
+        pids=pids,
     )
 
 
@@ -310,6 +319,9 @@ def _refuse_host(pod: Cursor) -> None:
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(field).plain(False):
             raise pod.get(field).fail("unsupported-field", " is true, and imageforge has it false", hint=HINTS[field])
+    if not pod.get("hostUsers").plain(True):
+        hint = HINTS["hostUsers"]
+        raise pod.get("hostUsers").fail("unsupported-field", " is false, and imageforge has it true", hint=hint)
 
 
 def _refuse_groups(pod: Cursor) -> None:
