@@ -236,7 +236,7 @@ def container_labels(template: PodTemplate, who: Identity, spec: ContainerSpec |
     return {
         Label.INSTANCE: who.instance,
         Label.NAMESPACE: who.namespace,
-        Label.APP: app_of(template.labels, who.pod or who.job or who.deployment),
+        Label.APP: app_of(template, who.pod or who.job or who.deployment),
         **owner,
         Label.REPLICA: who.replica,
         Label.CONTAINER: spec.name,

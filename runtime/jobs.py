@@ -35,6 +35,7 @@ from runtime.model import JobStatus
 from runtime.naming import generated
 from runtime.objects import HeldJob, Objects
 from runtime.outcome import why_failed
+from runtime.pod import status_of
 from runtime.roster import Replica, Roster
 from runtime.store import Store
 
@@ -236,7 +237,13 @@ class Jobs:
         self._events.say("Job", job.namespace, job.name, reason, message, warning=warning)
 
     def _status(self, held: HeldJob) -> JobStatus:
-        return job_status(held.job, self.run(held.job), deleting=held.deleting)
+        mine = (held.job.namespace, held.job.name)
+        pods = sorted(
+            (pod for pod in self._roster.all() if (pod.namespace, pod.job) == mine),
+            key=lambda pod: (pod.created_at, pod.name),
+        )
+        shown = tuple(status_of(pod, pod.name, deleting=pod.terminating) for pod in pods)
+        return job_status(held.job, self.run(held.job), deleting=held.deleting, pods=shown)
 
 
 _FINISHED = {

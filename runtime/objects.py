@@ -16,6 +16,7 @@ from runtime.manifest.claim import Claim, going, is_going
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.kinds import KINDS
 from runtime.manifest.model import (
+    APP_ANNOTATION,
     RELEASE_ANNOTATION,
     RESTARTED_ANNOTATION,
     CronJob,
@@ -338,8 +339,8 @@ class Objects:
             held = self.deployment(namespace, name)
             subject = f"Deployment {namespace}/{name}"
             template = held.deployment.template
-            if RELEASE_ANNOTATION in template.annotations:
-                app = app_of(template.labels, name)
+            if {RELEASE_ANNOTATION, APP_ANNOTATION} & template.annotations.keys():
+                app = app_of(template, name)
                 raise Conflict(
                     "owned-by-app",
                     subject,

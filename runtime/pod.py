@@ -40,20 +40,37 @@ def _has_ended(record: ContainerRecord) -> bool:
 
 def pod_status(pod: Pod, replica: Replica | None, *, deleting: bool) -> PodStatus:
     """The status that callers see; None is one that nobody has begun with."""
-    template = pod.template if replica is None else replica.template
-    statuses = () if replica is None else container_statuses(replica)
+    if replica is not None:
+        return status_of(replica, pod.name, deleting=deleting)
     return PodStatus(
         name=pod.name,
         namespace=pod.namespace,
-        phase=PodPhase.PENDING if replica is None else pod_phase(replica),
-        reason="" if replica is None else replica.phase,
-        message="" if replica is None else replica.message,
-        ready=replica is not None and replica.ready,
-        restarts=sum(item.restarts for item in statuses),
-        qos=qos(template).value,
-        address="" if replica is None else replica.address,
-        app=app_of(template.labels, pod.name),
+        phase=PodPhase.PENDING,
+        reason="",
+        message="",
+        ready=False,
+        restarts=0,
+        qos=qos(pod.template).value,
+        app=app_of(pod.template, pod.name),
         deleting=deleting,
-        created_at=None if replica is None else replica.created_at,
+    )
+
+
+def status_of(replica: Replica, name: str, *, deleting: bool) -> PodStatus:
+    """The status of a pod that a replica is, under the name that callers know it by."""
+    statuses = container_statuses(replica)
+    return PodStatus(
+        name=name,
+        namespace=replica.namespace,
+        phase=pod_phase(replica),
+        reason=replica.phase,
+        message=replica.message,
+        ready=replica.ready,
+        restarts=sum(item.restarts for item in statuses),
+        qos=qos(replica.template).value,
+        address=replica.address,
+        app=app_of(replica.template, name),
+        deleting=deleting,
+        created_at=replica.created_at,
         containers=statuses,
     )

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from runtime.decide import resolve_bounds
 from runtime.manifest.model import (
     CAUSE_ANNOTATION,
-    COMPONENT_LABEL,
     RELEASE_ANNOTATION,
     Deployment,
     PodTemplate,
     Service,
     app_of,
+    component_of,
 )
 from runtime.model import (
     Condition,
@@ -114,9 +114,9 @@ def deployment_status(
         ready=counts.ready,
         available=counts.available,
         message=_message(held, counts, phase, replicas, _unroutable(held, services) or trouble),
-        app=app_of(template.labels, deployment.name),
+        app=app_of(template, deployment.name),
         deleting=held.deleting,
-        component=template.labels.get(COMPONENT_LABEL, ""),
+        component=component_of(template),
         release=template.annotations.get(RELEASE_ANNOTATION, ""),
         host=hosts[0] if hosts else "",
         paused=deployment.paused,

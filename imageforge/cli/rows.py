@@ -59,7 +59,8 @@ def _pods(controller: Objects, namespace: str | None) -> Iterable[Row]:
                 "image": replica.image,
                 "message": replica.message,
             }
-    for pod in controller.pods(namespace):
+    of_jobs = (pod for job in controller.jobs(namespace) for pod in job.pods)
+    for pod in (*of_jobs, *controller.pods(namespace)):
         yield {
             "namespace": pod.namespace,
             "name": pod.name,

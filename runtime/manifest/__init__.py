@@ -68,7 +68,8 @@ def load(text: str, source: str = "manifest.yaml", namespace: str | None = None)
 
 
 def dump(documents: Iterable[Mapping[str, Plain]]) -> str:
-    """Manifests as text, from the data of their documents."""
+    """Manifests as YAML, from the data of their documents: each begins with a line of ``---``, and a string that
+    go-yaml would take for something else is quoted."""
     return write(documents)
 
 

@@ -42,6 +42,9 @@ JOB_LABELS = frozenset(("job-name", "batch.kubernetes.io/job-name"))
 """Those that the pods of a Job have, with its name."""
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = "app.kubernetes.io/component"
+APP_ANNOTATION = "imageforge.io/app"
+PROCESS_ANNOTATION = "imageforge.io/process"
+"""Of a pod template that an app's repository brings: its labels are the repository's, and may be selected by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -366,6 +369,12 @@ def port_number(ports: Sequence[ContainerPort], port: int | str) -> int | None:
     return next((known.number for known in ports if known.name == port), None)
 
 
-def app_of(labels: Mapping[str, str], default: str) -> str:
-    """The app that something with these labels belongs to: what it is a part of, else its own name."""
-    return labels.get(PART_OF_LABEL) or labels.get(APP_LABEL, default)
+def app_of(template: PodTemplate, default: str) -> str:
+    """The app of the pods of this template: the one that brought it, what it is a part of, else its own name."""
+    labels = template.labels
+    return template.annotations.get(APP_ANNOTATION) or labels.get(PART_OF_LABEL) or labels.get(APP_LABEL, default)
+
+
+def component_of(template: PodTemplate) -> str:
+    """The process of its app that pods of this template are; empty where nothing says it."""
+    return template.annotations.get(PROCESS_ANNOTATION) or template.labels.get(COMPONENT_LABEL, "")
