@@ -58,7 +58,7 @@ class Storage:
                     path = self.files.make_empty(
                         who.replica, volume.name, size=volume.size, group=group, mode=volume.mode
                     )
-                    found[volume.name] = Place(source=str(path))
+                    found[volume.name] = Place(source=str(path.resolve()))
                 case EmptyVolume():
                     name = empty_volume(self.instance, who.replica, volume.name)
                     made |= self._make(name, who.namespace, {Label.REPLICA: who.replica})
