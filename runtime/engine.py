@@ -327,12 +327,15 @@ class Engine:
             finally:
                 api.remove_container(made["Id"], force=True, v=True)
 
-    def fill_volume(self, name: str, image: str, labels: Mapping[str, str]) -> None:
-        """Copy all files of an image to a volume, by way of two containers that never run. Raises EngineError."""
+    def fill_volume(self, name: str, image: str, labels: Mapping[str, str], *, source: str = "") -> None:
+        """Copy all files of an image, or of the volume `source`, to a volume, by way of two containers that never run.
+        Raises EngineError."""
         with self._translated(image) as api:
             made: list[str] = []
             try:
-                for mounts in ([], [docker.types.Mount(target=_OPENED, source=name, type="volume", no_copy=True)]):
+                for volume in (source, name):
+                    mount = docker.types.Mount(target=_OPENED, source=volume, type="volume", no_copy=True)
+                    mounts = [mount] if volume else []
                     container = api.create_container(
                         image,
                         entrypoint=["/never-run"],
@@ -341,7 +344,7 @@ class Engine:
                         healthcheck=docker.types.Healthcheck(test=["NONE"]),
                     )
                     made.append(container["Id"])
-                files, _ = api.get_archive(made[0], "/.")
+                files, _ = api.get_archive(made[0], f"{_OPENED if source else ''}/.")
                 api.put_archive(made[1], _OPENED, files)
             finally:
                 for container_id in made:

@@ -65,9 +65,8 @@ class Storage:
                     modes[name] = volume.mode
                     found[volume.name] = Place(source=name, is_volume=True)
                 case ClaimVolume():
-                    if self.claim(who.namespace, volume.claim) is None:
-                        raise not_claimed(who.namespace, volume.claim)
                     name = claim_volume(self.instance, who.namespace, volume.claim)
+                    self._clone(self._claimed(who.namespace, volume.claim), name, image, who, group)
                     made |= self._make(name, who.namespace, {Label.CLAIM: volume.claim})
                     found[volume.name] = Place(source=name, is_volume=True, read_only=volume.read_only)
                 case ImageVolume():
@@ -142,6 +141,30 @@ class Storage:
         for name, labels in self.engine.volumes(self.instance).items():
             if Label.REPLICA in labels and labels[Label.REPLICA] not in replicas:
                 self._remove(name)
+
+    def _claimed(self, namespace: str, name: str) -> Claim:
+        found = self.claim(namespace, name)
+        if found is None:
+            raise not_claimed(namespace, name)
+        return found
+
+    def _clone(self, claim: Claim, name: str, image: str, who: Identity, group: int | None) -> None:
+        """Before its first use, the volume of a claim gets what another has; one that nobody has used has nothing."""
+        if not claim.source or self.store.note(f"{_NOTE}{name}") is not None:
+            return
+        self._claimed(claim.namespace, claim.source)
+        source = claim_volume(self.instance, claim.namespace, claim.source)
+        if self.store.note(f"{_NOTE}{source}") is None:
+            return
+        labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.REPLICA: who.replica}
+        with self.filling:
+            if self.store.note(f"{_NOTE}{name}") is None:
+                # What was copied before the controller was killed, by which it was not yet used.
+                self.engine.remove_volume(name, self.instance)
+            for made, since in self._make(name, claim.namespace, {Label.CLAIM: claim.name}).items():
+                self.engine.fill_volume(made, image, labels, source=source)
+                self.engine.open_volumes(image, {made: opened_mode(OPEN_MODE, group)}, labels, group=group)
+                self.store.put_note(f"{_NOTE}{made}", since)
 
     def _fill(self, name: str, image: str, who: Identity) -> None:
         """A volume of its own with the files of an image, which somebody may remove while it is used. One that was not

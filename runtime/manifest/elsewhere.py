@@ -29,8 +29,6 @@ HINTS: dict[str, str] = {
     "hostUsers": _NO_USERS,
     "cgroupOptions": "Docker shows every container its control groups for reading only",
     **dict.fromkeys(_STORAGE, _OTHER_STORAGE),
-    "dataSource": "there are no snapshots here; fill the volume by a Job",
-    "dataSourceRef": "there are no snapshots here; fill the volume by a Job",
     "resource": "a backend is a Service here",
     "externalName": "let the program ask for the other name itself",
     "externalIPs": "a NodePort or an Ingress leads in; which addresses this machine has is not for a manifest to say",

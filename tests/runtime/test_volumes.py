@@ -388,6 +388,21 @@ spec:
         ("storage: 1Gi", "storage: big", "invalid-value"),
         ("  resources", "  volumeMode: Block\n  resources", "unsupported-value"),
         ("  resources", "  volumeName: x\n  resources", "unsupported-field"),
+        ("  resources", "  dataSource: {kind: VolumeSnapshot, name: a}\n  resources", "unsupported-value"),
+        ("  resources", "  dataSource: {kind: PersistentVolumeClaim}\n  resources", "missing-field"),
+        ("  resources", "  dataSource: {kind: PersistentVolumeClaim, name: data}\n  resources", "invalid-value"),
+        ("  resources", "  dataSource: {kind: Secret, name: a}\n  resources", "invalid-value"),
+        (
+            "  resources",
+            "  dataSource: {kind: PersistentVolumeClaim, name: a}\n"
+            "  dataSourceRef: {kind: PersistentVolumeClaim, name: b}\n  resources",
+            "invalid-value",
+        ),
+        (
+            "  resources",
+            "  dataSourceRef: {kind: PersistentVolumeClaim, name: a, namespace: other}\n  resources",
+            "unsupported-field",
+        ),
         ("{name: data}", "{name: data, annotations: {imageforge.io/reclaim: Keep}}", "invalid-value"),
     ],
 )
@@ -397,6 +412,14 @@ def test_a_claim_is_refused_by_name(old: str, new: str, code: str) -> None:
     with pytest.raises(ManifestError) as caught:
         load_manifests(changed)
     assert caught.value.code == code, caught.value
+
+
+def test_a_claim_may_be_a_copy_of_another() -> None:
+    for said in ("dataSource", "dataSourceRef"):
+        text = CLAIM.replace("  resources", f"  {said}: {{kind: PersistentVolumeClaim, name: a}}\n  resources")
+        found = load_manifests(text)[0].object
+        assert isinstance(found, Claim)
+        assert found.source == "a"
 
 
 def test_why_no_volume_can_be_chosen() -> None:
