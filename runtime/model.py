@@ -74,6 +74,7 @@ class ReplicaStatus:
     container_id: str = ""
     address: str = ""
     port: int = 0
+    created_at: float | None = None
     started_at: float | None = None
     exit_code: int | None = None
     message: str = ""

@@ -187,6 +187,7 @@ def replica_status(replica: Replica, held: Held, services: Sequence[Service]) ->
         container_id=replica.container_id,
         address=replica.address,
         port=_port(template, replica.namespace, services),
+        created_at=replica.created_at,
         started_at=replica.started_at,
         exit_code=replica.exit_code,
         message=replica.message,
