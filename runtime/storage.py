@@ -28,6 +28,7 @@ from runtime.store import Store
 from runtime.written_file import read_written
 
 _NOTE = "volume "
+_FILLING = "filling volume "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,13 +159,18 @@ class Storage:
             return
         labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.REPLICA: who.replica}
         with self.filling:
-            if self.store.note(f"{_NOTE}{name}") is None:
-                # What was copied before the controller was killed, by which it was not yet used.
+            if self.store.note(f"{_FILLING}{name}") is not None:
+                # What was copied before the controller was killed, and nobody has used.
                 self.engine.remove_volume(name, self.instance)
+            elif name in self.engine.volumes(self.instance):
+                # It has data of its own, whatever this store knows of that.
+                return
+            self.store.put_note(f"{_FILLING}{name}", "")
             for made, since in self._make(name, claim.namespace, {Label.CLAIM: claim.name}).items():
                 self.engine.fill_volume(made, image, labels, source=source)
                 self.engine.open_volumes(image, {made: opened_mode(OPEN_MODE, group)}, labels, group=group)
                 self.store.put_note(f"{_NOTE}{made}", since)
+            self.store.drop_note(f"{_FILLING}{name}")
 
     def _fill(self, name: str, image: str, who: Identity) -> None:
         """A volume of its own with the files of an image, which somebody may remove while it is used. One that was not
@@ -188,6 +194,7 @@ class Storage:
         gone = self.engine.remove_volume(name, self.instance)
         if gone:
             self.store.drop_note(f"{_NOTE}{name}")
+            self.store.drop_note(f"{_FILLING}{name}")
         return gone
 
 
