@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
 
 from benchmarks.figure import Figure
 from benchmarks.fleet import Fleet, manifest
+from benchmarks.processor import processor_seconds, tree
 
 REPLICAS, SECONDS = 100, 30
 PROBES = """readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
@@ -29,37 +29,20 @@ def rest_figures(fleet: Fleet) -> list[Figure]:
 
 
 def _measure(fleet: Fleet, what: str) -> list[Figure]:
-    groups = {"controller": _tree(fleet.pid_of("controller")), "HAProxy": _tree(fleet.pid_of("balancer"))}
-    before = {name: _cpu(group) for name, group in groups.items()}
+    groups = {"controller": tree(fleet.pid_of("controller")), "HAProxy": tree(fleet.pid_of("balancer"))}
+    before = {name: processor_seconds(group) for name, group in groups.items()}
     began = time.monotonic()
     time.sleep(SECONDS)
     seconds = time.monotonic() - began
+    shares = {name: (processor_seconds(group) - before[name]) / seconds for name, group in groups.items()}
     return [
         Figure(
             name=f"{what}: {name}",
-            value=f"{(_cpu(group) - before[name]) / seconds * 100:.2f} % of a core, {_memory(group):.0f} MB",
+            value=f"{shares[name] * 100:.2f} % of a core, {_memory(group):.0f} MB",
             of=f"{seconds:.0f} s; proportional share of memory",
         )
         for name, group in groups.items()
     ]
-
-
-def _tree(pid: int) -> list[int]:
-    """A process and those that it started."""
-    found = [pid]
-    for parent in found:
-        for task in Path(f"/proc/{parent}/task").iterdir():
-            found += map(int, (task / "children").read_text().split())
-    return found
-
-
-def _cpu(group: list[int]) -> float:
-    """Seconds of processor that they have had."""
-    ticks = 0
-    for pid in group:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(group: list[int]) -> float:

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from runtime.client import ControllerClient
-from runtime.discovery.host import cannot_have_addresses
 from runtime.errors import (
     BalancerError,
     ConfigError,
@@ -24,6 +23,7 @@ from runtime.errors import (
 )
 from runtime.figures import AutoscalerStatus, MetricStatus, NodeFigures, ReplicaFigures, ServiceFigures
 from runtime.labels import Label
+from runtime.manifest import dump as dump_manifests
 from runtime.manifest import load as load_manifests
 from runtime.manifest.kinds import KINDS
 from runtime.manifest.model import Document
@@ -62,10 +62,12 @@ if TYPE_CHECKING:
     from runtime.balancer.config import CHALLENGES, ENTRY_HEADER
     from runtime.balancer.config import initial_config as initial_balancer_config
     from runtime.balancer.keyring import certificate_states
+    from runtime.discovery.host import cannot_have_addresses
     from runtime.instance import clear_secret_files, purge
 
 _LATER = {
     "CertificateState": "runtime.balancer.certificates:CertificateState",
+    "cannot_have_addresses": "runtime.discovery.host:cannot_have_addresses",
     "covers_host": "runtime.balancer.certificates:covers",
     "CHALLENGES": "runtime.balancer.config:CHALLENGES",
     "ENTRY_HEADER": "runtime.balancer.config:ENTRY_HEADER",
@@ -141,6 +143,7 @@ __all__ = [
     "certificate_states",
     "clear_secret_files",
     "covers_host",
+    "dump_manifests",
     "initial_balancer_config",
     "load_manifests",
     "purge",

@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.discovery.links import NO_LINKS, Asked, Links
 from runtime.discovery.zone import service_name
-from runtime.environment import environment, words
+from runtime.environment import Environment, environment, words
 from runtime.errors import ImageError
 from runtime.labels import Label
 from runtime.manifest.model import RELEASE_ANNOTATION, ContainerSpec, PodTemplate, app_of
@@ -54,7 +54,8 @@ class ContainerRequest:
     """A container to be made. `entrypoint` and `command` None are the image's own. With `joins` it has the network,
     name and shared memory of the container with that id, which `shares_ipc`, and with `shares_processes` its processes,
     among which that one has a `first_process` that sees to those whose parent is gone. `hosts` are (name, address) of
-    /etc/hosts, `ports` (address of the machine, its port, the container's)."""
+    /etc/hosts, `ports` (address of the machine, its port, the container's). It is made below the `control_group`, where
+    one is named, as the engine's driver has it."""
 
     name: str
     hostname: str
@@ -82,6 +83,7 @@ class ContainerRequest:
     ports: tuple[tuple[str, int, int], ...] = ()
     first_process: bool = False
     shares_processes: bool = False
+    control_group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,12 +154,13 @@ def container_request(
     *,
     spec: ContainerSpec | None = None,
     sandbox: str = "",
+    env: Environment | None = None,
 ) -> ContainerRequest:
     """The container `spec` of a replica, None the main one, as Kubernetes would make it from the same template;
-    `places` are what its mounts show, `sandbox` the id of the container that has its network. Raises ConfigError,
-    KeyFailure."""
+    `places` are what its mounts show, `sandbox` the id of the container that has its network, `env` its variables where
+    they are known already. Raises ConfigError, KeyFailure."""
     spec = spec or template.container
-    env = environment(spec, sources, links.variables)
+    env = env or environment(spec, sources, links.variables)
     return ContainerRequest(
         name=container_name(who, template, spec),
         # The kernel's limit; Kubernetes cuts there too.
@@ -239,7 +242,7 @@ def container_labels(template: PodTemplate, who: Identity, spec: ContainerSpec |
     return {
         Label.INSTANCE: who.instance,
         Label.NAMESPACE: who.namespace,
-        Label.APP: app_of(template.labels, who.pod or who.job or who.deployment),
+        Label.APP: app_of(template, who.pod or who.job or who.deployment),
         **owner,
         Label.REPLICA: who.replica,
         Label.CONTAINER: spec.name,

@@ -43,7 +43,7 @@ from runtime.labels import Label
 from runtime.life import Surroundings
 from runtime.machine import Host
 from runtime.manifest.model import PodTemplate
-from runtime.manifest.template import random_suffix, template_hash
+from runtime.manifest.template import template_hash
 from runtime.metrics.sampler import Sampler
 from runtime.metrics.top import Top, containers_of
 from runtime.model import (
@@ -55,8 +55,11 @@ from runtime.model import (
     ServiceCounters,
     ServiceStatus,
 )
+from runtime.naming import generated
 from runtime.objects import Held, HeldPod, Objects
+from runtime.parts import Parts
 from runtime.pod import pod_status
+from runtime.pod_group import PodGroups
 from runtime.policy import Policy
 from runtime.proportion import Size
 from runtime.records import Records, Way, ways
@@ -114,7 +117,11 @@ class Controller:
         self._store = store
         self.roster = Roster(store)
         self.events = Recorder(store)
-        policy = Policy(privileged=settings.allow_privileged, restricted=settings.restricted)
+        policy = Policy(
+            privileged=settings.allow_privileged,
+            restricted=settings.restricted,
+            profiles=settings.seccomp_profiles,
+        )
         self.objects = Objects(store, self.roster.poke, Seal(settings.key), policy)
         self.discovery = Discovery(settings, store, engine, self.objects.services, self.events)
         self.entrances = Entrances(self.objects.ingresses, self.objects.secret, self.events)
@@ -126,6 +133,7 @@ class Controller:
             files=files,
             store=store,
             claim=self.objects.claim,
+            parts=Parts(settings.parts, settings.engine),
             host_paths=settings.host_paths,
         )
         self._creation = Creation(
@@ -136,6 +144,7 @@ class Controller:
             storage=self.storage,
             host=(host := Host(engine, settings.node_labels, settings.http_address)),
             policy=policy,
+            groups=PodGroups(settings.instance, settings.engine, host.machine),
             links=self.discovery.links,
         )
         self.room = Room(host.machine)
@@ -221,7 +230,8 @@ class Controller:
 
     def _pod_status(self, held: HeldPod) -> PodStatus:
         replica = self.roster.get(pod_replica(held.pod.namespace, held.pod.name))
-        return pod_status(held.pod, replica, deleting=held.deleting)
+        own = replica if replica is not None and replica.pod == held.pod.name else None
+        return pod_status(held.pod, own, deleting=held.deleting)
 
     def views(self, kind: str | None, namespace: str | None) -> Iterable[ObjectView]:
         """The objects as they stand, as text."""
@@ -379,7 +389,11 @@ class Controller:
         pod = held.pod
         name = pod_replica(pod.namespace, pod.name)
         replica = self.roster.get(name)
-        if held.deleting and replica is None:
+        if replica is not None and replica.pod != pod.name:
+            # A Deployment's replica, whose name has a dot too, may be called so: it is awaited until it is gone.
+            if held.deleting:
+                self.objects.finish_delete_pod(pod.namespace, pod.name)
+        elif held.deleting and replica is None:
             self.objects.finish_delete_pod(pod.namespace, pod.name)
             self._empty.add(pod.namespace)
         elif held.deleting:
@@ -397,8 +411,10 @@ class Controller:
                 )
             )
         elif replica.template != pod.template:
-            # Its labels or annotations, for nothing else of a pod can change.
+            # Its labels, annotations or gates, for nothing else of a pod can change.
             self.roster.update(name, template=pod.template, template_hash=template_hash(pod.template))
+            # Without a gate it may have been waiting for just that.
+            self.room.wake()
 
     def _begin_course(self, held: Held, counts: Counts, now: float) -> _Course:
         """What a controller before this one remembered of the Deployment's size is remembered."""
@@ -417,7 +433,7 @@ class Controller:
     def _begin(self, held: Held, template_hash: str) -> None:
         deployment = held.revisions[template_hash].deployment
         replica = Replica(
-            name=f"{deployment.name}-{template_hash}-{random_suffix()}",
+            name=self._unused(f"{deployment.name}-{template_hash}-"),
             namespace=deployment.namespace,
             deployment=deployment.name,
             template_hash=template_hash,
@@ -425,6 +441,13 @@ class Controller:
             created_at=time.time(),
         )
         self._keepers.begin(replica)
+
+    def _unused(self, base: str) -> str:
+        """A name that no replica has, a pod of its own neither."""
+        name = generated(base)
+        while self.roster.get(name) is not None:
+            name = generated(base)
+        return name
 
     def _observed(self, held: Held, replica: Replica, now: float) -> Observed:
         revision = held.revisions.get(replica.template_hash)
@@ -511,7 +534,7 @@ class Controller:
             log.warning("removing a container that nothing owns", extra={"container": state.id[:12]})
             self.engine.remove(state.id)
         self._creation.files.sweep({replica.name for replica in self.roster.all() if not replica.done})
-        self.storage.sweep({replica.name for replica in self.roster.all()})
+        self._creation.sweep({replica.name for replica in self.roster.all()})
         for keeper in keepers:
             keeper.start()
 

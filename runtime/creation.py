@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -22,6 +22,7 @@ from runtime.discovery.links import NO_LINKS, Asked, Links, asked
 from runtime.discovery.names_file import PLACE, names_file, without_engines
 from runtime.discovery.resolv_conf import host_asked
 from runtime.engine import Engine
+from runtime.environment import Environment, environment, sub_path
 from runtime.errors import ConfigError, EngineError, KeyFailure
 from runtime.labels import Label
 from runtime.logins import Login, logins_for
@@ -31,11 +32,13 @@ from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.manifest.resource_field import ResourceField, resource_value
 from runtime.manifest.resources import Resources
 from runtime.manifest.secret_type import DOCKER_CONFIG_KEY, OLD_DOCKER_CONFIG_KEY
-from runtime.manifest.volume import VolumeMount
+from runtime.manifest.volume import ImageVolume, VolumeMount, is_written
+from runtime.pod_group import PodGroups
 from runtime.policy import Policy, allowed_by, refusal
 from runtime.redact import redact
-from runtime.resources import Limits, Qos, limits, qos
+from runtime.resources import Limits, Qos, bounded, limits, pod_limits, qos
 from runtime.sandbox import archive, image_name, sandbox_request, supported
+from runtime.seccomp import read_profile
 from runtime.secret_files import LONGEST_MESSAGE, SecretFiles
 from runtime.sources import Sources
 from runtime.storage import Storage
@@ -67,6 +70,7 @@ class Creation:
     storage: Storage
     host: Host
     policy: Policy
+    groups: PodGroups
     links: Callable[[str, PodTemplate], Links] = lambda _namespace, _template: NO_LINKS
 
     def create(
@@ -91,12 +95,19 @@ class Creation:
         written = self.files.write(who.replica, folders(template, sources), group=group)
         places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
         places |= self.storage.places(template, who, group, spec.image)
-        mounted = self._mounted(spec, who, places)
         links = self.links(who.namespace, template)
+        sources = replace(sources, file=lambda volume, path: self.storage.written(places[volume], volume, path))
+        env = environment(spec, sources, links.variables)
+        mounted = self._mounted(template, spec, who, places, env)
         request = container_request(
-            template, who, sources, mounted, links, image, self.policy, spec=spec, sandbox=sandbox
+            template, who, sources, mounted, links, image, self.policy, spec=spec, sandbox=sandbox, env=env
         )
-        request = replace(request, limits=self.limits(template, spec))
+        request = replace(
+            request, limits=self.limits(template, spec), control_group=self.groups.ensure(template, who.replica)
+        )
+        if spec.security.profile:
+            said = replace(request.confinement, profile=read_profile(self.policy.profiles, spec.security.profile))
+            request = replace(request, confinement=said)
         if not sandbox:
             request = self._on_the_network(request, template, links)
         if spec.message_path:
@@ -135,6 +146,17 @@ class Creation:
                 continue
             found += logins_for(image, config)
         return tuple(found)
+
+    def pull_volumes(self, template: PodTemplate, namespace: str) -> None:
+        """Have the images of its volumes. Raises ImageError, EngineError, KeyFailure."""
+        for volume in template.volumes:
+            if isinstance(volume, ImageVolume):
+                self.engine.ensure_image(
+                    volume.image,
+                    always_pull=volume.always_pull,
+                    never_pull=volume.never_pull,
+                    logins=partial(self.logins, template, volume.image, namespace),
+                )
 
     def refresh(self, template: PodTemplate, who: Identity) -> bool:
         """Bring the files that the replica's containers see up to date; whether anything changed. What is not there any
@@ -178,19 +200,27 @@ class Creation:
                 f"container {field.container} not found",
                 hint=f"the pod has {', '.join(known)}",
             )
-        return resource_value(field, known.get(field.container, own), self._size)
+        return resource_value(field, known.get(field.container, own), partial(self._size, template))
 
-    def _size(self) -> tuple[int, int]:
-        size = self.host.machine().size
-        return size.cpu, size.memory
+    def _size(self, template: PodTemplate) -> tuple[int, int]:
+        """What there is to be had by one that has no limit: as much as its pod may, or the machine has."""
+        size, pod = self.host.machine().size, template.resources
+        return pod.cpu_limit or size.cpu, pod.memory_limit or size.memory
 
-    def _mounted(self, spec: ContainerSpec, who: Identity, places: Mapping[str, Place]) -> dict[VolumeMount, Place]:
-        """What each mount of the container shows."""
+    def _mounted(
+        self, template: PodTemplate, spec: ContainerSpec, who: Identity, places: Mapping[str, Place], env: Environment
+    ) -> dict[VolumeMount, Place]:
+        """What each mount of the container shows. Raises ConfigError, EngineError."""
         found = {}
-        for mount in spec.mounts:
+        written = {volume.name for volume in template.volumes if is_written(volume)}
+        for number, mount in enumerate(spec.mounts):
             place = places[mount.volume]
-            if mount.sub_path:
-                place = replace(place, source=str(self.files.place(who.replica, mount.volume, mount.sub_path)))
+            path = sub_path(mount, env)
+            if path and mount.volume in written:
+                place = replace(place, source=str(self.files.place(who.replica, mount.volume, path)))
+            elif path:
+                volume = next(volume for volume in template.volumes if volume.name == mount.volume)
+                place = self.storage.part(place, volume, path, who.replica, spec.name, number)
             found[mount] = place
         return found
 
@@ -209,11 +239,23 @@ class Creation:
         self.engine.ensure_imported(image_name(who.instance), lambda: archive(architecture), labels)
         own = container_labels(template, who)
         request = sandbox_request(template, who, own, self.host.lowest_oom_score_adj)
+        request = replace(request, control_group=self.groups.ensure(template, who.replica))
         links = self.links(who.namespace, template)
         request = self._on_the_network(request, template, links)
         if self._is_here and request.asks.nameservers:
             request = replace(request, asks=without_engines(request.asks))
         return self.engine.create(request)
+
+    def forget(self, template: PodTemplate, replica: str) -> None:
+        """The replica is no more: what was made for it goes. Raises EngineError."""
+        self.storage.forget(template, replica)
+        if pod_limits(template) is not None:
+            self.groups.remove(replica)
+
+    def sweep(self, replicas: Collection[str]) -> None:
+        """Remove what was made for all replicas but these. Raises EngineError."""
+        self.storage.sweep(replicas)
+        self.groups.sweep(replicas)
 
     def _on_the_network(self, request: ContainerRequest, template: PodTemplate, links: Links) -> ContainerRequest:
         """With what only a container with a network of its own can have: others have that of the one that they join."""
@@ -261,7 +303,7 @@ class Creation:
     def _wanted_limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
         kind = qos(template)
         memory = self.host.machine().size.memory if kind is Qos.BURSTABLE else 0
-        return limits(spec.resources, kind, memory)
+        return limits(bounded(template, spec), kind, memory)
 
     def last_log(
         self, container_id: str, template: PodTemplate, namespace: str, given: Given, *, replica: str, name: str

@@ -109,7 +109,12 @@ class Engine:
             "kubernetes.io/arch": ARCHITECTURES.get(architecture, architecture),
         }
         size = Amounts(cpu=int(info["NCPU"]) * 1000, memory=int(info["MemTotal"]), disk=self._disk(info))
-        return Machine(size=size, labels=labels)
+        return Machine(
+            size=size,
+            labels=labels,
+            cgroup_driver=str(info.get("CgroupDriver") or ""),
+            unified=str(info.get("CgroupVersion")) == "2",
+        )
 
     def _disk(self, info: Mapping[str, Any]) -> int:
         """The size of the disk that containers write to; 0 where the engine is elsewhere."""
@@ -268,6 +273,7 @@ class Engine:
                 mem_limit=request.limits.memory,
                 # As much as without swap: none.
                 memswap_limit=request.limits.memory,
+                cgroup_parent=request.control_group or None,
                 oom_score_adj=request.limits.oom_score_adj or None,
                 dns=list(request.asks.nameservers) or None,
                 dns_search=list(request.asks.search) or None,
@@ -335,15 +341,17 @@ class Engine:
             )
         return str(found.get("CreatedAt") or "")
 
-    def open_volumes(self, image: str, names: Sequence[str], labels: Mapping[str, str], *, group: int | None) -> None:
-        """Let everybody write to volumes, by way of a container that never runs; with `group`, what is made there is
-        that group's. Raises EngineError."""
+    def open_volumes(
+        self, image: str, modes: Mapping[str, int], labels: Mapping[str, str], *, group: int | None
+    ) -> None:
+        """Give volumes their modes, by way of a container that never runs; with `group` they are that group's. Raises
+        EngineError."""
         with self._translated(image) as api:
             host_config = api.create_host_config(
                 network_mode="none",
                 mounts=[
                     docker.types.Mount(target=f"{_OPENED}/{at}", source=name, type="volume", no_copy=True)
-                    for at, name in enumerate(names)
+                    for at, name in enumerate(modes)
                 ],
             )
             made = api.create_container(
@@ -354,9 +362,32 @@ class Engine:
                 healthcheck=docker.types.Healthcheck(test=["NONE"]),
             )
             try:
-                api.put_archive(made["Id"], _OPENED, _open_folders(len(names), group))
+                api.put_archive(made["Id"], _OPENED, _open_folders(tuple(modes.values()), group))
             finally:
                 api.remove_container(made["Id"], force=True, v=True)
+
+    def fill_volume(self, name: str, image: str, labels: Mapping[str, str], *, source: str = "") -> None:
+        """Copy all files of an image, or of the volume `source`, to a volume, by way of two containers that never run.
+        Raises EngineError."""
+        with self._translated(image) as api:
+            made: list[str] = []
+            try:
+                for volume in (source, name):
+                    mount = docker.types.Mount(target=_OPENED, source=volume, type="volume", no_copy=True)
+                    mounts = [mount] if volume else []
+                    container = api.create_container(
+                        image,
+                        entrypoint=["/never-run"],
+                        labels=dict(labels),
+                        host_config=api.create_host_config(network_mode="none", mounts=mounts),
+                        healthcheck=docker.types.Healthcheck(test=["NONE"]),
+                    )
+                    made.append(container["Id"])
+                files, _ = api.get_archive(made[0], f"{_OPENED if source else ''}/.")
+                api.put_archive(made[1], _OPENED, files)
+            finally:
+                for container_id in made:
+                    api.remove_container(container_id, force=True, v=True)
 
     def remove_volume(self, name: str, instance: str) -> bool:
         """Whether the instance's volume is gone; False while something still uses it."""
@@ -662,14 +693,14 @@ class Output:
             self._frames.close()
 
 
-def _open_folders(count: int, group: int | None) -> bytes:
+def _open_folders(modes: Sequence[int], group: int | None) -> bytes:
     """A tar of folders with the modes that the volumes are to have."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
-        for at in range(count):
+        for at, mode in enumerate(modes):
             entry = tarfile.TarInfo(str(at))
             entry.type = tarfile.DIRTYPE
-            entry.mode = 0o777 if group is None else 0o2777
+            entry.mode = mode
             entry.gid = group or 0
             archive.addfile(entry)
     return raw.getvalue()
@@ -703,6 +734,8 @@ def _ipc_mode(request: ContainerRequest) -> str | None:
 
 def _security_options(said: Confinement) -> list[str]:
     options = ["no-new-privileges:true"] if said.no_new_privileges else []
+    if said.profile:
+        return [*options, f"seccomp={said.profile}"]
     return options if said.seccomp else [*options, "seccomp=unconfined"]
 
 

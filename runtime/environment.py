@@ -5,14 +5,17 @@ After the kubelet's makeEnvironmentVariables (kubernetes/pkg/kubelet/kubelet_pod
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from runtime.env_file import EnvFileError, value_in
 from runtime.errors import ConfigError
 from runtime.manifest.model import ContainerSpec
 from runtime.manifest.resource_field import ResourceField
 from runtime.manifest.schema import ENV_NAME
-from runtime.manifest.variable import ConfigKey, ConfigVariables, PodField, SecretKey, SecretVariables
+from runtime.manifest.variable import ConfigKey, ConfigVariables, FileKey, PodField, SecretKey, SecretVariables
+from runtime.manifest.volume import VolumeMount
 from runtime.sources import Sources, not_there
 
 
@@ -77,6 +80,35 @@ def words(said: tuple[str, ...] | None, env: Environment, field: str) -> tuple[s
     return None if said is None else tuple(expand(word, env.variables) for word in said)
 
 
+def sub_path(mount: VolumeMount, env: Environment) -> str:
+    """What a mount shows of its volume, expanded, in the kubelet's words. Raises ConfigError (`sub-path-incomplete`,
+    `sub-path-refused`): the path must stay in the volume, and would tell a Secret to all who look into it."""
+    if not mount.expands:
+        return mount.sub_path
+    named = names_in(mount.sub_path)
+    missing = sorted(name for name in named if not env.variables.get(name))
+    if missing:
+        raise ConfigError(
+            "sub-path-incomplete",
+            mount.sub_path,
+            f"missing value for {', '.join(missing)}",
+            hint="give the container the variable",
+        )
+    found = expand(mount.sub_path, env.variables)
+    # Not the path itself in a message: it may be what it must not tell.
+    if named & env.secret:
+        raise _refused(mount, "it has something of a secret in it, and whoever sees the volume would see it")
+    if found.startswith("/"):
+        raise _refused(mount, "it must not be an absolute path")
+    if ".." in found.split("/") or "\0" in found:
+        raise _refused(mount, "it must not contain '..'")
+    return "" if posixpath.normpath(found) == "." else posixpath.normpath(found)
+
+
+def _refused(mount: VolumeMount, why: str) -> ConfigError:
+    return ConfigError("sub-path-refused", mount.sub_path, f"unable to provision SubPath: {why}")
+
+
 def _all(source: SecretVariables | ConfigVariables, sources: Sources) -> dict[str, str]:
     """What ``envFrom`` takes of one object: of a ConfigMap the texts alone."""
     if isinstance(source, ConfigVariables):
@@ -98,8 +130,33 @@ def _told(said: ResourceField, spec: ContainerSpec, sources: Sources) -> str:
     return sources.amount(said, spec.resources)
 
 
-def _value(said: SecretKey | ConfigKey | PodField, sources: Sources) -> str | None:
+def _in_file(said: FileKey, sources: Sources) -> str | None:
+    """In the kubelet's words; a file that is not there has no variables."""
+    assert sources.file is not None, "whoever makes a container tells what others of its pod wrote"
+    content = sources.file(said.volume, said.file)
+    try:
+        text = (content or b"").decode()
+        found = value_in(text, said.key)
+    except ValueError as error:
+        # Neither a line nor a byte of it: it may hold a password.
+        why = str(error) if isinstance(error, EnvFileError) else "it is not UTF-8 text"
+        raise _wrong_file(said, f"couldn't parse env file {said.file}: {why}") from None
+    if found is None and not said.optional:
+        raise _wrong_file(said, f'environment variable key "{said.key}" not found in file "{said.file}"')
+    if found is not None and "\0" in found:
+        raise _wrong_file(said, f"couldn't parse env file {said.file}: it has a byte 0")
+    return found
+
+
+def _wrong_file(said: FileKey, why: str) -> ConfigError:
+    hint = "look at what the container before it wrote; the replica then starts by itself"
+    return ConfigError("file-not-read", f'volume "{said.volume}"', why, hint=hint)
+
+
+def _value(said: SecretKey | ConfigKey | PodField | FileKey, sources: Sources) -> str | None:
     """None for what is not there and need not be."""
+    if isinstance(said, FileKey):
+        return _in_file(said, sources)
     if isinstance(said, PodField):
         assert sources.pod is not None, "whoever makes a container tells of its replica"
         return sources.pod.value(said.path)

@@ -17,6 +17,8 @@ from runtime.controller import COUNTERS_NOTE, Controller
 from runtime.engine import Engine
 from runtime.errors import Conflict
 from runtime.labels import Label
+from runtime.parts import Parts
+from runtime.pod_group import PodGroups
 from runtime.secret_files import SecretFiles
 from runtime.server import ControllerServer
 from runtime.settings import RuntimeSettings
@@ -76,11 +78,14 @@ def purge(settings: RuntimeSettings) -> int:
         finally:
             engine.close()
         clear_secret_files(settings)
+        PodGroups(settings.instance, settings.engine, engine.machine).sweep(())
         return len(containers)
 
 
 def clear_secret_files(settings: RuntimeSettings) -> None:
-    """Remove the Secrets that containers saw as files; no container of the instance may be running."""
+    """Remove the Secrets that containers saw as files, and the parts of volumes; no container of the instance may be
+    running."""
+    Parts(settings.parts, settings.engine).clear()
     SecretFiles(settings.secret_files, settings.engine).clear()
 
 

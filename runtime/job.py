@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from runtime.attempt import Attempt, JobRun
 from runtime.manifest.model import RELEASE_ANNOTATION, Job, app_of
-from runtime.model import JobPhase, JobStatus
+from runtime.model import JobPhase, JobStatus, PodStatus
 from runtime.outcome import failed_indexes, failures, has_succeeded, why_failed
 
 FIRST_DELAY = 10.0
@@ -165,8 +165,8 @@ def _halt(pods: Iterable[Attempt], reason: str = "") -> Halt:
     return Halt(names=tuple(pod.name for pod in pods), reason=reason)
 
 
-def job_status(job: Job, run: JobRun, *, deleting: bool) -> JobStatus:
-    """The status that callers see."""
+def job_status(job: Job, run: JobRun, *, deleting: bool, pods: tuple[PodStatus, ...] = ()) -> JobStatus:
+    """The status that callers see, with that of its `pods`."""
     last = run.attempts[-1] if run.attempts else None
     phase = JobPhase.ACTIVE
     if run.finished_at is not None:
@@ -185,13 +185,14 @@ def job_status(job: Job, run: JobRun, *, deleting: bool) -> JobStatus:
         exit_code=last.exit_code if last else None,
         started_at=None if run.suspended else run.started_at,
         finished_at=run.finished_at,
-        app=app_of(job.template.labels, job.name),
+        app=app_of(job.template, job.name),
         release=job.template.annotations.get(RELEASE_ANNOTATION, ""),
         last_log=last.last_log if last else (),
         completions=job.completions,
         suspended=run.suspended,
         indexes=shown_indexes(run.indexes),
         cron_job=job.owner,
+        pods=pods,
     )
 
 

@@ -31,10 +31,11 @@ from runtime.job import (
 )
 from runtime.job_pod import known_pods, new_pod, pod_template, seen
 from runtime.manifest.model import Job, PodTemplate
-from runtime.manifest.template import random_suffix
 from runtime.model import JobStatus
+from runtime.naming import generated
 from runtime.objects import HeldJob, Objects
 from runtime.outcome import why_failed
+from runtime.pod import status_of
 from runtime.roster import Replica, Roster
 from runtime.store import Store
 
@@ -174,7 +175,7 @@ class Jobs:
         match action:
             case Begin(index=index):
                 middle = "" if index is None else f"{index}-"
-                name = f"{job.name}-{middle}{random_suffix()}"
+                name = generated(f"{job.name}-{middle}")
                 self.put(job, run.with_attempt(Attempt(name=name, index=index)))
                 self._say(job, "SuccessfulCreate", f"Created pod: {name}")
             case Halt():
@@ -236,7 +237,13 @@ class Jobs:
         self._events.say("Job", job.namespace, job.name, reason, message, warning=warning)
 
     def _status(self, held: HeldJob) -> JobStatus:
-        return job_status(held.job, self.run(held.job), deleting=held.deleting)
+        mine = (held.job.namespace, held.job.name)
+        pods = sorted(
+            (pod for pod in self._roster.all() if (pod.namespace, pod.job) == mine),
+            key=lambda pod: (pod.created_at, pod.name),
+        )
+        shown = tuple(status_of(pod, pod.name, deleting=pod.terminating) for pod in pods)
+        return job_status(held.job, self.run(held.job), deleting=held.deleting, pods=shown)
 
 
 _FINISHED = {

@@ -16,6 +16,7 @@ from runtime.roster import EVICTED, Replica
 log = logging.getLogger(__name__)
 
 UNSCHEDULABLE = "Unschedulable"
+GATED = "SchedulingGated"
 EVICTION_GRACE = 1.0
 LOOK_SECONDS = 30.0
 """The longest until one that waits for room looks again."""
@@ -38,7 +39,7 @@ class Keeper(threading.Thread):
         self._life: Life | Group = (
             Group(name, around, self._unwanted)
             if template.is_group
-            else Life(name, template.container, around, self._unwanted, again=template.restart_policy)
+            else Life(name, template.container, around, self._unwanted, again=template.restarts(template.container))
         )
 
     def terminate(self) -> None:
@@ -137,7 +138,7 @@ class Keeper(threading.Thread):
         while not self._over():
             try:
                 self._life.end(EVICTION_GRACE)
-                self._around.creation.storage.forget(replica.template, replica.name)
+                self._around.creation.forget(replica.template, replica.name)
                 return
             except EngineError as error:
                 log.warning("replica not stopped", extra={"replica": replica.name, "error": str(error)})
@@ -195,6 +196,12 @@ class Keeper(threading.Thread):
         room, seen = self._around.room, 0
         while not (self._replica.placed or self._unwanted()):
             replica = self._replica
+            if replica.template.gates:
+                gated = f"Scheduling is blocked due to non-empty scheduling gates: {', '.join(replica.template.gates)}"
+                if self._tell_pending(gated, phase=GATED):
+                    self._around.events.say("Pod", replica.namespace, replica.shown_name, GATED, gated)
+                seen = room.wait(seen, LOOK_SECONDS)
+                continue
             try:
                 problem = room.ask(replica.name, replica.template)
             except EngineError as error:
@@ -202,7 +209,7 @@ class Keeper(threading.Thread):
                 self._leaving.wait(1.0)
                 continue
             if not problem:
-                self._roster.update(replica.name, placed=True, message="")
+                self._roster.update(replica.name, placed=True, phase="Pending", message="")
                 break
             if self._tell_pending(f"{UNSCHEDULABLE}: {problem}"):
                 self._around.events.say(
@@ -211,12 +218,12 @@ class Keeper(threading.Thread):
             seen = room.wait(seen, LOOK_SECONDS)
         return not self._unwanted()
 
-    def _tell_pending(self, message: str) -> bool:
+    def _tell_pending(self, message: str, *, phase: str = "Pending") -> bool:
         """Whether that is new."""
         return self._roster.update(
             self._replica_name,
             lambda now: not now.terminating and now.message != message,
-            phase="Pending",
+            phase=phase,
             message=message,
         )
 
@@ -231,7 +238,7 @@ class Keeper(threading.Thread):
         while not self._leaving.is_set():
             try:
                 self._life.end(signal_grace(grace, spent))
-                self._around.creation.storage.forget(replica.template, replica.name)
+                self._around.creation.forget(replica.template, replica.name)
                 self._roster.remove(replica.name)
                 self._around.room.leave(replica.name)
                 return

@@ -28,6 +28,7 @@ from runtime.hooks import run_hook, signal_grace
 from runtime.labels import Label
 from runtime.manifest.model import ContainerSpec
 from runtime.manifest.probe import Hook, HttpCall, Probe
+from runtime.manifest.restart_rule import Restarts
 from runtime.prober import Prober
 from runtime.probes import ProbeResult, Target, run_probe
 from runtime.redact import redact
@@ -47,6 +48,7 @@ IDLE_SECONDS = 3600.0
 LOOK_SECONDS = 1.0
 """Until one that may not start again asks once more."""
 KILLED = 137
+ALWAYS, NEVER = Restarts(policy=RestartPolicy.ALWAYS), Restarts(policy=RestartPolicy.NEVER)
 NOT_STARTED = 128
 """The exit code of a container that the engine could not start, as Kubernetes has it."""
 
@@ -109,7 +111,7 @@ class Life:
         around: Surroundings,
         unwanted: Callable[[], bool],
         *,
-        again: RestartPolicy = RestartPolicy.ALWAYS,
+        again: Restarts = ALWAYS,
         heard: Callable[[], None] = _nobody,
     ) -> None:
         self._replica_name = replica
@@ -208,11 +210,12 @@ class Life:
             self._say("FailedPreStopHook", f"PreStopHook failed: {problem}", warning=True)
         return time.monotonic() - began
 
-    def begin_anew(self) -> None:
-        """It was ended with all others, for no fault of its own: the next start is one more, and waits for nothing."""
+    def begin_anew(self, *, again: bool = False) -> None:
+        """It was ended with all others, for no fault of its own: the next start is one more, and waits for nothing. Of
+        one that was done already it is where that is to be done `again`."""
         record = self._record
         counted = record.backoff
-        if record.unsettled:
+        if record.unsettled or (again and record.done):
             counted = replace(counted, restarts=counted.restarts + 1)
         self._condemned = None
         self._tell(
@@ -238,7 +241,7 @@ class Life:
         spent = self.prepare_end(grace)
         self._engine.stop(self._record.container_id, signal_grace(grace, spent))
         self._stop_asking()
-        self._again = RestartPolicy.NEVER
+        self._again = NEVER
         self._record_end()
 
     def end(self, grace: float) -> None:
@@ -370,6 +373,7 @@ class Life:
             self._spec.image, always_pull=self._spec.always_pull, never_pull=self._spec.never_pull, logins=logins
         )
         refuse_root(self._spec, image)
+        self._around.creation.pull_volumes(self._template, self._namespace)
         with self._around.starts:
             return "" if self._over() else self._launch(replica, who, image)
 
@@ -604,7 +608,7 @@ class Life:
         try:
             return self._engine.inspect(container_id)
         except EngineError as error:
-            if self._again is not RestartPolicy.ALWAYS:
+            if not self._again.always:
                 raise
             log.warning("end not explained", extra={"replica": self._replica_name, "error": str(error)})
             return None
@@ -634,7 +638,7 @@ class Life:
         ended_at = (state.finished_at if state else None) or time.time()
         backoff = record.backoff.after_end(ended_at - (began_at or ended_at))
         exit_code = state.exit_code if state and began_at is not None else None
-        lost = state is None and self._again is not RestartPolicy.ALWAYS
+        lost = state is None and not self._again.always
         reason = _reason(exit_code, oom=state.oom_killed if state else False)
         why = condemned.reason if condemned and condemned.container_id == record.container_id else ""
         again = self._again.starts_again(exit_code)

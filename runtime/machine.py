@@ -56,12 +56,18 @@ class Host:
 def may_lower(engine: str) -> bool:
     """Whether the process at the other end of the engine's socket has CAP_SYS_RESOURCE: not every root has it. False
     where that cannot be seen, as of an engine elsewhere."""
-    with contextlib.suppress(OSError, ValueError, StopIteration), socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
-        connection.connect(engine.removeprefix("unix://"))
-        said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid = _CREDENTIALS.unpack(said)[0]
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path(f"/proc/{peer(engine)}/status").read_text().splitlines()
         effective = int(next(line for line in lines if line.startswith("CapEff:")).split()[1], 16)
         return bool(effective >> CAP_SYS_RESOURCE & 1)
     return False
+
+
+def peer(engine: str) -> int:
+    """The process at the other end of the engine's socket: the engine, or who listens for it. Raises OSError."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(engine.removeprefix("unix://"))
+        said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid: int = _CREDENTIALS.unpack(said)[0]
+        return pid

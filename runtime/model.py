@@ -74,6 +74,7 @@ class ReplicaStatus:
     container_id: str = ""
     address: str = ""
     port: int = 0
+    created_at: float | None = None
     started_at: float | None = None
     exit_code: int | None = None
     message: str = ""
@@ -244,7 +245,7 @@ class JobStatus:
     `exit_code` and `last_log` are the last pod's; `message` says what keeps it from running, or how it ended. `lost`:
     the last pod's container was gone before it was seen to end, and nobody knows what it did. `completions` is how many
     it takes, None where one pod that succeeds says that the work is done; `indexes` are those of an Indexed one that
-    are done (``0,2-4``). `cron_job` made it."""
+    are done (``0,2-4``). `cron_job` made it. `pods` are those that are there, in the order in which they were made."""
 
     name: str
     namespace: str
@@ -266,6 +267,7 @@ class JobStatus:
     suspended: bool = False
     indexes: str = ""
     cron_job: str = ""
+    pods: tuple[PodStatus, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from runtime.manifest.claim import Claim, going, is_going
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.kinds import KINDS
 from runtime.manifest.model import (
+    APP_ANNOTATION,
     RELEASE_ANNOTATION,
     RESTARTED_ANNOTATION,
     CronJob,
@@ -338,8 +339,8 @@ class Objects:
             held = self.deployment(namespace, name)
             subject = f"Deployment {namespace}/{name}"
             template = held.deployment.template
-            if RELEASE_ANNOTATION in template.annotations:
-                app = app_of(template.labels, name)
+            if {RELEASE_ANNOTATION, APP_ANNOTATION} & template.annotations.keys():
+                app = app_of(template, name)
                 raise Conflict(
                     "owned-by-app",
                     subject,
@@ -616,12 +617,20 @@ class Objects:
         subject = f"Pod {document.namespace}/{document.name}"
         if before.deleting:
             raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
-        same = replace(pod.template, labels={}, annotations={})
-        if replace(before.pod.template, labels={}, annotations={}) != same:
+        added = [gate for gate in pod.template.gates if gate not in before.pod.template.gates]
+        if added:
             raise ManifestError(
                 "immutable-field",
                 document.where,
-                "spec of a Pod cannot be changed: pod updates may change labels and annotations",
+                f"spec.schedulingGates: only deletion is allowed, but found new scheduling gate '{added[0]}'",
+                hint=f"delete {subject} first, where it is to wait again",
+            )
+        same = replace(pod.template, labels={}, annotations={}, gates=())
+        if replace(before.pod.template, labels={}, annotations={}, gates=()) != same:
+            raise ManifestError(
+                "immutable-field",
+                document.where,
+                "spec of a Pod cannot be changed: pod updates may change labels and annotations, and take gates out",
                 hint=f"delete {subject} first; a Deployment replaces its pods by itself",
             )
 

@@ -19,7 +19,8 @@ def pod_phase(replica: Replica) -> PodPhase:
     if replica.evicted:
         return PodPhase.FAILED
     template = replica.template
-    records = [replica.record(spec.name) for spec in template.mains]
+    mains = [(spec, replica.record(spec.name)) for spec in template.mains]
+    records = [record for _, record in mains]
     begun = any(record.container_id for record in records)
     for spec in template.init:
         record = replica.record(spec.name)
@@ -29,7 +30,7 @@ def pod_phase(replica: Replica) -> PodPhase:
             return PodPhase.PENDING
     if any(not (record.running or _has_ended(record)) for record in records):
         return PodPhase.PENDING
-    if any(not record.done for record in records) or template.restart_policy is RestartPolicy.ALWAYS:
+    if any(not (record.done and template.restarts(spec).policy is not RestartPolicy.ALWAYS) for spec, record in mains):
         return PodPhase.RUNNING
     return PodPhase.SUCCEEDED if all(record.exit_code == 0 for record in records) else PodPhase.FAILED
 
@@ -40,20 +41,37 @@ def _has_ended(record: ContainerRecord) -> bool:
 
 def pod_status(pod: Pod, replica: Replica | None, *, deleting: bool) -> PodStatus:
     """The status that callers see; None is one that nobody has begun with."""
-    template = pod.template if replica is None else replica.template
-    statuses = () if replica is None else container_statuses(replica)
+    if replica is not None:
+        return status_of(replica, pod.name, deleting=deleting)
     return PodStatus(
         name=pod.name,
         namespace=pod.namespace,
-        phase=PodPhase.PENDING if replica is None else pod_phase(replica),
-        reason="" if replica is None else replica.phase,
-        message="" if replica is None else replica.message,
-        ready=replica is not None and replica.ready,
-        restarts=sum(item.restarts for item in statuses),
-        qos=qos(template).value,
-        address="" if replica is None else replica.address,
-        app=app_of(template.labels, pod.name),
+        phase=PodPhase.PENDING,
+        reason="",
+        message="",
+        ready=False,
+        restarts=0,
+        qos=qos(pod.template).value,
+        app=app_of(pod.template, pod.name),
         deleting=deleting,
-        created_at=None if replica is None else replica.created_at,
+    )
+
+
+def status_of(replica: Replica, name: str, *, deleting: bool) -> PodStatus:
+    """The status of a pod that a replica is, under the name that callers know it by."""
+    statuses = container_statuses(replica)
+    return PodStatus(
+        name=name,
+        namespace=replica.namespace,
+        phase=pod_phase(replica),
+        reason=replica.phase,
+        message=replica.message,
+        ready=replica.ready,
+        restarts=sum(item.restarts for item in statuses),
+        qos=qos(replica.template).value,
+        address=replica.address,
+        app=app_of(replica.template, name),
+        deleting=deleting,
+        created_at=replica.created_at,
         containers=statuses,
     )

@@ -5,11 +5,12 @@ After the kubelet (kubernetes/pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from runtime.manifest.model import PodTemplate
+from runtime.manifest.model import ContainerSpec, PodTemplate
+from runtime.manifest.pod_resources import aggregate
 from runtime.manifest.quantity import shown_cpu, shown_memory
 from runtime.manifest.resources import Resources
 
@@ -41,6 +42,17 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PodLimits:
+    """What the kernel holds all containers of a pod to together, in the same units; None is no limit. `pids` are
+    processes and threads."""
+
+    cpu_shares: int | None = None
+    cpu_quota: int | None = None
+    memory: int | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Amounts:
     """CPU in thousandths, memory and disk in bytes; of a machine whose disk is not seen that is 0."""
 
@@ -60,15 +72,20 @@ class Amounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """What there is to be had, and the labels that a nodeSelector is held against."""
+    """What there is to be had, and the labels that a nodeSelector is held against. `cgroup_driver` is the engine's way
+    to control groups, which are `unified` in version 2."""
 
     size: Amounts
     labels: Mapping[str, str]
+    cgroup_driver: str = ""
+    unified: bool = False
 
 
 def qos(template: PodTemplate) -> Qos:
-    """Guaranteed where every container has both limits and asks for as much; BestEffort where none says anything."""
-    all_resources = [spec.resources for spec in template.all_containers]
+    """Guaranteed where every container has both limits and asks for as much; BestEffort where none says anything. What
+    is said of the pod as a whole comes before what its containers say."""
+    pod = template.resources
+    all_resources = [spec.resources for spec in template.all_containers] if pod == Resources() else [pod]
     if not any(value for said in all_resources for value in _values(said)):
         return Qos.BEST_EFFORT
     if all(
@@ -106,22 +123,46 @@ def limits(said: Resources, kind: Qos, memory_size: int) -> Limits:
     )
 
 
+def bounded(template: PodTemplate, spec: ContainerSpec) -> Resources:
+    """What a container of the pod may take: where it says nothing, as much as its pod. Of the memory that the pod asks
+    for and its containers do not, each has an equal share in what is ended first."""
+    own, pod = spec.resources, template.resources
+    if pod == Resources():
+        return own
+    together = aggregate("memory_request", template.mains, template.init) or 0
+    rest = max(0, (pod.memory_request or together) - together) // len(template.all_containers)
+    return replace(
+        own,
+        cpu_request=pod.cpu_limit if own.cpu_request is None else own.cpu_request,
+        cpu_limit=own.cpu_limit or pod.cpu_limit,
+        memory_limit=own.memory_limit or pod.memory_limit,
+        memory_request=(own.memory_request or 0) + rest,
+    )
+
+
+def pod_limits(template: PodTemplate) -> PodLimits | None:
+    """The kernel's figures for all of a pod; None where nothing is said of it as a whole."""
+    pod = template.resources
+    if pod == Resources() and template.pids is None:
+        return None
+    shares = asked(template).cpu * SHARES_PER_CPU // 1000
+    return PodLimits(
+        cpu_shares=max(LEAST_SHARES, shares) if shares else None,
+        cpu_quota=max(LEAST_QUOTA, pod.cpu_limit * CPU_PERIOD // 1000) if pod.cpu_limit else None,
+        memory=pod.memory_limit or None,
+        pids=template.pids,
+    )
+
+
 def asked(template: PodTemplate) -> Amounts:
-    """What a pod asks of the machine: its containers together, or, where that is more, what one that runs before them
-    asks beside the sidecars that began before it."""
-    beside = before = Amounts()
-    for spec in template.init:
-        alone = _sum([spec.resources])
-        before |= beside + alone
-        beside += alone if spec.sidecar else Amounts()
-    return before | (beside + _sum(spec.resources for spec in template.mains))
+    """What a pod asks of the machine: as it says as a whole, else its containers together, or, where that is more, what
+    one that runs before them asks beside the sidecars that began before it."""
 
+    def amount(what: str) -> int:
+        whole: int | None = getattr(template.resources, what)
+        return (aggregate(what, template.mains, template.init) or 0) if whole is None else whole
 
-def _sum(all_resources: Iterable[Resources]) -> Amounts:
-    total = Amounts()
-    for said in all_resources:
-        total += Amounts(cpu=said.cpu_request or 0, memory=said.memory_request or 0, disk=said.disk_request or 0)
-    return total
+    return Amounts(cpu=amount("cpu_request"), memory=amount("memory_request"), disk=amount("disk_request"))
 
 
 def why_not(

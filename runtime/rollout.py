@@ -173,7 +173,7 @@ def begun(
         change="created" if before is None else "configured",
         stored_at=now,
         replicas=after.replicas,
-        app=app_of(template.labels, after.name) if RELEASE_ANNOTATION in template.annotations else "",
+        app=app_of(template, after.name) if RELEASE_ANNOTATION in template.annotations else "",
         release=template.annotations.get(RELEASE_ANNOTATION, ""),
         recreate=after.recreate,
         changes=changes(before, after),

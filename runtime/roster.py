@@ -9,6 +9,7 @@ from typing import Any
 
 from runtime.clock import steady
 from runtime.manifest.model import JOB_LABELS, PodTemplate, Service
+from runtime.naming import kept
 from runtime.restart import Backoff
 from runtime.standing import ContainerRecord, overall
 from runtime.store import Store, StoredReplica
@@ -118,9 +119,9 @@ class Replica:
 
 
 def pod_replica(namespace: str, name: str) -> str:
-    """The name of the one replica of a pod that is no Deployment's: unlike theirs it has a dot, and its namespace, for
+    """The name of the one replica of a pod that is no Deployment's: it has its namespace behind a dot, for
     pods of several may have one name."""
-    return f"{name}.{namespace}"
+    return f"{kept(name)}.{namespace}"
 
 
 class Roster:

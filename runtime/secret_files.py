@@ -61,9 +61,11 @@ class SecretFiles:
         with self._changing():
             return any([atomic_folder.put(home / name, files, group) for name, files in there.items()])
 
-    def make_empty(self, replica: str, volume: str, *, size: int | None, group: int | None = None) -> Path:
-        """A replica's folder in memory that all of its containers may write to, kept where it is there; of at most
-        `size` bytes. Raises ConfigError as `write` does."""
+    def make_empty(
+        self, replica: str, volume: str, *, size: int | None, group: int | None = None, mode: int = 0o777
+    ) -> Path:
+        """A replica's folder in memory that its containers may write to as `mode` has it, kept where it is there; of at
+        most `size` bytes. Raises ConfigError as `write` does."""
         with self._changing():
             place = self._home(replica) / volume
             if not place.exists():
@@ -72,7 +74,7 @@ class SecretFiles:
                     mount_memory(place, size)
                 if group is not None:
                     os.chown(place, -1, group)
-                place.chmod(0o777 if group is None else 0o2777)
+                place.chmod(opened_mode(mode, group))
         return place
 
     def make_message(self, replica: str, container: str) -> Path:
@@ -208,6 +210,11 @@ class SecretFiles:
         except OSError:
             return False
         return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def opened_mode(mode: int, group: int | None) -> int:
+    """A folder's mode where it is for a `group` too, as the kubelet has it (pkg/volume/volume_linux.go)."""
+    return mode if group is None else mode | 0o2770
 
 
 def file_system(path: Path, mounts: str) -> str:

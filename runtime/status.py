@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from runtime.decide import resolve_bounds
 from runtime.manifest.model import (
     CAUSE_ANNOTATION,
-    COMPONENT_LABEL,
     RELEASE_ANNOTATION,
     Deployment,
     PodTemplate,
     Service,
     app_of,
+    component_of,
 )
 from runtime.model import (
     Condition,
@@ -114,9 +114,9 @@ def deployment_status(
         ready=counts.ready,
         available=counts.available,
         message=_message(held, counts, phase, replicas, _unroutable(held, services) or trouble),
-        app=app_of(template.labels, deployment.name),
+        app=app_of(template, deployment.name),
         deleting=held.deleting,
-        component=template.labels.get(COMPONENT_LABEL, ""),
+        component=component_of(template),
         release=template.annotations.get(RELEASE_ANNOTATION, ""),
         host=hosts[0] if hosts else "",
         paused=deployment.paused,
@@ -187,6 +187,7 @@ def replica_status(replica: Replica, held: Held, services: Sequence[Service]) ->
         container_id=replica.container_id,
         address=replica.address,
         port=_port(template, replica.namespace, services),
+        created_at=replica.created_at,
         started_at=replica.started_at,
         exit_code=replica.exit_code,
         message=replica.message,

@@ -121,9 +121,15 @@ def unpack(raw: Any) -> Any:
                 conditions=tuple(_made(Condition, item) for item in raw.get("conditions", ())),
             )
         if name == PodStatus.__name__:
-            return _made(PodStatus, raw, phase=PodPhase(raw["phase"]), containers=_containers(raw))
+            return _pod(raw)
         if name == JobStatus.__name__:
-            return _made(JobStatus, raw, phase=JobPhase(raw["phase"]), last_log=tuple(raw["last_log"]))
+            return _made(
+                JobStatus,
+                raw,
+                phase=JobPhase(raw["phase"]),
+                last_log=tuple(raw["last_log"]),
+                pods=tuple(map(_pod, raw.get("pods", ()))),
+            )
         if name == ServiceStatus.__name__:
             ports = tuple(_made(ServicePortStatus, item) for item in raw["ports"])
             lists = {key: tuple(raw[key]) for key in ("hosts", "endpoints")}
@@ -178,6 +184,11 @@ def _replica(raw: dict[str, Any]) -> ReplicaStatus:
         last_log=tuple(raw["last_log"]),
         containers=_containers(raw),
     )
+    return made
+
+
+def _pod(raw: Mapping[str, Any]) -> PodStatus:
+    made: PodStatus = _made(PodStatus, raw, phase=PodPhase(raw["phase"]), containers=_containers(raw))
     return made
 
 

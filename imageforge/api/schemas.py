@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imageforge.config.repository import WEB
 from imageforge.entry.standing import Standing
+from imageforge.pipeline.release import FILES
 from imageforge.store import App, Build, Domain, Hook, Notice, Release, Scope, SealedSecret, Token
 from imageforge.store.app_config import OWN
 
@@ -466,7 +467,9 @@ class ReleaseView(BaseModel):
             build=release.build_id,
             image=release.reference,
             note=release.note,
-            report=dict(release.report) if whole and release.report else None,
+            report={key: value for key, value in release.report.items() if key != FILES}
+            if whole and release.report
+            else None,
         )
 
 

@@ -14,6 +14,7 @@ from imageforge.cli.state import Workplace
 from imageforge.cli.status import app_rows
 from imageforge.config.repository import WEB
 from imageforge.pipeline import operations
+from imageforge.pipeline.removal import claims_of
 from imageforge.stack.state import running_supervisor
 from imageforge.store import Apps, Releases
 from runtime import ControllerClient
@@ -126,16 +127,20 @@ def _settings(
 @app.command("delete")
 def delete_app(
     name: Annotated[str, typer.Argument(help="The app.")],
+    volumes: Annotated[bool, typer.Option("--volumes", help="Its claims too, and all that these hold.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Stop an app and forget its releases and images."""
+    """Stop an app and forget its releases and images. What volumes hold stays, unless --volumes says that it goes."""
     here = Workplace.here()
     controller = here.controller()
     with here.database() as database:
         Apps(database).require(name)
         count = len(Releases(database).of(name))
-        confirm(f"delete {name} with its {count} releases?", yes=yes)
-        operations.delete_app(name, here.home, here.settings, database, controller)
+        also = " and all that its volumes hold" if volumes else ""
+        confirm(f"delete {name} with its {count} releases{also}?", yes=yes)
+        operations.delete_app(name, here.home, here.settings, database, controller, volumes=volumes)
+        for claim in () if volumes else claims_of(name, controller):
+            say(f"persistentvolumeclaim/{claim} stays with what it holds: imageforge delete pvc/{claim} --volumes")
     say(f"{name} deleted")
 
 

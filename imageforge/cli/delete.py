@@ -14,6 +14,7 @@ from imageforge.cli.kinds import parse_kind, parse_target, place
 from imageforge.cli.objects import objects
 from imageforge.cli.output import say, write
 from imageforge.errors import DeployFailed, UsageError
+from imageforge.pipeline.ownership import refuse_owned_views
 from imageforge.report.units import counted
 from runtime import NotFound, load_manifests
 
@@ -55,6 +56,7 @@ def delete(
     found = [key for key in wanted if key in there]
     fate = volumes_of(views, found, volumes=volumes)
     found += fate.also
+    refuse_owned_views(view for view in views if (view.kind, view.namespace, view.name) in set(found))
     if found:
         what = " and all that their volumes hold" if volumes else ""
         confirm(f"Delete {', '.join(f'{kind.lower()}/{name}' for kind, _, name in found)}{what}?", yes=yes)

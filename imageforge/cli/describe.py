@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +40,9 @@ def describe(
     facts({"kind": target.kind, **found}, Format.TABLE)
     if target.kind == "Deployment":
         _deployment(controller, namespace, target.name)
+    elif target.kind == "Job":
+        (status,) = (item for item in controller.jobs(namespace) if item.name == target.name)
+        _pods(controller, namespace, {pod.name for pod in status.pods})
     elif target.kind == "HorizontalPodAutoscaler":
         _autoscaler(controller, namespace, target.name)
     if target.kind != POD:
@@ -55,9 +58,12 @@ def describe(
 def _deployment(controller: Objects, namespace: str, name: str) -> None:
     status = controller.deployment(namespace, name)
     _conditions(status.conditions)
+    _pods(controller, namespace, {replica.name for replica in status.replica_list})
+
+
+def _pods(controller: Objects, namespace: str, names: Container[str]) -> None:
     _section("Pods")
-    mine = [row for row in rows_of(controller, POD, namespace)
-            if row["name"] in {replica.name for replica in status.replica_list}]  # fmt: skip
+    mine = [row for row in rows_of(controller, POD, namespace) if row["name"] in names]
     show(mine, columns=("name", "ready", "status", "restarts", "age", "message"), form=Format.TABLE, empty="none")
 
 

@@ -12,7 +12,7 @@ from imageforge.cli.kinds import only, parse_target
 from imageforge.cli.objects import objects
 from imageforge.cli.output import write
 from imageforge.errors import UsageError
-from runtime import NotFound, ObjectView
+from runtime import NotFound, ObjectView, dump_manifests
 
 if TYPE_CHECKING:
     from imageforge.cli.objects import Objects
@@ -44,7 +44,7 @@ def expose(
             "not-found", f"Deployment {namespace}/{target.name}", "no such object", hint="imageforge get deploy"
         )
     made = service(yaml.safe_load(view.manifest), name or target.name, port, target_port, kind, host)
-    text = yaml.safe_dump(made, sort_keys=False)
+    text = dump_manifests([made])
     if dry_run:
         write(text.rstrip("\n"))
         return

@@ -9,6 +9,7 @@ import typer
 from imageforge.cli.output import write
 from imageforge.cli.release import require
 from imageforge.cli.state import Workplace
+from imageforge.pipeline.manifests import join
 from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.store import Apps, Releases
 from imageforge.vault import Vault
@@ -33,5 +34,5 @@ def manifest(
             f"# The values of the Secret {secrets.secret} are masked. A cluster needs them in their places, without the"
         )
         write("# annotation imageforge.io/masked.")
-        write(f"{secrets.manifest(masked=True)}---")
-    write(release.manifests.rstrip("\n"))
+        write(secrets.manifest(masked=True).rstrip("\n"))
+    write(join(release.manifests).rstrip("\n"))

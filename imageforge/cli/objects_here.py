@@ -7,9 +7,10 @@ from typing import Any
 
 from imageforge.cli.state import Workplace
 from imageforge.pipeline.applying import Entry, Text, apply_and_follow
+from imageforge.pipeline.ownership import refuse_changes_of_owned
 from imageforge.pipeline.rolled import record_of, report_of
 from imageforge.report.rollout import RolloutReport
-from runtime import ControllerClient
+from runtime import AppliedObject, ControllerClient
 
 
 class ObjectsHere(ControllerClient):
@@ -19,6 +20,14 @@ class ObjectsHere(ControllerClient):
         here.require_running()
         super().__init__(here.home.controller_socket)
         self._entry = Entry(address=here.settings.http_address, port=here.settings.http_port)
+
+    def check(
+        self, manifests: str, *, source: str = "manifest.yaml", place: str | None = None
+    ) -> tuple[AppliedObject, ...]:
+        """What `apply` would do or refuse. Raises Conflict (`owned-by-app`) for what an app's releases say."""
+        checked = super().check(manifests, source=source, place=place)
+        refuse_changes_of_owned(self, checked)
+        return checked
 
     def follow_apply(
         self, texts: Sequence[tuple[str, str]], *, place: str | None = None

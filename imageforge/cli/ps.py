@@ -10,7 +10,7 @@ import typer
 from imageforge.cli.output import Format, FormatOption, show
 from imageforge.cli.state import Workplace
 from imageforge.config.repository import WEB
-from imageforge.report.units import age
+from imageforge.report.units import replica_age
 from imageforge.store import Apps
 from runtime import ReplicaStatus
 
@@ -34,7 +34,7 @@ def ps(
             "state": replica.phase,
             "ready": replica.ready,
             "restarts": replica.restarts,
-            "age": age(now - replica.started_at) if replica.started_at else None,
+            "age": replica_age(replica, now),
             "release": replica.release,
             "address": _address(replica),
             "image": replica.image,

@@ -10,7 +10,7 @@ import yaml
 
 from imageforge.cli.kinds import POD
 from imageforge.report.amounts import target_of
-from imageforge.report.units import age
+from imageforge.report.units import age, replica_age
 from runtime import AutoscalerStatus
 
 if TYPE_CHECKING:
@@ -54,12 +54,13 @@ def _pods(controller: Objects, namespace: str | None) -> Iterable[Row]:
                 "ready": replica.ready,
                 "status": replica.phase,
                 "restarts": replica.restarts,
-                "age": age(now - replica.started_at) if replica.started_at else None,
+                "age": replica_age(replica, now),
                 "address": replica.address,
                 "image": replica.image,
                 "message": replica.message,
             }
-    for pod in controller.pods(namespace):
+    of_jobs = (pod for job in controller.jobs(namespace) for pod in job.pods)
+    for pod in (*of_jobs, *controller.pods(namespace)):
         yield {
             "namespace": pod.namespace,
             "name": pod.name,

@@ -33,7 +33,16 @@ from imageforge.pipeline.manifests import COMPONENT, NAME, PART_OF, processes
 from imageforge.pipeline.one_off import left_out, one_off, run_name
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.store import Apps, Releases
-from runtime import ControllerClient, ControllerUnreachable, JobPhase, JobStatus, LogLine, NotFound, RuntimeFailure
+from runtime import (
+    ControllerClient,
+    ControllerUnreachable,
+    JobPhase,
+    JobStatus,
+    LogLine,
+    NotFound,
+    RuntimeFailure,
+    dump_manifests,
+)
 
 KEPT_SECONDS = 3600
 """How long its Job is there after its end, with what it wrote."""
@@ -85,7 +94,7 @@ def run(
     beside = left_out(template, container)
     if beside:
         say(f"without {', '.join(beside)}, which {'is' if len(beside) == 1 else 'are'} beside it in a replica")
-    raise typer.Exit(_carry_out(controller, where, job, yaml.safe_dump(manifest, sort_keys=False)))
+    raise typer.Exit(_carry_out(controller, where, job, dump_manifests([manifest])))
 
 
 def _carry_out(controller: ControllerClient, namespace: str, job: str, manifest: str) -> int:

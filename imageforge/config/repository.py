@@ -146,12 +146,38 @@ class AppSection(Section):
         return value
 
 
-class RepositoryConfig(Section):
-    """The whole file. An absent file and an empty one mean the same."""
+INSTEAD = {
+    "port": "containerPort, and the port of the Service",
+    "replicas": "spec.replicas",
+    "health": "a readinessProbe",
+    "env": "a container's env",
+    "processes": "Deployments called APP-NAME",
+}
+"""What Kubernetes' own files say in the place of [app]."""
 
+
+class RepositoryConfig(Section):
+    """The whole file. An absent file and an empty one mean the same. `manifests` is a file or a folder of Kubernetes'
+    own files, which come in the place of [app]: of that only the name and the release command are left."""
+
+    manifests: str | None = None
     build: BuildSection = Field(default_factory=BuildSection)
     lint: LintSection = Field(default_factory=LintSection)
     app: AppSection = Field(default_factory=AppSection)
+
+    @field_validator("manifests")
+    @classmethod
+    def _below(cls, value: str | None) -> str | None:
+        if value is not None and (not value or value.startswith(("/", "~")) or ".." in Path(value).parts):
+            raise ValueError("expected a file or a folder below this file's, such as deploy/")
+        return value
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> RepositoryConfig:
+        both = [key for key in INSTEAD if key in self.app.model_fields_set]
+        if self.manifests is not None and both:
+            raise ValueError(f"[app] {both[0]} and manifests are both set; the manifests say it: {INSTEAD[both[0]]}")
+        return self
 
 
 def load_repository(folder: Path) -> RepositoryConfig:

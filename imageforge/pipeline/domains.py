@@ -20,7 +20,7 @@ from imageforge.errors import UsageError
 from imageforge.pipeline.manifests import HOST, with_hosts
 from imageforge.store import Domain, Domains
 from imageforge.store.database import Database
-from runtime import ControllerClient, ControllerUnreachable, NotFound, RuntimeFailure
+from runtime import ControllerClient, ControllerUnreachable, NotFound, RuntimeFailure, dump_manifests
 
 NAMESPACE = "default"
 MOST = 100
@@ -153,7 +153,7 @@ def _apply_hosts(app: str, settings: Settings, database: Database, controller: C
     if service is None or (service["metadata"].get("annotations") or {}).get(HOST) == wanted:
         return False
     service["metadata"].setdefault("annotations", {})[HOST] = wanted
-    controller.apply(yaml.safe_dump(service, sort_keys=False), source=f"the hosts of {app}")
+    controller.apply(dump_manifests([service]), source=f"the hosts of {app}")
     return True
 
 

@@ -3,7 +3,7 @@ Deployment for each process beside web, and a Job for the release command."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import yaml
 from imageforge.config.command import literal
 from imageforge.config.repository import WEB, deployment_name
 from imageforge.pipeline.one_off import one_off
+from runtime import dump_manifests
 
 RELEASE = "imageforge.io/release"
 MASKED = "imageforge.io/masked"
@@ -21,9 +22,15 @@ HOST = "imageforge.io/host"
 NAME = "app.kubernetes.io/name"
 PART_OF = "app.kubernetes.io/part-of"
 COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+US = "imageforge"
+APP = "imageforge.io/app"
+PROCESS = "imageforge.io/process"
+"""Annotations of a pod template that a repository brings; the labels there are its own."""
 MIN_READY_SECONDS = 3
 """How long a process without a port must run to be counted as one that does: nothing else tells one that ends at once
 from one that works."""
+_START = "---\n"
 RELEASE_GRACE_SECONDS = 5
 """How long a release command may go on after it was told to end."""
 
@@ -75,7 +82,7 @@ def generate(workload: Workload) -> str:
     has a name of its own and is a part of the app, so that the Service does not lead to it.
     """
     selector = {NAME: workload.app}
-    labels = {**selector, "app.kubernetes.io/managed-by": "imageforge"}
+    labels = {**selector, MANAGED_BY: US}
     check: dict[str, Any] = (
         {"httpGet": {"path": workload.health, "port": "http"}} if workload.health else {"tcpSocket": {"port": "http"}}
     )
@@ -84,19 +91,19 @@ def generate(workload: Workload) -> str:
         "image": workload.reference,
         **_command(workload.command),
         "ports": [{"name": "http", "containerPort": workload.port}],
-        "env": _variables({"PORT": str(workload.port), **workload.environment}, workload.secret),
+        "env": variables({"PORT": str(workload.port), **workload.environment}, workload.secret),
         "readinessProbe": {**check, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 3},
         "securityContext": _security(workload),
     }
     deployment = _deployment(workload, workload.app, labels, workload.replicas, container)
-    service = {
+    service: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": workload.app, "labels": dict(labels), "annotations": {HOST: workload.host}},
         "spec": {"selector": dict(selector), "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
     }
     workers = [_worker(workload, worker) for worker in workload.workers]
-    return yaml.safe_dump_all([deployment, service, *workers], sort_keys=False)
+    return dump_manifests([deployment, service, *workers])
 
 
 def _deployment(
@@ -124,13 +131,13 @@ def _worker(workload: Workload, worker: Worker) -> dict[str, Any]:
         NAME: name,
         PART_OF: workload.app,
         COMPONENT: worker.name,
-        "app.kubernetes.io/managed-by": "imageforge",
+        MANAGED_BY: US,
     }
     container = {
         "name": worker.name,
         "image": workload.reference,
         **_command(worker.command),
-        "env": _variables(workload.environment, workload.secret),
+        "env": variables(workload.environment, workload.secret),
         "securityContext": _security(workload),
     }
     deployment = _deployment(workload, name, labels, worker.replicas, container)
@@ -165,12 +172,18 @@ def release_job(manifests: str, app: str, number: int, command: tuple[str, ...],
         template,
         command,
         name=release_job_name(app, number),
+        container=_built(template["spec"]),
         labels=labels,
         grace=RELEASE_GRACE_SECONDS,
         activeDeadlineSeconds=deadline,
     )
     job["spec"]["template"]["spec"]["containers"][0]["name"] = "release"
-    return yaml.safe_dump(job, sort_keys=False)
+    return dump_manifests([job])
+
+
+def _built(pod: Mapping[str, Any]) -> str | None:
+    """The container that runs what was built: it is named by digest. None for the first."""
+    return next((str(item["name"]) for item in pod["containers"] if "@sha256:" in str(item["image"])), None)
 
 
 def processes(manifests: str) -> dict[str, str]:
@@ -180,8 +193,10 @@ def processes(manifests: str) -> dict[str, str]:
 
 
 def _process(deployment: Mapping[str, Any]) -> str:
-    labels = deployment["spec"]["template"].get("metadata", {}).get("labels") or {}
-    return str(labels.get(COMPONENT, WEB)) if PART_OF in labels else WEB
+    metadata = deployment["spec"]["template"].get("metadata", {})
+    said = (metadata.get("annotations") or {}).get(PROCESS)
+    labels = metadata.get("labels") or {}
+    return str(said or (labels.get(COMPONENT, WEB) if PART_OF in labels else WEB))
 
 
 def _deployments(manifests: str) -> list[dict[str, Any]]:
@@ -189,11 +204,14 @@ def _deployments(manifests: str) -> list[dict[str, Any]]:
 
 
 def renumber(manifests: str, release: int) -> str:
-    """The same manifests for another release: a rollback is a release of its own, and its replicas say so."""
+    """The same manifests for another release: a rollback is a release of its own, and its replicas say so. A companion,
+    which runs nothing that was built, is of none."""
 
     def change(deployment: dict[str, Any]) -> None:
         metadata = deployment["spec"]["template"].setdefault("metadata", {})
-        metadata.setdefault("annotations", {})[RELEASE] = str(release)
+        annotations = metadata.setdefault("annotations", {})
+        if APP not in annotations or RELEASE in annotations:
+            annotations[RELEASE] = str(release)
 
     return _changed(manifests, change)
 
@@ -217,7 +235,7 @@ def with_environment(manifests: str, environment: Mapping[str, str], secret: Sec
         pod = deployment["spec"]["template"]["spec"]
         for container in pod["containers"]:
             own = {"PORT": str(port)} if container.get("ports") else {}
-            container["env"] = _variables({**own, **environment}, secret)
+            container["env"] = variables({**own, **environment}, secret)
         _with_files(pod, secret)
 
     return _changed(manifests, change)
@@ -229,7 +247,12 @@ def with_hosts(manifests: str, app: str, hosts: Sequence[str]) -> str:
     for document in documents:
         if document["kind"] == "Service" and document["metadata"]["name"] == app:
             document["metadata"].setdefault("annotations", {})[HOST] = ", ".join(hosts)
-    return yaml.safe_dump_all(documents, sort_keys=False)
+    return dump_manifests(documents)
+
+
+def join(*texts: str) -> str:
+    """Several texts of documents as one, in which no document is empty."""
+    return "".join(text if text.startswith(_START) else f"{_START}{text}" for text in texts)
 
 
 def secret_manifest(app: str, name: str, values: Mapping[str, str], *, masked: bool = False) -> str:
@@ -237,13 +260,13 @@ def secret_manifest(app: str, name: str, values: Mapping[str, str], *, masked: b
     applied."""
     metadata: dict[str, Any] = {
         "name": name,
-        "labels": {"app.kubernetes.io/name": app, "app.kubernetes.io/managed-by": "imageforge"},
+        "labels": {"app.kubernetes.io/name": app, MANAGED_BY: US},
     }
     shown = values
     if masked:
         metadata["annotations"] = {MASKED: "true"}
         shown = {key: f"*** {len(value.encode())} bytes" for key, value in values.items()}
-    secret = {
+    secret: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata,
@@ -251,7 +274,7 @@ def secret_manifest(app: str, name: str, values: Mapping[str, str], *, masked: b
         "immutable": True,
         "stringData": dict(sorted(shown.items())),
     }
-    return yaml.safe_dump(secret, sort_keys=False, allow_unicode=False, width=120)
+    return dump_manifests([secret])
 
 
 def secrets_in(manifests: str) -> frozenset[str]:
@@ -260,15 +283,19 @@ def secrets_in(manifests: str) -> frozenset[str]:
     for document in yaml.safe_load_all(manifests):
         if document["kind"] == "Deployment":
             pod = document["spec"]["template"]["spec"]
-            found.update(volume["secret"]["secretName"] for volume in pod.get("volumes", ()) if "secret" in volume)
+            volumes = (volume.get("secret") or {} for volume in pod.get("volumes") or ())
+            found.update(secret["secretName"] for secret in volumes if "secretName" in secret)
             for container in pod["containers"]:
-                keys = (variable.get("valueFrom", {}).get("secretKeyRef") for variable in container.get("env", ()))
-                found.update(key["name"] for key in keys if key)
+                sources = (variable.get("valueFrom") or {} for variable in container.get("env") or ())
+                found.update(source["secretKeyRef"]["name"] for source in sources if source.get("secretKeyRef"))
     return frozenset(found)
 
 
-def _variables(environment: Mapping[str, str], secret: SecretUse | None) -> list[dict[str, Any]]:
-    """Secrets first, so that a variable may name one: ``db://app:$(PASSWORD)@db``. Of two with one name it wins."""
+def variables(environment: Mapping[str, str], secret: SecretUse | None) -> list[dict[str, Any]]:
+    """A container's ``env``.
+
+    Secrets first, so that a variable may name one: ``db://app:$(PASSWORD)@db``. Of two with one name it wins.
+    """
     names = secret.variables if secret else ()
     source = secret.name if secret else ""
     hidden = [{"name": name, "valueFrom": {"secretKeyRef": {"name": source, "key": name}}} for name in sorted(names)]
@@ -281,12 +308,25 @@ def _with_files(pod: dict[str, Any], secret: SecretUse | None) -> dict[str, Any]
     pod.pop("volumes", None)
     for container in pod["containers"]:
         container.pop("volumeMounts", None)
-    if secret and secret.files:
-        items = [{"key": key, "path": path} for key, path in sorted(secret.files.items())]
-        pod["volumes"] = [{"name": VOLUME, "secret": {"secretName": secret.name, "items": items}}]
-        for container in pod["containers"]:
-            container["volumeMounts"] = [{"name": VOLUME, "mountPath": SECRETS_FOLDER, "readOnly": True}]
+    mount_files(pod, pod["containers"], secret)
     return pod
+
+
+def mount_files(
+    pod: dict[str, Any], containers: Iterable[dict[str, Any]], secret: SecretUse | None, *, name: str = VOLUME
+) -> None:
+    """Add the secret's files to these containers of a pod, as a volume of that name."""
+    if not secret or not secret.files:
+        return
+    chosen = list(containers)
+    if not chosen:
+        return
+    items = [{"key": key, "path": path} for key, path in sorted(secret.files.items())]
+    volume = {"name": name, "secret": {"secretName": secret.name, "items": items}}
+    pod["volumes"] = [*(pod.get("volumes") or ()), volume]
+    for container in chosen:
+        mount = {"name": name, "mountPath": SECRETS_FOLDER, "readOnly": True}
+        container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
 
 
 def _changed(manifests: str, change: Callable[[dict[str, Any]], None]) -> str:
@@ -294,4 +334,4 @@ def _changed(manifests: str, change: Callable[[dict[str, Any]], None]) -> str:
     for document in documents:
         if document["kind"] == "Deployment":
             change(document)
-    return yaml.safe_dump_all(documents, sort_keys=False)
+    return dump_manifests(documents)

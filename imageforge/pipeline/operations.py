@@ -15,13 +15,15 @@ from imageforge.pipeline.domains import NAMESPACE, holding_hosts
 from imageforge.pipeline.manifests import processes
 from imageforge.pipeline.release import fixed_processes
 from imageforge.pipeline.release_command import forget_jobs
-from imageforge.pipeline.removal import delete_all, delete_runs, delete_secrets
+from imageforge.pipeline.removal import delete_all, delete_claims, delete_runs, delete_secrets
 from imageforge.stack.tidy import forget_images
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
 from registry import RegistryError
 from runtime import ControllerClient
 
 log = logging.getLogger(__name__)
+FLAG = "--replicas"
+"""Where a number of replicas came from that no push sets again."""
 
 
 def scale(
@@ -43,12 +45,14 @@ def scale(
                     hint=f"a process comes with a push that has it in {FILE_NAME}: [app] processes",
                     kept="nothing was changed",
                 )
-            if fixed.get(process) == FILE_NAME:
+            if process in fixed and fixed[process] != FLAG:
                 where = "[app] replicas" if process == WEB else f"[app] processes.{process} replicas"
+                if fixed[process] != FILE_NAME:
+                    where = f"spec.replicas of the Deployment {known[process]}"
                 raise UsageError(
                     "replicas-set-by-file",
                     app,
-                    f"its {FILE_NAME} sets {where}, and the next push would undo this",
+                    f"its {fixed[process]} sets {where}, and the next push would undo this",
                     hint="change it there and push, or remove it there to scale by hand",
                     kept="nothing was changed",
                 )
@@ -78,8 +82,11 @@ def running(app: str, controller: ControllerClient) -> tuple[str, ...]:
     return (app, *sorted(names - {app}))
 
 
-def delete_app(app: str, home: Home, settings: Settings, database: Database, controller: ControllerClient) -> None:
-    """Stop an app and forget its releases, its waiting builds, its repository and its images. Raises Busy."""
+def delete_app(
+    app: str, home: Home, settings: Settings, database: Database, controller: ControllerClient, *, volumes: bool = False
+) -> None:
+    """Stop an app and forget its releases, its waiting builds, its repository and its images; with `volumes` its claims
+    too, and what they hold. Raises Busy."""
     began = time.time()
     queue = BuildQueue(database)
     for status in (BuildStatus.HELD, BuildStatus.QUEUED):
@@ -91,6 +98,8 @@ def delete_app(app: str, home: Home, settings: Settings, database: Database, con
         forget_jobs(app, controller)
         delete_runs(app, controller)
         delete_secrets(app, controller)
+        if volumes:
+            delete_claims(app, controller)
         shutil.rmtree(home.repositories / f"{app}.git", ignore_errors=True)
         Apps(database).delete(app)
     try:

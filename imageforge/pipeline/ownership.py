@@ -7,11 +7,8 @@ from typing import Any
 
 import yaml
 
-from imageforge.pipeline.manifests import NAME, PART_OF, RELEASE
-from runtime import AppliedObject, Conflict, ControllerClient
-
-MANAGED_BY = "app.kubernetes.io/managed-by"
-US = "imageforge"
+from imageforge.pipeline.manifests import MANAGED_BY, NAME, PART_OF, RELEASE, US
+from runtime import AppliedObject, Conflict, ControllerClient, ObjectView
 
 
 def owner(manifest: Mapping[str, Any]) -> str:
@@ -26,17 +23,40 @@ def owner(manifest: Mapping[str, Any]) -> str:
 
 def refuse_owned(controller: ControllerClient, kind: str, namespace: str, name: str) -> None:
     """Raise Conflict (`owned-by-app`) where the object is there and an app's."""
-    found = (view for view in controller.views(kind, namespace) if view.name == name)
-    for view in found:
-        app = owner(yaml.safe_load(view.manifest))
+    refuse_owned_views(view for view in controller.views(kind, namespace) if view.name == name)
+
+
+def refuse_owned_views(views: Iterable[ObjectView]) -> None:
+    """The same for any of these. A Job that ran a command of an app's is nobody's any more."""
+    for view in views:
+        app = owner(yaml.safe_load(view.manifest)) if view.kind != "Job" else ""
         if app:
             raise Conflict(
                 "owned-by-app",
-                f"{kind} {namespace}/{name}",
+                f"{view.kind} {view.namespace}/{view.name}",
                 f"it belongs to the app {app}, whose releases say what runs",
                 hint=f"imageforge deploy, scale, restart, rollback or apps delete {app}",
                 kept="nothing was changed",
             )
+
+
+def refuse_taken(controller: ControllerClient, app: str, namespace: str, manifests: str) -> None:
+    """Raise Conflict (`object-taken`) where an app's manifests would change what is there and is not the app's."""
+    there = {(view.kind, view.name): yaml.safe_load(view.manifest) for view in controller.views(namespace=namespace)}
+    for document in yaml.safe_load_all(manifests):
+        kind, name = document["kind"], document["metadata"]["name"]
+        found = there.get((kind, name))
+        if found is None or app in (owner(found), (found["metadata"].get("labels") or {}).get(PART_OF)):
+            continue
+        whose = owner(found)
+        raise Conflict(
+            "object-taken",
+            f"{kind} {namespace}/{name}",
+            f"it belongs to the app {whose}" if whose else "it is there already, and no app's",
+            hint="give the one in the repository another name"
+            + ("" if whose else f", or delete the other: imageforge delete {kind.lower()} {name}"),
+            kept="nothing was released",
+        )
 
 
 def refuse_changes_of_owned(controller: ControllerClient, checked: Iterable[AppliedObject]) -> None:

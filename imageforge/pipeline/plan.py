@@ -13,6 +13,7 @@ from imageforge.config import RepositoryConfig, Waiver
 from imageforge.config.command import words
 from imageforge.config.repository import APP_NAME, FILE_NAME, WEB, too_long
 from imageforge.errors import UsageError
+from imageforge.pipeline.own_manifests import OwnManifests, read
 from linters import Severity
 from registry import ImageRef
 
@@ -53,7 +54,7 @@ class Process:
 class Plan:
     """What will be done. `port` None: the image's only EXPOSE, else 8080. `replicas` None: what `scale` said, else 1;
     `replicas_from` names where a number came from. `command` is web's, None the image's own; `release` the release
-    command as it is written."""
+    command as it is written; `own` the manifests that the repository brings."""
 
     app: str
     source: str
@@ -76,6 +77,7 @@ class Plan:
     command: tuple[str, ...] | None
     processes: tuple[Process, ...]
     release: str | None
+    own: OwnManifests | None = None
 
     def waived(self, rule: str, today: datetime.date) -> bool:
         """Whether a waiver that still holds sets this rule aside."""
@@ -84,7 +86,7 @@ class Plan:
 
 def plan(request: Request, config: RepositoryConfig) -> Plan:
     """Merge what was asked for with what the repository says. Raises UsageError for what makes no sense together,
-    registry's InvalidReference for a tag that is none."""
+    ConfigError for manifests that are refused, registry's InvalidReference for a tag that is none."""
     folder = request.path
     context = folder / config.build.context if config.build.context else folder
     named = Path(config.build.dockerfile) if config.build.dockerfile else None
@@ -101,8 +103,11 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
         )
     if request.tag is not None:
         ImageRef.parse(request.tag)  # a name that cannot be pushed is found now, not after the build
-    replicas, origin = _replicas(request, config)
     app = app_name(request, config)
+    own = _own(request, config, app)
+    replicas, origin = _replicas(request, config)
+    if own and WEB in own.fixed:
+        origin = own.place
     processes = _processes(app, config)
     web = config.app.processes.get(WEB)
     return Plan(
@@ -119,15 +124,31 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
         tag=request.tag,
         push=request.push,
         deploy=request.deploy,
-        port=request.port or config.app.port,
-        health=config.app.health,
+        port=own.port if own else request.port or config.app.port,
+        health=own.path if own else config.app.health,
         replicas=replicas,
         replicas_from=origin,
         environment=config.app.env,
         command=words(web.command) if web and web.command else None,
         processes=processes,
         release=config.app.release,
+        own=own,
     )
+
+
+def _own(request: Request, config: RepositoryConfig, app: str) -> OwnManifests | None:
+    """What the repository brings. Flags that say what they say are refused."""
+    if config.manifests is None:
+        return None
+    for flag, value in (("--port", request.port), ("--replicas", request.replicas)):
+        if value is not None:
+            raise UsageError(
+                "set-by-manifests",
+                flag,
+                f"the manifests in {config.manifests} say it",
+                hint="change it there, or let imageforge.toml have [app] in the place of manifests",
+            )
+    return read(request.path, config.manifests, app)
 
 
 def _processes(app: str, config: RepositoryConfig) -> tuple[Process, ...]:

@@ -5,31 +5,39 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
+
+import yaml
 
 from imageforge.config.repository import FILE_NAME, WEB
 from imageforge.errors import GateRefused
+from imageforge.pipeline import own_manifests
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.domains import NAMESPACE
 from imageforge.pipeline.manifests import (
     Worker,
     Workload,
     generate,
+    join,
     processes,
     renumber,
     rescale,
     with_environment,
 )
+from imageforge.pipeline.own_manifests import compose
+from imageforge.pipeline.ownership import refuse_taken
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
 from imageforge.pipeline.run import Product
 from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.store import App, Apps, Environment, Release, Releases, ReleaseStatus
 from runtime import NotFound, RolloutPhase
 
-OPTIONS = ("port", "path", "replicas_from", "fixed", "environment", "release_command")
+FILES = "files"
+OPTIONS = ("port", "path", "replicas_from", "fixed", "fixed_in", "environment", "release_command", FILES)
 """What a release's report holds from the start: how it is watched, where its number of replicas came from, the
-processes beside web whose number the file sets, the environment that the file gives it, and its release command."""
+processes beside web whose number is set and where, the environment that the file gives it, its release command, and the
+manifests that its repository brought, as they were there."""
 
 
 def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release:
@@ -41,23 +49,28 @@ def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release
         return made
     number = releases.next_number(plan.app)
     secrets = RunSecrets.now(plan.app, deployer.database, deployer.vault)
-    workload = _workload(plan, product, deployer, number, secrets)
+    manifests = _manifests(plan, product, deployer, number, secrets)
+    if plan.own:
+        refuse_taken(deployer.controller, plan.app, NAMESPACE, manifests)
+    names, fixed = _processes(plan)
     Apps(deployer.database).ensure(plan.app)
-    Apps(deployer.database).claim(plan.app, [process.name for process in plan.processes])
+    Apps(deployer.database).claim(plan.app, names)
     release = Release(
         app=plan.app,
         number=number,
         build_id=product.build_id,
         reference=product.reference,
         image_id=product.image_id,
-        manifests=generate(workload),
+        manifests=manifests,
         status=ReleaseStatus.PENDING,
         created_at=time.time(),
         report={
-            "port": workload.port,
+            "port": _port(plan, product),
             "path": plan.health or "/",
             "replicas_from": plan.replicas_from,
-            "fixed": [process.name for process in plan.processes if process.replicas is not None],
+            "fixed": fixed,
+            "fixed_in": plan.own.place if plan.own else FILE_NAME,
+            "files": plan.own.text if plan.own else None,
             "release_command": plan.release,
             "environment": dict(plan.environment),
         },
@@ -72,7 +85,7 @@ def again(
 ) -> Release:
     """A new release with an earlier one's image and manifests; only the release's number in them differs, and with
     `refresh` the environment and the secrets, which become what is set for the app now. `made_by` is the build that
-    asks for it. Raises UsageError (`process-name-taken`)."""
+    asks for it. Raises UsageError (`process-name-taken`), Conflict (`object-taken`)."""
     releases = Releases(deployer.database)
     Apps(deployer.database).claim(earlier.app, beside_web(earlier))
     number = releases.next_number(earlier.app)
@@ -80,12 +93,20 @@ def again(
     sealed = earlier.secrets
     if refresh:
         options = earlier.report or {}
-        own = options.get("environment") or {}
-        environment = {**own, **Environment(deployer.database).of(earlier.app)}
         secrets = RunSecrets.now(earlier.app, deployer.database, deployer.vault)
-        port = int(options.get("port", DEFAULT_PORT))
-        manifests = with_environment(manifests, environment, secrets.use if secrets else None, port=port)
+        if options.get(FILES):
+            manifests = _composed(
+                str(options[FILES]), earlier.app, number, earlier.reference, deployer, secrets, fixed_processes(earlier)
+            )
+        else:
+            own = options.get("environment") or {}
+            environment = {**own, **Environment(deployer.database).of(earlier.app)}
+            port = int(options.get("port", DEFAULT_PORT))
+            manifests = with_environment(manifests, environment, secrets.use if secrets else None, port=port)
         sealed = secrets.sealed(deployer.vault) if secrets else None
+    if (earlier.report or {}).get(FILES):
+        # What it has no more may have become somebody else's since.
+        refuse_taken(deployer.controller, earlier.app, NAMESPACE, manifests)
     release = Release(
         app=earlier.app,
         number=number,
@@ -110,7 +131,8 @@ def serving(plan: Plan, product: Product, deployer: Deployer) -> Release | None:
         return None
     # Other secrets have another name, and so make other manifests.
     secrets = RunSecrets.now(plan.app, deployer.database, deployer.vault)
-    if live.manifests != generate(_workload(plan, product, deployer, live.number, secrets)):
+    wanted = _manifests(plan, product, deployer, live.number, secrets)
+    if list(yaml.safe_load_all(live.manifests)) != list(yaml.safe_load_all(wanted)):
         return None
     options = live.report or {}
     same_command = options.get("release_command") == plan.release
@@ -143,7 +165,7 @@ def runs(release: Release, deployer: Deployer) -> bool:
     return all(
         name in standing
         and standing[name].phase is RolloutPhase.COMPLETE
-        and standing[name].release == str(release.number)
+        and standing[name].release in ("", str(release.number))  # a companion is of none
         for name in processes(release.manifests).values()
     )
 
@@ -157,7 +179,7 @@ def fixed_processes(release: Release) -> dict[str, str]:
     """The processes of a release whose number of replicas is set elsewhere than by `scale`, and where that is."""
     options = release.report or {}
     web = {WEB: str(options["replicas_from"])} if options.get("replicas_from") else {}
-    return {**web, **dict.fromkeys(options.get("fixed") or (), FILE_NAME)}
+    return {**web, **dict.fromkeys(options.get("fixed") or (), str(options.get("fixed_in") or FILE_NAME))}
 
 
 def as_scaled(release: Release, deployer: Deployer) -> str:
@@ -175,7 +197,51 @@ def with_secrets(release: Release, manifests: str, deployer: Deployer) -> str:
     """A release's manifests with its Secret, which the runtime takes in one piece: no replica starts without it. Raises
     StackError (`key-wrong`, `key-missing`)."""
     secrets = RunSecrets.of(release, deployer.vault)
-    return f"{secrets.manifest()}---\n{manifests}" if secrets else manifests
+    return join(secrets.manifest(), manifests) if secrets else manifests
+
+
+def _manifests(plan: Plan, product: Product, deployer: Deployer, number: int, secrets: RunSecrets | None) -> str:
+    if plan.own is None:
+        return generate(_workload(plan, product, deployer, number, secrets))
+    _check_user(plan, product.config)
+    fixed = dict.fromkeys(plan.own.fixed, plan.own.place)
+    return _composed(plan.own.text, plan.app, number, product.reference, deployer, secrets, fixed)
+
+
+def _composed(
+    files: str,
+    app: str,
+    number: int,
+    reference: str,
+    deployer: Deployer,
+    secrets: RunSecrets | None,
+    fixed: Container[str],
+) -> str:
+    """The manifests that a repository brought, with what the app has now."""
+    found = Apps(deployer.database).find(app)
+    scales = {} if found is None else dict(found.scales)
+    if found is not None and found.replicas is not None:
+        scales[WEB] = found.replicas
+    return compose(
+        files,
+        own_manifests.Release(
+            app=app,
+            number=number,
+            reference=reference,
+            deadline=deployer.settings.deploy_deadline,
+            replicas={process: count for process, count in scales.items() if process not in fixed},
+            environment=Environment(deployer.database).of(app),
+            secret=secrets.use if secrets else None,
+        ),
+    )
+
+
+def _processes(plan: Plan) -> tuple[list[str], list[str]]:
+    """The processes beside web, and those of them whose replicas are set."""
+    if plan.own:
+        return [name for name in plan.own.processes if name != WEB], [name for name in plan.own.fixed if name != WEB]
+    fixed = [process.name for process in plan.processes if process.replicas is not None]
+    return [process.name for process in plan.processes], fixed
 
 
 def _workload(plan: Plan, product: Product, deployer: Deployer, number: int, secrets: RunSecrets | None) -> Workload:

@@ -14,7 +14,7 @@ from imageforge.errors import DeployFailed
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.job_end import LOOK_SECONDS, PATIENCE, JobEnd, patiently
-from imageforge.pipeline.manifests import RELEASE_GRACE_SECONDS, release_job, release_job_name
+from imageforge.pipeline.manifests import RELEASE_GRACE_SECONDS, join, release_job, release_job_name
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.store import Release
 from imageforge.vault import LineMask, Mask
@@ -88,7 +88,7 @@ class ReleaseCommand:
             release = self.release
             manifest = release_job(release.manifests, release.app, release.number, words(self.command), self.deadline)
             # In one: no pod waits for a Secret that is still to come.
-            whole = f"{self.secrets}---\n{manifest}" if self.secrets else manifest
+            whole = join(self.secrets, manifest) if self.secrets else manifest
             controller.apply(whole, source=f"{release.app} release {release.number}, release command")
 
     def _failed(self, status: JobStatus, mask: Mask) -> DeployFailed:

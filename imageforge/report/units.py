@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime import ReplicaStatus
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -23,6 +27,12 @@ def megabytes(size: int, *, unit: bool = True) -> str:
 def seconds(duration: float) -> str:
     """`0.4 s`, `75 s`."""
     return f"{duration:.1f} s" if duration < MINUTE else f"{duration:.0f} s"
+
+
+def replica_age(replica: ReplicaStatus, now: float) -> str | None:
+    """Since it was made, as kubectl has it; of a controller of a version before, since its container began."""
+    since = replica.created_at or replica.started_at
+    return age(now - since) if since else None
 
 
 def age(duration: float) -> str:

@@ -15,6 +15,7 @@ from runtime.errors import NotFound, RuntimeFailure
 from runtime.events import Recorder
 from runtime.figures import AutoscalerStatus, MetricStatus
 from runtime.manifest.autoscaler import Autoscaler, Metric, Source
+from runtime.manifest.resources import Resources
 from runtime.metrics.sampler import Sampler
 from runtime.objects import Held, Objects
 from runtime.roster import Replica, Roster
@@ -198,14 +199,8 @@ class Autoscalers:
             ready=ready,
             pending=replica.started_at is None,
             leaving=replica.terminating,
-            asked=tuple(
-                Asked(
-                    container=spec.name,
-                    cpu=spec.resources.cpu_request,
-                    memory=None if spec.resources.memory_request is None else spec.resources.memory_request * 1000,
-                )
-                for spec in replica.template.serving_containers
-            ),
+            asked=tuple(_asked(spec.name, spec.resources) for spec in replica.template.serving_containers),
+            whole=_asked("", replica.template.resources),
         )
 
     def _readings(self, metric: Metric, replicas: Iterable[Replica]) -> Mapping[str, Reading]:
@@ -273,3 +268,8 @@ class Autoscalers:
 
 def _key(spec: Autoscaler) -> Key:
     return spec.namespace, spec.name
+
+
+def _asked(container: str, said: Resources) -> Asked:
+    memory = None if said.memory_request is None else said.memory_request * 1000
+    return Asked(container=container, cpu=said.cpu_request, memory=memory)

@@ -41,7 +41,8 @@ class Asked:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pod:
     """A pod of the target. `leaving` when it is being deleted or has failed; `pending` until all of it has begun.
-    `ready` is so since `since`, and not ready is so since then too. Times are Unix seconds."""
+    `ready` is so since `since`, and not ready is so since then too. What it asks for as a `whole` comes before what its
+    containers do. Times are Unix seconds."""
 
     name: str
     started_at: float
@@ -50,6 +51,7 @@ class Pod:
     pending: bool = False
     leaving: bool = False
     asked: tuple[Asked, ...] = ()
+    whole: Asked | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,6 +190,9 @@ def _percent(values: Mapping[str, int], asked: Mapping[str, int], target: int) -
 
 
 def _asked(pod: Pod, resource: str, container: str) -> int:
+    whole = None if pod.whole is None or container else pod.whole.cpu if resource == CPU else pod.whole.memory
+    if whole is not None:
+        return whole
     total = 0
     for said in pod.asked:
         if container not in ("", said.container):

@@ -12,6 +12,7 @@ from runtime.manifest.claim import claim
 from runtime.manifest.config_map import ConfigMap, config_map
 from runtime.manifest.cron_job import cron_job
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.exported import drop_exported
 from runtime.manifest.ingress import ingress
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS, OLDER
 from runtime.manifest.model import Deployment, Document, Job, Manifest, Pod, Secret, Service
@@ -68,7 +69,8 @@ def load(text: str, source: str = "manifest.yaml", namespace: str | None = None)
 
 
 def dump(documents: Iterable[Mapping[str, Plain]]) -> str:
-    """Manifests as text, from the data of their documents."""
+    """Manifests as YAML, from the data of their documents: each begins with a line of ``---``, and a string that
+    go-yaml would take for something else is quoted."""
     return write(documents)
 
 
@@ -104,6 +106,7 @@ def _document(node: Node, source: str) -> Document:
     if not isinstance(node.value, dict):
         raise ManifestError("wrong-type", f"{source}:{node.line}", f"the document is {node.word()}, expected a mapping")
     kind = _kind(root)
+    drop_exported(node)
     version, shape = KINDS[kind]
     older = OLDER.get((kind, str(root.get("apiVersion").node.value)))
     if older is None:

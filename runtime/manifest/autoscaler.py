@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from runtime.manifest.cursor import Cursor
 from runtime.manifest.quantity import milli, quantity
-from runtime.manifest.schema import NAME, Amount, Many, Object, Shape, Text, Whole, metadata, words
+from runtime.manifest.schema import NAME, OBJECT_NAME, Amount, Many, Object, Shape, Text, Whole, metadata, words
 
 REQUESTS_PER_SECOND = "requests_per_second"
 """The one metric of pods that there is: what the balancer gave a replica, of all Services that lead to it."""
@@ -58,7 +58,7 @@ _REF = Object(
     fields={
         "apiVersion": Text(choices=("apps/v1",)),
         "kind": Text(choices=("Deployment",), unsupported=("ReplicaSet", "ReplicationController", "StatefulSet")),
-        "name": NAME,
+        "name": OBJECT_NAME,
     },
     required=("apiVersion", "kind", "name"),
 )
@@ -72,7 +72,7 @@ AUTOSCALER = Object(
     fields={
         "apiVersion": Text(),
         "kind": Text(),
-        "metadata": metadata(NAME),
+        "metadata": metadata(OBJECT_NAME),
         "spec": Object(
             fields={
                 **_BOUNDS,
@@ -118,7 +118,7 @@ AUTOSCALER_V1 = Object(
     fields={
         "apiVersion": Text(),
         "kind": Text(),
-        "metadata": metadata(NAME),
+        "metadata": metadata(OBJECT_NAME),
         "spec": Object(
             fields={**_BOUNDS, "targetCPUUtilizationPercentage": Whole(low=1)},
             required=("scaleTargetRef", "maxReplicas"),

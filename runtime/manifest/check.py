@@ -49,7 +49,7 @@ class _Check:
                     self.value(entry.node, shape.fields[name], here)
             elif name in shape.known:
                 if not entry.node.says_nothing:
-                    raise self.unsupported(here, entry.line)
+                    raise self.unsupported(here, entry.line, shape.hints.get(name))
             else:
                 raise self.stranger(name, entry, shape, path)
         for name in shape.required:

@@ -11,6 +11,8 @@ _SHARED = (
     "no container shares the machine's own; a Service or a hostPort leads in, shareProcessNamespace is for its own"
 )
 
+_NO_USERS = "Docker maps the users of all containers of an engine (userns-remap), and not of one alone"
+
 _STORAGE = words(
     "awsElasticBlockStore azureDisk azureFile cephfs cinder csi ephemeral fc flexVolume flocker gcePersistentDisk "
     "glusterfs iscsi nfs photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume"
@@ -24,10 +26,9 @@ HINTS: dict[str, str] = {
     "hostNetwork": _SHARED,
     "hostPID": _SHARED,
     "hostIPC": _SHARED,
+    "hostUsers": _NO_USERS,
+    "cgroupOptions": "Docker shows every container its control groups for reading only",
     **dict.fromkeys(_STORAGE, _OTHER_STORAGE),
-    "volumeName": "there are no PersistentVolumes here: every claim has a volume of the engine, made for it",
-    "dataSource": "there are no snapshots here; fill the volume by a Job",
-    "dataSourceRef": "there are no snapshots here; fill the volume by a Job",
     "resource": "a backend is a Service here",
     "externalName": "let the program ask for the other name itself",
     "externalIPs": "a NodePort or an Ingress leads in; which addresses this machine has is not for a manifest to say",
@@ -35,11 +36,7 @@ HINTS: dict[str, str] = {
     "loadBalancerClass": "take it out: there is one balancer",
     "hostIP": "take it out: it is the address of the entry",
     "appArmorProfile": "Docker's own profile holds where the machine has AppArmor",
-    "localhostProfile": "RuntimeDefault is Docker's profile",
     "ephemeralContainers": "imageforge exec runs a command in a container that is there",
-    "schedulingGates": "apply the Pod once it may run",
-    "image": "copy the files in an init container of that image, into an emptyDir",
-    "fileKeyRef": "let the program read the file, or take a ConfigMap",
 }
 """By the field's name."""
 DEFAULT_HINT = "remove it, or keep it in a manifest for the cluster alone"

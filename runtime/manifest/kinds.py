@@ -13,16 +13,21 @@ from runtime.manifest.job_policy import JOB_POLICY
 from runtime.manifest.lookup import LOOKUP
 from runtime.manifest.namespace import NAMESPACE
 from runtime.manifest.placement import PLACEMENT, SERVICE_PLACEMENT
+from runtime.manifest.pod_resources import POD_RESOURCES
 from runtime.manifest.probe import LIFECYCLE, PROBE
 from runtime.manifest.resources import RESOURCES
+from runtime.manifest.restart_rule import RESTART_RULES
 from runtime.manifest.schema import (
     APP_PROTOCOL,
     CRON_JOB_NAME,
     DNS_LABEL,
     IMAGE,
+    JOB_NAME,
+    LABEL_KEY,
     LABELS,
     MOUNT_PATH,
     NAME,
+    OBJECT_NAME,
     PERCENT,
     PORT,
     PORT_NUMBER,
@@ -51,6 +56,7 @@ _SERVICE_PORT_NAME = Text(pattern=DNS_LABEL, says="lower-case letters, digits an
 _APP_PROTOCOL = Text(pattern=APP_PROTOCOL, says="a protocol such as http or kubernetes.io/h2c")
 _SHARE = WholeOrText(whole=Whole(), text=Text(pattern=PERCENT, says="a count or a percentage such as 25%"))
 _PROTOCOL = Text(choices=("TCP",), unsupported=("UDP", "SCTP"))
+_GATE = Text(pattern=LABEL_KEY, says="a name such as example.com/quota")
 _FREE_LABELS = TextMap(keys=LABELS.keys, values=LABELS.values)
 
 _RESIZE = Many(
@@ -99,21 +105,17 @@ _CONTAINER = Object(
         "terminationMessagePath": Text(pattern=MOUNT_PATH, says="an absolute path, without a colon"),
         "terminationMessagePolicy": Text(choices=("File", "FallbackToLogsOnError")),
         "resizePolicy": _RESIZE,
+        "restartPolicy": Text(choices=("Always", "OnFailure", "Never")),
+        "restartPolicyRules": RESTART_RULES,
     },
     required=("name", "image"),
-    known=words("restartPolicy restartPolicyRules stdinOnce volumeDevices"),
-)
-
-_INIT_CONTAINER = Object(
-    fields={**_CONTAINER.fields, "restartPolicy": Text(choices=("Always",), unsupported=("OnFailure", "Never"))},
-    required=_CONTAINER.required,
-    known=_CONTAINER.known - {"restartPolicy"},
+    known=words("stdinOnce volumeDevices"),
 )
 
 _POD = Object(
     fields={
         "containers": Many(item=_CONTAINER, least=1, unique="name"),
-        "initContainers": Many(item=_INIT_CONTAINER, unique="name"),
+        "initContainers": Many(item=_CONTAINER, unique="name"),
         "hostname": NAME,
         "subdomain": NAME,
         "terminationGracePeriodSeconds": Whole(),
@@ -131,13 +133,16 @@ _POD = Object(
         "hostNetwork": Flag(),
         "hostPID": Flag(),
         "hostIPC": Flag(),
+        "hostUsers": Flag(),
+        "resources": POD_RESOURCES,
+        "schedulingGates": Many(item=Object(fields={"name": _GATE}, required=("name",)), unique="name"),
         **LOOKUP,
         **PLACEMENT,
     },
     required=("containers",),
     known=words(
-        "activeDeadlineSeconds ephemeralContainers hostUsers os overhead preemptionPolicy "
-        "priority readinessGates resourceClaims resources schedulingGates setHostnameAsFQDN"
+        "activeDeadlineSeconds ephemeralContainers os overhead preemptionPolicy "
+        "priority readinessGates resourceClaims setHostnameAsFQDN"
     ),
 )
 
@@ -145,7 +150,7 @@ DEPLOYMENT = Object(
     fields={
         "apiVersion": Text(),
         "kind": Text(),
-        "metadata": metadata(NAME),
+        "metadata": metadata(OBJECT_NAME),
         "spec": Object(
             fields={
                 "replicas": Whole(high=1000),
@@ -175,7 +180,7 @@ POD = Object(
     fields={
         "apiVersion": Text(),
         "kind": Text(),
-        "metadata": metadata(NAME),
+        "metadata": metadata(OBJECT_NAME),
         "spec": Object(
             fields={**_POD.fields, "restartPolicy": Text(choices=("Always", "OnFailure", "Never"))},
             required=_POD.required,
@@ -212,7 +217,7 @@ JOB = Object(
     fields={
         "apiVersion": Text(),
         "kind": Text(),
-        "metadata": metadata(NAME),
+        "metadata": metadata(Text(pattern=JOB_NAME, says="lower-case letters, digits, hyphens and dots, at most 63")),
         "spec": JOB_SPEC,
     },
     required=("metadata", "spec"),
@@ -223,7 +228,9 @@ CRON_JOB = Object(
     fields={
         "apiVersion": Text(),
         "kind": Text(),
-        "metadata": metadata(Text(pattern=CRON_JOB_NAME, says="lower-case letters, digits and hyphens, at most 52")),
+        "metadata": metadata(
+            Text(pattern=CRON_JOB_NAME, says="lower-case letters, digits, hyphens and dots, at most 52")
+        ),
         "spec": Object(
             fields={
                 "schedule": Text(),

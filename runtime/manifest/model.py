@@ -14,6 +14,7 @@ from runtime.manifest.lookup import Lookup
 from runtime.manifest.namespace import Namespace
 from runtime.manifest.probe import Hook, Probe
 from runtime.manifest.resources import Resources
+from runtime.manifest.restart_rule import RestartRule, Restarts
 from runtime.manifest.routing import Ingress
 from runtime.manifest.security import PodSecurity, SecurityContext
 from runtime.manifest.tree import Plain
@@ -42,6 +43,9 @@ JOB_LABELS = frozenset(("job-name", "batch.kubernetes.io/job-name"))
 """Those that the pods of a Job have, with its name."""
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 COMPONENT_LABEL = "app.kubernetes.io/component"
+APP_ANNOTATION = "imageforge.io/app"
+PROCESS_ANNOTATION = "imageforge.io/process"
+"""Of a pod template that an app's repository brings: its labels are the repository's, and may be selected by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +61,8 @@ class ContainerPort:
 class ContainerSpec:
     """A container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
     not yet expanded, and comes after `env_from`. `message_path` is a file for its last words, empty for none. One that
-    runs before the others is a `sidecar` where it goes on beside them."""
+    runs before the others is a `sidecar` where it goes on beside them. `restart` None is as its pod has it; `rules`
+    come before either."""
 
     name: str
     image: str
@@ -81,6 +86,8 @@ class ContainerSpec:
     never_pull: bool = False
     sidecar: bool = False
     message_path: str = ""
+    restart: RestartPolicy | None = None
+    rules: tuple[RestartRule, ...] = ()
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or name; None where no port has that name."""
@@ -92,7 +99,8 @@ class PodTemplate:
     """What every replica of a revision is made from. `container` is the main one, which its status speaks of; `others`
     run beside it, `init` before all of them, in order. `placement` is what it says of other machines, field by field:
     nobody acts on it. `node_name` is the machine's name where it may be on no other. With `shares_processes` its
-    containers see each other's processes."""
+    containers see each other's processes. While it has `gates` it is not begun with. `resources` and
+    `pids`, a limit of processes, are said of all of its containers together."""
 
     container: ContainerSpec
     labels: Mapping[str, str]
@@ -112,11 +120,24 @@ class PodTemplate:
     lookup: Lookup = field(default_factory=Lookup)
     node_name: str = ""
     shares_processes: bool = False
+    gates: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    pids: int | None = None
 
     @property
     def all_containers(self) -> tuple[ContainerSpec, ...]:
         """Every container, the main one first, those before it last."""
         return (self.container, *self.others, *self.init)
+
+    def restarts(self, spec: ContainerSpec) -> Restarts:
+        """Which ends of a container of it are followed by another start. One that runs before the others does so until
+        it has succeeded, unless the pod's containers run but once."""
+        policy = spec.restart or self.restart_policy
+        if spec.sidecar:
+            policy = RestartPolicy.ALWAYS
+        elif spec in self.init and spec.restart is None and policy is RestartPolicy.ALWAYS:
+            policy = RestartPolicy.ON_FAILURE
+        return Restarts(policy=policy, rules=spec.rules)
 
     @property
     def mains(self) -> tuple[ContainerSpec, ...]:
@@ -362,6 +383,12 @@ def port_number(ports: Sequence[ContainerPort], port: int | str) -> int | None:
     return next((known.number for known in ports if known.name == port), None)
 
 
-def app_of(labels: Mapping[str, str], default: str) -> str:
-    """The app that something with these labels belongs to: what it is a part of, else its own name."""
-    return labels.get(PART_OF_LABEL) or labels.get(APP_LABEL, default)
+def app_of(template: PodTemplate, default: str) -> str:
+    """The app of the pods of this template: the one that brought it, what it is a part of, else its own name."""
+    labels = template.labels
+    return template.annotations.get(APP_ANNOTATION) or labels.get(PART_OF_LABEL) or labels.get(APP_LABEL, default)
+
+
+def component_of(template: PodTemplate) -> str:
+    """The process of its app that pods of this template are; empty where nothing says it."""
+    return template.annotations.get(PROCESS_ANNOTATION) or template.labels.get(COMPONENT_LABEL, "")

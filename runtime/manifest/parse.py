@@ -26,8 +26,10 @@ from runtime.manifest.model import (
     port_number,
 )
 from runtime.manifest.placement import placement
+from runtime.manifest.pod_resources import pod_resources
 from runtime.manifest.probe import hook, probe
 from runtime.manifest.resources import resources
+from runtime.manifest.restart_rule import restart_rules
 from runtime.manifest.secret_type import OPAQUE, check_type
 from runtime.manifest.security import pod_security, security
 from runtime.manifest.variable import variable, variables
@@ -49,6 +51,7 @@ def deployment(root: Cursor) -> Deployment:
     """A Deployment from a tree that the schema has passed."""
     meta, spec = root.get("metadata"), root.get("spec")
     rolling = spec.get("strategy").get("rollingUpdate")
+    _refuse_own_restarts(spec.get("template").get("spec"))
     template = _template(spec.get("template"))
     parsed = Deployment(
         namespace=meta.get("namespace").plain("default"),
@@ -100,6 +103,7 @@ def job_of(
     spec: Cursor, *, namespace: str, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]
 ) -> Job:
     """A Job of a ``spec`` that the schema has passed."""
+    _refuse_own_restarts(spec.get("template").get("spec"))
     template = _template(spec.get("template"))
     indexed = spec.get("completionMode").plain("NonIndexed") == "Indexed"
     completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
@@ -198,13 +202,18 @@ def _template(cursor: Cursor) -> PodTemplate:
     _refuse_host(spec)
     _refuse_profiles(meta.get("annotations"))
     _refuse_groups(spec)
+    gates = tuple(item.get("name").plain() for item in spec.get("schedulingGates").items())
+    if gates and spec.get("nodeName").plain(""):
+        raise spec.get("nodeName").fail("invalid-value", ": cannot be set until all schedulingGates have been cleared")
     main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
+    init = tuple(_init(item, spec, volumes, grace) for item in spec.get("initContainers").items())
+    own, pids = pod_resources(spec.get("resources"), (main, *others), init)
     return PodTemplate(
         labels=meta.get("labels").plain({}),
         annotations=meta.get("annotations").plain({}),
         container=main,
         others=tuple(others),
-        init=tuple(_init(item, spec, volumes, grace) for item in spec.get("initContainers").items()),
+        init=init,
         hostname=spec.get("hostname").plain(""),
         subdomain=spec.get("subdomain").plain(""),
         grace_period=grace,
@@ -217,6 +226,9 @@ def _template(cursor: Cursor) -> PodTemplate:
         lookup=lookup(spec),
         node_name=spec.get("nodeName").plain(""),
         shares_processes=spec.get("shareProcessNamespace").plain(False),
+        gates=gates,
+        resources=own,
+        pids=pids,
     )
 
 
@@ -230,9 +242,12 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: 
         for item in cursor.get("ports").items()
     )
 
+    _refuse_other_files(cursor.get("env"), volumes)
+
     def port_of(port: int | str) -> int | None:
         return port_number(ports, port)
 
+    said = cursor.get("restartPolicy").plain()
     return ContainerSpec(
         name=cursor.get("name").plain(),
         image=cursor.get("image").plain(),
@@ -255,6 +270,8 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: 
         resources=resources(cursor.get("resources")),
         pre_stop=hook(cursor.get("lifecycle").get("preStop"), port_of, longest=grace),
         message_path=_message_path(cursor),
+        restart=None if said is None else RestartPolicy(said),
+        rules=restart_rules(cursor),
     )
 
 
@@ -275,7 +292,21 @@ def _init(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) 
             raise cursor.get(name).fail(
                 "invalid-value", ": an init container has none unless its restartPolicy is Always"
             )
-    return replace(made, sidecar=sidecar)
+    # What goes on does so in any case.
+    return replace(made, sidecar=sidecar, restart=None if sidecar else made.restart)
+
+
+def _refuse_other_files(env: Cursor, volumes: tuple[Volume, ...]) -> None:
+    """A file of variables is one that another container of the pod wrote."""
+    for item in env.items():
+        said = item.get("valueFrom").get("fileKeyRef").get("volumeName")
+        if said.node.value is None:
+            continue
+        found = next((volume for volume in volumes if volume.name == said.plain()), None)
+        if found is None:
+            raise said.fail("invalid-value", f': no volume is named "{said.plain()}"')
+        if not isinstance(found, EmptyVolume):
+            raise said.fail("invalid-value", f': "{said.plain()}" is not an emptyDir, which alone may have such files')
 
 
 def _refuse_twins(pod: Cursor) -> None:
@@ -294,6 +325,20 @@ def _refuse_twins(pod: Cursor) -> None:
                 seen[name] = cursor.get("name").node.line
 
 
+def _refuse_own_restarts(pod: Cursor) -> None:
+    """What a Deployment or a Job does about an end is of its pods as a whole."""
+    for group, allowed in (("containers", ()), ("initContainers", ("Always",))):
+        for item in pod.get(group).items():
+            for field in ("restartPolicyRules", "restartPolicy"):
+                said = item.get(field)
+                if not said.node.says_nothing and said.node.value not in allowed:
+                    raise said.fail(
+                        "unsupported-field",
+                        " is for the containers of a Pod of its own here",
+                        hint="take it out: a container's own restarts are its pod's",
+                    )
+
+
 def _refuse_accounts(pod: Cursor) -> None:
     """There is no API server that an account would be one of: what needs its token would not work."""
     hint = "nothing of the pod can ask an API server here; take it out where the program does not need one"
@@ -310,6 +355,9 @@ def _refuse_host(pod: Cursor) -> None:
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(field).plain(False):
             raise pod.get(field).fail("unsupported-field", " is true, and imageforge has it false", hint=HINTS[field])
+    if not pod.get("hostUsers").plain(True):
+        hint = HINTS["hostUsers"]
+        raise pod.get("hostUsers").fail("unsupported-field", " is false, and imageforge has it true", hint=hint)
 
 
 def _refuse_groups(pod: Cursor) -> None:

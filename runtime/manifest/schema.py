@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-CRON_JOB_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?")
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 APP_PROTOCOL = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -22,6 +21,8 @@ IMAGE = re.compile(r"\S+")
 HTTP_PATH = re.compile(r"[\x21-\x7e]*")
 PERCENT = re.compile(r"[0-9]+%")
 SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+JOB_NAME = re.compile(r"(?=.{1,63}$)" + SUBDOMAIN.pattern)
+CRON_JOB_NAME = re.compile(r"(?=.{1,52}$)" + SUBDOMAIN.pattern)
 SECRET_KEY = re.compile(r"(?!\.\.?$)(?!\.\.)[-._a-zA-Z0-9]{1,253}")
 MOUNT_PATH = re.compile(r"/+[^/:\x00][^:\x00]*")
 WORKING_DIR = re.compile(r"/[^\x00]*")
@@ -87,11 +88,13 @@ class Many:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Object:
-    """A mapping with named fields."""
+    """A mapping with named fields. `hints` say of known ones what there is instead, where their name alone does not
+    tell."""
 
     fields: Mapping[str, Shape]
     required: tuple[str, ...] = ()
     known: frozenset[str] = frozenset()
+    hints: Mapping[str, str] = field(default_factory=dict)
 
 
 Shape = Text | Whole | Flag | Amount | WholeOrText | TextMap | Many | Object
@@ -115,6 +118,8 @@ LABELS = TextMap(
     values=Text(pattern=LABEL_VALUE, says="a label value: letters, digits, . _ -, at most 63 characters"),
 )
 SECRET_NAME = Text(pattern=SUBDOMAIN, says="lower-case letters, digits, hyphens and dots, at most 253 characters")
+OBJECT_NAME = SECRET_NAME
+"""Of most kinds: a Service's, a Namespace's and a container's have no dots."""
 SECRET_KEY_NAME = Text(pattern=SECRET_KEY, says="a key of a Secret: letters, digits, . _ -, at most 253 characters")
 CONFIG_NAME = SECRET_NAME
 CONFIG_KEY_NAME = Text(pattern=SECRET_KEY, says="a key of a ConfigMap: letters, digits, . _ -, at most 253 characters")

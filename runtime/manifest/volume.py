@@ -13,8 +13,10 @@ from runtime.manifest.schema import (
     CONFIG_KEY_NAME,
     CONFIG_NAME,
     FILE_PATH,
+    IMAGE,
     MOUNT_PATH,
     NAME,
+    OBJECT_NAME,
     SECRET_KEY_NAME,
     SECRET_NAME,
     Amount,
@@ -28,6 +30,8 @@ from runtime.manifest.schema import (
 from runtime.manifest.variable import FIELD_REF, field_path
 
 DEFAULT_MODE = 0o644
+OPEN_MODE = 0o777
+"""Of a folder that everybody may write to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,11 +96,12 @@ class ProjectedVolume:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmptyVolume:
     """A folder that lives as long as its replica, empty at first; in `memory` of at most `size` bytes. Where one on
-    disk grows past that its replica is evicted."""
+    disk grows past that its replica is evicted. `mode` are the folder's permissions."""
 
     name: str
     memory: bool
     size: int | None = None
+    mode: int = OPEN_MODE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,20 +122,32 @@ class ClaimVolume:
     read_only: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageVolume:
+    """The files of an image, for reading only; `always_pull` and `never_pull` as of a container's image."""
+
+    name: str
+    image: str
+    always_pull: bool = False
+    never_pull: bool = False
+
+
 WrittenVolume = SecretVolume | ConfigVolume | FieldVolume | ProjectedVolume
 """Those whose files are written for the replica, and which it sees for reading only."""
-Volume = WrittenVolume | EmptyVolume | HostVolume | ClaimVolume
+Volume = WrittenVolume | EmptyVolume | HostVolume | ClaimVolume | ImageVolume
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VolumeMount:
-    """Where in the container a volume's folder, or what is at `sub_path` in it, is seen. `read_only` says nothing of
-    volumes that are for reading only in any case."""
+    """Where in the container a volume's folder, or what is at `sub_path` in it, is seen. With `expands` that is a path
+    with variables of the container in it, such as ``$(POD_NAME)/log``. `read_only` says nothing of volumes that are for
+    reading only in any case."""
 
     volume: str
     path: str
     sub_path: str = ""
     read_only: bool = False
+    expands: bool = False
 
 
 def sources_of(volume: Volume) -> tuple[SecretVolume | ConfigVolume | FieldVolume, ...]:
@@ -138,6 +155,11 @@ def sources_of(volume: Volume) -> tuple[SecretVolume | ConfigVolume | FieldVolum
     if isinstance(volume, ProjectedVolume):
         return volume.sources
     return (volume,) if isinstance(volume, SecretVolume | ConfigVolume | FieldVolume) else ()
+
+
+def is_written(volume: Volume) -> bool:
+    """Whether its files are written for the replica."""
+    return isinstance(volume, WrittenVolume)
 
 
 _MODE = Whole(high=0o777)
@@ -201,8 +223,8 @@ VOLUMES = Many(
                 fields={
                     "medium": Text(choices=("", "Memory"), unsupported=("HugePages", "HugePages-2Mi", "HugePages-1Gi")),
                     "sizeLimit": Amount(),
+                    "mode": Whole(high=0o1777),
                 },
-                known=words("mode"),
             ),
             "hostPath": Object(
                 fields={
@@ -211,12 +233,21 @@ VOLUMES = Many(
                 },
                 required=("path",),
             ),
-            "persistentVolumeClaim": Object(fields={"claimName": NAME, "readOnly": Flag()}, required=("claimName",)),
+            "persistentVolumeClaim": Object(
+                fields={"claimName": OBJECT_NAME, "readOnly": Flag()}, required=("claimName",)
+            ),
+            "image": Object(
+                fields={
+                    "reference": Text(pattern=IMAGE, says="an image reference without spaces"),
+                    "pullPolicy": Text(choices=("IfNotPresent", "Always", "Never")),
+                },
+                required=("reference",),
+            ),
         },
         required=("name",),
         known=words(
             "awsElasticBlockStore azureDisk azureFile cephfs cinder csi ephemeral fc flexVolume flocker "
-            "gcePersistentDisk gitRepo glusterfs image iscsi nfs photonPersistentDisk portworxVolume quobyte rbd "
+            "gcePersistentDisk gitRepo glusterfs iscsi nfs photonPersistentDisk portworxVolume quobyte rbd "
             "scaleIO storageos vsphereVolume"
         ),
     ),
@@ -229,15 +260,16 @@ MOUNTS = Many(
             "name": NAME,
             "mountPath": Text(pattern=MOUNT_PATH, says="a path such as /run/secrets, without a colon"),
             "subPath": _PATH,
+            "subPathExpr": _PATH,
             "readOnly": Flag(),
         },
         required=("name", "mountPath"),
-        known=words("mountPropagation recursiveReadOnly subPathExpr"),
+        known=words("mountPropagation recursiveReadOnly"),
     ),
     unique="mountPath",
 )
 
-_KINDS = ("secret", "configMap", "downwardAPI", "projected", "emptyDir", "hostPath", "persistentVolumeClaim")
+_KINDS = ("secret", "configMap", "downwardAPI", "projected", "emptyDir", "hostPath", "persistentVolumeClaim", "image")
 
 
 def volume(cursor: Cursor) -> Volume:
@@ -262,6 +294,14 @@ def volume(cursor: Cursor) -> Volume:
             if ".." in source.get("path").plain().split("/"):
                 raise source.get("path").fail("invalid-value", " has a .., expected a path without")
             return HostVolume(name=name, host_path=path, type=source.get("type").plain(""))
+        case "image":
+            policy = source.get("pullPolicy").plain("")
+            return ImageVolume(
+                name=name,
+                image=source.get("reference").plain(),
+                always_pull=policy == "Always",
+                never_pull=policy == "Never",
+            )
         case "persistentVolumeClaim":
             return ClaimVolume(
                 name=name, claim=source.get("claimName").plain(), read_only=source.get("readOnly").plain(False)
@@ -281,20 +321,18 @@ def _mount(cursor: Cursor, volumes: Sequence[Volume]) -> VolumeMount:
         raise cursor.get("name").fail(
             "invalid-value", f': no volume is named "{name}"', hint="name it under spec.template.spec.volumes"
         )
-    written = bool(sources_of(found)) or isinstance(found, ProjectedVolume)
-    sub_path = posixpath.normpath(cursor.get("subPath").plain("") or ".")
-    if sub_path != "." and not written:
-        raise cursor.get("subPath").fail(
-            "unsupported-value",
-            ": a part of this kind of volume cannot be mounted, only of those whose files come from the manifest",
-            hint="mount the whole volume",
-        )
+    written = is_written(found)
+    expands = bool(cursor.get("subPathExpr").plain(""))
+    if expands and cursor.get("subPath").plain(""):
+        raise cursor.get("subPathExpr").fail("invalid-value", ": subPathExpr and subPath are mutually exclusive")
+    sub_path = posixpath.normpath(cursor.get("subPathExpr" if expands else "subPath").plain("") or ".")
     return VolumeMount(
         volume=name,
         # Of two slashes at the beginning, normpath keeps both.
         path="/" + posixpath.normpath(cursor.get("mountPath").plain()).lstrip("/"),
         sub_path="" if sub_path == "." else sub_path,
         read_only=cursor.get("readOnly").plain(False) and not written,
+        expands=expands,
     )
 
 
@@ -364,7 +402,8 @@ def _empty(name: str, source: Cursor) -> EmptyVolume:
     amount = None if said is None else quantity(said)
     memory = source.get("medium").plain("") == "Memory"
     # Nothing is no limit, as a cluster has it.
-    return EmptyVolume(name=name, memory=memory, size=whole(amount) if amount else None)
+    mode = source.get("mode").plain(OPEN_MODE)
+    return EmptyVolume(name=name, memory=memory, size=whole(amount) if amount else None, mode=mode)
 
 
 def _refuse_overlap(said: Sequence[str], cursor: Cursor) -> None:

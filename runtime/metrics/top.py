@@ -76,7 +76,7 @@ class Top:
         usage = [self._sampler.usage(container_id) for container_id in ids]
         known, measured = [rate for rate in rates if rate], [item for item in usage if item]
         requests, each_second = self._sampler.requests(replica.name)
-        specs = replica.template.serving_containers
+        specs, whole = replica.template.serving_containers, replica.template.resources
         return ReplicaFigures(
             name=replica.shown_name,
             namespace=replica.namespace,
@@ -86,10 +86,10 @@ class Top:
             cpu=sum(rate.cpu for rate in known) if known and len(known) == len(ids) else None,
             memory=sum(item.memory for item in measured) if measured and len(measured) == len(ids) else None,
             cpu_seconds=sum(item.cpu for item in measured) / 1e9 if measured else None,
-            cpu_request=_sum(specs, lambda said: said.cpu_request),
-            cpu_limit=_sum(specs, lambda said: said.cpu_limit),
-            memory_request=_sum(specs, lambda said: said.memory_request),
-            memory_limit=_sum(specs, lambda said: said.memory_limit),
+            cpu_request=_first(whole.cpu_request, _sum(specs, lambda said: said.cpu_request)),
+            cpu_limit=_first(whole.cpu_limit, _sum(specs, lambda said: said.cpu_limit)),
+            memory_request=_first(whole.memory_request, _sum(specs, lambda said: said.memory_request)),
+            memory_limit=_first(whole.memory_limit, _sum(specs, lambda said: said.memory_limit)),
             requests=requests,
             requests_per_second=each_second,
             window=self._sampler.window,
@@ -122,6 +122,11 @@ def containers_of(roster: Roster) -> Iterable[Watched]:
         for record in replica.containers:
             if record.running and record.container_id:
                 yield Watched(container_id=record.container_id, pid=record.pid, started_at=record.started_at)
+
+
+def _first(whole: int | None, together: int | None) -> int | None:
+    """What is said of the pod as a whole, else of its containers together."""
+    return together if whole is None else whole
 
 
 def _sum(specs: Iterable[ContainerSpec], amount: Callable[[Resources], int | None]) -> int | None:

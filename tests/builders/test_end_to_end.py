@@ -37,7 +37,7 @@ LOOK = (
     r"\( -type d -printf '%p %y %m %U %G %T@\n' -o -printf '%p %y %m %U %G %l %s %T@\n' \) "
     r"| grep -v '^/.dockerenv' | sed 's/\.[0-9]*$//' | sort; "
     "find /d /usr/share/perl5 /h2 /h3 /linked -type f | sort | xargs sha256sum; "
-    r"find / -xdev -type f -links +1 -printf 'inode %i %p\n'"
+    r"find / -xdev -type f -links +1 -printf 'inode %i %p\n'; echo end"
 )
 
 
@@ -56,7 +56,15 @@ def squashed(image: BuiltImage, endpoint: Endpoint, folder: Path, mode: SquashMo
 def look(client: docker.DockerClient, image: str, instance: str) -> set[str]:
     """One text a path, one a content, one a group of hard links."""
     labels = {"io.imageforge.instance": instance}
-    output = client.containers.run(image, [LOOK], user="root", remove=True, labels=labels, stderr=True)
+    # Not by `run`, which removes the container before it reads the rest of its output.
+    container = client.containers.create(image, [LOOK], user="root", labels=labels)
+    try:
+        container.start()
+        container.wait()
+        output = container.logs()
+    finally:
+        container.remove(force=True)
+    assert output.endswith(b"end\n")
     seen: set[str] = set()
     groups: dict[str, list[str]] = {}
     for line in output.decode(errors="replace").splitlines():

@@ -100,7 +100,7 @@ def test_without_a_health_path_the_port_is_probed() -> None:
 
 def test_a_rollback_differs_in_its_number_only() -> None:
     again = renumber(generate(workload()), 9)
-    assert again.replace("imageforge.io/release: '9'", "imageforge.io/release: '4'") == generate(workload())
+    assert again.replace('imageforge.io/release: "9"', 'imageforge.io/release: "4"') == generate(workload())
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_the_manifests_are_ones_that_the_runtime_and_a_cluster_take(deployer: De
     assert VALUE not in repr(secrets)
     text = generate(workload(secrets.use, B="hidden by the secret", URL="db://app:$(A)@db"))
     assert VALUE not in text
-    container = yaml.safe_load(text.split("---\n")[0])["spec"]["template"]["spec"]["containers"][0]
+    container = next(yaml.safe_load_all(text))["spec"]["template"]["spec"]["containers"][0]
     assert [variable["name"] for variable in container["env"]] == ["A", "B", "PORT", "URL"]
     assert secrets_in(text) == {secrets.secret}
     documents = load_manifests(f"{secrets.manifest()}---\n{text}")

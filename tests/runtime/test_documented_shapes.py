@@ -228,7 +228,7 @@ def test_what_a_pod_says_of_names_nodes_and_processes() -> None:
 
 
 def test_what_says_what_is_so_anyway_is_accepted() -> None:
-    more = "nodeName: this-machine\n  hostNetwork: false\n  hostPID: false\n  hostIPC: false"
+    more = "nodeName: this-machine\n  hostNetwork: false\n  hostPID: false\n  hostIPC: false\n  hostUsers: true"
     assert template(POD.replace("nodeName: this-machine", more)) == template()
     said = DEPLOYED.replace("PORT", "8081")
     named = said.replace("metadata: {labels: {app: shaped}}", "metadata: {name: any, labels: {app: shaped}}")
@@ -261,6 +261,7 @@ def test_which_groups_the_image_adds(said: str, refused: str) -> None:
         ("nodeName: this-machine", "hostPID: true", "shareProcessNamespace"),
         ("requests: {cpu: 125m}", "requests: {example.com/dongle: 3}", "devices"),
         ("nodeName: this-machine", "overhead: {cpu: 1}", "for the cluster alone"),
+        ("nodeName: this-machine", "hostUsers: false", "userns-remap"),
     ],
 )
 def test_a_refusal_says_what_there_is_instead(old: str, new: str, hint: str) -> None:

@@ -114,6 +114,35 @@ def test_of_a_pod_only_its_labels_change(tmp_path: Path) -> None:
     store.close()
 
 
+def test_the_gates_of_a_pod_may_be_taken_out_and_not_added(tmp_path: Path) -> None:
+    def gated(*names: str) -> str:
+        said = ", ".join(f"{{name: {name}}}" for name in names)
+        return text().replace("spec:", f"spec:\n  schedulingGates: [{said}]", 1)
+
+    with pytest.raises(ManifestError, match="cannot be set until all schedulingGates have been cleared"):
+        load_manifests(gated("a/b").replace("spec:", "spec:\n  nodeName: here", 1))
+    with pytest.raises(ManifestError, match='the name "a/b" is already used'):
+        load_manifests(gated("a/b", "a/b"))
+    store = Store(tmp_path / "x.db")
+    objects = Objects(store, lambda: None, Seal(tmp_path / "key"))
+    objects.apply(gated("a/b", "c"), "a.yaml")
+    assert objects.apply(gated("c", "a/b"), "a.yaml")[0].change == "configured"
+    assert objects.apply(gated("c"), "a.yaml")[0].change == "configured"
+    assert objects.pod("default", "web").pod.template.gates == ("c",)
+    for names in (("c", "a/b"), ("d",)):
+        with pytest.raises(ManifestError) as caught:
+            objects.apply(gated(*names), "a.yaml")
+        assert (caught.value.code, caught.value.message) == (
+            "immutable-field",
+            f"spec.schedulingGates: only deletion is allowed, but found new scheduling gate '{names[-1]}'",
+        )
+    with pytest.raises(ManifestError, match="spec of a Pod cannot be changed"):
+        objects.apply(gated().replace("image: a", "image: b"), "a.yaml")
+    objects.apply(text(), "a.yaml")
+    assert objects.pod("default", "web").pod.template.gates == ()
+    store.close()
+
+
 def test_pods_of_one_name_in_two_namespaces_are_two_replicas(tmp_path: Path) -> None:
     assert pod_replica("a", "web") != pod_replica("b", "web")
     store = Store(tmp_path / "x.db")

@@ -7,7 +7,7 @@ import signal
 import docker
 import pytest
 
-from runtime import Conflict, JobPhase, JobStatus, Label, ManifestError, NotFound, Selection
+from runtime import Conflict, JobPhase, JobStatus, Label, ManifestError, NotFound, PodPhase, Selection
 from tests.runtime.stack import Stack, is_complete, manifest, wait_for
 
 pytestmark = pytest.mark.engine
@@ -65,6 +65,8 @@ def test_one_pod_to_its_end_and_never_in_the_balancer(
     status = until_done(stack)
     assert (status.phase, status.exit_code, status.succeeded, status.failed) == (JobPhase.SUCCEEDED, 0, 1, 0)
     assert (status.app, status.release) == ("hello", "7")
+    [pod] = status.pods
+    assert (pod.phase, pod.reason, pod.app, pod.restarts) == (PodPhase.SUCCEEDED, "Completed", "hello", 0)
     container = containers(stack, docker_client)[0]
     assert container.labels[Label.APP] == "hello"
     assert "no-new-privileges:true" in container.attrs["HostConfig"]["SecurityOpt"]

@@ -26,6 +26,7 @@ from runtime.manifest.model import ContainerSpec, Deployment, PodTemplate, Secre
 from runtime.manifest.template import template_hash
 from runtime.manifest.variable import SecretKey, SecretVariables
 from runtime.objects import Objects
+from runtime.pod_group import PodGroups
 from runtime.policy import Policy
 from runtime.redact import redact
 from runtime.roster import Replica, Roster
@@ -145,7 +146,8 @@ REFUSED_USES = [
     ("secretRef: {name: keys}", "prefix: X_", "missing-field", "secretRef is missing"),
     ("secretRef: {name: keys}", "secretRef: {name: keys}, prefix: '1='", "invalid-value", "prefix"),
     ("readOnly: true", "subPath: ../a", "invalid-value", "without .."),
-    ("readOnly: true", "subPathExpr: a", "unsupported-field", "volumeMounts[0].subPathExpr"),
+    ("readOnly: true", "subPathExpr: ../$(A)", "invalid-value", "without .."),
+    ("readOnly: true", "subPathExpr: $(A), subPath: a", "invalid-value", "mutually exclusive"),
     ("readOnly: true", "mountPropagation: None", "unsupported-field", "mountPropagation"),
     ("{name: files, mountPath: /run", "{name: other, mountPath: /run", "invalid-value", 'no volume is named "other"'),
     ("mountPath: /run/secrets", "mountPath: run/secrets", "invalid-value", "mountPath"),
@@ -492,6 +494,7 @@ def test_what_a_stalled_replica_writes_has_stars_for_secrets_that_were_changed_s
     creation = Creation(
         engine=cast(Engine, engine), secret=objects.secret, config_map=lambda *_: None, files=cast(SecretFiles, files),
         storage=cast(Storage, None), host=cast(Host, None), policy=Policy(),
+        groups=cast(PodGroups, None),
     )  # fmt: skip
     around = SimpleNamespace(engine=engine, roster=roster, creation=creation)
     keeper = Keeper("hello-1", cast(Surroundings, around))

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from runtime import ConfigError, ManifestError, atomic_folder, load_manifests
+from runtime import ConfigError, EngineError, ManifestError, atomic_folder, load_manifests
 from runtime.container import Identity, pod_of
 from runtime.creation import Creation
 from runtime.engine import Engine
@@ -28,9 +28,12 @@ from runtime.manifest.volume import (
     VolumeMount,
 )
 from runtime.objects import Objects
+from runtime.parts import Parts
+from runtime.pod_group import PodGroups
 from runtime.policy import Policy
+from runtime.resources import Amounts, Machine
 from runtime.seal import Seal
-from runtime.secret_files import LONGEST_MESSAGE, SecretFiles
+from runtime.secret_files import LONGEST_MESSAGE, SecretFiles, opened_mode
 from runtime.sources import Sources
 from runtime.storage import Storage
 from runtime.store import Store
@@ -277,6 +280,7 @@ def test_a_folder_of_the_version_before_is_made_anew() -> None:
 
 
 STORED = [
+    ("emptyDir: {mode: 02777}", "invalid-value", "emptyDir.mode is 1535, expected 0 to 1023"),
     ("emptyDir: {sizeLimit: [1]}", "wrong-type", "a quantity"),
     ("emptyDir: {medium: HugePages}", "unsupported-value", "HugePages"),
     ("emptyDir: {medium: Memory, sizeLimit: lots}", "invalid-value", "a quantity"),
@@ -299,14 +303,30 @@ def test_a_volume_to_write_to_is_refused_by_name(source: str, code: str, message
 def test_a_volume_to_write_to_is_read_with_its_defaults() -> None:
     assert template("emptyDir: {}").volumes == (EmptyVolume(name="v", memory=False),)
     assert template("emptyDir: null").volumes == template("emptyDir: {}").volumes
+    assert template("emptyDir: {mode: 01777}").volumes == (EmptyVolume(name="v", memory=False, mode=0o1777),)
+    assert template_hash(template("emptyDir: {mode: 0777}")) == template_hash(template("emptyDir: {}"))
     memory = template("emptyDir: {medium: Memory, sizeLimit: 1Mi}")
     assert memory.volumes == (EmptyVolume(name="v", memory=True, size=1024 * 1024),)
     claimed = template("persistentVolumeClaim: {claimName: data, readOnly: true}")
     assert (claimed.volumes, claimed.claims) == ((ClaimVolume(name="v", claim="data", read_only=True),), {"data"})
     assert claimed.container.mounts[0].read_only
     assert template("hostPath: {path: //srv/}").volumes == (HostVolume(name="v", host_path="/srv"),)
-    with pytest.raises(ManifestError, match="a part of this kind of volume cannot be mounted"):
-        template("emptyDir: {}", CONTAINER.replace("readOnly: true", "subPath: a"))
+    part = template("emptyDir: {}", CONTAINER.replace("readOnly: true", "subPath: a//b/"))
+    assert part.container.mounts == (VolumeMount(volume="v", path="/conf", sub_path="a/b"),)
+    told = template("emptyDir: {}", CONTAINER.replace("readOnly: true", "subPathExpr: $(POD_NAME)/log"))
+    assert told.container.mounts == (VolumeMount(volume="v", path="/conf", sub_path="$(POD_NAME)/log", expands=True),)
+
+
+def test_the_mode_of_an_empty_folder() -> None:
+    made = SecretFiles(shm("mode"), "unix:///run/docker.sock")
+    try:
+        for at, (mode, group, found) in enumerate(((0o777, None, 0o777), (0o1777, None, 0o1777), (0o700, None, 0o700))):
+            place = made.make_empty("web-1", f"v{at}", size=None, group=group, mode=mode)
+            assert place.stat().st_mode & 0o7777 == found
+    finally:
+        made.clear()
+    # The group's own come before it, as on a cluster.
+    assert [opened_mode(mode, 4000) for mode in (0o777, 0o1777, 0o700)] == [0o2777, 0o3777, 0o2770]
 
 
 def test_places_of_this_machine_are_shown_where_its_owner_allows_it(tmp_path: Path) -> None:
@@ -368,6 +388,21 @@ spec:
         ("storage: 1Gi", "storage: big", "invalid-value"),
         ("  resources", "  volumeMode: Block\n  resources", "unsupported-value"),
         ("  resources", "  volumeName: x\n  resources", "unsupported-field"),
+        ("  resources", "  dataSource: {kind: VolumeSnapshot, name: a}\n  resources", "unsupported-value"),
+        ("  resources", "  dataSource: {kind: PersistentVolumeClaim}\n  resources", "missing-field"),
+        ("  resources", "  dataSource: {kind: PersistentVolumeClaim, name: data}\n  resources", "invalid-value"),
+        ("  resources", "  dataSource: {kind: Secret, name: a}\n  resources", "invalid-value"),
+        (
+            "  resources",
+            "  dataSource: {kind: PersistentVolumeClaim, name: a}\n"
+            "  dataSourceRef: {kind: PersistentVolumeClaim, name: b}\n  resources",
+            "invalid-value",
+        ),
+        (
+            "  resources",
+            "  dataSourceRef: {kind: PersistentVolumeClaim, name: a, namespace: other}\n  resources",
+            "unsupported-field",
+        ),
         ("{name: data}", "{name: data, annotations: {imageforge.io/reclaim: Keep}}", "invalid-value"),
     ],
 )
@@ -377,6 +412,21 @@ def test_a_claim_is_refused_by_name(old: str, new: str, code: str) -> None:
     with pytest.raises(ManifestError) as caught:
         load_manifests(changed)
     assert caught.value.code == code, caught.value
+
+
+def test_a_claim_may_be_a_copy_of_another() -> None:
+    for said in ("dataSource", "dataSourceRef"):
+        text = CLAIM.replace("  resources", f"  {said}: {{kind: PersistentVolumeClaim, name: a}}\n  resources")
+        found = load_manifests(text)[0].object
+        assert isinstance(found, Claim)
+        assert found.source == "a"
+
+
+def test_why_no_volume_can_be_chosen() -> None:
+    for said in ("volumeName: x", "selector: {matchLabels: {a: b}}"):
+        with pytest.raises(ManifestError) as caught:
+            load_manifests(CLAIM.replace("  resources", f"  {said}\n  resources"))
+        assert "no PersistentVolumes here to choose from" in (caught.value.hint or "")
 
 
 def test_a_claim_stays_until_nothing_uses_it(tmp_path: Path) -> None:
@@ -428,10 +478,16 @@ def test_a_secret_at_the_beginning_of_the_last_words_that_are_kept_is_hidden_who
         config_map=lambda *_: None,
         files=made,
         storage=Storage(
-            instance="x", engine=engine, files=made, store=cast(Store, None), claim=lambda *_: None, host_paths=()
+            instance="x",
+            engine=engine,
+            files=made,
+            store=cast(Store, None),
+            claim=lambda *_: None,
+            parts=Parts(tmp_path / "parts", "unix:///x"),
         ),
         host=Host(engine, {}),
         policy=Policy(),
+        groups=PodGroups("x", "unix:///x", lambda: Machine(size=Amounts(), labels={})),
     )
     try:
         file = made.make_message("web-1", "web")
@@ -459,3 +515,73 @@ def test_where_the_last_words_are_written() -> None:
     for said in ("terminationMessagePolicy: Never", "terminationMessagePath: why"):
         with pytest.raises(ManifestError, match="terminationMessageP"):
             load_manifests(manifest("web:1", container=said, service=False))
+
+
+class Volumes:
+    """An engine's volumes, by what was done with them."""
+
+    host = "unix:///x"
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.done: list[str] = []
+        self.fails = False
+
+    def volumes(self, _: str) -> dict[str, dict[str, str]]:
+        return {name: {} for name in self.there}
+
+    def ensure_volume(self, name: str, _: object) -> str:
+        self.there.add(name)
+        return "now"
+
+    def remove_volume(self, name: str, _: str) -> bool:
+        self.there.discard(name)
+        self.done.append(f"remove {name}")
+        return True
+
+    def fill_volume(self, name: str, _: str, __: object, *, source: str) -> None:
+        self.done.append(f"fill {name} from {source}")
+        if self.fails:
+            raise EngineError("engine-unreachable", "x", "gone")
+
+    def open_volumes(self, _: str, modes: dict[str, int], __: object, **___: object) -> None:
+        self.done += [f"open {name}" for name in modes]
+
+
+def test_a_copy_is_made_once_and_never_over_data(tmp_path: Path) -> None:
+    store, engine = Store(tmp_path / "x.db"), Volumes()
+    claims = {
+        name: Claim(namespace="n", name=name, storage="1Gi", access_modes=("ReadWriteOnce",), source=source)
+        for name, source in (("data", ""), ("copy", "data"), ("other", "data"), ("orphan", "none"))
+    }
+    storage = Storage(
+        instance="i",
+        engine=cast(Engine, engine),
+        files=cast(SecretFiles, None),
+        store=store,
+        claim=lambda _, name: claims.get(name),
+        parts=Parts(tmp_path / "parts", "unix:///x"),
+    )
+    who = Identity(instance="i", namespace="n", deployment="", replica="r", template_hash="", revision=0)
+
+    def use(name: str) -> list[str]:
+        engine.done.clear()
+        try:
+            storage.places(template(f"persistentVolumeClaim: {{claimName: {name}}}"), who, None, "image")
+        except EngineError:
+            engine.done.append("failed")
+        return engine.done
+
+    assert use("data") == ["open imageforge-i-n_data"]
+    engine.fails = True
+    filled = "fill imageforge-i-n_copy from imageforge-i-n_data"
+    assert use("copy") == [filled, "failed"]
+    engine.fails = False
+    assert use("copy") == ["remove imageforge-i-n_copy", filled, "open imageforge-i-n_copy"]
+    assert use("copy") == []
+    # One that is there, and of which this store knows nothing, such as one out of a backup, is left as it is.
+    engine.there.add("imageforge-i-n_other")
+    assert use("other") == ["open imageforge-i-n_other"]
+    with pytest.raises(ConfigError, match='persistentvolumeclaim "none" not found'):
+        use("orphan")
+    store.close()
