@@ -396,11 +396,14 @@ class Life:
 
     def _follows_at_once(self) -> bool:
         """Whether the one that has ended is followed by another without a pause, however it ended."""
+        if not self._again.always or self._template.is_group or self._spec.always_pull:
+            # Of several, what they share may be gone too.
+            return False
+        if self._spec.message_path or any(mount.sub_path for mount in self._spec.mounts):
+            # What the one before has of files is not to be made anew while something may still read it.
+            return False
         record, now = self._record, time.time()
-        backoff = record.backoff.after_end(now - (record.started_at or now))
-        # Of several, what they share may be gone too; last words are read before there is another file for them.
-        simple = not (self._template.is_group or self._spec.message_path or self._spec.always_pull)
-        return simple and self._again is RestartPolicy.ALWAYS and not (record.running or backoff.delay)
+        return not (record.running or record.backoff.after_end(now - (record.started_at or now)).delay)
 
     def _drop_successor(self) -> None:
         successor, self._successor = self._successor, None

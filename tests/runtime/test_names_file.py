@@ -21,7 +21,10 @@ from runtime.errors import EngineError
 from runtime.machine import Host
 from runtime.manifest.config_map import ConfigMap
 from runtime.manifest.model import Deployment
+from runtime.parts import Parts
+from runtime.pod_group import PodGroups
 from runtime.policy import Policy
+from runtime.resources import Amounts, Machine
 from runtime.secret_files import SecretFiles
 from runtime.storage import Storage
 from runtime.store import Store
@@ -77,8 +80,14 @@ def created(engine: Refusing, folder: Path, *, extra: str = "", sandbox: str = "
         config_map=lambda *_: ConfigMap(namespace="default", name="c", data={"k": "nameserver 10.9.9.9\n"}),
         files=files,
         storage=Storage(
-            instance="i", engine=known, files=files, store=cast(Store, None), claim=lambda *_: None, host_paths=()
+            instance="i",
+            engine=known,
+            files=files,
+            store=cast(Store, None),
+            claim=lambda *_: None,
+            parts=Parts(folder / "parts", LOCAL),
         ),
+        groups=PodGroups("i", LOCAL, lambda: Machine(size=Amounts(), labels={})),
         host=cast(Host, SimpleNamespace(address="127.0.0.1", lowest_oom_score_adj=0)),
         policy=Policy(),
         links=lambda *_: LINKS,

@@ -18,6 +18,7 @@ from runtime.errors import ConfigError, EngineError, RuntimeFailure
 from runtime.labels import Label
 from runtime.life import Life, Surroundings
 from runtime.manifest.model import Deployment
+from runtime.manifest.restart_rule import Restarts
 from runtime.restart import Backoff, RestartPolicy
 from runtime.roster import Replica, Roster
 from runtime.standing import ContainerRecord
@@ -90,6 +91,9 @@ class Creation:
     def logins(self, *_: object) -> tuple[()]:
         return ()
 
+    def pull_volumes(self, *_: object) -> None:
+        pass
+
     def is_clamped(self, *_: object) -> bool:
         return False
 
@@ -101,7 +105,7 @@ class House:
     """A replica whose only container, `c1`, has just ended."""
 
     def __init__(self, folder: Path, engine: Scripted, beside: Callable[[], str], **record: Any) -> None:
-        again = record.pop("again", RestartPolicy.ALWAYS)
+        again = Restarts(policy=record.pop("again", RestartPolicy.ALWAYS))
         found = load_manifests(manifest("web:1", service=False, probe=False))[0].object
         assert isinstance(found, Deployment)
         self.store, self.engine, self.over = Store(folder / "state.db"), engine, False
