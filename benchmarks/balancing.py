@@ -53,8 +53,8 @@ MANNERS = {
     "for one, with retries": {**RETRIES, "rules": "    default_backend web\n"},
     "by host, with retries": {**RETRIES, "rules": "    use_backend web if { hdr(host) -i even.localhost }\n"},
 }
-"""What each of them says more is a promise more, and what it costs: that no GET is lost with its replica, and that other
-hosts lead elsewhere. What is left is what ours does more than the last."""
+"""What each of them says more is a promise more, and what it costs: that no GET is lost with its replica, and that
+other hosts lead elsewhere. What is left is what ours does more than the last."""
 
 
 def balancing_figures(fleet: Fleet) -> list[Figure]:
