@@ -18,7 +18,8 @@ from runtime.container import (
     network_name,
     pod_of,
 )
-from runtime.discovery.links import NO_LINKS, Links, asked
+from runtime.discovery.links import NO_LINKS, Asked, Links, asked
+from runtime.discovery.names_file import PLACE, names_file, without_engines
 from runtime.discovery.resolv_conf import host_asked
 from runtime.engine import Engine
 from runtime.environment import Environment, environment, sub_path
@@ -31,12 +32,13 @@ from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.manifest.resource_field import ResourceField, resource_value
 from runtime.manifest.resources import Resources
 from runtime.manifest.secret_type import DOCKER_CONFIG_KEY, OLD_DOCKER_CONFIG_KEY
-from runtime.manifest.volume import VolumeMount, is_written
+from runtime.manifest.volume import ImageVolume, VolumeMount, is_written
 from runtime.pod_group import PodGroups
 from runtime.policy import Policy, allowed_by, refusal
 from runtime.redact import redact
 from runtime.resources import Limits, Qos, bounded, limits, pod_limits, qos
 from runtime.sandbox import archive, image_name, sandbox_request, supported
+from runtime.seccomp import read_profile
 from runtime.secret_files import LONGEST_MESSAGE, SecretFiles
 from runtime.sources import Sources
 from runtime.storage import Storage
@@ -79,9 +81,11 @@ class Creation:
         *,
         spec: ContainerSpec | None = None,
         sandbox: str = "",
+        beside: bool = False,
     ) -> tuple[str, Given]:
         """The container's id, and the values that it was given; `spec` None is the main container, `sandbox` the id of
-        the one whose network it joins. Raises ConfigError, KeyFailure, EngineError."""
+        the one whose network it joins. With `beside` the one before has its name still, and the id is empty where that
+        cannot be. Raises ConfigError, KeyFailure, EngineError."""
         refused = refusal(template, self.policy)
         if refused:
             raise not_allowed(refused, allowed_by(template, self.policy))
@@ -92,6 +96,7 @@ class Creation:
         places = {name: Place(source=str(path), read_only=True) for name, path in written.items()}
         places |= self.storage.places(template, who, group, spec.image)
         links = self.links(who.namespace, template)
+        sources = replace(sources, file=lambda volume, path: self.storage.written(places[volume], volume, path))
         env = environment(spec, sources, links.variables)
         mounted = self._mounted(template, spec, who, places, env)
         request = container_request(
@@ -100,6 +105,9 @@ class Creation:
         request = replace(
             request, limits=self.limits(template, spec), control_group=self.groups.ensure(template, who.replica)
         )
+        if spec.security.profile:
+            said = replace(request.confinement, profile=read_profile(self.policy.profiles, spec.security.profile))
+            request = replace(request, confinement=said)
         if not sandbox:
             request = self._on_the_network(request, template, links)
         if spec.message_path:
@@ -109,9 +117,14 @@ class Creation:
             request = replace(request, mounts=(*request.mounts, words))
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
+        named = self._by_its_own_file(request, who, self._asks(template, links))
+        create = self.engine.create_beside if beside else partial(self.engine.create, keep=True)
         try:
-            return self.engine.create(request, keep=True), given
+            return create(named), given
         except EngineError as error:
+            if NOT_SEEN in error.message and named is not request and not written:
+                log.warning("container asks by way of the engine", extra={"error": str(error)})
+                return create(request), given
             if written and NOT_SEEN in error.message:
                 raise ConfigError(
                     "secret-files-unseen",
@@ -133,6 +146,17 @@ class Creation:
                 continue
             found += logins_for(image, config)
         return tuple(found)
+
+    def pull_volumes(self, template: PodTemplate, namespace: str) -> None:
+        """Have the images of its volumes. Raises ImageError, EngineError, KeyFailure."""
+        for volume in template.volumes:
+            if isinstance(volume, ImageVolume):
+                self.engine.ensure_image(
+                    volume.image,
+                    always_pull=volume.always_pull,
+                    never_pull=volume.never_pull,
+                    logins=partial(self.logins, template, volume.image, namespace),
+                )
 
     def refresh(self, template: PodTemplate, who: Identity) -> bool:
         """Bring the files that the replica's containers see up to date; whether anything changed. What is not there any
@@ -195,7 +219,8 @@ class Creation:
             if path and mount.volume in written:
                 place = replace(place, source=str(self.files.place(who.replica, mount.volume, path)))
             elif path:
-                place = self.storage.part(place, mount.volume, path, who.replica, spec.name, number)
+                volume = next(volume for volume in template.volumes if volume.name == mount.volume)
+                place = self.storage.part(place, volume, path, who.replica, spec.name, number)
             found[mount] = place
         return found
 
@@ -216,7 +241,10 @@ class Creation:
         request = sandbox_request(template, who, own, self.host.lowest_oom_score_adj)
         request = replace(request, control_group=self.groups.ensure(template, who.replica))
         links = self.links(who.namespace, template)
-        return self.engine.create(self._on_the_network(request, template, links))
+        request = self._on_the_network(request, template, links)
+        if self._is_here and request.asks.nameservers:
+            request = replace(request, asks=without_engines(request.asks))
+        return self.engine.create(request)
 
     def forget(self, template: PodTemplate, replica: str) -> None:
         """The replica is no more: what was made for it goes. Raises EngineError."""
@@ -233,10 +261,33 @@ class Creation:
         """With what only a container with a network of its own can have: others have that of the one that they join."""
         return replace(
             request,
-            asks=asked(template.lookup, links, host_asked),
+            asks=self._asks(template, links),
             hosts=tuple((name, alias.address) for alias in template.lookup.aliases for name in alias.names),
             ports=tuple((self.host.address, *pair) for pair in template.host_ports),
         )
+
+    def _asks(self, template: PodTemplate, links: Links) -> Asked:
+        return asked(template.lookup, links, host_asked)
+
+    @property
+    def _is_here(self) -> bool:
+        return self.engine.host.startswith("unix://")
+
+    def _by_its_own_file(self, request: ContainerRequest, who: Identity, asks: Asked) -> ContainerRequest:
+        """With a resolv.conf of ours, and without a resolver of the engine's; the same where that cannot be."""
+        if not asks.nameservers or not self._is_here:
+            return request
+        # Who joins another is told nothing.
+        changed = replace(request, asks=without_engines(asks) if request.asks.nameservers else request.asks)
+        if any(mount.target.rstrip("/") == PLACE for mount in request.mounts):
+            return changed
+        try:
+            file = self.files.make_names(who.replica, names_file(asks))
+        except ConfigError as error:
+            log.debug("container asks by way of the engine", extra={"error": str(error)})
+            return request
+        shown = Mount(source=str(file), target=PLACE, read_only=request.read_only)
+        return replace(changed, mounts=(*request.mounts, shown))
 
     def limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
         """The kernel's figures for a container of the pod, as far as this machine allows them. Raises EngineError."""

@@ -9,11 +9,12 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from runtime.env_file import EnvFileError, value_in
 from runtime.errors import ConfigError
 from runtime.manifest.model import ContainerSpec
 from runtime.manifest.resource_field import ResourceField
 from runtime.manifest.schema import ENV_NAME
-from runtime.manifest.variable import ConfigKey, ConfigVariables, PodField, SecretKey, SecretVariables
+from runtime.manifest.variable import ConfigKey, ConfigVariables, FileKey, PodField, SecretKey, SecretVariables
 from runtime.manifest.volume import VolumeMount
 from runtime.sources import Sources, not_there
 
@@ -129,8 +130,33 @@ def _told(said: ResourceField, spec: ContainerSpec, sources: Sources) -> str:
     return sources.amount(said, spec.resources)
 
 
-def _value(said: SecretKey | ConfigKey | PodField, sources: Sources) -> str | None:
+def _in_file(said: FileKey, sources: Sources) -> str | None:
+    """In the kubelet's words; a file that is not there has no variables."""
+    assert sources.file is not None, "whoever makes a container tells what others of its pod wrote"
+    content = sources.file(said.volume, said.file)
+    try:
+        text = (content or b"").decode()
+        found = value_in(text, said.key)
+    except ValueError as error:
+        # Neither a line nor a byte of it: it may hold a password.
+        why = str(error) if isinstance(error, EnvFileError) else "it is not UTF-8 text"
+        raise _wrong_file(said, f"couldn't parse env file {said.file}: {why}") from None
+    if found is None and not said.optional:
+        raise _wrong_file(said, f'environment variable key "{said.key}" not found in file "{said.file}"')
+    if found is not None and "\0" in found:
+        raise _wrong_file(said, f"couldn't parse env file {said.file}: it has a byte 0")
+    return found
+
+
+def _wrong_file(said: FileKey, why: str) -> ConfigError:
+    hint = "look at what the container before it wrote; the replica then starts by itself"
+    return ConfigError("file-not-read", f'volume "{said.volume}"', why, hint=hint)
+
+
+def _value(said: SecretKey | ConfigKey | PodField | FileKey, sources: Sources) -> str | None:
     """None for what is not there and need not be."""
+    if isinstance(said, FileKey):
+        return _in_file(said, sources)
     if isinstance(said, PodField):
         assert sources.pod is not None, "whoever makes a container tells of its replica"
         return sources.pod.value(said.path)

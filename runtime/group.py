@@ -18,10 +18,14 @@ from runtime.hooks import SHORTEST_GRACE, signal_grace
 from runtime.labels import Label
 from runtime.life import LONGEST_RECONNECT, Life, Surroundings, identity
 from runtime.manifest.model import ContainerSpec
+from runtime.manifest.restart_rule import RestartAction
 from runtime.restart import RestartPolicy
 from runtime.roster import Replica
 
 log = logging.getLogger(__name__)
+
+ENGINE_SECONDS = 1.0
+"""Until an engine that refused something is asked again."""
 
 
 class Group:
@@ -39,10 +43,11 @@ class Group:
         template = self._replica.template
         self._template = template
         self._lives = {
-            spec.name: Life(replica, spec, around, self._stops, again=self._policy(spec), heard=self.wake)
+            spec.name: Life(replica, spec, around, self._stops, again=template.restarts(spec), heard=self.wake)
             for spec in template.all_containers
         }
         self._threads: list[threading.Thread] = []
+        self._renews = any(rule.action is RestartAction.ALL for spec in template.all_containers for rule in spec.rules)
 
     def died(self, container_id: str) -> None:
         """A container was seen to have ended, or that which has the network of all."""
@@ -82,22 +87,24 @@ class Group:
             return
         while not self._unwanted():
             self._scattered = self._finished = False
-            if not self.is_over() and self._gather() and self._go_first():
+            if not (self._renewed_by() or self.is_over()) and self._gather() and self._go_first():
                 for spec in self._template.mains:
                     self._begin(spec)
                 self._wait(self.is_over)
-            if not self._scattered:
+            renewing = bool(self._renewed_by()) and not (self._scattered or self.is_over())
+            if not (self._scattered or renewing):
                 self._finished = not self._unwanted()
             self._join()
             if self._finished:
                 self._finish(self._template.grace_period)
-            if not self._scattered or self._unwanted():
+            if not (self._scattered or renewing) or self._unwanted():
                 return
             try:
-                self._dissolve()
+                self._renew() if renewing else self._dissolve()
             except EngineError as error:
-                # It is tried again before there is another network.
+                # It is tried again before there is another network, or another container.
                 log.warning("containers not removed", extra={"replica": self._replica_name, "error": str(error)})
+                self._pause(ENGINE_SECONDS)
 
     def finish(self, grace: float) -> None:
         """End them within `grace` seconds as `end` does, and leave them as they then stand. Raises EngineError."""
@@ -159,17 +166,44 @@ class Group:
         assert replica is not None, "only its keeper removes a replica"
         return replica
 
-    def _policy(self, spec: ContainerSpec) -> RestartPolicy:
-        """Of one that runs before the others: until it has succeeded, unless the pod's containers run but once."""
-        policy = self._template.restart_policy
-        if spec.sidecar:
-            return RestartPolicy.ALWAYS
-        if spec in self._template.init and policy is RestartPolicy.ALWAYS:
-            return RestartPolicy.ON_FAILURE
-        return policy
-
     def _stops(self) -> bool:
-        return self._unwanted() or self._scattered or self._finished
+        return self._unwanted() or self._scattered or self._finished or bool(self._renewed_by())
+
+    def _renewed_by(self) -> str:
+        """The container after whose end all are to begin anew; empty for none. Known by what is remembered of it alone,
+        so that the next controller goes on with that."""
+        replica = self._roster.get(self._replica_name) if self._renews else None
+        if replica is None:
+            return ""
+        ended = (spec for spec in self._template.all_containers if replica.record(spec.name).waits)
+        return next(
+            (
+                spec.name
+                for spec in ended
+                if self._template.restarts(spec).action(replica.record(spec.name).exit_code) is RestartAction.ALL
+            ),
+            "",
+        )
+
+    def _renew(self) -> None:
+        """End all containers, and let all of them begin anew in the network that they have, as a rule of one of them
+        says; after its own delay, and that one last, by which it is known until then. Raises EngineError."""
+        name = self._renewed_by()
+        record = self._replica.record(name)
+        self._around.balancer.withdraw(self._replica_name)
+        self._say("RestartAllContainers", f"Container {name} ended with exit code {record.exit_code}: all begin anew")
+        others = [spec.name for spec in self._template.all_containers if spec.name != name]
+        _together(partial(self._lives[other].end, SHORTEST_GRACE) for other in others)
+        for other in others:
+            self._lives[other].begin_anew(again=True)
+        self._pause(record.backoff.delay)
+        self._lives[name].end(SHORTEST_GRACE)
+        self._lives[name].begin_anew()
+
+    def _pause(self, seconds: float) -> None:
+        """So long, unless the replica is not wanted any more."""
+        with self._mail:
+            self._mail.wait_for(self._unwanted, seconds)
 
     def _scatter(self) -> None:
         self._scattered = True

@@ -39,7 +39,7 @@ class Keeper(threading.Thread):
         self._life: Life | Group = (
             Group(name, around, self._unwanted)
             if template.is_group
-            else Life(name, template.container, around, self._unwanted, again=template.restart_policy)
+            else Life(name, template.container, around, self._unwanted, again=template.restarts(template.container))
         )
 
     def terminate(self) -> None:

@@ -24,6 +24,7 @@ from runtime.machine import peer
 _REASONS = {
     errno.EXDEV: "a link in it leads out of the volume",
     errno.ELOOP: "there is a link where none may be",
+    errno.ENOENT: "it is not there",
     errno.ENOTDIR: "a file is where a folder must be",
     errno.ENOSYS: "this kernel cannot stay within a folder: it is older than Linux 5.6",
 }
@@ -32,7 +33,7 @@ _REASONS = {
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
     """What is to be shown, and to whom: `path` in `volume`, as the mount with this `number` of a container. `folder`
-    is where the volume is on this host."""
+    is where the volume is on this host. What is not there is made, where it `is_made` at all."""
 
     replica: str
     container: str
@@ -40,6 +41,7 @@ class Part:
     volume: str
     folder: Path
     path: str
+    is_made: bool = True
 
     @property
     def place(self) -> str:
@@ -157,8 +159,11 @@ def _opened(part: Part) -> int:
     """A descriptor of the part; raises OSError."""
     root = open_real(part.folder)
     try:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             return open_beneath(root, part.path)
+        except FileNotFoundError:
+            if not part.is_made:
+                raise
         return _made(root, part.path)
     finally:
         os.close(root)

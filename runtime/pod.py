@@ -19,7 +19,8 @@ def pod_phase(replica: Replica) -> PodPhase:
     if replica.evicted:
         return PodPhase.FAILED
     template = replica.template
-    records = [replica.record(spec.name) for spec in template.mains]
+    mains = [(spec, replica.record(spec.name)) for spec in template.mains]
+    records = [record for _, record in mains]
     begun = any(record.container_id for record in records)
     for spec in template.init:
         record = replica.record(spec.name)
@@ -29,7 +30,7 @@ def pod_phase(replica: Replica) -> PodPhase:
             return PodPhase.PENDING
     if any(not (record.running or _has_ended(record)) for record in records):
         return PodPhase.PENDING
-    if any(not record.done for record in records) or template.restart_policy is RestartPolicy.ALWAYS:
+    if any(not (record.done and template.restarts(spec).policy is not RestartPolicy.ALWAYS) for spec, record in mains):
         return PodPhase.RUNNING
     return PodPhase.SUCCEEDED if all(record.exit_code == 0 for record in records) else PodPhase.FAILED
 

@@ -75,13 +75,13 @@ def settings(said: PodLimits, *, unified: bool) -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def properties(said: PodLimits) -> tuple[str, ...]:
-    """The same in systemd's words."""
+def properties(said: PodLimits, *, unified: bool) -> tuple[str, ...]:
+    """The same in systemd's words, which makes other shares of a weight than it was made of."""
     found = []
     if said.memory is not None:
         found += [f"MemoryMax={said.memory}", "MemorySwapMax=0"]
     if said.cpu_shares is not None:
-        found.append(f"CPUWeight={weight(said.cpu_shares)}")
+        found.append(f"CPUWeight={weight(said.cpu_shares)}" if unified else f"CPUShares={said.cpu_shares}")
     if said.cpu_quota is not None:
         found.append(f"CPUQuota={said.cpu_quota * 100 / CPU_PERIOD:g}%")
     if said.pids is not None:
@@ -201,10 +201,12 @@ class PodGroups:
 
     def _slice(self, replica: str, said: PodLimits, *, unified: bool) -> str:
         name = self._slice_name(replica)
-        _systemctl("set-property", "--runtime", name, *properties(said))
+        _systemctl("set-property", "--runtime", name, *properties(said, unified=unified))
         _systemctl("start", name)
         place = _systemctl("show", "--property=ControlGroup", "--value", name).strip().lstrip("/")
-        self._check(place, settings(said, unified=unified), unified=unified)
+        # Of version 1, systemd has no limit for swap; each container has one of its own.
+        wanted = [setting for setting in settings(said, unified=unified) if unified or not setting.optional]
+        self._check(place, wanted, unified=unified)
         return name
 
     def _check(self, place: str, wanted: Collection[Setting], *, unified: bool) -> None:

@@ -13,26 +13,38 @@ _ALL = "ALL"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """The machine's settings. `privileged` allows what makes a container as good as root of this machine; `restricted`
-    gives every container only the capabilities that its manifest names, no new privileges and no machine's port."""
+    gives every container only the capabilities that its manifest names, no new privileges and no machine's port.
+    `profiles` is the folder of the seccomp profiles that manifests may name; empty for none."""
 
     privileged: bool = False
     restricted: bool = False
+    profiles: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confinement:
-    """What a container may, as the engine takes it: capabilities added to and dropped from Docker's set."""
+    """What a container may, as the engine takes it: capabilities added to and dropped from Docker's set, and the text
+    of a seccomp `profile` where it is not Docker's."""
 
     add: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     no_new_privileges: bool = False
     privileged: bool = False
     seccomp: bool = True
+    profile: str = ""
 
 
 def refusal(template: PodTemplate, policy: Policy) -> str:
     """Empty where the machine allows it, else what it is that it does not."""
-    return open_ports(template, policy) or _privilege(template, policy)
+    return open_ports(template, policy) or own_profile(template, policy) or _privilege(template, policy)
+
+
+def own_profile(template: PodTemplate, policy: Policy) -> str:
+    """The first seccomp profile of the machine's own that is named, where it has none for manifests; empty for none."""
+    for spec in template.all_containers if not policy.profiles else ():
+        if spec.security.profile:
+            return f'container "{spec.name}": seccompProfile.localhostProfile {spec.security.profile}'
+    return ""
 
 
 def open_ports(template: PodTemplate, policy: Policy) -> str:
@@ -48,6 +60,8 @@ def allowed_by(template: PodTemplate, policy: Policy) -> str:
     """What to do about a refusal."""
     if open_ports(template, policy):
         return "take it out, and let a Service lead there; or take restricted = true out of settings.toml"
+    if own_profile(template, policy):
+        return 'take RuntimeDefault, which is Docker\'s; or set seccomp_profiles = "/FOLDER" in settings.toml'
     return "take it out; or set allow_privileged = true in settings.toml, where you trust all who deploy here"
 
 

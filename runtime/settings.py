@@ -48,7 +48,8 @@ class RuntimeSettings:
     0600 where there is none; `secret_files` the folder, in memory, for those that containers see as files.
     `host_paths` are the places that hostPath volumes may show, with all that is below.
     `allow_privileged` and `restricted` are the policy for what containers may be; `node_labels` are what a nodeSelector
-    may ask for, beside the labels that every node has. `autoscale_seconds` are between two looks of an autoscaler.
+    may ask for, beside the labels that every node has. `seccomp_profiles` is the folder of the seccomp profiles that
+    they may name, empty for none. `autoscale_seconds` are between two looks of an autoscaler.
     """
 
     instance: str
@@ -70,6 +71,7 @@ class RuntimeSettings:
     restricted: bool = False
     node_labels: dict[str, str] = field(default_factory=dict)
     autoscale_seconds: float = 15.0
+    seccomp_profiles: str = ""
 
     @property
     def zone(self) -> Path:

@@ -57,14 +57,15 @@ class Pod:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
-    """All of it. `pod` and `amount`, which gives what a container with these resources is told of them, are None only
-    where nothing asks for them."""
+    """All of it. `pod`, `amount`, which gives what a container with these resources is told of them, and `file`, which
+    gives what was written to a volume at a path, None for nothing, are None only where nothing asks for them."""
 
     namespace: str
     secret: Lookup = _nothing
     config_map: ConfigLookup = _nothing
     pod: Pod | None = None
     amount: Callable[[ResourceField, Resources], str] | None = None
+    file: Callable[[str, str], bytes | None] | None = None
 
 
 def not_there(kind: str, namespace: str, name: str) -> ConfigError:

@@ -48,6 +48,12 @@ class ContainerRecord:
             del said[name]
         return said
 
+    @property
+    def waits(self) -> bool:
+        """Whether it has ended, is known to have, and is to be started again."""
+        ended = bool(self.container_id) and self.ended_at is not None
+        return ended and not (self.unsettled or self.running or self.done)
+
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ContainerRecord:
         """The inverse of `as_json`; what a later version says beyond this is left out."""

@@ -7,8 +7,9 @@ lie beside the files of Secrets.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.container import Identity, Place
@@ -19,13 +20,15 @@ from runtime.labels import Label
 from runtime.manifest.claim import Claim
 from runtime.manifest.model import PodTemplate
 from runtime.manifest.parse import is_limited
-from runtime.manifest.volume import OPEN_MODE, ClaimVolume, EmptyVolume, HostVolume
+from runtime.manifest.volume import OPEN_MODE, ClaimVolume, EmptyVolume, HostVolume, ImageVolume, Volume
 from runtime.naming import kept
 from runtime.parts import Part, Parts
 from runtime.secret_files import SecretFiles, opened_mode
 from runtime.store import Store
+from runtime.written_file import read_written
 
 _NOTE = "volume "
+_FILLING = "filling volume "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,13 +43,13 @@ class Storage:
     claim: Callable[[str, str], Claim | None]
     parts: Parts
     host_paths: tuple[str, ...] = ()
+    filling: threading.Lock = field(default_factory=threading.Lock)
 
     def places(self, template: PodTemplate, who: Identity, group: int | None, image: str) -> dict[str, Place]:
         """Each volume, made where it is not there; new ones are for everybody to write, and for `group` where there is
         one. `image` is any that the engine has, such as that of the container to be made. Raises ConfigError,
         EngineError."""
-        if is_limited(template) and not (self.engine.host.startswith("unix://") and os.geteuid() == 0):
-            raise _not_measured(who.replica)
+        self._refuse_unmeasured(template, who.replica)
         found: dict[str, Place] = {}
         made: dict[str, str] = {}
         modes: dict[str, int] = {}
@@ -56,18 +59,21 @@ class Storage:
                     path = self.files.make_empty(
                         who.replica, volume.name, size=volume.size, group=group, mode=volume.mode
                     )
-                    found[volume.name] = Place(source=str(path))
+                    found[volume.name] = Place(source=str(path.resolve()))
                 case EmptyVolume():
                     name = empty_volume(self.instance, who.replica, volume.name)
                     made |= self._make(name, who.namespace, {Label.REPLICA: who.replica})
                     modes[name] = volume.mode
                     found[volume.name] = Place(source=name, is_volume=True)
                 case ClaimVolume():
-                    if self.claim(who.namespace, volume.claim) is None:
-                        raise not_claimed(who.namespace, volume.claim)
                     name = claim_volume(self.instance, who.namespace, volume.claim)
+                    self._clone(self._claimed(who.namespace, volume.claim), name, image, who, group)
                     made |= self._make(name, who.namespace, {Label.CLAIM: volume.claim})
                     found[volume.name] = Place(source=name, is_volume=True, read_only=volume.read_only)
+                case ImageVolume():
+                    name = empty_volume(self.instance, who.replica, volume.name)
+                    self._fill(name, volume.image, who)
+                    found[volume.name] = Place(source=name, is_volume=True, read_only=True)
                 case HostVolume():
                     path = host_place(volume, self.host_paths, self.engine.host)
                     found[volume.name] = Place(source=str(path))
@@ -83,25 +89,46 @@ class Storage:
                 self.store.put_note(f"{_NOTE}{name}", since)
         return found
 
-    def part(self, place: Place, volume: str, path: str, replica: str, container: str, number: int) -> Place:
+    def _refuse_unmeasured(self, template: PodTemplate, replica: str) -> None:
+        if is_limited(template) and not (self.engine.host.startswith("unix://") and os.geteuid() == 0):
+            raise _not_measured(replica)
+
+    def part(self, place: Place, volume: Volume, path: str, replica: str, container: str, number: int) -> Place:
         """What is at `path` in a volume, for the mount with this `number` of a container. Raises ConfigError,
         EngineError."""
-        folder = Path(place.source)
-        if place.is_volume:
-            _, found = self.engine.places((), [place.source])
-            if place.source not in found:
-                raise EngineError("no-volume", place.source, "the volume is gone")
-            folder = found[place.source].resolve()
         shown = self.parts.show(
-            Part(replica=replica, container=container, number=number, volume=volume, folder=folder, path=path)
+            Part(
+                replica=replica,
+                container=container,
+                number=number,
+                volume=volume.name,
+                folder=self._folder(place),
+                path=path,
+                is_made=not isinstance(volume, ImageVolume),
+            )
         )
         return Place(source=str(shown), read_only=place.read_only)
+
+    def written(self, place: Place, volume: str, path: str) -> bytes | None:
+        """What a container wrote to a volume; None where nothing is at `path`. Raises ConfigError, EngineError."""
+        if not self.engine.host.startswith("unix://"):
+            raise ConfigError("file-not-read", f'volume "{volume}"', "the engine is elsewhere, and so are its volumes")
+        return read_written(self._folder(place), path, volume)
+
+    def _folder(self, place: Place) -> Path:
+        """Where it is on this host."""
+        if not place.is_volume:
+            return Path(place.source)
+        _, found = self.engine.places((), [place.source])
+        if place.source not in found:
+            raise EngineError("no-volume", place.source, "the volume is gone")
+        return found[place.source].resolve()
 
     def forget(self, template: PodTemplate, replica: str) -> None:
         """The replica is no more: what lived as long as it goes. Raises EngineError."""
         self.parts.remove(replica)
         for volume in template.volumes:
-            if isinstance(volume, EmptyVolume) and not volume.memory:
+            if isinstance(volume, ImageVolume) or (isinstance(volume, EmptyVolume) and not volume.memory):
                 self._remove(empty_volume(self.instance, replica, volume.name))
         self.files.remove(replica)
 
@@ -116,6 +143,47 @@ class Storage:
             if Label.REPLICA in labels and labels[Label.REPLICA] not in replicas:
                 self._remove(name)
 
+    def _claimed(self, namespace: str, name: str) -> Claim:
+        found = self.claim(namespace, name)
+        if found is None:
+            raise not_claimed(namespace, name)
+        return found
+
+    def _clone(self, claim: Claim, name: str, image: str, who: Identity, group: int | None) -> None:
+        """Before its first use, the volume of a claim gets what another has; one that nobody has used has nothing."""
+        if not claim.source or self.store.note(f"{_NOTE}{name}") is not None:
+            return
+        self._claimed(claim.namespace, claim.source)
+        source = claim_volume(self.instance, claim.namespace, claim.source)
+        if self.store.note(f"{_NOTE}{source}") is None:
+            return
+        labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.REPLICA: who.replica}
+        with self.filling:
+            if self.store.note(f"{_FILLING}{name}") is not None:
+                # What was copied before the controller was killed, and nobody has used.
+                self.engine.remove_volume(name, self.instance)
+            elif name in self.engine.volumes(self.instance):
+                # It has data of its own, whatever this store knows of that.
+                return
+            self.store.put_note(f"{_FILLING}{name}", "")
+            for made, since in self._make(name, claim.namespace, {Label.CLAIM: claim.name}).items():
+                self.engine.fill_volume(made, image, labels, source=source)
+                self.engine.open_volumes(image, {made: opened_mode(OPEN_MODE, group)}, labels, group=group)
+                self.store.put_note(f"{_NOTE}{made}", since)
+            self.store.drop_note(f"{_FILLING}{name}")
+
+    def _fill(self, name: str, image: str, who: Identity) -> None:
+        """A volume of its own with the files of an image, which somebody may remove while it is used. One that was not
+        filled to its end is made anew."""
+        labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.REPLICA: who.replica}
+        # Several containers of a replica begin at once.
+        with self.filling:
+            if self.store.note(f"{_NOTE}{name}") is None:
+                self.engine.remove_volume(name, self.instance)
+            for made, since in self._make(name, who.namespace, {Label.REPLICA: who.replica}).items():
+                self.engine.fill_volume(made, image, labels)
+                self.store.put_note(f"{_NOTE}{made}", since)
+
     def _make(self, name: str, namespace: str, labels: dict[str, str]) -> dict[str, str]:
         """The name and the time when it was made, where the volume is still to be opened."""
         since = self.engine.ensure_volume(name, {Label.INSTANCE: self.instance, Label.NAMESPACE: namespace, **labels})
@@ -126,6 +194,7 @@ class Storage:
         gone = self.engine.remove_volume(name, self.instance)
         if gone:
             self.store.drop_note(f"{_NOTE}{name}")
+            self.store.drop_note(f"{_FILLING}{name}")
         return gone
 
 

@@ -40,6 +40,7 @@ class Settings(BaseModel):
     allow_privileged: bool = False
     restricted: bool = False
     node_labels: dict[str, str] = {}
+    seccomp_profiles: str = ""
     engine_pool: str = "10.211.0.0/16"
     api_port: Port = 8701
     workers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -86,7 +87,7 @@ class Settings(BaseModel):
     def _name(cls, value: str) -> str:
         return parse_domain(value) if value else value
 
-    @field_validator("certificates", "acme_ca_file")
+    @field_validator("certificates", "acme_ca_file", "seccomp_profiles")
     @classmethod
     def _absolute(cls, value: str) -> str:
         if value and not Path(value).is_absolute():

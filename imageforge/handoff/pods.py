@@ -57,34 +57,13 @@ def remarks(pod: Mapping[str, Any], local: frozenset[str]) -> Iterator[Remark]:
             for remark in _of_container(container, local):
                 yield replace(remark, field=f"{group}[{at}].{remark.field}")
     for at, volume in enumerate(pod.get("volumes") or ()):
-        yield from _of_volume(volume, f"volumes[{at}]")
+        yield from _of_volume(volume, f"volumes[{at}]", local)
+    yield from _of_profile(pod.get("securityContext") or {})
     yield from _of_nodes(pod)
 
 
 def _of_container(container: Mapping[str, Any], local: frozenset[str]) -> Iterator[Remark]:
-    image = str(container["image"])
-    why = _only_here(image, local)
-    if why:
-        yield Remark(
-            level=Level.CHANGE,
-            field="image",
-            what=f"{image} {why}",
-            do="push it to a registry that the cluster reaches",
-        )
-    elif _floats(image):
-        yield Remark(
-            level=Level.NOTE,
-            field="image",
-            what=f"{image} is looked for again at each start there, and here only while it is missing",
-            do="name a version, or a digest",
-        )
-    if container.get("imagePullPolicy") == "Never":
-        yield Remark(
-            level=Level.CHANGE,
-            field="imagePullPolicy",
-            what="Never: a node of a cluster has not got the image, and may not fetch it",
-            do="take it out",
-        )
+    yield from _of_image(str(container["image"]), container.get("imagePullPolicy"), "image", "imagePullPolicy", local)
     for at, port in enumerate(container.get("ports") or ()):
         if port.get("hostPort"):
             yield Remark(
@@ -94,12 +73,38 @@ def _of_container(container: Mapping[str, Any], local: frozenset[str]) -> Iterat
                 do="a Service, or an Ingress",
             )
     security = container.get("securityContext") or {}
+    yield from _of_profile(security)
     if security.get("privileged") or (security.get("capabilities") or {}).get("add"):
         yield Remark(
             level=Level.NEED,
             field="securityContext",
             what="it asks for more than the default set of capabilities",
             do="a namespace whose Pod Security Standard allows it",
+        )
+
+
+def _of_image(image: str, policy: object, field: str, policy_field: str, local: frozenset[str]) -> Iterator[Remark]:
+    why = _only_here(image, local)
+    if why:
+        yield Remark(
+            level=Level.CHANGE,
+            field=field,
+            what=f"{image} {why}",
+            do="push it to a registry that the cluster reaches",
+        )
+    elif _floats(image):
+        yield Remark(
+            level=Level.NOTE,
+            field=field,
+            what=f"{image} is looked for again at each start there, and here only while it is missing",
+            do="name a version, or a digest",
+        )
+    if policy == "Never":
+        yield Remark(
+            level=Level.CHANGE,
+            field=policy_field,
+            what="Never: a node of a cluster has not got the image, and may not fetch it",
+            do="take it out",
         )
 
 
@@ -136,7 +141,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _of_volume(volume: Mapping[str, Any], field: str) -> Iterator[Remark]:
+def _of_volume(volume: Mapping[str, Any], field: str, local: frozenset[str]) -> Iterator[Remark]:
+    image = volume.get("image")
+    if image:
+        name = f"{field}.image"
+        yield from _of_image(
+            str(image["reference"]), image.get("pullPolicy"), f"{name}.reference", f"{name}.pullPolicy", local
+        )
     place = volume.get("hostPath")
     if place:
         yield Remark(
@@ -144,6 +155,17 @@ def _of_volume(volume: Mapping[str, Any], field: str) -> Iterator[Remark]:
             field=f"{field}.hostPath",
             what=f"{place['path']} is of this machine; on a cluster it is of whichever node the pod is on",
             do="a PersistentVolumeClaim, or a ConfigMap",
+        )
+
+
+def _of_profile(security: Mapping[str, Any]) -> Iterator[Remark]:
+    profile = (security.get("seccompProfile") or {}).get("localhostProfile")
+    if profile:
+        yield Remark(
+            level=Level.NEED,
+            field="securityContext.seccompProfile",
+            what=f"{profile} is of this machine, and each node must have it",
+            do="put it below the kubelet's folder of profiles, /var/lib/kubelet/seccomp, on every node",
         )
 
 

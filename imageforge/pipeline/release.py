@@ -85,7 +85,7 @@ def again(
 ) -> Release:
     """A new release with an earlier one's image and manifests; only the release's number in them differs, and with
     `refresh` the environment and the secrets, which become what is set for the app now. `made_by` is the build that
-    asks for it. Raises UsageError (`process-name-taken`)."""
+    asks for it. Raises UsageError (`process-name-taken`), Conflict (`object-taken`)."""
     releases = Releases(deployer.database)
     Apps(deployer.database).claim(earlier.app, beside_web(earlier))
     number = releases.next_number(earlier.app)
@@ -104,6 +104,9 @@ def again(
             port = int(options.get("port", DEFAULT_PORT))
             manifests = with_environment(manifests, environment, secrets.use if secrets else None, port=port)
         sealed = secrets.sealed(deployer.vault) if secrets else None
+    if (earlier.report or {}).get(FILES):
+        # What it has no more may have become somebody else's since.
+        refuse_taken(deployer.controller, earlier.app, NAMESPACE, manifests)
     release = Release(
         app=earlier.app,
         number=number,

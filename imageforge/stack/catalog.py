@@ -58,6 +58,7 @@ def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSett
         allow_privileged=settings.allow_privileged,
         restricted=settings.restricted,
         node_labels=dict(settings.node_labels),
+        seccomp_profiles=settings.seccomp_profiles,
     )
 
 

@@ -16,6 +16,19 @@ _NO_VOLUMES = (
     "there are no PersistentVolumes here to choose from: every claim has a volume of the engine, made for it; take it "
     "out, and fill the volume by a Job, or show a folder of this machine by a hostPath"
 )
+_SOURCE = Object(
+    fields={
+        "kind": Text(
+            choices=("PersistentVolumeClaim",),
+            unsupported=("VolumeSnapshot",),
+            hint="there are no snapshots here; take a copy of another claim, or fill the volume by a Job",
+        ),
+        "name": OBJECT_NAME,
+        "apiGroup": Text(choices=("",)),
+    },
+    required=("kind", "name"),
+    known=words("namespace"),
+)
 CLAIM = Object(
     fields={
         "apiVersion": Text(),
@@ -36,10 +49,12 @@ CLAIM = Object(
                 ),
                 "storageClassName": Text(),
                 "volumeAttributesClassName": Text(),
+                "dataSource": _SOURCE,
+                "dataSourceRef": _SOURCE,
                 "volumeMode": Text(choices=("Filesystem",), unsupported=("Block",)),
             },
             required=("accessModes", "resources"),
-            known=words("dataSource dataSourceRef selector volumeName"),
+            known=words("selector volumeName"),
             hints={"selector": _NO_VOLUMES, "volumeName": _NO_VOLUMES},
         ),
     },
@@ -63,13 +78,15 @@ def is_going(data: Mapping[str, Any]) -> bool:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
     """v1 PersistentVolumeClaim. `storage` is what it asks for, as written: the engine's volumes have no size. With
-    `delete` the data go with the claim."""
+    `delete` the data go with the claim. Before its first use it is filled with what the claim `source` has, empty for
+    none."""
 
     namespace: str
     name: str
     storage: str
     access_modes: tuple[str, ...]
     delete: bool = False
+    source: str = ""
 
 
 def claim(root: Cursor) -> Claim:
@@ -78,10 +95,17 @@ def claim(root: Cursor) -> Claim:
     reclaim = meta.get("annotations").get(RECLAIM_ANNOTATION)
     if reclaim.plain("Retain") not in ("Retain", "Delete"):
         raise reclaim.fail("invalid-value", f' is "{reclaim.plain()}", expected Retain or Delete')
+    said, other = spec.get("dataSource"), spec.get("dataSourceRef")
+    source, also = said.get("name").plain(""), other.get("name").plain("")
+    if source and also and source != also:
+        raise other.fail("invalid-value", f'.name is "{also}", and dataSource.name "{source}": they must be the same')
+    if meta.get("name").plain() in (source, also):
+        raise (said if source else other).fail("invalid-value", ".name is the claim itself")
     return Claim(
         namespace=meta.get("namespace").plain("default"),
         name=meta.get("name").plain(),
         storage=str(spec.get("resources").get("requests").get("storage").plain()),
         access_modes=tuple(spec.get("accessModes").plain()),
         delete=reclaim.plain() == "Delete",
+        source=source or also,
     )

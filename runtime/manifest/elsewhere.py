@@ -29,8 +29,6 @@ HINTS: dict[str, str] = {
     "hostUsers": _NO_USERS,
     "cgroupOptions": "Docker shows every container its control groups for reading only",
     **dict.fromkeys(_STORAGE, _OTHER_STORAGE),
-    "dataSource": "there are no snapshots here; fill the volume by a Job",
-    "dataSourceRef": "there are no snapshots here; fill the volume by a Job",
     "resource": "a backend is a Service here",
     "externalName": "let the program ask for the other name itself",
     "externalIPs": "a NodePort or an Ingress leads in; which addresses this machine has is not for a manifest to say",
@@ -38,10 +36,7 @@ HINTS: dict[str, str] = {
     "loadBalancerClass": "take it out: there is one balancer",
     "hostIP": "take it out: it is the address of the entry",
     "appArmorProfile": "Docker's own profile holds where the machine has AppArmor",
-    "localhostProfile": "RuntimeDefault is Docker's profile",
     "ephemeralContainers": "imageforge exec runs a command in a container that is there",
-    "image": "copy the files in an init container of that image, into an emptyDir",
-    "fileKeyRef": "let the program read the file, or take a ConfigMap",
 }
 """By the field's name."""
 DEFAULT_HINT = "remove it, or keep it in a manifest for the cluster alone"

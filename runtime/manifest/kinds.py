@@ -16,6 +16,7 @@ from runtime.manifest.placement import PLACEMENT, SERVICE_PLACEMENT
 from runtime.manifest.pod_resources import POD_RESOURCES
 from runtime.manifest.probe import LIFECYCLE, PROBE
 from runtime.manifest.resources import RESOURCES
+from runtime.manifest.restart_rule import RESTART_RULES
 from runtime.manifest.schema import (
     APP_PROTOCOL,
     CRON_JOB_NAME,
@@ -104,21 +105,17 @@ _CONTAINER = Object(
         "terminationMessagePath": Text(pattern=MOUNT_PATH, says="an absolute path, without a colon"),
         "terminationMessagePolicy": Text(choices=("File", "FallbackToLogsOnError")),
         "resizePolicy": _RESIZE,
+        "restartPolicy": Text(choices=("Always", "OnFailure", "Never")),
+        "restartPolicyRules": RESTART_RULES,
     },
     required=("name", "image"),
-    known=words("restartPolicy restartPolicyRules stdinOnce volumeDevices"),
-)
-
-_INIT_CONTAINER = Object(
-    fields={**_CONTAINER.fields, "restartPolicy": Text(choices=("Always",), unsupported=("OnFailure", "Never"))},
-    required=_CONTAINER.required,
-    known=_CONTAINER.known - {"restartPolicy"},
+    known=words("stdinOnce volumeDevices"),
 )
 
 _POD = Object(
     fields={
         "containers": Many(item=_CONTAINER, least=1, unique="name"),
-        "initContainers": Many(item=_INIT_CONTAINER, unique="name"),
+        "initContainers": Many(item=_CONTAINER, unique="name"),
         "hostname": NAME,
         "subdomain": NAME,
         "terminationGracePeriodSeconds": Whole(),

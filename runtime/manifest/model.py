@@ -14,6 +14,7 @@ from runtime.manifest.lookup import Lookup
 from runtime.manifest.namespace import Namespace
 from runtime.manifest.probe import Hook, Probe
 from runtime.manifest.resources import Resources
+from runtime.manifest.restart_rule import RestartRule, Restarts
 from runtime.manifest.routing import Ingress
 from runtime.manifest.security import PodSecurity, SecurityContext
 from runtime.manifest.tree import Plain
@@ -60,7 +61,8 @@ class ContainerPort:
 class ContainerSpec:
     """A container of a pod. `command` and `args` are None when the image's own are meant; `env` is in order and
     not yet expanded, and comes after `env_from`. `message_path` is a file for its last words, empty for none. One that
-    runs before the others is a `sidecar` where it goes on beside them."""
+    runs before the others is a `sidecar` where it goes on beside them. `restart` None is as its pod has it; `rules`
+    come before either."""
 
     name: str
     image: str
@@ -84,6 +86,8 @@ class ContainerSpec:
     never_pull: bool = False
     sidecar: bool = False
     message_path: str = ""
+    restart: RestartPolicy | None = None
+    rules: tuple[RestartRule, ...] = ()
 
     def port_number(self, port: int | str) -> int | None:
         """The number of a port given by number or name; None where no port has that name."""
@@ -124,6 +128,16 @@ class PodTemplate:
     def all_containers(self) -> tuple[ContainerSpec, ...]:
         """Every container, the main one first, those before it last."""
         return (self.container, *self.others, *self.init)
+
+    def restarts(self, spec: ContainerSpec) -> Restarts:
+        """Which ends of a container of it are followed by another start. One that runs before the others does so until
+        it has succeeded, unless the pod's containers run but once."""
+        policy = spec.restart or self.restart_policy
+        if spec.sidecar:
+            policy = RestartPolicy.ALWAYS
+        elif spec in self.init and spec.restart is None and policy is RestartPolicy.ALWAYS:
+            policy = RestartPolicy.ON_FAILURE
+        return Restarts(policy=policy, rules=spec.rules)
 
     @property
     def mains(self) -> tuple[ContainerSpec, ...]:

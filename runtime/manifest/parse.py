@@ -29,6 +29,7 @@ from runtime.manifest.placement import placement
 from runtime.manifest.pod_resources import pod_resources
 from runtime.manifest.probe import hook, probe
 from runtime.manifest.resources import resources
+from runtime.manifest.restart_rule import restart_rules
 from runtime.manifest.secret_type import OPAQUE, check_type
 from runtime.manifest.security import pod_security, security
 from runtime.manifest.variable import variable, variables
@@ -50,6 +51,7 @@ def deployment(root: Cursor) -> Deployment:
     """A Deployment from a tree that the schema has passed."""
     meta, spec = root.get("metadata"), root.get("spec")
     rolling = spec.get("strategy").get("rollingUpdate")
+    _refuse_own_restarts(spec.get("template").get("spec"))
     template = _template(spec.get("template"))
     parsed = Deployment(
         namespace=meta.get("namespace").plain("default"),
@@ -101,6 +103,7 @@ def job_of(
     spec: Cursor, *, namespace: str, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]
 ) -> Job:
     """A Job of a ``spec`` that the schema has passed."""
+    _refuse_own_restarts(spec.get("template").get("spec"))
     template = _template(spec.get("template"))
     indexed = spec.get("completionMode").plain("NonIndexed") == "Indexed"
     completions, parallelism = spec.get("completions").plain(), spec.get("parallelism").plain()
@@ -239,9 +242,12 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: 
         for item in cursor.get("ports").items()
     )
 
+    _refuse_other_files(cursor.get("env"), volumes)
+
     def port_of(port: int | str) -> int | None:
         return port_number(ports, port)
 
+    said = cursor.get("restartPolicy").plain()
     return ContainerSpec(
         name=cursor.get("name").plain(),
         image=cursor.get("image").plain(),
@@ -264,6 +270,8 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: 
         resources=resources(cursor.get("resources")),
         pre_stop=hook(cursor.get("lifecycle").get("preStop"), port_of, longest=grace),
         message_path=_message_path(cursor),
+        restart=None if said is None else RestartPolicy(said),
+        rules=restart_rules(cursor),
     )
 
 
@@ -284,7 +292,21 @@ def _init(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) 
             raise cursor.get(name).fail(
                 "invalid-value", ": an init container has none unless its restartPolicy is Always"
             )
-    return replace(made, sidecar=sidecar)
+    # What goes on does so in any case.
+    return replace(made, sidecar=sidecar, restart=None if sidecar else made.restart)
+
+
+def _refuse_other_files(env: Cursor, volumes: tuple[Volume, ...]) -> None:
+    """A file of variables is one that another container of the pod wrote."""
+    for item in env.items():
+        said = item.get("valueFrom").get("fileKeyRef").get("volumeName")
+        if said.node.value is None:
+            continue
+        found = next((volume for volume in volumes if volume.name == said.plain()), None)
+        if found is None:
+            raise said.fail("invalid-value", f': no volume is named "{said.plain()}"')
+        if not isinstance(found, EmptyVolume):
+            raise said.fail("invalid-value", f': "{said.plain()}" is not an emptyDir, which alone may have such files')
 
 
 def _refuse_twins(pod: Cursor) -> None:
@@ -301,6 +323,20 @@ def _refuse_twins(pod: Cursor) -> None:
                         "invalid-value", f': "{name}" is already used in this pod, on line {seen[name]}'
                     )
                 seen[name] = cursor.get("name").node.line
+
+
+def _refuse_own_restarts(pod: Cursor) -> None:
+    """What a Deployment or a Job does about an end is of its pods as a whole."""
+    for group, allowed in (("containers", ()), ("initContainers", ("Always",))):
+        for item in pod.get(group).items():
+            for field in ("restartPolicyRules", "restartPolicy"):
+                said = item.get(field)
+                if not said.node.says_nothing and said.node.value not in allowed:
+                    raise said.fail(
+                        "unsupported-field",
+                        " is for the containers of a Pod of its own here",
+                        hint="take it out: a container's own restarts are its pod's",
+                    )
 
 
 def _refuse_accounts(pod: Cursor) -> None:

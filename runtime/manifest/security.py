@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 
 from runtime.manifest.cursor import Cursor
-from runtime.manifest.schema import Flag, Many, Object, Shape, Text, Whole, words
+from runtime.manifest.schema import FILE_PATH, Flag, Many, Object, Shape, Text, Whole, words
 
 _NAMES = words(
     "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH "
@@ -24,7 +25,8 @@ DEFAULT_CAPABILITIES = words(
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SecurityContext:
     """A container's, with what it takes over of its pod's. `run_as_user` None is the image's own user; `add` and `drop`
-    are capabilities without ``CAP_``; without `confined` there is no seccomp profile."""
+    are capabilities without ``CAP_``; without `confined` there is no seccomp profile, and `profile` is one of the
+    machine's own, by its path among them."""
 
     run_as_non_root: bool = False
     run_as_user: int | None = None
@@ -35,6 +37,7 @@ class SecurityContext:
     drop: tuple[str, ...] = ()
     privileged: bool = False
     confined: bool = True
+    profile: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,9 +56,11 @@ class PodSecurity:
 
 _CAPABILITY = Text(pattern=re.compile("|".join(sorted(_NAMES))), says="a capability without CAP_, such as NET_ADMIN")
 _SECCOMP = Object(
-    fields={"type": Text(choices=("RuntimeDefault", "Unconfined"), unsupported=("Localhost",))},
+    fields={
+        "type": Text(choices=("RuntimeDefault", "Unconfined", "Localhost")),
+        "localhostProfile": Text(pattern=FILE_PATH, says="a relative path without .."),
+    },
     required=("type",),
-    known=words("localhostProfile"),
 )
 _WHO: dict[str, Shape] = {
     "runAsNonRoot": Flag(),
@@ -100,6 +105,7 @@ def security(own: Cursor, pod: Cursor) -> SecurityContext:
         drop=tuple(own.get("capabilities").get("drop").plain([])),
         privileged=own.get("privileged").plain(False),
         confined=(_seccomp(own) or _seccomp(pod)) != "Unconfined",
+        profile=_profile(own if _seccomp(own) else pod),
     )
     if not made.allow_privilege_escalation and (made.privileged or "SYS_ADMIN" in made.add):
         what = "privileged" if made.privileged else "capabilities.add"
@@ -118,6 +124,17 @@ def _first(own: Cursor, pod: Cursor, name: str) -> int | None:
     said = own.get(name).plain()
     found: int | None = pod.get(name).plain() if said is None else said
     return found
+
+
+def _profile(cursor: Cursor) -> str:
+    said = cursor.get("seccompProfile")
+    path: str = said.get("localhostProfile").plain("")
+    local = said.get("type").plain("") == "Localhost"
+    if local and not path:
+        raise said.fail("missing-field", ".localhostProfile is missing: it must be set when seccomp type is Localhost")
+    if path and not local:
+        raise said.get("localhostProfile").fail("invalid-value", ": it can only be set when seccomp type is Localhost")
+    return posixpath.normpath(path) if path else ""
 
 
 def _seccomp(cursor: Cursor) -> str:

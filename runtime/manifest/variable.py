@@ -11,13 +11,14 @@ from runtime.manifest.schema import (
     CONFIG_KEY_NAME,
     CONFIG_NAME,
     ENV_NAME,
+    FILE_PATH,
+    NAME,
     SECRET_KEY_NAME,
     SECRET_NAME,
     Flag,
     Many,
     Object,
     Text,
-    words,
 )
 
 
@@ -65,7 +66,17 @@ class ConfigVariables:
     optional: bool = False
 
 
-Value = str | SecretKey | ConfigKey | PodField | ResourceField
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileKey:
+    """A value out of a file that another container of the pod wrote: the variable `key` in `file`, of an emptyDir."""
+
+    volume: str
+    file: str
+    key: str
+    optional: bool = False
+
+
+Value = str | SecretKey | ConfigKey | PodField | ResourceField | FileKey
 
 ADDRESS_PATHS = ("status.podIP", "status.podIPs")
 """What is known of a replica once its network is there, before its containers are."""
@@ -104,8 +115,16 @@ ENV = Many(
                     ),
                     "fieldRef": FIELD_REF,
                     "resourceFieldRef": RESOURCE_REF,
+                    "fileKeyRef": Object(
+                        fields={
+                            "volumeName": NAME,
+                            "path": Text(pattern=FILE_PATH, says="a relative path without .."),
+                            "key": Text(pattern=ENV_NAME, says="a variable name"),
+                            "optional": Flag(),
+                        },
+                        required=("volumeName", "path", "key"),
+                    ),
                 },
-                known=words("fileKeyRef"),
             ),
         },
         required=("name",),
@@ -130,12 +149,15 @@ def variable(cursor: Cursor) -> tuple[str, Value]:
         return name, cursor.get("value").plain("")
     if cursor.get("value").plain(""):
         raise source.fail("invalid-value", ": there is a `value` too, and a variable has one of the two")
-    kind, found = _only(source, ("secretKeyRef", "configMapKeyRef", "fieldRef", "resourceFieldRef"))
+    kind, found = _only(source, ("secretKeyRef", "configMapKeyRef", "fieldRef", "resourceFieldRef", "fileKeyRef"))
     if kind == "fieldRef":
         return name, PodField(path=field_path(found.get("fieldPath")))
     if kind == "resourceFieldRef":
         return name, resource_field(found)
     key, optional = found.get("key").plain(), found.get("optional").plain(False)
+    if kind == "fileKeyRef":
+        volume, file = found.get("volumeName").plain(), found.get("path").plain()
+        return name, FileKey(volume=volume, file=file, key=key, optional=optional)
     if kind == "secretKeyRef":
         return name, SecretKey(name=found.get("name").plain(), key=key, optional=optional)
     return name, ConfigKey(config_map=found.get("name").plain(), key=key, optional=optional)

@@ -13,6 +13,7 @@ from runtime.manifest.schema import (
     CONFIG_KEY_NAME,
     CONFIG_NAME,
     FILE_PATH,
+    IMAGE,
     MOUNT_PATH,
     NAME,
     OBJECT_NAME,
@@ -121,9 +122,19 @@ class ClaimVolume:
     read_only: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageVolume:
+    """The files of an image, for reading only; `always_pull` and `never_pull` as of a container's image."""
+
+    name: str
+    image: str
+    always_pull: bool = False
+    never_pull: bool = False
+
+
 WrittenVolume = SecretVolume | ConfigVolume | FieldVolume | ProjectedVolume
 """Those whose files are written for the replica, and which it sees for reading only."""
-Volume = WrittenVolume | EmptyVolume | HostVolume | ClaimVolume
+Volume = WrittenVolume | EmptyVolume | HostVolume | ClaimVolume | ImageVolume
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,11 +236,18 @@ VOLUMES = Many(
             "persistentVolumeClaim": Object(
                 fields={"claimName": OBJECT_NAME, "readOnly": Flag()}, required=("claimName",)
             ),
+            "image": Object(
+                fields={
+                    "reference": Text(pattern=IMAGE, says="an image reference without spaces"),
+                    "pullPolicy": Text(choices=("IfNotPresent", "Always", "Never")),
+                },
+                required=("reference",),
+            ),
         },
         required=("name",),
         known=words(
             "awsElasticBlockStore azureDisk azureFile cephfs cinder csi ephemeral fc flexVolume flocker "
-            "gcePersistentDisk gitRepo glusterfs image iscsi nfs photonPersistentDisk portworxVolume quobyte rbd "
+            "gcePersistentDisk gitRepo glusterfs iscsi nfs photonPersistentDisk portworxVolume quobyte rbd "
             "scaleIO storageos vsphereVolume"
         ),
     ),
@@ -251,7 +269,7 @@ MOUNTS = Many(
     unique="mountPath",
 )
 
-_KINDS = ("secret", "configMap", "downwardAPI", "projected", "emptyDir", "hostPath", "persistentVolumeClaim")
+_KINDS = ("secret", "configMap", "downwardAPI", "projected", "emptyDir", "hostPath", "persistentVolumeClaim", "image")
 
 
 def volume(cursor: Cursor) -> Volume:
@@ -276,6 +294,14 @@ def volume(cursor: Cursor) -> Volume:
             if ".." in source.get("path").plain().split("/"):
                 raise source.get("path").fail("invalid-value", " has a .., expected a path without")
             return HostVolume(name=name, host_path=path, type=source.get("type").plain(""))
+        case "image":
+            policy = source.get("pullPolicy").plain("")
+            return ImageVolume(
+                name=name,
+                image=source.get("reference").plain(),
+                always_pull=policy == "Always",
+                never_pull=policy == "Never",
+            )
         case "persistentVolumeClaim":
             return ClaimVolume(
                 name=name, claim=source.get("claimName").plain(), read_only=source.get("readOnly").plain(False)

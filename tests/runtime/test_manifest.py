@@ -594,3 +594,25 @@ spec:
     with pytest.raises(ManifestError) as refused:
         load_manifests(text.replace("image: b, livenessProbe", "image: b, nothing: 1, livenessProbe"))
     assert refused.value.code == "unknown-field"
+
+
+def test_what_a_cluster_wrote_into_an_object_is_left_out() -> None:
+    exported = """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: a
+  creationTimestamp: "2026-01-01T00:00:00Z"
+  generation: 3
+  selfLink: /api/v1/namespaces/default/configmaps/a
+  uid: 6f1c
+data: {uid: kept, status: kept}
+status: {phase: Active}
+"""
+    [document] = load_manifests(exported)
+    assert document.data["metadata"] == {"name": "a", "namespace": "default"}
+    assert document.data["data"] == {"uid": "kept", "status": "kept"}
+    assert "status" not in document.data
+    for field in ('resourceVersion: "7"', "managedFields: [{manager: kubectl}]"):
+        with pytest.raises(ManifestError, match=f"metadata.{field.partition(':')[0]} is a field of Kubernetes"):
+            load_manifests(exported.replace("uid: 6f1c", field))

@@ -187,10 +187,11 @@ def test_the_figures_are_the_kernels_in_both_versions() -> None:
         "cpu.max": "12500 100000",
         "pids.max": "64",
     }
-    assert properties(said) == (
+    assert properties(said, unified=True) == (
         "MemoryMax=100000000", "MemorySwapMax=0", "CPUWeight=20", "CPUQuota=12.5%", "TasksMax=64",
     )  # fmt: skip
-    assert settings(PodLimits(), unified=True) == properties(PodLimits()) == ()
+    assert "CPUShares=512" in properties(said, unified=False)
+    assert settings(PodLimits(), unified=True) == properties(PodLimits(), unified=True) == ()
     memory = settings(said, unified=True)[0]
     assert [differs(memory, held) for held in ("99999744\n", "99995648\n", "max\n")] == [False, True, True]
 

@@ -85,6 +85,10 @@ def test_what_is_not_there_is_made_as_the_volume_is(place: tuple[Parts, Part]) -
     assert file.read_text() == "x"
     with pytest.raises(ConfigError, match="a file is where a folder must be"):
         parts.show(replace(part, path="file/below"))
+    # In the files of an image nothing is made.
+    with pytest.raises(ConfigError, match="new: it is not there"):
+        parts.show(replace(part, path="new", is_made=False))
+    assert not (part.folder / "new").exists()
 
 
 @root
@@ -194,6 +198,25 @@ spec:
 """
 
 
+COPY = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: copy, annotations: {imageforge.io/reclaim: Delete}}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 1Gi}}
+  dataSource: {kind: PersistentVolumeClaim, name: shared}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: copied}
+spec:
+  terminationGracePeriodSeconds: 1
+  volumes: [{name: copy, persistentVolumeClaim: {claimName: copy}}]
+  containers: [{name: a, image: IMAGE, command: [sleep, infinity], volumeMounts: [{name: copy, mountPath: /copy}]}]
+"""
+
+
 def test_a_part_is_of_the_template() -> None:
     pod = load_manifests(PARTS)[1].object
     other = load_manifests(PARTS.replace("subPathExpr", "subPath"))[1].object
@@ -209,7 +232,8 @@ def test_parts_of_volumes_in_real_containers(stack: Stack, app_image: str, docke
         return any(pod.name == "parted" and pod.ready for pod in stack.client.pods("default"))
 
     def run(said: str) -> tuple[int, str]:
-        (status,) = [each for each in stack.client.pods("default")[0].containers if each.name == "web"]
+        (pod,) = [each for each in stack.client.pods("default") if each.name == "parted"]
+        (status,) = [each for each in pod.containers if each.name == "web"]
         done = docker_client.containers.get(status.container_id).exec_run(["sh", "-c", said])
         return done.exit_code, done.output.decode()
 
@@ -234,6 +258,19 @@ def test_parts_of_volumes_in_real_containers(stack: Stack, app_image: str, docke
     )
     wait_for(ready, timeout=60)
     assert run("cat /html/kept /logs/kept /scratch/kept /memory/kept") == (0, "kept\n" * 4)
+    # A copy of the claim, made once before its first use.
+    copied = COPY.replace("IMAGE", app_image)
+    stack.client.apply(copied)
+    wait_for(lambda: any(pod.name == "copied" and pod.ready for pod in stack.client.pods("default")), timeout=60)
+    assert run("echo later > /html/later") == (0, "")
+    (other,) = [pod for pod in stack.client.pods("default") if pod.name == "copied"]
+    there = docker_client.containers.get(other.containers[0].container_id).exec_run(
+        ["sh", "-c", "cat /copy/html/kept /copy/conf && readlink /copy/html/out && ls /copy/html && touch /copy/own"]
+    )
+    assert there.output.decode().split() == ["kept", "conf", "/etc", "index", "kept", "out"]
+    stack.client.delete("default", "Pod", "copied")
+    wait_for(lambda: len(stack.client.pods("default")) == 1, timeout=60)
+    stack.client.delete("default", "PersistentVolumeClaim", "copy")
     parts = stack.settings.parts
     assert len(mounts_below(parts)) == 5
     stack.client.delete("default", "Pod", "parted")

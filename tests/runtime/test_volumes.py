@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from runtime import ConfigError, ManifestError, atomic_folder, load_manifests
+from runtime import ConfigError, EngineError, ManifestError, atomic_folder, load_manifests
 from runtime.container import Identity, pod_of
 from runtime.creation import Creation
 from runtime.engine import Engine
@@ -388,6 +388,21 @@ spec:
         ("storage: 1Gi", "storage: big", "invalid-value"),
         ("  resources", "  volumeMode: Block\n  resources", "unsupported-value"),
         ("  resources", "  volumeName: x\n  resources", "unsupported-field"),
+        ("  resources", "  dataSource: {kind: VolumeSnapshot, name: a}\n  resources", "unsupported-value"),
+        ("  resources", "  dataSource: {kind: PersistentVolumeClaim}\n  resources", "missing-field"),
+        ("  resources", "  dataSource: {kind: PersistentVolumeClaim, name: data}\n  resources", "invalid-value"),
+        ("  resources", "  dataSource: {kind: Secret, name: a}\n  resources", "invalid-value"),
+        (
+            "  resources",
+            "  dataSource: {kind: PersistentVolumeClaim, name: a}\n"
+            "  dataSourceRef: {kind: PersistentVolumeClaim, name: b}\n  resources",
+            "invalid-value",
+        ),
+        (
+            "  resources",
+            "  dataSourceRef: {kind: PersistentVolumeClaim, name: a, namespace: other}\n  resources",
+            "unsupported-field",
+        ),
         ("{name: data}", "{name: data, annotations: {imageforge.io/reclaim: Keep}}", "invalid-value"),
     ],
 )
@@ -397,6 +412,14 @@ def test_a_claim_is_refused_by_name(old: str, new: str, code: str) -> None:
     with pytest.raises(ManifestError) as caught:
         load_manifests(changed)
     assert caught.value.code == code, caught.value
+
+
+def test_a_claim_may_be_a_copy_of_another() -> None:
+    for said in ("dataSource", "dataSourceRef"):
+        text = CLAIM.replace("  resources", f"  {said}: {{kind: PersistentVolumeClaim, name: a}}\n  resources")
+        found = load_manifests(text)[0].object
+        assert isinstance(found, Claim)
+        assert found.source == "a"
 
 
 def test_why_no_volume_can_be_chosen() -> None:
@@ -492,3 +515,73 @@ def test_where_the_last_words_are_written() -> None:
     for said in ("terminationMessagePolicy: Never", "terminationMessagePath: why"):
         with pytest.raises(ManifestError, match="terminationMessageP"):
             load_manifests(manifest("web:1", container=said, service=False))
+
+
+class Volumes:
+    """An engine's volumes, by what was done with them."""
+
+    host = "unix:///x"
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.done: list[str] = []
+        self.fails = False
+
+    def volumes(self, _: str) -> dict[str, dict[str, str]]:
+        return {name: {} for name in self.there}
+
+    def ensure_volume(self, name: str, _: object) -> str:
+        self.there.add(name)
+        return "now"
+
+    def remove_volume(self, name: str, _: str) -> bool:
+        self.there.discard(name)
+        self.done.append(f"remove {name}")
+        return True
+
+    def fill_volume(self, name: str, _: str, __: object, *, source: str) -> None:
+        self.done.append(f"fill {name} from {source}")
+        if self.fails:
+            raise EngineError("engine-unreachable", "x", "gone")
+
+    def open_volumes(self, _: str, modes: dict[str, int], __: object, **___: object) -> None:
+        self.done += [f"open {name}" for name in modes]
+
+
+def test_a_copy_is_made_once_and_never_over_data(tmp_path: Path) -> None:
+    store, engine = Store(tmp_path / "x.db"), Volumes()
+    claims = {
+        name: Claim(namespace="n", name=name, storage="1Gi", access_modes=("ReadWriteOnce",), source=source)
+        for name, source in (("data", ""), ("copy", "data"), ("other", "data"), ("orphan", "none"))
+    }
+    storage = Storage(
+        instance="i",
+        engine=cast(Engine, engine),
+        files=cast(SecretFiles, None),
+        store=store,
+        claim=lambda _, name: claims.get(name),
+        parts=Parts(tmp_path / "parts", "unix:///x"),
+    )
+    who = Identity(instance="i", namespace="n", deployment="", replica="r", template_hash="", revision=0)
+
+    def use(name: str) -> list[str]:
+        engine.done.clear()
+        try:
+            storage.places(template(f"persistentVolumeClaim: {{claimName: {name}}}"), who, None, "image")
+        except EngineError:
+            engine.done.append("failed")
+        return engine.done
+
+    assert use("data") == ["open imageforge-i-n_data"]
+    engine.fails = True
+    filled = "fill imageforge-i-n_copy from imageforge-i-n_data"
+    assert use("copy") == [filled, "failed"]
+    engine.fails = False
+    assert use("copy") == ["remove imageforge-i-n_copy", filled, "open imageforge-i-n_copy"]
+    assert use("copy") == []
+    # One that is there, and of which this store knows nothing, such as one out of a backup, is left as it is.
+    engine.there.add("imageforge-i-n_other")
+    assert use("other") == ["open imageforge-i-n_other"]
+    with pytest.raises(ConfigError, match='persistentvolumeclaim "none" not found'):
+        use("orphan")
+    store.close()

@@ -57,6 +57,17 @@ def test_images_that_are_on_this_machine_alone(image: str) -> None:
     [
         (pod(image="nginx"), [(Level.NOTE, "spec.containers[0].image")]),
         (pod(container="imagePullPolicy: Never"), [(Level.CHANGE, "spec.containers[0].imagePullPolicy")]),
+        (
+            pod(pod="volumes: [{name: v, image: {reference: 'localhost:5000/a:1', pullPolicy: Never}}]"),
+            [
+                (Level.CHANGE, "spec.volumes[0].image.reference"),
+                (Level.CHANGE, "spec.volumes[0].image.pullPolicy"),
+            ],
+        ),
+        (
+            pod(pod="securityContext: {seccompProfile: {type: Localhost, localhostProfile: a.json}}"),
+            [(Level.NEED, "spec.securityContext.seccompProfile")],
+        ),
         (pod(pod="volumes: [{name: v, hostPath: {path: /srv}}]"), [(Level.CHANGE, "spec.volumes[0].hostPath")]),
         (pod(pod="nodeSelector: {disk: ssd}"), [(Level.NEED, "spec.nodeSelector")]),
         (
