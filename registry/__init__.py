@@ -6,7 +6,7 @@ The face of the package; callers import from here only. `builders` may use the m
 
 from registry.access import Access
 from registry.client import FetchedManifest, RegistryClient
-from registry.copy import Cargo, CopyResult, copy
+from registry.copy import Cargo, CopyResult, collect, copy, require_platform
 from registry.errors import (
     InvalidReference,
     LayoutError,
@@ -53,9 +53,11 @@ __all__ = [
     "StorageError",
     "TokenLogin",
     "TransportError",
+    "collect",
     "copy",
     "parse_manifest",
     "push",
     "registry_config",
+    "require_platform",
     "upload_blob",
 ]

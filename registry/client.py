@@ -225,6 +225,19 @@ class RegistryClient:
         )
         return found.status_code == OK
 
+    def manifest_digest(self, repository: str, reference: str) -> str | None:
+        """The digest of what a tag names; None where it is not there."""
+        found = self._transport.request(
+            "HEAD",
+            f"/v2/{repository}/manifests/{reference}",
+            headers={"Accept": MANIFESTS},
+            expected=(OK, NOT_FOUND),
+            scope=_pull_scope(repository),
+        )
+        if found.status_code == NOT_FOUND:
+            return None
+        return found.headers.get("Docker-Content-Digest") or self.get_manifest(repository, reference).digest
+
     def delete_manifest(self, repository: str, digest: str) -> bool:
         """Delete a manifest by its digest, and so its tags; False where it was not there."""
         path = f"/v2/{repository}/manifests/{digest}"

@@ -311,10 +311,10 @@ def require_platform(source: Source, platform: Platform) -> None:
             said = f"the configuration is no JSON: {error}"
             raise LayoutError("manifest-invalid", found.config.digest, said) from error
     config = config if isinstance(config, dict) else {}
-    if not platform.fits(config):
+    if shown(config) and not platform.fits(config):
         raise LayoutError(
             "no-such-platform",
             source.name,
-            f"it is an image for {shown(config) or 'no platform that it names'}, and {platform} was asked for",
+            f"it is an image for {shown(config)}, and {platform} was asked for",
             hint="--platform OS/ARCHITECTURE names another",
         )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from registry.client import RegistryClient
 from registry.errors import LayoutError, RefusedError, RegistryError, TransportError
+from registry.file_lock import lock
 from registry.manifest import Descriptor
 
 PIECE = 1 << 20
@@ -35,22 +36,20 @@ def fetch(
         raise LayoutError("unsupported-digest", blob.digest, "expected sha256 or sha512")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.part"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = path.open("a+b")
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Another process fetches the same one; each gets its own, because neither should depend on the other's end.
-            os.close(descriptor)
+        if not lock(handle.fileno(), wait=False):
+            # Another process fetches the same one; each gets its own: neither is to depend on the other's end.
+            handle.close()
             path = folder / f"{name}.part.{os.getpid()}"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        _Fetch(client, repository, blob, descriptor, on_bytes, cancelled).run()
+            handle = path.open("w+b")
+        _Fetch(client, repository, blob, handle, on_bytes, cancelled).run()
     except RegistryError as error:
         if error.code in ("digest-mismatch", "size-mismatch"):
             path.unlink(missing_ok=True)
         raise
     finally:
-        os.close(descriptor)
+        handle.close()
     return path
 
 
@@ -60,14 +59,14 @@ class _Fetch:
         client: RegistryClient,
         repository: str,
         blob: Descriptor,
-        descriptor: int,
+        handle: BinaryIO,
         on_bytes: Callable[[int], None],
         cancelled: Callable[[], bool],
     ) -> None:
         self._client = client
         self._repository = repository
         self._blob = blob
-        self._file = descriptor
+        self._file = handle
         self._on_bytes = on_bytes
         self._cancelled = cancelled
         self._hasher = hashlib.new(blob.digest.partition(":")[0])
@@ -94,18 +93,17 @@ class _Fetch:
         if begun_with:
             # It may be what lay there that is wrong. Once, from the beginning.
             self._start_over()
-            os.ftruncate(self._file, 0)
+            self._file.truncate(0)
             self.run()
             return
         raise self._wrong("digest-mismatch", f"the bytes that came are {self._hasher.hexdigest()}")
 
     def _take_up(self) -> None:
         self._start_over()
-        size = os.fstat(self._file).st_size
-        if size > self._blob.size:
-            os.ftruncate(self._file, 0)
-            return
-        while piece := os.pread(self._file, PIECE, self._have):
+        if self._file.seek(0, os.SEEK_END) > self._blob.size:
+            self._file.truncate(0)
+        self._file.seek(0)
+        while piece := self._file.read(PIECE):
             self._hasher.update(piece)
             self._have += len(piece)
 
@@ -117,19 +115,21 @@ class _Fetch:
         with self._client.open_blob(self._repository, self._blob.digest, offset=self._have) as (begins, pieces):
             if begins != self._have:
                 self._start_over()
-            for piece in pieces:
-                if self._cancelled():
-                    raise InterruptedError("it was cancelled")
-                if self._have + len(piece) > self._blob.size:
-                    raise self._wrong("size-mismatch", f"more than {self._blob.size} bytes came")
-                written = memoryview(piece)
-                while written:
-                    written = written[os.pwrite(self._file, written, self._have) :]
-                    done = len(piece) - len(written)
-                    self._hasher.update(piece[:done] if done < len(piece) else piece)
-                    self._have += done
-                    piece = piece[done:]  # noqa: PLW2901 - what the disk did not take at once
-                self._on_bytes(self._have)
+            # What is behind may be of a connection that broke, and is written over or cut off.
+            self._file.seek(self._have)
+            self._file.truncate()
+            try:
+                for piece in pieces:
+                    if self._cancelled():
+                        raise InterruptedError("it was cancelled")
+                    if self._have + len(piece) > self._blob.size:
+                        raise self._wrong("size-mismatch", f"more than {self._blob.size} bytes came")
+                    self._file.write(piece)
+                    self._hasher.update(piece)
+                    self._have += len(piece)
+                    self._on_bytes(self._have)
+            finally:
+                self._file.flush()
         if self._have < self._blob.size:
             raise self._wrong("size-mismatch", f"{self._have} bytes came, expected {self._blob.size}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import LayoutError
+from registry.file_lock import lock
 from registry.manifest import (
     IMAGES,
     INDEXES,
@@ -202,7 +202,7 @@ class OciLayout:
     def _locked(self) -> Iterator[None]:
         """Alone at the index, among all processes."""
         with (self.path / "oci-layout").open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock(handle.fileno(), wait=True)
             yield
 
     @property

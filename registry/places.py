@@ -18,7 +18,7 @@ from registry.fetch import fetch
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, digest_of
 from registry.reference import ImageRef
-from registry.sessions import Sessions
+from registry.sessions import Sessions, sweep
 from registry.upload import Upload
 
 PARTIAL = ".partial"
@@ -183,9 +183,11 @@ class RegistrySink:
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """A folder for what comes from another registry; one for this time where none is kept."""
-        self.sessions.sweep()
+        sweep(self.sessions.folder)
+        sweep(self.folder)
         if self.folder is not None:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _disk_full_named(self.folder):
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             yield self.folder
             return
         with tempfile.TemporaryDirectory(prefix="imageforge-copy-") as folder:

@@ -7,7 +7,6 @@ back when a process dies, so that no two send to one session.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from registry.file_lock import lock
 
 STALE_SECONDS = 7 * 86400.0
 """Registries forget an upload after a day to a week."""
@@ -41,7 +42,8 @@ class Session:
             data = json.dumps({"location": location}).encode()
             # In place, because the lock is on this very file; what is cut short by a crash is no JSON, and ignored.
             os.ftruncate(self.descriptor, 0)
-            os.pwrite(self.descriptor, data, 0)
+            os.lseek(self.descriptor, 0, os.SEEK_SET)
+            os.write(self.descriptor, data)
 
     def forget(self) -> None:
         """It is done, or of no use any more."""
@@ -62,14 +64,16 @@ class Sessions:
         if self.folder is None:
             yield Session(None)
             return
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = hashlib.sha256(f"{registry}/{repository}@{digest}".encode()).hexdigest()
         path = self.folder / name
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:  # A push does not need it.
+            yield Session(None)
+            return
+        try:
+            if not lock(descriptor, wait=False):
                 yield Session(None)
                 return
             session = Session(_read(descriptor), path, descriptor)
@@ -79,20 +83,19 @@ class Sessions:
         finally:
             os.close(descriptor)
 
-    def sweep(self, now: float | None = None) -> None:
-        """Remove what no registry knows any more."""
-        if self.folder is None or not self.folder.is_dir():
-            return
-        before = (time.time() if now is None else now) - STALE_SECONDS
-        for file in self.folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if file.stat().st_mtime < before:
-                    file.unlink()
+
+def sweep(folder: Path | None, now: float | None = None) -> None:
+    """Remove the files of a folder that no registry knows any more; best effort. `now` is Unix time."""
+    before = (time.time() if now is None else now) - STALE_SECONDS
+    for file in folder.glob("*") if folder else ():
+        with contextlib.suppress(OSError):
+            if file.is_file() and file.stat().st_mtime < before:
+                file.unlink()
 
 
 def _read(descriptor: int) -> str | None:
     try:
-        found = json.loads(os.pread(descriptor, 1 << 16, 0))["location"]
+        found = json.loads(os.read(descriptor, 1 << 16))["location"]
     except (ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, str) else None
