@@ -3,6 +3,7 @@
 The face of the package; callers import from here only.
 """
 
+from builders.archive import unpack_archive, write_archive
 from builders.base import BaseImage, create_base
 from builders.buildkit import BuildClient, ClientKind, build, find_build_client
 from builders.ceiling import Ceiling, find_ceiling
@@ -81,4 +82,6 @@ __all__ = [
     "remove_tag",
     "resolvable",
     "squash",
+    "unpack_archive",
+    "write_archive",
 ]

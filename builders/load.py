@@ -36,12 +36,12 @@ def load(layout: Path, *, endpoint: Endpoint, tag: str | None) -> str:
         # The containerd store keeps compressed blobs, and has no use for an archive without them.
         present = 0 if facts.containerd_store else _layers_present(engine, diff_ids)
         try:
-            engine.load(_archive(source, manifest, tag, skip=present), str(layout))
+            engine.load(archive(source, manifest, tag, skip=present), str(layout))
         except EngineError as error:
             if not present or error.code != "engine-refused":
                 raise
             logger.debug("partial load refused (%s), sending every layer", error.message)
-            engine.load(_archive(source, manifest, tag, skip=0), str(layout))
+            engine.load(archive(source, manifest, tag, skip=0), str(layout))
         return _verified(engine, manifest, diff_ids, tag, containerd=facts.containerd_store)
 
 
@@ -77,7 +77,7 @@ def _layers_present(engine: Connection, diff_ids: list[str]) -> int:
     return most
 
 
-def _archive(layout: OciLayout, manifest: ImageManifest, tag: str | None, *, skip: int) -> Iterator[bytes]:
+def archive(layout: OciLayout, manifest: ImageManifest, tag: str | None, *, skip: int) -> Iterator[bytes]:
     """The tar that `docker load` reads, without the first `skip` layers. Layers go as they are, compressed."""
     config_name = f"{_hexadecimal(manifest.config)}.json"
     names = [f"{_hexadecimal(layer)}/layer.tar" for layer in manifest.layers]

@@ -4,29 +4,60 @@ The face of the package; callers import from here only. `builders` may use the m
 `layout` alone.
 """
 
+from registry.access import Access
 from registry.client import FetchedManifest, RegistryClient
-from registry.errors import InvalidReference, LayoutError, RefusedError, RegistryError, TransportError
+from registry.copy import Cargo, CopyResult, collect, copy, require_platform
+from registry.errors import (
+    InvalidReference,
+    LayoutError,
+    RefusedError,
+    RegistryError,
+    StorageError,
+    TransportError,
+)
 from registry.layout import OciLayout
-from registry.manifest import Descriptor, ImageManifest, MediaType
+from registry.manifest import Descriptor, ImageIndex, ImageManifest, MediaType, parse_manifest
+from registry.patience import Patience
+from registry.places import LayoutSink, LayoutSource, RegistrySink, RegistrySource
+from registry.platform import Platform
 from registry.push import PushResult, push
 from registry.reference import ImageRef
 from registry.server import TokenLogin, registry_config
+from registry.sessions import Sessions
+from registry.upload import upload_blob
 
 __all__ = [
+    "Access",
+    "Cargo",
+    "CopyResult",
     "Descriptor",
     "FetchedManifest",
+    "ImageIndex",
     "ImageManifest",
     "ImageRef",
     "InvalidReference",
     "LayoutError",
+    "LayoutSink",
+    "LayoutSource",
     "MediaType",
     "OciLayout",
+    "Patience",
+    "Platform",
     "PushResult",
     "RefusedError",
     "RegistryClient",
     "RegistryError",
+    "RegistrySink",
+    "RegistrySource",
+    "Sessions",
+    "StorageError",
     "TokenLogin",
     "TransportError",
+    "collect",
+    "copy",
+    "parse_manifest",
     "push",
     "registry_config",
+    "require_platform",
+    "upload_blob",
 ]

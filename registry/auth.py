@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HUB_KEYS = ("https://index.docker.io/v1/", "docker.io", "index.docker.io")
 HELPER_SECONDS = 10
@@ -49,59 +50,89 @@ class Credentials:
         return f"Basic {base64.b64encode(pair).decode()}"
 
 
-def find_credentials(registry: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
-    """What `docker login` stored for a registry: a helper's answer, else the entry under `auths`; None without one.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What was stored for a registry, or a `note` why what should have been there is not."""
 
-    A damaged configuration counts as none: a registry that needs no login must still work.
-    """
+    credentials: Credentials | None = None
+    note: str = ""
+
+
+def find_credentials(registry: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
+    """What `docker login` stored for a registry: a helper's answer, else the entry under `auths`; None without one."""
+    return look_up(registry, environ).credentials
+
+
+def look_up(registry: str, environ: Mapping[str, str] = os.environ) -> Found:
+    """The same, with a note of what went wrong. A damaged configuration or a helper that fails counts as no login: a
+    registry that needs none must still work."""
     folder = Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
-        return None
+        config = json.loads((folder / "config.json").read_bytes())
+    except FileNotFoundError:
+        return Found()
+    except (OSError, ValueError) as error:
+        return Found(note=f"{folder / 'config.json'} cannot be read: {type(error).__name__}")
+    if not isinstance(config, dict):
+        return Found(note=f"{folder / 'config.json'} holds no JSON object")
     keys = HUB_KEYS if registry == "docker.io" else (registry, f"https://{registry}", f"http://{registry}")
-    helpers = config.get("credHelpers") or {}
+    helpers = _mapping(config.get("credHelpers"))
     helper = next((helpers[key] for key in keys if key in helpers), config.get("credsStore"))
+    note = ""
     if helper:
         for key in keys:
-            found = _ask_helper(str(helper), key)
-            if found:
-                return found
-    auths = config.get("auths") or {}
-    return next((found for key in keys if (found := _decode(auths.get(key) or {}))), None)
+            answer = _ask_helper(str(helper), key)
+            if answer.credentials:
+                return answer
+            note = note or answer.note
+    auths = _mapping(config.get("auths"))
+    stored = next((found for key in keys if (found := _decode(_mapping(auths.get(key))))), None)
+    return Found(credentials=stored, note="" if stored else note)
 
 
-def _ask_helper(helper: str, key: str) -> Credentials | None:
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _ask_helper(helper: str, key: str) -> Found:
+    """The key goes by stdin, the secret comes by stdout; what the helper writes besides is not repeated."""
+    name = f"docker-credential-{helper}"
     if not re.fullmatch(r"[A-Za-z0-9._-]+", helper):
-        return None
+        return Found(note="the credential helper in Docker's configuration has no such name")
     try:
         done = subprocess.run(
-            [f"docker-credential-{helper}", "get"],
-            input=key,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=HELPER_SECONDS,
+            [name, "get"], input=key, capture_output=True, text=True, check=False, timeout=HELPER_SECONDS
         )
-        answer = json.loads(done.stdout)
-        return Credentials(user=answer["Username"], password=Secret(answer["Secret"]))
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
-        return None
-
-
-def _decode(entry: Mapping[str, str]) -> Credentials | None:
-    if entry.get("identitytoken"):
-        return Credentials(user=TOKEN_USER, password=Secret(entry["identitytoken"]))
-    if entry.get("username") and entry.get("password"):
-        return Credentials(user=entry["username"], password=Secret(entry["password"]))
+    except FileNotFoundError:
+        return Found(note=f"{name}, which Docker's configuration names, is not installed")
+    except (OSError, subprocess.SubprocessError) as error:
+        return Found(note=f"{name} did not answer: {type(error).__name__}")
+    if done.returncode:
+        # It says so on stdout, in words that all helpers share.
+        absent = "credentials not found" in done.stdout
+        return Found(note="" if absent else f"{name} ended with {done.returncode}")
     try:
-        user, separator, password = base64.b64decode(entry.get("auth", ""), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+        answer = json.loads(done.stdout)
+        return Found(credentials=Credentials(user=str(answer["Username"]), password=Secret(answer["Secret"])))
+    except (ValueError, KeyError, TypeError):
+        return Found(note=f"{name} answered with something else than a login")
+
+
+def _decode(entry: Mapping[str, Any]) -> Credentials | None:
+    if entry.get("identitytoken"):
+        return Credentials(user=TOKEN_USER, password=Secret(str(entry["identitytoken"])))
+    if entry.get("username") and entry.get("password"):
+        return Credentials(user=str(entry["username"]), password=Secret(str(entry["password"])))
+    try:
+        user, separator, password = (
+            base64.b64decode(str(entry.get("auth") or ""), validate=True).decode().partition(":")
+        )
+    except (binascii.Error, ValueError):
         return None
     return Credentials(user=user, password=Secret(password)) if separator else None
 
 
-_PARAMETER = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"')
+_PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*"((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

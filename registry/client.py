@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urljoin
 
+from registry.access import Access
 from registry.auth import Credentials
-from registry.errors import LayoutError, RefusedError, TransportError
-from registry.manifest import MediaType
-from registry.transport import Transport
+from registry.errors import RefusedError, TransportError
+from registry.manifest import LARGEST_MANIFEST, MediaType
+from registry.patience import ONCE, Patience
+from registry.transport import Body, Cancelled, Transport, Trial, never
 
-CHUNK = 1 << 20
-"""Bytes read and sent at a time."""
 MANIFESTS = ", ".join(
     (MediaType.OCI_MANIFEST, MediaType.DOCKER_MANIFEST, MediaType.OCI_INDEX, MediaType.DOCKER_MANIFEST_LIST)
 )
-OK, CREATED, ACCEPTED, NOT_FOUND = 200, 201, 202, 404
+OK, CREATED, ACCEPTED, NO_CONTENT, BAD, NOT_FOUND = 200, 201, 202, 204, 400, 404
 API_VERSION = "Docker-Distribution-API-Version"
 
 
@@ -35,8 +35,18 @@ class FetchedManifest:
 class RegistryClient:
     """One registry. Close it, or use it as a context manager. Its methods may be called from several threads."""
 
-    def __init__(self, registry: str, *, credentials: Credentials | None = None) -> None:
-        self._transport = Transport(registry, credentials=credentials)
+    def __init__(
+        self,
+        registry: str,
+        *,
+        credentials: Credentials | None = None,
+        access: Access | None = None,
+        patience: Patience = ONCE,
+        cancelled: Cancelled = never,
+    ) -> None:
+        self._transport = Transport(
+            registry, credentials=credentials, access=access, patience=patience, cancelled=cancelled
+        )
         self.registry = registry
 
     def __enter__(self) -> RegistryClient:
@@ -66,74 +76,93 @@ class RegistryClient:
     def mount_blob(self, repository: str, digest: str, source: str) -> bool:
         """Take a blob from another repository of the same registry, without sending it; False where it could not be
         (an upload that the registry opened instead is cancelled)."""
+        opened = self.begin_upload(repository, mount=digest, source=source)
+        if opened is None:
+            return True
+        self.cancel_upload(repository, opened.location)
+        return False
+
+    def begin_upload(self, repository: str, *, mount: str | None = None, source: str | None = None) -> Opened | None:
+        """Open an upload; None where the blob `mount` was there to be taken from the repository `source`."""
+        params = {"mount": mount, "from": source} if mount and source else {}
         response = self._transport.request(
             "POST",
             f"/v2/{repository}/blobs/uploads/",
-            params={"mount": digest, "from": source},
-            expected=(CREATED, ACCEPTED),
-            scope=_push_scope(repository),
+            params=params,
+            expected=(CREATED, ACCEPTED) if mount else (ACCEPTED,),
+            headers={"Content-Length": "0"},
+            scope=_push_scope(repository) + (f" repository:{source}:pull" if mount else ""),
         )
         if response.status_code == CREATED:
-            return True
-        self._cancel(repository, response.headers.get("Location", ""))
-        return False
+            return None
+        least = response.headers.get("OCI-Chunk-Min-Length", "")
+        return Opened(self._location(response.headers), 0, int(least) if least.isdecimal() else 0)
 
-    def upload_blob(
-        self,
-        repository: str,
-        digest: str,
-        file: Path,
-        *,
-        on_bytes: Callable[[int], None] = lambda _: None,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Send a blob in one piece, streamed, and have the registry check its digest.
-
-        The bytes are hashed as they leave: a damaged file is refused (LayoutError `blob-damaged`) before the upload is
-        closed. `on_bytes` hears how many bytes have left. Raises InterruptedError when `cancelled` says so.
-        """
-        scope = _push_scope(repository)
-        opened = self._transport.request("POST", f"/v2/{repository}/blobs/uploads/", expected=(ACCEPTED,), scope=scope)
-        location = urljoin(self._transport.base, opened.headers["Location"])
-        hasher = hashlib.sha256()
-
-        def body() -> Iterator[bytes]:
-            nonlocal hasher
-            hasher = hashlib.sha256()
-            sent = 0
-            with file.open("rb") as handle:
-                while chunk := handle.read(CHUNK):
-                    if cancelled():
-                        raise InterruptedError("the push was cancelled")
-                    hasher.update(chunk)
-                    sent += len(chunk)
-                    yield chunk
-                    on_bytes(sent)
-
+    def upload_offset(self, repository: str, location: str) -> Opened | None:
+        """How far an upload is, and where it goes on; None where the registry knows nothing of it any more."""
         try:
-            patched = self._transport.request(
-                "PATCH",
-                location,
-                body=body,
-                headers={"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)},
-                expected=(ACCEPTED,),
-                scope=scope,
+            response = self._transport.request(
+                "GET", location, expected=(OK, NO_CONTENT, ACCEPTED), scope=_push_scope(repository)
             )
-            location = urljoin(self._transport.base, patched.headers["Location"])
-            if f"sha256:{hasher.hexdigest()}" != digest:
-                raise LayoutError(
-                    "blob-damaged", digest, f"its bytes in {file} have another digest", hint="build again"
-                )
-            self._transport.request("PUT", location, params={"digest": digest}, expected=(CREATED,), scope=scope)
-        except BaseException:
-            self._cancel(repository, location)
+        except RefusedError as error:
+            if error.status in (BAD, NOT_FOUND, 410, 416):
+                return None
             raise
+        return Opened(self._location(response.headers, location), _received(response.headers), 0)
+
+    def send_chunk(
+        self, repository: str, location: str, body: Body, *, offset: int, length: int, whole: bool
+    ) -> Opened:
+        """Send `length` bytes of an upload, once; where it goes on. One that is `whole` says nothing of its range."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
+        if not whole:
+            headers["Content-Range"] = f"{offset}-{offset + length - 1}"
+        response = self._transport.request(
+            "PATCH",
+            location,
+            body=body,
+            headers=headers,
+            expected=(ACCEPTED,),
+            scope=_push_scope(repository),
+            once=True,
+        )
+        there = _received(response.headers) if "Range" in response.headers else offset + length
+        return Opened(self._location(response.headers, location), there, 0)
+
+    def finish_upload(
+        self, repository: str, location: str, digest: str, *, body: Body | None = None, length: int = 0
+    ) -> None:
+        """Close an upload, once; with a `body` of `length` bytes, where they are its last or only ones. The registry
+        checks the digest."""
+        self._transport.request(
+            "PUT",
+            location,
+            params={"digest": digest},
+            body=body,
+            headers={"Content-Type": "application/octet-stream", "Content-Length": str(length)},
+            # Google's answers 202 where it goes on checking by itself.
+            expected=(CREATED, NO_CONTENT, ACCEPTED),
+            scope=_push_scope(repository),
+            once=True,
+        )
+
+    def trial(self) -> Trial:
+        """For one thing of several requests that is to be tried again as a whole."""
+        return Trial(self._transport)
+
+    @contextmanager
+    def open_blob(self, repository: str, digest: str, *, offset: int = 0) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """A blob's bytes as they come, not checked, and the offset at which they begin: `offset`, or 0 where the
+        registry knows no ranges. Not tried again."""
+        path = f"/v2/{repository}/blobs/{digest}"
+        with self._transport.download(path, scope=_pull_scope(repository), offset=offset) as found:
+            yield found
 
     def fetch_blob(self, repository: str, digest: str, into: BinaryIO) -> int:
         """Write a blob's bytes; gives how many. Raises RefusedError (`registry-blob-unknown`) and, when they have
         another digest, TransportError (`digest-mismatch`): what was written is then of no use."""
         hasher, size = hashlib.sha256(), 0
-        with self._transport.download(f"/v2/{repository}/blobs/{digest}", scope=_pull_scope(repository)) as pieces:
+        with self.open_blob(repository, digest) as (_, pieces):
             for piece in pieces:
                 hasher.update(piece)
                 into.write(piece)
@@ -173,6 +202,12 @@ class RegistryClient:
             expected=(OK,),
             scope=_pull_scope(repository),
         )
+        if len(response.content) > LARGEST_MANIFEST:
+            raise TransportError(
+                "manifest-too-large",
+                f"{self.registry}/{repository}",
+                f"{reference} has {len(response.content)} bytes, expected at most {LARGEST_MANIFEST}",
+            )
         digest = f"sha256:{hashlib.sha256(response.content).hexdigest()}"
         if reference.startswith("sha256:") and reference != digest:
             raise TransportError("digest-mismatch", f"{repository}@{reference}", f"the bytes that came are {digest}")
@@ -189,6 +224,19 @@ class RegistryClient:
             scope=_pull_scope(repository),
         )
         return found.status_code == OK
+
+    def manifest_digest(self, repository: str, reference: str) -> str | None:
+        """The digest of what a tag names; None where it is not there."""
+        found = self._transport.request(
+            "HEAD",
+            f"/v2/{repository}/manifests/{reference}",
+            headers={"Accept": MANIFESTS},
+            expected=(OK, NOT_FOUND),
+            scope=_pull_scope(repository),
+        )
+        if found.status_code == NOT_FOUND:
+            return None
+        return found.headers.get("Docker-Content-Digest") or self.get_manifest(repository, reference).digest
 
     def delete_manifest(self, repository: str, digest: str) -> bool:
         """Delete a manifest by its digest, and so its tags; False where it was not there."""
@@ -221,15 +269,51 @@ class RegistryClient:
             path = response.links.get("next", {}).get("url", "")
         return tuple(sorted(found))
 
-    def _cancel(self, repository: str, location: str) -> None:
+    def referrers(self, repository: str, digest: str) -> bytes | None:
+        """The index of what refers to a manifest, as the registry keeps it; None where it does not."""
+        response = self._transport.request(
+            "GET",
+            f"/v2/{repository}/referrers/{digest}",
+            headers={"Accept": MediaType.OCI_INDEX},
+            expected=(OK, NOT_FOUND, BAD, 405),
+            scope=_pull_scope(repository),
+        )
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        return response.content if response.status_code == OK and kind == MediaType.OCI_INDEX else None
+
+    def cancel_upload(self, repository: str, location: str) -> None:
         """End an upload that is of no use any more; best effort, because registries drop stale ones themselves."""
         if not location:
             return
         try:
-            url = urljoin(self._transport.base, location)
-            self._transport.request("DELETE", url, expected=(204, NOT_FOUND), scope=_push_scope(repository))
+            self._transport.request(
+                "DELETE", location, expected=(NO_CONTENT, NOT_FOUND), scope=_push_scope(repository), once=True
+            )
         except (TransportError, RefusedError):
             return
+
+    def _location(self, headers: Mapping[str, str], before: str = "") -> str:
+        found = headers.get("Location", "")
+        if not found and not before:
+            raise TransportError("not-a-registry", self.registry, "opened an upload and did not say where")
+        return urljoin(self._transport.base + "/", found) if found else before
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An upload that goes on at `location` with the byte `offset`, by chunks of at least `least` bytes."""
+
+    location: str
+    offset: int
+    least: int
+
+
+def _received(headers: Mapping[str, str]) -> int:
+    """How many bytes a Range says are there; `0-0` is what registries say of none."""
+    first, _, last = headers.get("Range", "0-0").rpartition("=")[2].partition("-")
+    if first != "0" or not last.isdecimal() or last == "0":
+        return 0
+    return int(last) + 1
 
 
 def _push_scope(repository: str) -> str:

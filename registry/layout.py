@@ -7,12 +7,26 @@ import hashlib
 import json
 import os
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from registry.errors import LayoutError
-from registry.manifest import Descriptor, ImageManifest, MediaType, canonical_json, digest_of
+from registry.file_lock import lock
+from registry.manifest import (
+    IMAGES,
+    INDEXES,
+    Descriptor,
+    ImageIndex,
+    ImageManifest,
+    MediaType,
+    canonical_json,
+    digest_of,
+    parse_manifest,
+)
 
 VERSION = {"imageLayoutVersion": "1.0.0"}
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -68,7 +82,8 @@ class OciLayout:
         target = self.blob_path(digest)
         if target.exists():
             return
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        target.parent.mkdir(exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             os.link(source, temporary)
         except OSError as error:
@@ -78,21 +93,56 @@ class OciLayout:
         temporary.replace(target)
 
     def put_manifest(self, manifest: ImageManifest, ref_name: str | None = None) -> Descriptor:
-        """Store an image's manifest and make it the layout's only image, or with a name, the one of that name."""
-        self.add_blob(manifest.raw)
+        """Store an image's manifest as the image of that name; without a name, as the one that has none."""
+        return self.put(manifest.raw, manifest.media_type, ref_name)
+
+    def put(self, raw: bytes, media_type: str, ref_name: str | None = None) -> Descriptor:
+        """Store a manifest of any kind as the image of that name. What has another name stays."""
+        self.add_blob(raw)
         descriptor = Descriptor(
-            media_type=manifest.media_type,
-            digest=manifest.digest,
-            size=len(manifest.raw),
+            media_type=media_type,
+            digest=digest_of(raw),
+            size=len(raw),
             annotations={REF_NAME: ref_name} if ref_name else {},
         )
-        others = [found for found in self._manifests() if ref_name and found.annotations.get(REF_NAME) != ref_name]
-        _write(self._index_file, canonical_json(_index([*others, descriptor])))
+        with self._locked():
+            others = [found for found in self._manifests() if found.annotations.get(REF_NAME) != ref_name]
+            _write(self._index_file, canonical_json(_index([*others, descriptor])))
         return descriptor
+
+    def names(self) -> tuple[str, ...]:
+        """The names of its images, sorted; one without a name is not among them."""
+        return tuple(sorted(name for found in self._manifests() if (name := found.annotations.get(REF_NAME))))
+
+    def remove(self, ref_name: str) -> Descriptor:
+        """Take a name away, and of what it alone had, every blob; what it was. Raises LayoutError (`no-such-image`)."""
+        with self._locked():
+            entries = self._manifests()
+            gone = [entry for entry in entries if entry.annotations.get(REF_NAME) == ref_name]
+            if not gone:
+                raise self._no_such_image(ref_name)
+            stay = [entry for entry in entries if entry not in gone]
+            reached = self._reached(stay)
+            _write(self._index_file, canonical_json(_index(stay)))
+            for digest in self._reached(gone) - reached:
+                self.blob_path(digest).unlink(missing_ok=True)
+        return gone[0]
+
+    def raw_manifest(self, descriptor: Descriptor) -> bytes:
+        """The bytes of a manifest, checked. Raises LayoutError (`layout-damaged`)."""
+        try:
+            raw = self.blob_path(descriptor.digest).read_bytes()
+        except OSError as error:
+            raise LayoutError("layout-damaged", descriptor.digest, f"the manifest is missing: {error}") from error
+        if digest_of(raw) != descriptor.digest:
+            raise LayoutError("layout-damaged", descriptor.digest, "the manifest has other bytes than its digest says")
+        return raw
 
     def manifest_descriptor(self, ref_name: str | None = None) -> Descriptor:
         """The image of that name, or the only one. Raises LayoutError (`layout-damaged`) where that is not one."""
         found = [entry for entry in self._manifests() if ref_name in (None, entry.annotations.get(REF_NAME))]
+        if ref_name and not found:
+            raise self._no_such_image(ref_name)
         if len(found) != 1:
             names = ", ".join(entry.annotations.get(REF_NAME, entry.digest) for entry in self._manifests()) or "none"
             raise LayoutError(
@@ -102,14 +152,7 @@ class OciLayout:
 
     def manifest(self, ref_name: str | None = None) -> ImageManifest:
         """The image's manifest, its digest checked."""
-        descriptor = self.manifest_descriptor(ref_name)
-        try:
-            raw = self.blob_path(descriptor.digest).read_bytes()
-        except OSError as error:
-            raise LayoutError("layout-damaged", descriptor.digest, f"the manifest is missing: {error}") from error
-        if digest_of(raw) != descriptor.digest:
-            raise LayoutError("layout-damaged", descriptor.digest, "the manifest has other bytes than its digest says")
-        return ImageManifest.parse(raw)
+        return ImageManifest.parse(self.raw_manifest(self.manifest_descriptor(ref_name)))
 
     def config(self, ref_name: str | None = None) -> dict[str, Any]:
         """The image's configuration."""
@@ -136,6 +179,32 @@ class OciLayout:
             if f"sha256:{found}" != blob.digest:
                 raise LayoutError("blob-damaged", blob.digest, f"its bytes have the digest sha256:{found}")
 
+    def _no_such_image(self, ref_name: str) -> LayoutError:
+        names = ", ".join(self.names()) or "none with a name"
+        return LayoutError("no-such-image", f"{self.path}:{ref_name}", f"the layout has no image of that name: {names}")
+
+    def _reached(self, entries: list[Descriptor]) -> set[str]:
+        """The blobs that these manifests need, themselves among them; those that are not there need none."""
+        found: set[str] = set()
+        ahead = list(entries)
+        while ahead:
+            entry = ahead.pop()
+            if entry.digest in found:
+                continue
+            found.add(entry.digest)
+            if entry.media_type in INDEXES | IMAGES and self.has_blob(entry.digest):
+                manifest = parse_manifest(self.raw_manifest(entry), entry.media_type)
+                inner = manifest.manifests if isinstance(manifest, ImageIndex) else (manifest.config, *manifest.layers)
+                ahead.extend(inner)
+        return found
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone at the index, among all processes."""
+        with (self.path / "oci-layout").open("rb") as handle:
+            lock(handle.fileno(), wait=True)
+            yield
+
     @property
     def _index_file(self) -> Path:
         return self.path / "index.json"
@@ -157,6 +226,6 @@ def _index(manifests: list[Descriptor]) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_bytes(data)
     temporary.replace(path)

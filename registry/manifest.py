@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,7 +25,30 @@ class MediaType(StrEnum):
     DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
     DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
     DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+    DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
     DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+    DOCKER_LAYER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd"
+    OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+    IN_TOTO = "application/vnd.in-toto+json"
+
+
+INDEXES = frozenset({MediaType.OCI_INDEX, MediaType.DOCKER_MANIFEST_LIST})
+IMAGES = frozenset({MediaType.OCI_MANIFEST, MediaType.DOCKER_MANIFEST})
+CONFIGS = frozenset({MediaType.OCI_CONFIG, MediaType.DOCKER_CONFIG})
+LAYERS = frozenset(
+    {
+        MediaType.OCI_LAYER, MediaType.OCI_LAYER_GZIP, MediaType.OCI_LAYER_ZSTD,
+        MediaType.DOCKER_LAYER, MediaType.DOCKER_LAYER_GZIP, MediaType.DOCKER_LAYER_ZSTD, MediaType.IN_TOTO,
+    }
+)  # fmt: skip
+LARGEST_MANIFEST = 8 << 20
+"""Bytes; registries need not take more than 4 MiB."""
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+
+def is_foreign(media_type: str) -> bool:
+    """Whether a layer is one that its maker forbids to hand on, and that lies elsewhere."""
+    return ".foreign." in media_type or ".nondistributable." in media_type
 
 
 def digest_of(data: bytes) -> str:
@@ -46,6 +70,7 @@ class Descriptor:
     size: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Mapping[str, Any] | None = None
+    artifact_type: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -54,21 +79,29 @@ class Descriptor:
             raw["annotations"] = dict(self.annotations)
         if self.platform:
             raw["platform"] = dict(self.platform)
+        if self.artifact_type:
+            raw["artifactType"] = self.artifact_type
         return raw
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Descriptor:
         """The inverse. Raises LayoutError (`manifest-invalid`)."""
         try:
-            return cls(
+            found = cls(
                 media_type=str(raw["mediaType"]),
                 digest=str(raw["digest"]),
                 size=int(raw["size"]),
                 annotations=dict(raw.get("annotations") or {}),
                 platform=raw.get("platform"),
+                artifact_type=raw.get("artifactType"),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LayoutError("manifest-invalid", "descriptor", f"needs mediaType, digest and size: {error}") from error
+        if not DIGEST.fullmatch(found.digest):
+            raise LayoutError("manifest-invalid", "descriptor", f"`{found.digest[:100]}` is no digest")
+        if found.size < 0:
+            raise LayoutError("manifest-invalid", found.digest, f"a size of {found.size} bytes, expected 0 or more")
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +113,8 @@ class ImageManifest:
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str | None = None
+    subject: Descriptor | None = None
 
     @property
     def digest(self) -> str:
@@ -92,7 +127,9 @@ class ImageManifest:
         try:
             found = json.loads(raw)
             config, layers = found["config"], found["layers"]
-        except (ValueError, KeyError, TypeError) as error:
+            if not (isinstance(config, dict) and isinstance(layers, list)):
+                raise TypeError("config and layers are no descriptors")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise LayoutError("manifest-invalid", digest_of(raw), f"no image manifest: {error!r}") from error
         return cls(
             raw=raw,
@@ -100,19 +137,115 @@ class ImageManifest:
             config=Descriptor.from_dict(config),
             layers=tuple(Descriptor.from_dict(layer) for layer in layers),
             annotations=dict(found.get("annotations") or {}),
+            artifact_type=found.get("artifactType"),
+            subject=Descriptor.from_dict(found["subject"]) if found.get("subject") else None,
         )
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is of an image, and not of something else that a registry keeps."""
+        return self.config.media_type in CONFIGS
 
     @classmethod
     def create(
-        cls, *, config: Descriptor, layers: Sequence[Descriptor], annotations: Mapping[str, str] | None = None
+        cls,
+        *,
+        config: Descriptor,
+        layers: Sequence[Descriptor],
+        annotations: Mapping[str, str] | None = None,
+        artifact_type: str | None = None,
+        subject: Descriptor | None = None,
     ) -> ImageManifest:
         """An OCI manifest; equal values give equal bytes."""
         value: dict[str, Any] = {
             "schemaVersion": 2,
             "mediaType": str(MediaType.OCI_MANIFEST),
+            **({"artifactType": artifact_type} if artifact_type else {}),
             "config": config.as_dict(),
             "layers": [layer.as_dict() for layer in layers],
         }
+        if subject:
+            value["subject"] = subject.as_dict()
         if annotations:
             value["annotations"] = dict(sorted(annotations.items()))
         return cls.parse(canonical_json(value))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageIndex:
+    """Several manifests under one name: of several platforms, their attestations, or other indexes."""
+
+    raw: bytes
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, raw: bytes) -> ImageIndex:
+        """Read an index. Raises LayoutError (`manifest-invalid`)."""
+        try:
+            found = json.loads(raw)
+            entries = found["manifests"]
+            if not isinstance(entries, list):
+                raise TypeError("manifests is no list")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise LayoutError("manifest-invalid", digest_of(raw), f"no index of manifests: {error!r}") from error
+        return cls(
+            raw=raw,
+            media_type=str(found.get("mediaType") or MediaType.OCI_INDEX),
+            manifests=tuple(Descriptor.from_dict(entry) for entry in entries),
+            annotations=dict(found.get("annotations") or {}),
+        )
+
+    @classmethod
+    def create(cls, manifests: Sequence[Descriptor]) -> ImageIndex:
+        """An OCI index; equal values give equal bytes."""
+        value = {
+            "schemaVersion": 2,
+            "mediaType": str(MediaType.OCI_INDEX),
+            "manifests": [entry.as_dict() for entry in manifests],
+        }
+        return cls.parse(canonical_json(value))
+
+
+def parse_manifest(raw: bytes, media_type: str) -> ImageManifest | ImageIndex:
+    """A manifest of either kind. Raises LayoutError: `unknown-media-type` where it is of none of the kinds that images
+    are made of, `foreign-layer` where it has a layer that may not be handed on, `manifest-invalid`."""
+    kind = _own_kind(raw, media_type)
+    if kind in INDEXES:
+        return ImageIndex.parse(raw)
+    if kind not in IMAGES:
+        known = "expected an image manifest or an index of OCI's or Docker's version 2"
+        raise LayoutError(
+            "unknown-media-type",
+            digest_of(raw),
+            f"a manifest of the type {kind[:100] or 'none'}, {known}",
+            hint="have it made or pushed anew by a tool of today",
+        )
+    manifest = ImageManifest.parse(raw)
+    for layer in manifest.layers:
+        if is_foreign(layer.media_type):
+            raise LayoutError(
+                "foreign-layer",
+                layer.digest,
+                f"the layer is of the type {layer.media_type}, whose maker forbids handing it on",
+                hint="build the image on another base",
+            )
+        if manifest.is_image and layer.media_type not in LAYERS:
+            raise LayoutError(
+                "unknown-media-type",
+                layer.digest,
+                f"a layer of the type {layer.media_type[:100]}, expected a tar, plain or by gzip or zstd",
+            )
+    return manifest
+
+
+def _own_kind(raw: bytes, media_type: str) -> str:
+    """What the manifest says that it is, which must be what whoever handed it over says."""
+    try:
+        own = json.loads(raw).get("mediaType")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise LayoutError("manifest-invalid", digest_of(raw), f"no manifest: {error}") from error
+    if own and media_type in (INDEXES | IMAGES) and own != media_type:
+        raise LayoutError("manifest-invalid", digest_of(raw), f"is named {media_type}, and says that it is {own}")
+    return str(own or media_type)

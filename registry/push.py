@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.access import Access
 from registry.client import RegistryClient
-from registry.errors import LayoutError
+from registry.copy import OnProgress, copy
 from registry.layout import OciLayout
-from registry.manifest import Descriptor
+from registry.patience import Patience
+from registry.places import LayoutSource, RegistrySink
 from registry.reference import ImageRef
-
-UPLOADS = 3
-"""Blobs sent at once; more gain nothing on one machine, and registries dislike them."""
-
-OnProgress = Callable[[str, int, int], None]
+from registry.sessions import Sessions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushResult:
-    """What a push did. `reference` names the image by digest; bytes are of blobs, as compressed."""
+    """What a push did. `reference` names the image by digest; bytes are of blobs, as compressed. What was mounted from
+    another repository is among what was skipped."""
 
     reference: ImageRef
     digest: str
@@ -29,6 +28,7 @@ class PushResult:
     skipped_bytes: int
     uploaded_blobs: int
     skipped_blobs: int
+    mounted_bytes: int = 0
 
 
 def push(
@@ -38,68 +38,40 @@ def push(
     on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
     client: RegistryClient | None = None,
+    access: Access | None = None,
+    uploads: Path | None = None,
+    mount_from: Sequence[str] = (),
 ) -> PushResult:
     """Push the layout's image under the reference's tag (if it has one) and by digest.
 
-    `on_progress` is told (digest, bytes sent, bytes in all), from several threads. Raises RegistryError's subclasses;
-    InterruptedError when `cancelled` says so: then no manifest was put, and no tag moved.
+    `on_progress` is told (digest, bytes sent, bytes in all), from several threads. `uploads` is a folder where what is
+    interrupted is kept for the next call; `mount_from` are repositories of the registry that may have the layers.
+
+    Raises RegistryError's subclasses; InterruptedError when `cancelled` says so: then no manifest was put, and no tag
+    moved.
     """
     opened = layout if isinstance(layout, OciLayout) else OciLayout.open(layout)
-    if client is not None:
-        return _push(opened, reference, client, on_progress, cancelled or (lambda: False))
-    with RegistryClient(reference.registry) as own:
-        return _push(opened, reference, own, on_progress, cancelled or (lambda: False))
-
-
-def _push(
-    layout: OciLayout,
-    reference: ImageRef,
-    client: RegistryClient,
-    on_progress: OnProgress | None,
-    cancelled: Callable[[], bool],
-) -> PushResult:
-    manifest = layout.manifest()
-    # A layer may stand in an image twice; it is one blob.
-    blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
-    for blob in blobs.values():
-        _require(layout, blob)
-
-    def send(blob: Descriptor) -> bool:
-        if cancelled():
-            raise InterruptedError("the push was cancelled")
-        if client.has_blob(reference.repository, blob.digest):
-            return False
-
-        def on_bytes(sent: int) -> None:
-            if on_progress:
-                on_progress(blob.digest, sent, blob.size)
-
-        path = layout.blob_path(blob.digest)
-        client.upload_blob(reference.repository, blob.digest, path, on_bytes=on_bytes, cancelled=cancelled)
-        return True
-
-    with ThreadPoolExecutor(UPLOADS, thread_name_prefix="push") as pool:
-        futures = {blob.digest: pool.submit(send, blob) for blob in blobs.values()}
-        sent = {digest: future.result() for digest, future in futures.items()}
-    media_type = layout.manifest_descriptor().media_type
-    # Under a tag it is there by its digest, too: the distribution specification's word for a push.
-    named = reference.tag or manifest.digest
-    digest = client.put_manifest(reference.repository, named, manifest.raw, media_type)
-    uploaded = [blobs[digest] for digest, was_sent in sent.items() if was_sent]
-    skipped = [blobs[digest] for digest, was_sent in sent.items() if not was_sent]
-    return PushResult(
-        reference=ImageRef(registry=reference.registry, repository=reference.repository, tag=None, digest=digest),
-        digest=digest,
-        uploaded_bytes=sum(blob.size for blob in uploaded),
-        skipped_bytes=sum(blob.size for blob in skipped),
-        uploaded_blobs=len(uploaded),
-        skipped_blobs=len(skipped),
+    asked = cancelled or (lambda: False)
+    own = (
+        nullcontext(client)
+        if client
+        else RegistryClient(reference.registry, access=access, patience=Patience(), cancelled=asked)
     )
-
-
-def _require(layout: OciLayout, blob: Descriptor) -> None:
-    path = layout.blob_path(blob.digest)
-    if not path.is_file() or path.stat().st_size != blob.size:
-        raise LayoutError(
-            "blob-damaged", blob.digest, f"{path} is missing or not {blob.size} bytes long", hint="build again"
+    with own as used:
+        result = copy(
+            LayoutSource(layout=opened),
+            RegistrySink(client=used, reference=reference, sessions=Sessions(uploads), mount_from=mount_from),
+            on_progress=on_progress,
+            cancelled=asked,
         )
+    return PushResult(
+        reference=ImageRef(
+            registry=reference.registry, repository=reference.repository, tag=None, digest=result.digest
+        ),
+        digest=result.digest,
+        uploaded_bytes=result.sent_bytes,
+        skipped_bytes=result.there_bytes + result.mounted_bytes,
+        uploaded_blobs=result.sent_blobs,
+        skipped_blobs=result.there_blobs + result.mounted_blobs,
+        mounted_bytes=result.mounted_bytes,
+    )

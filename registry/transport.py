@@ -1,42 +1,74 @@
-"""HTTP to a registry: the only module that imports httpx. Logs in when asked to, and turns answers into errors."""
+"""HTTP to a registry: the only module that imports httpx. Logs in when asked to, tries again what may go well the next
+time, and turns answers into errors."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import ssl
+import random
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from registry.auth import TOKEN_USER, Challenge, Credentials, find_credentials
+from registry.access import Access, is_loopback
+from registry.auth import TOKEN_USER, Challenge, Credentials, Found, look_up
 from registry.errors import RefusedError, TransportError
+from registry.patience import ONCE, PASSING, Patience, retry_after
 
-TIMEOUT = httpx.Timeout(connect=10, read=120, write=120, pool=60)
-"""Seconds. A registry may take long to verify a large blob before it answers the closing PUT."""
-OK, UNAUTHORIZED, NOT_ALLOWED, NO_SPACE = 200, 401, 405, 507
+OK, PARTIAL, UNAUTHORIZED, NOT_ALLOWED, NO_SPACE = 200, 206, 401, 405, 507
+FORBIDDEN, NOT_FOUND, TOO_LARGE, UNSATISFIABLE, TOO_MANY = 403, 404, 413, 416, 429
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 3
+LOOK_SECONDS = 0.2
+"""How long a pause goes on after it was cancelled."""
+
+LONGEST_ANSWER = 16 << 20
+"""Bytes of an answer that is no blob."""
+_PACKING = frozenset({"content-encoding", "transfer-encoding", "content-length"})
 
 Body = Callable[[], Iterable[bytes]]
 """Makes the body anew for each try: a login in between needs it a second time."""
+Cancelled = Callable[[], bool]
+T = TypeVar("T")
+
+
+def never() -> bool:
+    """Nobody cancels."""
+    return False
 
 
 class Transport:
-    """Requests to one registry. Plain HTTP on loopback, as Docker does it; HTTPS elsewhere."""
+    """Requests to one registry. Plain HTTP on loopback, as Docker does it; HTTPS elsewhere, unless `access` says
+    otherwise."""
 
-    def __init__(self, registry: str, *, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        registry: str,
+        *,
+        credentials: Credentials | None = None,
+        access: Access | None = None,
+        patience: Patience = ONCE,
+        cancelled: Cancelled = never,
+    ) -> None:
+        access = access or Access()
         self.registry = registry
-        self._credentials = credentials or find_credentials(registry)
+        self.patience = patience
+        self.cancelled = cancelled
+        self._plain = access.is_plain(registry)
+        found = Found(credentials=credentials) if credentials else look_up(registry)
+        self._credentials, self._credentials_note = found.credentials, found.note
         self._authorization: dict[str, str] = {}
-        # To read the authorities takes longer than all that is asked of a registry on this machine, which needs none;
-        # without them, whatever it might lead to by https is trusted by nobody.
-        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_loopback(registry) else True
+        self._answered = False
         self._http = httpx.Client(
-            timeout=TIMEOUT, follow_redirects=False, headers={"User-Agent": "imageforge"}, verify=verify
+            # A registry may take long to verify a large blob before it answers the closing PUT.
+            timeout=httpx.Timeout(connect=10, read=patience.silence, write=patience.silence, pool=None),
+            follow_redirects=False,
+            headers={"User-Agent": "imageforge"},
+            verify=access.trust(registry),
         )
 
     def close(self) -> None:
@@ -47,7 +79,7 @@ class Transport:
     def base(self) -> str:
         """Scheme and authority."""
         host = "registry-1.docker.io" if self.registry == "docker.io" else self.registry
-        return f"{'http' if is_loopback(self.registry) else 'https'}://{host}"
+        return f"{'http' if self._plain else 'https'}://{host}"
 
     def request(
         self,
@@ -59,53 +91,107 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         scope: str = "",
+        once: bool = False,
     ) -> httpx.Response:
-        """One request, with a login if the registry asks for one. `path` may be a whole address (an upload's Location).
+        """One request, with a login if the registry asks for one, and as often as `patience` has it, or `once`.
+        `path` may be a whole address (an upload's Location).
 
-        Raises TransportError (`registry-unreachable`, `not-a-registry`, `registry-failed`) and RefusedError (the
-        registry's own code in kebab case).
+        Raises TransportError (`registry-unreachable`, `not-a-registry`, `registry-failed`), RefusedError (the
+        registry's own code in kebab case) and, where it is cancelled between two tries, InterruptedError.
         """
-        used = self._authorization.get(scope)
-        response = self._send(method, path, body, headers, params, scope)
-        if response.status_code == UNAUTHORIZED and self._log_in(response, scope, used):
+
+        def ask() -> httpx.Response:
+            used = self._authorization.get(scope)
             response = self._send(method, path, body, headers, params, scope)
-        if response.status_code not in expected:
-            raise self._error(response, f"{method} {urlsplit(path).path}")
-        return response
+            if response.status_code == UNAUTHORIZED and self._log_in(response, scope, used):
+                response = self._send(method, path, body, headers, params, scope)
+            if response.status_code not in expected:
+                raise self._error(response, f"{method} {urlsplit(path).path}")
+            self._answered = True
+            return response
+
+        return ask() if once else self.persist(ask)
+
+    def persist(self, ask: Callable[[], T]) -> T:
+        """Do something again while it fails with what may pass, as `patience` has it."""
+        trial = Trial(self)
+        while True:
+            try:
+                return ask()
+            except (TransportError, RefusedError) as error:
+                trial.failed(error)
 
     @contextmanager
-    def download(self, path: str, *, scope: str) -> Iterator[Iterator[bytes]]:
-        """A GET whose body is read piece by piece, as it is stored. Where the registry sends us on to an object store,
-        it is followed. Raises as `request` does."""
+    def download(self, path: str, *, scope: str, offset: int = 0) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """A GET whose body is read piece by piece, as it is stored, from `offset` on where the registry can do that:
+        gives the offset at which the pieces begin. Where the registry sends us on to an object store, it is followed.
+        Raises as `request` does, and is not tried again."""
         used = self._authorization.get(scope)
-        response = self._send("GET", path, None, None, None, scope, stream=True)
+        wanted = {"Range": f"bytes={offset}-"} if offset else {}
+        # What comes packed anew on the way is not what was stored.
+        wanted["Accept-Encoding"] = "identity"
+        response = self._send("GET", path, None, wanted, None, scope, stream=True)
         try:
-            if response.status_code == UNAUTHORIZED and self._log_in(response, scope, used):
-                response.close()
-                response = self._send("GET", path, None, None, None, scope, stream=True)
+            if response.status_code == UNAUTHORIZED:
+                self._drain(response)
+                if self._log_in(response, scope, used):
+                    response.close()
+                    response = self._send("GET", path, None, wanted, None, scope, stream=True)
             for _ in range(MOST_REDIRECTS):
                 if response.status_code not in REDIRECTS:
                     break
                 target = urljoin(str(response.url), response.headers.get("Location", ""))
                 response.close()
-                response = self._send("GET", target, None, None, None, scope, stream=True)
-            if response.status_code != OK:
-                response.read()
+                response = self._send("GET", target, None, wanted, None, scope, stream=True)
+            if response.status_code not in (OK, PARTIAL):
+                self._drain(response)
                 raise self._error(response, f"GET {urlsplit(path).path}")
-            yield self._pieces(response)
+            begins = _begins(response) if response.status_code == PARTIAL else 0
+            if begins not in (0, offset):
+                raise TransportError("not-a-registry", self.registry, f"sent bytes from {begins} on, not from {offset}")
+            self._answered = True
+            yield begins, self._pieces(response)
         finally:
             response.close()
+
+    def _drain(self, response: httpx.Response) -> None:
+        try:
+            response.read()
+        except httpx.HTTPError as error:
+            raise self._broken("GET", error) from error
 
     def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
         try:
             yield from response.iter_raw()
         except httpx.HTTPError as error:
-            raise TransportError(
+            raise self._broken("GET", error) from error
+
+    def _broken(self, method: str, error: httpx.HTTPError | httpx.InvalidURL) -> TransportError:
+        if isinstance(error, httpx.TimeoutException):
+            return TransportError(
                 "registry-unreachable",
                 self.registry,
-                f"the connection broke during GET: {error}",
-                hint="try again; then look at the registry's log",
-            ) from error
+                f"no answer to {method} for {self.patience.silence:.0f} s",
+                hint="check the network and the registry's load",
+                retryable=True,
+                hung=True,
+            )
+        if isinstance(error, httpx.ConnectError):
+            return TransportError(
+                "registry-unreachable",
+                self.registry,
+                f"cannot connect: {error}",
+                hint=_connect_hint(str(error)),
+                # One that was there a moment ago is about to come back; one that never was is not waited for.
+                retryable=self._answered and "CERTIFICATE" not in str(error),
+            )
+        return TransportError(
+            "registry-unreachable",
+            self.registry,
+            f"the connection broke during {method}: {error}",
+            hint="try again; then look at the registry's log",
+            retryable=isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol),
+        )
 
     def _send(
         self,
@@ -127,28 +213,37 @@ class Transport:
             sent["Authorization"] = authorization
         try:
             request = self._http.build_request(method, url, content=body() if body else None, headers=sent)
-            return self._http.send(request, stream=stream)
-        except httpx.TimeoutException as error:
-            raise TransportError(
-                "registry-unreachable",
-                self.registry,
-                f"no answer to {method} in time",
-                hint="check the network and the registry's load",
-            ) from error
-        except httpx.ConnectError as error:
-            raise TransportError(
-                "registry-unreachable",
-                self.registry,
-                f"cannot connect: {error}",
-                hint="`imageforge up` starts the local one; of another, check name, port and TLS",
-            ) from error
-        except httpx.HTTPError as error:
-            raise TransportError(
-                "registry-unreachable",
-                self.registry,
-                f"the connection broke during {method}: {error}",
-                hint="try again; then look at the registry's log",
-            ) from error
+            response = self._http.send(request, stream=True)
+            return response if stream else self._whole(response)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if self._speaks_plainly(error):
+                return self._send(method, path, body, headers, params, scope, stream=stream)
+            raise self._broken(method, error) from error
+
+    def _whole(self, response: httpx.Response) -> httpx.Response:
+        """An answer that is read at once, which a stranger cannot make as long as he likes."""
+        pieces, size = [], 0
+        try:
+            for piece in response.iter_bytes():
+                pieces.append(piece)
+                size += len(piece)
+                if size > LONGEST_ANSWER:
+                    raise TransportError(
+                        "not-a-registry", self.registry, f"an answer of more than {LONGEST_ANSWER >> 20} MiB"
+                    )
+        finally:
+            response.close()
+        unpacked = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in _PACKING]
+        return httpx.Response(
+            response.status_code, headers=unpacked, content=b"".join(pieces), request=response.request
+        )
+
+    def _speaks_plainly(self, error: Exception) -> bool:
+        """Whether it was spoken to by TLS, on loopback, and does not know it: as Docker does, plainly then."""
+        if self._plain or self._answered or not is_loopback(self.registry):
+            return False
+        self._plain = any(word in str(error) for word in ("WRONG_VERSION_NUMBER", "RECORD_LAYER", "HTTP_REQUEST"))
+        return self._plain
 
     def _log_in(self, response: httpx.Response, scope: str, used: str | None) -> bool:
         """Answer a challenge to a request that had gone with `used`. False where there is nothing (more) to answer it
@@ -167,8 +262,17 @@ class Transport:
     def _fetch_token(self, challenge: Challenge, scope: str) -> str:
         """The distribution specification's token flow, by GET; an identity token goes by POST as OAuth 2 has it."""
         realm = challenge.parameters["realm"]
-        asked = {"service": challenge.parameters.get("service", ""), "scope": challenge.parameters.get("scope", scope)}
+        scopes = (challenge.parameters.get("scope") or scope).split()
+        asked = {"service": challenge.parameters.get("service", ""), "scope": scopes}
         credentials = self._credentials
+        parts = urlsplit(realm)
+        if parts.scheme != "https" and not (parts.scheme == "http" and (self._plain or is_loopback(parts.netloc))):
+            raise TransportError(
+                "registry-insecure-login",
+                self.registry,
+                f"wants the login to be sent to {parts.scheme}://{parts.netloc}, where others can read it",
+                hint="expected https; look at the registry's configuration",
+            )
         try:
             if credentials and credentials.user == TOKEN_USER:
                 form = {"grant_type": "refresh_token", "refresh_token": credentials.password.reveal(), **asked}
@@ -176,9 +280,14 @@ class Transport:
             else:
                 headers = {"Authorization": credentials.basic()} if credentials else {}
                 answer = self._http.get(realm, params=asked, headers=headers)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransportError(
-                "registry-unreachable", self.registry, f"its token service {realm} does not answer: {error}"
+                "registry-unreachable",
+                self.registry,
+                f"its token service at {parts.netloc} does not answer: {error}",
+                hint="check the network, and the realm in the registry's configuration",
+                retryable=isinstance(error, httpx.TransportError),
+                hung=isinstance(error, httpx.TimeoutException),
             ) from error
         if answer.status_code != 200:
             raise self._error(answer, f"login at {urlsplit(realm).netloc}")
@@ -192,47 +301,76 @@ class Transport:
         status = response.status_code
         errors = _json(response).get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
+        passing = status in PASSING
+        asked = retry_after(response.headers.get("Retry-After"), time.time()) if passing else None
+
+        def refused(code: str, message: str, hint: str) -> RefusedError:
+            return RefusedError(code, self.registry, message, hint=hint, retryable=passing, asked=asked, status=status)
+
         if status == NO_SPACE or (first and "no space left" in json.dumps(first)):
-            return TransportError("registry-full", self.registry, f"no space left ({what})", hint="make room for it")
+            return TransportError(
+                "registry-full", self.registry, f"no space left ({what})", hint="make room for it", status=status
+            )
         if status == UNAUTHORIZED:
-            return RefusedError(
+            why = f" ({self._credentials_note})" if self._credentials_note else ""
+            return refused(
                 "registry-unauthorized",
-                self.registry,
-                f"login refused ({what})",
-                hint=f"docker login {self.registry}, with a user who may push there",
+                f"login refused ({what}){why}",
+                f"docker login {self.registry}, with a user who may do that there",
             )
         if first:
-            code = str(first.get("code", "unknown")).lower().replace("_", "-")
-            said = str(first.get("message") or code)
-            return RefusedError(
-                f"registry-{code}", self.registry, f"refused {what} with {status}: {said}", hint=_hint(code)
-            )
-        if status == NOT_ALLOWED:
-            # CNCF Distribution 2.8 in read-only mode answers so, without a body.
-            return RefusedError(
-                "registry-unsupported", self.registry, f"does not allow {what}", hint=_hint("unsupported")
-            )
+            code = _kebab(str(first.get("code", "unknown")))
+            said = _printable(str(first.get("message") or code))
+            return refused(f"registry-{code}", f"refused {what} with {status}: {said}", _hint(code, asked))
+        if status in _BARE:
+            code = _BARE[status]
+            return refused(f"registry-{code}", f"refused {what} with {status}", _hint(code, asked))
         if status >= 500:
             return TransportError(
-                "registry-failed", self.registry, f"failed with {status} on {what}", hint="look at the registry's log"
+                "registry-failed",
+                self.registry,
+                f"failed with {status} on {what}",
+                hint="look at the registry's log",
+                retryable=passing,
+                asked=asked,
+                status=status,
             )
         return TransportError(
             "not-a-registry",
             self.registry,
             f"answered {status} to {what}, and not as a registry does",
             hint="check the address: something else listens there, or a proxy answers for it",
+            status=status,
+            retryable=passing,
         )
 
 
-def is_loopback(registry: str) -> bool:
-    """Whether a registry's host is this machine, for which Docker takes plain HTTP too."""
-    host = registry.rpartition(":")[0] if ":" in registry.rpartition("]")[2] else registry
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+class Trial:
+    """One thing that is tried again while it fails with what may pass."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._failed = self._hung = 0
+
+    def progressed(self) -> None:
+        """Something went well: what went wrong before counts no more."""
+        self._failed = self._hung = 0
+
+    def failed(self, error: TransportError | RefusedError) -> None:
+        """Wait until it may be tried again. Raises `error` where it is not to be, InterruptedError when cancelled."""
+        self._failed += 1
+        self._hung += error.hung
+        chance = random.random()  # noqa: S311 - it parts those who come at once, and keeps no secret
+        pause = self._transport.patience.pause(self._failed, self._hung, asked=error.asked, chance=chance)
+        if not error.retryable or pause is None:
+            # Whoever has a larger thing to try again knows that this was tried enough.
+            error.retryable = False
+            raise error
+        until = time.monotonic() + pause
+        while (left := until - time.monotonic()) > 0:
+            if self._transport.cancelled():
+                raise InterruptedError("it was cancelled") from error
+            time.sleep(min(left, LOOK_SECONDS))
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
@@ -243,12 +381,49 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _hint(code: str) -> str:
+def _begins(response: httpx.Response) -> int:
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(found[1]) if found else -1
+
+
+def _kebab(code: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", code.lower()).strip("-")[:60] or "unknown"
+
+
+def _printable(text: str) -> str:
+    """What a stranger says, fit for a terminal and one line."""
+    return "".join(character if character.isprintable() else " " for character in text)[:500]
+
+
+# What an answer without the specification's errors in it means; 405 is that of CNCF Distribution 2.8 when read-only.
+_BARE = {
+    FORBIDDEN: "denied",
+    NOT_FOUND: "not-found",
+    NOT_ALLOWED: "unsupported",
+    TOO_LARGE: "too-large",
+    UNSATISFIABLE: "range-invalid",
+    TOO_MANY: "toomanyrequests",
+}
+
+
+def _hint(code: str, asked: float | None) -> str:
     hints = {
         "denied": "this user may not do that there",
         "unsupported": "the registry is read-only or does not offer this; look at its configuration",
         "digest-invalid": "the bytes changed on the way, or the layout is damaged; build again",
-        "toomanyrequests": "wait, then try again",
+        "toomanyrequests": f"try again in {asked:.0f} s" if asked else "wait, then try again",
+        "too-large": "the registry, or a proxy before it, takes no request of that size: raise its limit",
         "name-invalid": "choose another name for the image",
+        "not-found": "check the name of the repository, and that something is a registry there",
+        "manifest-unknown": "check the tag: `imageforge image tags` lists them",
+        "name-unknown": "check the name of the repository",
     }
     return hints.get(code, "look at the registry's log")
+
+
+def _connect_hint(said: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return "name the file of its authority: --ca FILE, or /etc/docker/certs.d/REGISTRY/ca.crt"
+    if "SSL" in said:
+        return "if it speaks plain HTTP, and that is wanted: --plain-http REGISTRY"
+    return "`imageforge up` starts the local one; of another, check name, port and TLS"

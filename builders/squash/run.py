@@ -58,7 +58,7 @@ def squash(
         folder.mkdir(parents=True, exist_ok=True)
     check = _checker(image, cancelled)
     check()
-    with _disk_full_named(scratch):
+    with disk_full_named(scratch):
         _ensure_room(image, scratch, blobs)
         plan = make_plan(mode, layers=image.diff_ids, base=_base_layers(base_image, endpoint), subject=image.image_id)
         with tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
@@ -186,7 +186,7 @@ def _ensure_room(image: BuiltImage, scratch: Path, blobs: Path) -> None:
 
 
 @contextmanager
-def _disk_full_named(folder: Path) -> Iterator[None]:
+def disk_full_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

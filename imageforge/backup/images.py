@@ -14,7 +14,7 @@ from imageforge.errors import UsageError
 from imageforge.stack.catalog import services
 from imageforge.stack.for_now import running_for_now
 from imageforge.stack.process import read_pid_file
-from registry import FetchedManifest, ImageRef, RefusedError, RegistryClient
+from registry import FetchedManifest, ImageRef, RefusedError, RegistryClient, upload_blob
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +71,7 @@ def put_back(images: Iterable[Image], blobs: Path, client: RegistryClient) -> No
         raw = image.manifest.encode()
         for digest in image.blobs:
             if not client.has_blob(image.repository, digest):
-                client.upload_blob(image.repository, digest, blobs / digest.removeprefix("sha256:"))
+                upload_blob(client, image.repository, digest, blobs / digest.removeprefix("sha256:"))
         stored = client.put_manifest(image.repository, image.digest, raw, image.media_type)
         if stored != image.digest:
             raise UsageError("backup-damaged", image.digest, "its manifest is another one", hint="take another copy")

@@ -34,11 +34,24 @@ COMMANDS = (
     "exec", "run", "scale", "restart", "releases", "report", "rollback", "manifest", "apply", "diff", "delete", "get",
     "describe", "expose", "events", "handoff", "top",
 )  # fmt: skip
-GROUPS = ("apps", "builds", "env", "secret", "domains", "webhook", "remote", "token", "context", "base", "rollout")
+GROUPS = (
+    "apps",
+    "builds",
+    "env",
+    "secret",
+    "domains",
+    "webhook",
+    "remote",
+    "token",
+    "context",
+    "base",
+    "image",
+    "rollout",
+)
 NEEDS_LINUX = frozenset(
     (
         "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "exec", "run", "scale", "restart",
-        "manifest", "apps", "base", "handoff", "top",
+        "manifest", "apps", "base", "image", "handoff", "top",
     )
 )  # fmt: skip
 """What works on this machine's own stack; a client on another system lacks the modules that it is made of."""

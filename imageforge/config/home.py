@@ -155,6 +155,11 @@ class Home:
         return self.state / "scratch"
 
     @property
+    def uploads(self) -> Path:
+        """Interrupted uploads to registries, which the next push goes on with; worth nothing but time."""
+        return self.state / "uploads"
+
+    @property
     def contexts(self) -> Path:
         """Uploaded build contexts, by digest."""
         return self.state / "contexts"

@@ -40,7 +40,7 @@ CONTEXT_SECONDS = 7 * 86400.0
 """How long an uploaded context can be built again after its build has ended, where there is room."""
 SCRATCH = ("build-", "secrets-")
 """The names of what a build has in the scratch folder, before its number."""
-UNNUMBERED = ("squash-", "backup-", "tmp")
+UNNUMBERED = ("squash-", "backup-", "copy-", "tmp")
 """The names of what others have there for as long as they work; who is killed leaves it, the size of an image."""
 LEFT_SECONDS = 2 * 86400.0
 """Age after which nobody works in such a folder any more: a build takes a day at most."""

@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from builders import Endpoint, EngineError, SquashedImage, SquashMode, load, remove_tag, squash
-from builders.load import _archive
+from builders.load import archive
 from registry.errors import LayoutError
 from registry.layout import OciLayout
 
@@ -60,7 +60,7 @@ def test_only_the_new_layer_is_sent(
     squashed: SquashedImage, endpoint: Endpoint, docker_client: docker.DockerClient, instance: str
 ) -> None:
     layout = OciLayout.open(squashed.layout)
-    sent = names(b"".join(_archive(layout, layout.manifest(), None, skip=1)))
+    sent = names(b"".join(archive(layout, layout.manifest(), None, skip=1)))
     assert len([name for name in sent if name.endswith("layer.tar")]) == 1
     tag = f"imageforge-test/{instance}:loaded"
     assert load(squashed.layout, endpoint=endpoint, tag=tag) == squashed.image_id

@@ -1,0 +1,64 @@
+"""Docker archives: what `docker save` writes and `docker load` reads, from and to OCI layouts. No engine is asked."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from builders.errors import SquashError
+from builders.load import archive
+from builders.model import SquashedImage, SquashMode
+from builders.squash.blobs import BlobStore
+from builders.squash.plan import make_plan
+from builders.squash.run import disk_full_named, squash_source
+from builders.squash.source import spool
+from registry.layout import OciLayout
+
+_CHUNK = 1 << 20
+
+
+def unpack_archive(
+    file: Path, *, layout: Path, blobs: Path, scratch: Path, check: Callable[[], None] = lambda: None
+) -> SquashedImage:
+    """Writes the image in a docker archive as an OCI layout at `layout`, as it is; its layers are compressed once, and
+    shared by the folder `blobs`. `check` is called now and then, and may raise.
+
+    Raises SquashError (``archive-missing``, ``archive-damaged``, …), DiskFull.
+    """
+    for folder in (scratch, blobs):
+        folder.mkdir(parents=True, exist_ok=True)
+    subject = str(file)
+    with disk_full_named(scratch), tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
+        source = spool(_pieces(file), Path(work), subject=subject, check=check)
+        plan = make_plan(SquashMode.NONE, layers=[layer.diff_id for layer in source.layers], base=None, subject=subject)
+        return squash_source(source, plan=plan, layout=layout, store=BlobStore(blobs), subject=subject, check=check)
+
+
+def write_archive(layout: Path, file: Path, *, tag: str | None) -> str:
+    """Writes the image at `layout` as a docker archive, under `tag` where one is given; gives its ID. The file appears
+    whole or not at all. Raises DiskFull, SquashError ``squash-io``, and LayoutError of registry."""
+    source = OciLayout.open(layout)
+    manifest = source.manifest()
+    temporary = file.with_name(f".{file.name}.part")
+    with disk_full_named(file.parent):
+        try:
+            with temporary.open("wb") as handle:
+                for piece in archive(source, manifest, tag, skip=0):
+                    handle.write(piece)
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return manifest.config.digest
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    try:
+        handle = file.open("rb")
+    except OSError as error:
+        raise SquashError(
+            "archive-missing", str(file), f"it cannot be read: {error.strerror}", hint="docker save -o FILE IMAGE"
+        ) from error
+    with handle:
+        while piece := handle.read(_CHUNK):
+            yield piece

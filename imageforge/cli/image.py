@@ -1,0 +1,20 @@
+"""imageforge image: images in the engine, in layouts, archives and registries."""
+
+from __future__ import annotations
+
+import typer
+
+from imageforge.cli.image_copy import copy, pull, push
+from imageforge.cli.image_tags import rm, tags
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Copy, push, pull and remove images.
+
+    docker-daemon:NAME, docker-archive:FILE[:NAME], oci:DIR[:TAG], docker://REF.""",
+)
+app.command("copy")(copy)
+app.command("push")(push)
+app.command("pull")(pull)
+app.command("tags")(tags)
+app.command("rm")(rm)

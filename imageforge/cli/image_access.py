@@ -1,0 +1,97 @@
+"""What the commands for images share: how registries are reached, where copies work, what the store knows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from imageforge.cli.failure import EXIT_INTERRUPTED
+from imageforge.cli.state import Workplace
+from imageforge.errors import UsageError
+from imageforge.images.carry import Carrier, known_repositories
+from imageforge.pipeline.interrupt import cancelled_by_interrupt
+from imageforge.stack import engine_choice
+from imageforge.stack.registry_lock import writing_registry
+from registry import Access, ImageRef
+
+CaOption = Annotated[
+    Path | None,
+    typer.Option("--ca", metavar="FILE", help="Authorities (PEM) to believe besides the system's and Docker's."),
+]
+PlainOption = Annotated[
+    list[str] | None,
+    typer.Option("--plain-http", metavar="REGISTRY", help="Speak plain HTTP to this registry; loopback needs it not."),
+]
+
+
+def access(ca: Path | None, plain: list[str] | None) -> Access:
+    """How registries are reached. Raises UsageError (`ca-missing`, `invalid-registry`)."""
+    if ca is not None and not ca.is_file():
+        raise UsageError("ca-missing", str(ca), "there is no such file", hint="name a file of certificates in PEM")
+    for name in plain or ():
+        if ImageRef.parse(f"{name}/name").registry != name:
+            raise UsageError(
+                "invalid-registry", name, "it is no registry's name", hint="as in a reference: registry.lan:5000"
+            )
+    return Access(ca=ca, plain_http=frozenset(plain or ()))
+
+
+@contextmanager
+def carrier(here: Workplace, reached: Access) -> Iterator[Carrier]:
+    """What copies work with. Ctrl-C cancels; the second one does not wait for a registry that hangs."""
+    here.home.prepare()
+    with cancelled_by_interrupt() as cancelled, _twice(cancelled):
+        yield Carrier(
+            home=here.home,
+            engine=lambda: engine_choice.answering(here.home, here.settings),
+            access=reached,
+            cancelled=cancelled,
+            mount_from=lambda registry: _repositories(here, registry),
+        )
+
+
+@contextmanager
+def writing(here: Workplace, registry: str) -> Iterator[None]:
+    """Hold off the sweep of the local registry, where it is that one."""
+    with writing_registry(here.home) if registry == here.settings.registry else contextlib.nullcontext():
+        yield
+
+
+def _repositories(here: Workplace, registry: str) -> tuple[str, ...]:
+    """The repositories of a registry that releases and builds are of."""
+    if not here.home.store.exists():
+        return ()
+    from imageforge.store import Builds, Releases  # noqa: PLC0415 - a fifth of a second that most copies can do without
+
+    with here.database() as database:
+        references = (*Releases(database).references(), *Builds(database).references(young=0.0))
+    return known_repositories(references, registry)
+
+
+@contextmanager
+def _twice(cancelled: Event) -> Iterator[None]:
+    """End at once, when interrupted again: what has gone is on the disk."""
+    first = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: object) -> None:
+        if cancelled.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        before = first[signal.Signals(number)]
+        assert callable(before)
+        before(number, frame)  # type: ignore[arg-type]
+
+    for number in first:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, before in first.items():
+            signal.signal(number, before)

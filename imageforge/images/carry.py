@@ -1,0 +1,178 @@
+"""Carrying an image from one place to another: registries and layouts as they are, the engine and archives by way of a
+layout that is made for the time."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builders import Endpoint, SquashMode, inspect_image, load, squash, unpack_archive, write_archive
+from imageforge.config import Home
+from imageforge.errors import UsageError
+from imageforge.images.name import ImageName, Transport
+from registry import (
+    Access,
+    Cargo,
+    CopyResult,
+    LayoutSink,
+    LayoutSource,
+    OciLayout,
+    Patience,
+    Platform,
+    RegistryClient,
+    RegistrySink,
+    RegistrySource,
+    Sessions,
+    copy,
+    require_platform,
+)
+
+Source = LayoutSource | RegistrySource
+Sink = LayoutSink | RegistrySink
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carrier:
+    """What a copy works with: a home for blobs, scratch files and interrupted uploads; the engine, found when it is
+    needed; how registries are reached; the switch that cancels it."""
+
+    home: Home
+    engine: Callable[[], Endpoint]
+    access: Access = field(default_factory=Access)
+    patience: Patience = field(default_factory=Patience)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    mount_from: Callable[[str], tuple[str, ...]] = lambda _: ()
+    """The repositories of a registry that may have an image's layers."""
+
+    def carry(
+        self,
+        source: ImageName,
+        target: ImageName,
+        *,
+        platform: Platform | None = None,
+        all_platforms: bool = False,
+        on_progress: Callable[[str, int, int], None] | None = None,
+        on_plan: Callable[[Cargo], None] | None = None,
+    ) -> CopyResult:
+        """Copy an image. An index goes as a whole from layouts and registries to such, where no `platform` is named;
+        the engine and archives get one image, this machine's where none is named.
+
+        Raises the packages' errors; KeyboardInterrupt and InterruptedError where it is cancelled. No name is set then.
+        """
+        single = target.transport in (Transport.ENGINE, Transport.ARCHIVE)
+        if single and all_platforms:
+            raise UsageError(
+                "one-platform",
+                str(target),
+                "it holds one image, and all platforms were asked for",
+                hint="copy them to oci:DIR or docker://REF",
+            )
+        if source == target:
+            raise UsageError("same-place", str(target), "the image would be copied onto itself", hint="name another")
+        wanted = platform or (Platform.here() if single else None)
+        with ExitStack() as held:
+            found = held.enter_context(self._source(source))
+            if wanted is not None:
+                require_platform(found, wanted)
+            if target.transport is Transport.REGISTRY:
+                sink: Sink = held.enter_context(self._repository(target))
+            elif target.transport is Transport.LAYOUT:
+                sink = LayoutSink(path=target.file, ref_name=target.tag)
+            else:
+                folder = held.enter_context(self._scratch())
+                sink = LayoutSink(path=folder / "layout")
+            result = copy(
+                found,
+                sink,
+                platform=wanted,
+                on_progress=on_progress,
+                on_plan=on_plan,
+                cancelled=self.cancelled.is_set,
+            )
+            if isinstance(sink, LayoutSink) and single:
+                self._hand_over(sink.path, target)
+            return result
+
+    @contextmanager
+    def client(self, registry: str) -> Iterator[RegistryClient]:
+        """A client that is as patient as the copy."""
+        with RegistryClient(
+            registry, access=self.access, patience=self.patience, cancelled=self.cancelled.is_set
+        ) as client:
+            yield client
+
+    @contextmanager
+    def _source(self, name: ImageName) -> Iterator[Source]:
+        if name.transport is Transport.REGISTRY:
+            with self.client(name.named.registry) as client:
+                yield RegistrySource(client=client, reference=name.named)
+        elif name.transport is Transport.LAYOUT:
+            yield LayoutSource(layout=OciLayout.open(name.file), ref_name=name.tag)
+        else:
+            with self._scratch() as folder:
+                layout = folder / "source"
+                self._unpack(name, layout)
+                yield LayoutSource(layout=OciLayout.open(layout))
+
+    def _unpack(self, name: ImageName, layout: Path) -> None:
+        """The engine's image, or an archive's, as a layout; its layers are compressed once, ever."""
+        if name.transport is Transport.ENGINE:
+            endpoint = self.engine()
+            squash(
+                inspect_image(name.tag or str(name.named), endpoint=endpoint),
+                endpoint=endpoint,
+                base_image=None,
+                mode=SquashMode.NONE,
+                layout=layout,
+                blobs=self.home.blobs,
+                scratch=self.home.scratch,
+                cancelled=self.cancelled,
+            )
+            return
+        if name.reference is not None:
+            raise UsageError(
+                "archive-has-one-image",
+                str(name),
+                "an archive is read that holds one image, which needs no name",
+                hint=f"docker-archive:{name.file}",
+            )
+        unpack_archive(name.file, layout=layout, blobs=self.home.blobs, scratch=self.home.scratch, check=self._check)
+
+    def _check(self) -> None:
+        if self.cancelled.is_set():
+            raise InterruptedError("the copy was cancelled")
+
+    @contextmanager
+    def _repository(self, name: ImageName) -> Iterator[RegistrySink]:
+        with self.client(name.named.registry) as client:
+            yield RegistrySink(
+                client=client,
+                reference=name.named,
+                sessions=Sessions(self.home.uploads),
+                mount_from=self.mount_from(name.named.registry),
+                folder=self.home.uploads / "blobs",
+            )
+
+    def _hand_over(self, layout: Path, target: ImageName) -> None:
+        tag = target.reference.familiar if target.reference else None
+        if target.transport is Transport.ENGINE:
+            load(layout, endpoint=self.engine(), tag=tag)
+        else:
+            write_archive(layout, target.file, tag=tag)
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        self.home.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.home.scratch, prefix="copy-") as folder:
+            yield Path(folder)
+
+
+def known_repositories(references: tuple[str, ...], registry: str) -> tuple[str, ...]:
+    """The repositories of a registry among references, in their order, each once."""
+    head = f"{registry}/"
+    names = (text.removeprefix(head).partition("@")[0].rpartition(":") for text in references if text.startswith(head))
+    return tuple(dict.fromkeys(name[0] or name[2] for name in names))

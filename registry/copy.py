@@ -1,0 +1,320 @@
+"""From a source to a sink: what is there already is not sent, every blob is checked, and the name comes last.
+
+A source is a layout or a repository of a registry, and so is a sink. An index is carried with all that it names, or one
+image is chosen from it by platform.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from registry.errors import LayoutError
+from registry.manifest import (
+    IMAGES,
+    INDEXES,
+    LARGEST_MANIFEST,
+    Descriptor,
+    ImageIndex,
+    ImageManifest,
+    digest_of,
+    parse_manifest,
+)
+from registry.platform import Platform, choose, shown
+from registry.reference import ImageRef
+
+AT_ONCE = 4
+"""Blobs on their way at once; more gain nothing on one machine, and registries dislike them."""
+DEEPEST = 4
+MOST_MANIFESTS = 1000
+
+OnProgress = Callable[[str, int, int], None]
+OnBytes = Callable[[int], None]
+Cancelled = Callable[[], bool]
+
+
+class Way(StrEnum):
+    """How a blob came to where it is."""
+
+    SENT = "sent"
+    MOUNTED = "mounted"
+    THERE = "there"
+
+
+Taker = Callable[[Path, OnBytes, Cancelled], None]
+
+
+class Source(Protocol):
+    """Where an image comes from."""
+
+    @property
+    def fetches(self) -> bool:
+        """Whether a blob comes over the wire, and has then been found right."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """As it is written on a command line."""
+        ...
+
+    @property
+    def repository(self) -> ImageRef | None:
+        """Which repository it is in, where it is in a registry's."""
+        ...
+
+    def top(self) -> tuple[bytes, str]:
+        """The manifest and its media type."""
+        ...
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        """One that an index names."""
+        ...
+
+    def blob(
+        self, blob: Descriptor, staging: Path, on_bytes: OnBytes, cancelled: Cancelled
+    ) -> AbstractContextManager[Path]:
+        """A file with its bytes, for a while. `staging` is a folder for what must be fetched."""
+        ...
+
+
+class Sink(Protocol):
+    """Where an image goes."""
+
+    @property
+    def sends(self) -> bool:
+        """Whether a blob goes over the wire."""
+        ...
+
+    def staging(self) -> AbstractContextManager[Path]:
+        """A folder for what is on its way."""
+        ...
+
+    def missing(self, blob: Descriptor, source: Source) -> Taker | Way:
+        """What takes a blob's file, or how it came to be there without one."""
+        ...
+
+    def put_manifest(self, raw: bytes, media_type: str) -> None:
+        """Store a manifest by its digest."""
+        ...
+
+    def name_it(self, raw: bytes, media_type: str) -> None:
+        """Store the last one, under the name."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CopyResult:
+    """What a copy did. Bytes are of blobs, as compressed: `sent` ones went over the wire, `mounted` ones the registry
+    took from another repository, `there` ones it had."""
+
+    digest: str
+    media_type: str
+    manifests: int
+    sent_bytes: int
+    mounted_bytes: int
+    there_bytes: int
+    sent_blobs: int
+    mounted_blobs: int
+    there_blobs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cargo:
+    """What a copy carries: manifests, each after those that it names, and blobs, each once."""
+
+    manifests: tuple[tuple[bytes, str], ...]
+    blobs: tuple[Descriptor, ...]
+
+
+def copy(
+    source: Source,
+    sink: Sink,
+    *,
+    platform: Platform | None = None,
+    on_progress: OnProgress | None = None,
+    on_plan: Callable[[Cargo], None] | None = None,
+    cancelled: Cancelled = lambda: False,
+    at_once: int = AT_ONCE,
+) -> CopyResult:
+    """Copy an image. With a `platform` one image is chosen where the source is an index; else all of it goes.
+
+    `on_progress` is told (digest, bytes gone, bytes in all), from several threads; `on_plan` first what there is to
+    carry. Raises RegistryError's subclasses, and InterruptedError when `cancelled` says so: then no name was set, and
+    what has arrived is found there by the next call.
+    """
+    cargo = collect(source, platform)
+    if on_plan:
+        on_plan(cargo)
+    with sink.staging() as staging:
+        ways = _Carrier(source, sink, staging, on_progress or (lambda *_: None), cancelled).carry(cargo.blobs, at_once)
+    for raw, media_type in cargo.manifests[:-1]:
+        sink.put_manifest(raw, media_type)
+    if cancelled():
+        raise InterruptedError("the copy was cancelled")
+    raw, media_type = cargo.manifests[-1]
+    sink.name_it(raw, media_type)
+    return _result(cargo, ways)
+
+
+@dataclass(frozen=True, slots=True)
+class _Carrier:
+    """Blobs, several at once. The first that fails ends the others at their next piece, and so does Ctrl-C."""
+
+    source: Source
+    sink: Sink
+    staging: Path
+    on_progress: OnProgress
+    cancelled: Cancelled
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def carry(self, blobs: tuple[Descriptor, ...], at_once: int) -> dict[str, Way]:
+        """How each came there, by digest. Raises what the first that failed did."""
+        with ThreadPoolExecutor(at_once, thread_name_prefix="copy") as pool:
+            futures = {blob.digest: pool.submit(self._one, blob) for blob in blobs}
+            try:
+                wait(futures.values(), return_when=FIRST_EXCEPTION)
+            finally:
+                # Where all is well, nobody looks at it any more.
+                self.stop.set()
+        failures = [error for future in futures.values() if (error := future.exception())]
+        if failures:
+            # What the first one stopped says nothing.
+            raise next((error for error in failures if not isinstance(error, InterruptedError)), failures[0])
+        return {digest: future.result() for digest, future in futures.items()}
+
+    def _one(self, blob: Descriptor) -> Way:
+        if self._stopped():
+            raise InterruptedError("the copy was cancelled")
+
+        def tell(gone: int) -> None:
+            self.on_progress(blob.digest, gone, blob.size)
+
+        # What goes over two wires is half gone when it is here.
+        twice = self.source.fetches and self.sink.sends
+        taker = self.sink.missing(blob, self.source)
+        if isinstance(taker, Way):
+            return taker
+        fetched = (lambda gone: tell(gone // 2)) if twice else tell
+        with self.source.blob(blob, self.staging, fetched, self._stopped) as file:
+            taker(file, (lambda gone: tell((blob.size + gone) // 2)) if twice else tell, self._stopped)
+        return Way.SENT
+
+    def _stopped(self) -> bool:
+        return self.stop.is_set() or self.cancelled()
+
+
+def _result(cargo: Cargo, ways: Mapping[str, Way]) -> CopyResult:
+    sizes = {way: [blob.size for blob in cargo.blobs if ways[blob.digest] is way] for way in Way}
+    raw, media_type = cargo.manifests[-1]
+    return CopyResult(
+        digest=digest_of(raw),
+        media_type=media_type,
+        manifests=len(cargo.manifests),
+        sent_bytes=sum(sizes[Way.SENT]),
+        mounted_bytes=sum(sizes[Way.MOUNTED]),
+        there_bytes=sum(sizes[Way.THERE]),
+        sent_blobs=len(sizes[Way.SENT]),
+        mounted_blobs=len(sizes[Way.MOUNTED]),
+        there_blobs=len(sizes[Way.THERE]),
+    )
+
+
+def collect(source: Source, platform: Platform | None) -> Cargo:
+    """All that a copy has to carry. Raises LayoutError: `no-such-platform`, `unknown-media-type`, `foreign-layer`,
+    `manifest-invalid`, `size-mismatch`; and what the source raises."""
+    raw, media_type = source.top()
+    found = parse_manifest(raw, media_type)
+    for _ in range(DEEPEST):
+        if platform is None or not isinstance(found, ImageIndex):
+            break
+        chosen = choose(found, platform, source.name)
+        raw, media_type = _read(source, chosen), chosen.media_type
+        found = parse_manifest(raw, media_type)
+    gathered = _Gathered(source)
+    gathered.add(found, media_type, 0)
+    return Cargo(manifests=tuple(gathered.manifests.values()), blobs=tuple(gathered.blobs.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    source: Source
+    manifests: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    blobs: dict[str, Descriptor] = field(default_factory=dict)
+
+    def add(self, found: ImageManifest | ImageIndex, media_type: str, depth: int) -> None:
+        if depth > DEEPEST or len(self.manifests) >= MOST_MANIFESTS:
+            raise LayoutError(
+                "manifest-invalid",
+                self.source.name,
+                f"indexes within indexes, more than {DEEPEST} deep or {MOST_MANIFESTS} manifests",
+            )
+        if isinstance(found, ImageIndex):
+            for entry in found.manifests:
+                if entry.digest in self.manifests:
+                    continue
+                if entry.media_type not in INDEXES | IMAGES:
+                    raise LayoutError(
+                        "unknown-media-type",
+                        entry.digest,
+                        f"the index names a manifest of the type {entry.media_type[:100]}",
+                    )
+                self.add(parse_manifest(_read(self.source, entry), entry.media_type), entry.media_type, depth + 1)
+        else:
+            for blob in (found.config, *found.layers):
+                # A layer may stand in an image twice; it is one blob.
+                known = self.blobs.setdefault(blob.digest, blob)
+                if known.size != blob.size:
+                    raise LayoutError(
+                        "size-mismatch", blob.digest, f"named with {known.size} and with {blob.size} bytes"
+                    )
+        self.manifests[digest_of(found.raw)] = (found.raw, _said(found, media_type))
+
+
+def _said(found: ImageManifest | ImageIndex, media_type: str) -> str:
+    return media_type if media_type in INDEXES | IMAGES else found.media_type
+
+
+def _read(source: Source, entry: Descriptor) -> bytes:
+    if entry.size > LARGEST_MANIFEST:
+        raise LayoutError(
+            "manifest-too-large", entry.digest, f"{entry.size} bytes, expected at most {LARGEST_MANIFEST}"
+        )
+    raw = source.manifest(entry)
+    if len(raw) != entry.size:
+        raise LayoutError(
+            "size-mismatch", entry.digest, f"the manifest has {len(raw)} bytes, its index says {entry.size}"
+        )
+    return raw
+
+
+def require_platform(source: Source, platform: Platform) -> None:
+    """Raise LayoutError (`no-such-platform`) where a source that is no index is an image for another platform."""
+    raw, media_type = source.top()
+    found = parse_manifest(raw, media_type)
+    if isinstance(found, ImageIndex) or not found.is_image:
+        return
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        source.blob(found.config, Path(folder), lambda _: None, lambda: False) as file,
+    ):
+        try:
+            config: Any = json.loads(file.read_bytes())
+        except ValueError as error:
+            said = f"the configuration is no JSON: {error}"
+            raise LayoutError("manifest-invalid", found.config.digest, said) from error
+    config = config if isinstance(config, dict) else {}
+    if shown(config) and not platform.fits(config):
+        raise LayoutError(
+            "no-such-platform",
+            source.name,
+            f"it is an image for {shown(config)}, and {platform} was asked for",
+            hint="--platform OS/ARCHITECTURE names another",
+        )
