@@ -5,6 +5,7 @@ The face of the package; callers import from here only.
 
 from builders.archive import unpack_archive, write_archive
 from builders.base import BaseImage, create_base
+from builders.bill import Bill, Offer, Past
 from builders.buildkit import BuildClient, ClientKind, build, find_build_client
 from builders.ceiling import Ceiling, find_ceiling
 from builders.engine import (
@@ -28,9 +29,11 @@ from builders.errors import (
     ContextError,
     DiskFull,
     EngineError,
+    ImageError,
     SquashError,
     StepFailed,
 )
+from builders.limits import Limits
 from builders.load import load
 from builders.model import (
     BuildEvent,
@@ -41,10 +44,12 @@ from builders.model import (
     SquashedImage,
     SquashMode,
 )
-from builders.squash import drop_damaged, squash
+from builders.opened import OpenedImage, open_archive, open_engine_image, open_layout, squash_opened
+from builders.squash import base_layers, drop_damaged, squash
 
 __all__ = [
     "BaseImage",
+    "Bill",
     "BuildClient",
     "BuildEvent",
     "BuildEventKind",
@@ -60,12 +65,18 @@ __all__ = [
     "Endpoint",
     "EngineError",
     "EngineFacts",
+    "ImageError",
+    "Limits",
+    "Offer",
+    "OpenedImage",
+    "Past",
     "RegistryLogin",
     "Resolution",
     "SquashError",
     "SquashMode",
     "SquashedImage",
     "StepFailed",
+    "base_layers",
     "build",
     "create_base",
     "drop_damaged",
@@ -78,10 +89,14 @@ __all__ = [
     "labelled_images",
     "load",
     "name_pushed",
+    "open_archive",
+    "open_engine_image",
+    "open_layout",
     "remove_labelled_images",
     "remove_tag",
     "resolvable",
     "squash",
+    "squash_opened",
     "unpack_archive",
     "write_archive",
 ]

@@ -5,6 +5,7 @@
     ├── EngineError            no engine, or it died
     ├── ClientError            no client that can drive this BuildKit
     ├── StepFailed             a build step failed
+    ├── ImageError             an image is not what it says, or more than is believed of one
     ├── SquashError            an image could not be squashed, or the proof failed
     ├── Cancelled              the build was cancelled
     ├── DiskFull               no space left
@@ -58,6 +59,10 @@ class ClientError(BuilderError):
 
 class StepFailed(BuilderError):
     """A build step failed."""
+
+
+class ImageError(BuilderError):
+    """An image is not what it says, or more than is believed of one."""
 
 
 class SquashError(BuilderError):

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from builders.bill import Bill
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegistryLogin:
@@ -74,10 +76,12 @@ class BuiltImage:
 
 
 class SquashMode(StrEnum):
-    """Which layers to merge: none; those above the base image; all; or what `auto` finds best."""
+    """Which layers to merge: none; those above the base image; those above the lowest so many; all; or what `auto`
+    finds best."""
 
     AUTO = "auto"
     FROM_BASE = "from-base"
+    KEEP_LAYERS = "keep-layers"
     ALL = "all"
     NONE = "none"
 
@@ -88,7 +92,8 @@ class SquashedImage:
 
     `digest` is the manifest's, `image_id` the config's (and so the engine's name for it after a load). Bytes are of the
     uncompressed layer tars. `proved` tells that both file trees were compared and found equal (False only when
-    nothing was merged and there was nothing to compare).
+    nothing was merged and there was nothing to compare). `bill` is what was known of the costs before; None where no
+    layer had to be read.
     """
 
     layout: Path
@@ -102,3 +107,4 @@ class SquashedImage:
     compressed_bytes: int
     proved: bool
     note: str = ""
+    bill: Bill | None = None

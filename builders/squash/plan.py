@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from builders.bill import Costs, choose
 from builders.errors import SquashError
 from builders.model import SquashMode
 
@@ -21,29 +22,54 @@ class Plan:
     note: str = ""
 
 
-def make_plan(mode: SquashMode, *, layers: Sequence[str], base: Sequence[str] | None, subject: str) -> Plan:
+def make_plan(
+    mode: SquashMode, *, layers: Sequence[str], base: Sequence[str] | None, subject: str, keep: int | None = None
+) -> Plan:
     """The plan for an image of `layers` (diff-IDs, lowest first) on a `base` (its own diff-IDs; empty for an image FROM
-    scratch; None where it is not known). Raises SquashError ``base-unknown`` or ``base-mismatch``.
+    scratch; None where it is not known). `keep` is the number of layers that stay with `SquashMode.KEEP_LAYERS`. What
+    ``auto`` may merge at most is planned for it; whether that is worth its bytes, the bill decides.
+
+    Raises SquashError ``base-unknown``, ``base-mismatch`` or ``too-few-layers``.
     """
     if mode is SquashMode.NONE:
         return Plan(mode=SquashMode.NONE, start=None)
     if mode is SquashMode.ALL:
         return _merge_from(0, layers, SquashMode.ALL)
-    if base is None:
-        return _no_base(mode, subject)
-    if list(layers[: len(base)]) != list(base):
-        return _other_base(mode, subject)
+    if mode is SquashMode.KEEP_LAYERS:
+        return _keep(keep or 0, layers, subject)
+    if base is None or list(layers[: len(base)]) != list(base):
+        return _no_base(mode, subject) if base is None else _other_base(mode, subject)
     if not base:
         return _merge_from(0, layers, SquashMode.ALL if mode is SquashMode.AUTO else mode)
     return _merge_from(len(base), layers, SquashMode.FROM_BASE)
+
+
+def decided(plan: Plan, costs: Costs) -> Plan:
+    """What ``auto`` makes of a plan that could be carried out: the cheapest way, with the reason as its note."""
+    choice = choose(costs)
+    if choice.start is None:
+        return Plan(mode=SquashMode.NONE, start=None, note=choice.reason)
+    if choice.start == 0:
+        return Plan(mode=SquashMode.ALL, start=0, note=choice.reason)
+    mode = SquashMode.FROM_BASE if choice.start == costs.base else SquashMode.KEEP_LAYERS
+    return replace(plan, mode=mode, start=choice.start, note=choice.reason)
 
 
 def _merge_from(start: int, layers: Sequence[str], mode: SquashMode) -> Plan:
     count = len(layers) - start
     if count >= 2:
         return Plan(mode=mode, start=start)
-    above = " above the base" if start else ""
+    kept = f"the {start} that stay" if mode is SquashMode.KEEP_LAYERS else "the base"
+    above = f" above {kept}" if start else ""
     return Plan(mode=SquashMode.NONE, start=None, note=f"nothing to merge: {count} layer{'s' * (count != 1)}{above}")
+
+
+def _keep(keep: int, layers: Sequence[str], subject: str) -> Plan:
+    if not 0 <= keep <= len(layers):
+        raise SquashError(
+            "too-few-layers", subject, f"it has {len(layers)} layers, and {keep} were to be kept", hint="keep fewer"
+        )
+    return _merge_from(keep, layers, SquashMode.KEEP_LAYERS)
 
 
 def _no_base(mode: SquashMode, subject: str) -> Plan:

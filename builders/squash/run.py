@@ -7,10 +7,12 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
+from builders.bill import Bill, Past, price
 from builders.engine import Endpoint, connect, engine_facts
 from builders.engine.connection import TRANSFER_TIMEOUT
 from builders.errors import Cancelled, DiskFull, SquashError
@@ -19,12 +21,14 @@ from builders.squash.blobs import Blob, BlobStore
 from builders.squash.config import rewrite
 from builders.squash.difference import entries
 from builders.squash.merge import write_layer
-from builders.squash.plan import SCRATCH, Plan, make_plan
+from builders.squash.plan import SCRATCH, Plan, decided, make_plan
 from builders.squash.proof import prove
 from builders.squash.source import SourceImage, spool
 from builders.squash.store import read_store
+from builders.squash.survey import survey_layers
 from builders.squash.tarread import read_layer
 from builders.squash.tree import apply_layer, build_tree, copy_tree
+from builders.squash.weigh import reckon
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, ImageManifest, MediaType
 
@@ -45,12 +49,16 @@ def squash(
     blobs: Path,
     scratch: Path,
     cancelled: threading.Event | None = None,
+    history: Sequence[Past] = (),
+    present: Callable[[str], bool] = lambda _: False,
 ) -> SquashedImage:
     """Writes `image` as an OCI layout at `layout`, its layers merged as `mode` says.
 
     `base_image` is the reference of the last stage's FROM (``scratch`` for none; None where it is not known); its
     layers are kept bit for bit. `blobs` is a folder of compressed layers that builds share; `scratch` one for
-    temporary files, with room for the image twice. The image in the engine is only read.
+    temporary files, with room for the image twice. `history` are the pushes before, newest first, and `present` tells
+    whether the registry to push to has a blob, by its digest: by these ``auto`` decides. The image in the engine is
+    only read.
 
     Raises SquashError (``proof-failed``, ``base-mismatch``, ``layer-damaged``, …), DiskFull, EngineError, Cancelled.
     """
@@ -60,14 +68,23 @@ def squash(
     check()
     with disk_full_named(scratch):
         _ensure_room(image, scratch, blobs)
-        plan = make_plan(mode, layers=image.diff_ids, base=_base_layers(base_image, endpoint), subject=image.image_id)
+        base = base_layers(base_image, endpoint)
+        plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.image_id)
         with tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
             store = BlobStore(blobs)
             # A merge needs to see the layers below it; where there is none, the blobs of earlier builds will do.
             there = [blob for diff_id in image.diff_ids if (blob := store.find(diff_id))] if plan.start is None else []
             known = {blob.diff_id: blob.uncompressed for blob in there}
-            source = _read(image, endpoint, Path(work), check, known)
-            return squash_source(source, plan=plan, layout=layout, store=store, subject=image.image_id, check=check)
+            source = read_image(image, endpoint, Path(work), check, known)
+            bill = None
+            if plan.start is not None:
+                survey = survey_layers(source.layers, subject=image.image_id, check=check)
+                costs = reckon(survey, source.layers, base=base, store=store, history=history, present=present)
+                plan = decided(plan, costs) if mode is SquashMode.AUTO else plan
+                bill = price(costs, plan.start)
+            return squash_source(
+                source, plan=plan, layout=layout, store=store, subject=image.image_id, check=check, bill=bill
+            )
 
 
 def drop_damaged(layout: Path, *, blobs: Path) -> tuple[str, ...]:
@@ -79,7 +96,9 @@ def drop_damaged(layout: Path, *, blobs: Path) -> tuple[str, ...]:
     return BlobStore(blobs).drop_damaged(layer.digest for layer in OciLayout.open(layout).manifest().layers)
 
 
-def _read(image: BuiltImage, endpoint: Endpoint, folder: Path, check: Check, known: Mapping[str, int]) -> SourceImage:
+def read_image(
+    image: BuiltImage, endpoint: Endpoint, folder: Path, check: Check, known: Mapping[str, int]
+) -> SourceImage:
     """The image from where it lies if that can be read, else from the engine. What is `known` need not be read."""
     found = read_store(
         image.image_id, endpoint=endpoint, facts=engine_facts(endpoint), folder=folder, check=check, known=known
@@ -91,12 +110,25 @@ def _read(image: BuiltImage, endpoint: Endpoint, folder: Path, check: Check, kno
 
 
 def squash_source(
-    source: SourceImage, *, plan: Plan, layout: Path, store: BlobStore, subject: str, check: Check
+    source: SourceImage,
+    *,
+    plan: Plan,
+    layout: Path,
+    store: BlobStore,
+    subject: str,
+    check: Check,
+    blobs: Mapping[str, Blob] = MappingProxyType({}),
+    annotations: Mapping[str, str] = MappingProxyType({}),
+    bill: Bill | None = None,
 ) -> SquashedImage:
-    """Carries out `plan` on an image on disk. No engine is asked. Raises as `squash` does."""
+    """Carries out `plan` on an image on disk. No engine is asked. Raises as `squash` does.
+
+    `blobs` are compressed layers that came with the image, by diff-ID: one that stays keeps its digest, and so is not
+    sent to a registry that has it. `annotations` are those of the image's manifest.
+    """
     start = len(source.layers) if plan.start is None else plan.start
     base, above = source.layers[:start], source.layers[start:]
-    kept = [store.compress(layer, check) for layer in base]
+    kept = [blobs.get(layer.diff_id) or store.compress(layer, check) for layer in base]
     merged = _merge(source, start, store, subject, check) if above else None
     if above:
         compared = prove(
@@ -112,7 +144,7 @@ def squash_source(
     config = source.config_bytes
     if above:
         config = rewrite(source.config, start=start, diff_ids=[blob.diff_id for blob in result])
-    manifest = _write_layout(layout, config, result)
+    manifest = _write_layout(layout, config, result, annotations)
     return SquashedImage(
         layout=layout,
         digest=manifest.digest,
@@ -125,6 +157,7 @@ def squash_source(
         compressed_bytes=sum(blob.size for blob in result),
         proved=bool(above),
         note=plan.note,
+        bill=bill,
     )
 
 
@@ -144,20 +177,22 @@ def _merge(source: SourceImage, start: int, store: BlobStore, subject: str, chec
     return writer.blob
 
 
-def _write_layout(path: Path, config: bytes, blobs: list[Blob]) -> ImageManifest:
+def _write_layout(path: Path, config: bytes, blobs: list[Blob], annotations: Mapping[str, str]) -> ImageManifest:
     layout = OciLayout.create(path)
     for blob in blobs:
         layout.link_blob(blob.path, blob.digest)
     manifest = ImageManifest.create(
         config=Descriptor(media_type=MediaType.OCI_CONFIG, digest=layout.add_blob(config), size=len(config)),
         layers=[Descriptor(media_type=MediaType.OCI_LAYER_GZIP, digest=blob.digest, size=blob.size) for blob in blobs],
+        annotations=annotations,
     )
     layout.put_manifest(manifest, REF_NAME)
     return manifest
 
 
-def _base_layers(base_image: str | None, endpoint: Endpoint) -> tuple[str, ...] | None:
-    """The base's diff-IDs as the engine knows them; parents are not asked, which BuildKit does not record."""
+def base_layers(base_image: str | None, endpoint: Endpoint) -> tuple[str, ...] | None:
+    """The base's diff-IDs as the engine knows them; parents are not asked, which BuildKit does not record. Empty for
+    ``scratch``, None for None. Raises EngineError ``image-missing``."""
     if base_image is None:
         return None
     if base_image == SCRATCH:

@@ -10,6 +10,8 @@ import gzip
 import hashlib
 import io
 import json
+import math
+import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from builders.errors import SquashError
+from builders.limits import Limits
 
 _CHUNK = 1 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -49,12 +52,21 @@ class SourceImage:
     layers: tuple[Layer, ...]
 
 
-def spool(archive: Iterable[bytes], folder: Path, *, subject: str, check: Callable[[], None]) -> SourceImage:
+def spool(
+    archive: Iterable[bytes],
+    folder: Path,
+    *,
+    subject: str,
+    check: Callable[[], None],
+    limits: Limits | None = None,
+) -> SourceImage:
     """Writes the parts of `archive` into `folder` and returns the image. `check` is called now and then, and may raise.
+    `limits` are for an archive that is not the engine's.
 
-    Raises SquashError ``archive-damaged`` for an archive that is incomplete or does not hold what it says.
+    Raises SquashError ``archive-damaged`` for an archive that is incomplete or does not hold what it says; ImageError
+    ``image-too-large`` and ``layer-bomb``.
     """
-    parts = _Parts(folder, subject)
+    parts = _Parts(folder, subject, limits or Limits(total=sys.maxsize, ratio=math.inf))
     try:
         with tarfile.open(fileobj=_Stream(archive, check), mode="r|", bufsize=_CHUNK) as outer:
             for entry in outer:
@@ -77,8 +89,10 @@ def spool(archive: Iterable[bytes], folder: Path, *, subject: str, check: Callab
 class _Parts:
     """The archive's files as they come, under numbers of our own: its names are never used as paths."""
 
-    def __init__(self, folder: Path, subject: str) -> None:
+    def __init__(self, folder: Path, subject: str, limits: Limits) -> None:
         self._folder = folder
+        self._limits = limits
+        self._written = 0
         self._subject = subject
         self._files: dict[str, Path] = {}
         self._digests: dict[Path, str] = {}
@@ -95,6 +109,8 @@ class _Parts:
             digest = hashlib.sha256()
             with path.open("wb") as file:
                 while chunk := content.read(_CHUNK):
+                    self._written += len(chunk)
+                    self._limits.check_expanded(0, 0, before=self._written, subject=self._subject)
                     digest.update(chunk)
                     file.write(chunk)
             self._files[name] = path
@@ -130,14 +146,17 @@ class _Parts:
 
     def _expanded(self, path: Path) -> tuple[Path, str]:
         expanded = path.with_suffix(".tar")
-        digest = hashlib.sha256()
+        digest, size, packed_size = hashlib.sha256(), 0, path.stat().st_size
         try:
             with gzip.open(path, "rb") as packed, expanded.open("wb") as file:
                 while chunk := packed.read(_CHUNK):
+                    size += len(chunk)
+                    self._limits.check_expanded(size, packed_size, before=self._written, subject=self._subject)
                     digest.update(chunk)
                     file.write(chunk)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise _damaged(self._subject, f"a compressed layer cannot be read: {error}") from error
+        self._written += size
         self._digests[expanded] = f"sha256:{digest.hexdigest()}"
         return expanded, self._digests[expanded]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,18 @@ BuildArgOption = Annotated[
 ]
 TargetOption = Annotated[str | None, typer.Option("--target", help="The stage to build.")]
 NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Run every step again.")]
-SquashOption = Annotated[SquashMode | None, typer.Option("--squash", help="Which layers to merge.")]
+
+
+class SquashChoice(StrEnum):
+    """The values of --squash: what can be said of an image before it is there."""
+
+    AUTO = SquashMode.AUTO.value
+    FROM_BASE = SquashMode.FROM_BASE.value
+    ALL = SquashMode.ALL.value
+    NONE = SquashMode.NONE.value
+
+
+SquashOption = Annotated[SquashChoice | None, typer.Option("--squash", help="Which layers to merge.")]
 NameOption = Annotated[str | None, typer.Option("--name", help="The app's name.")]
 PortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Where the app listens.")]
 ReplicasOption = Annotated[int | None, typer.Option("--replicas", min=0, max=100, help="How many copies run.")]
@@ -54,7 +66,7 @@ def build(
         no_cache=no_cache,
         push=push,
         deploy=deploy,
-        squash=squash,
+        squash=SquashMode(squash.value) if squash else None,
         name=name,
         port=port,
         replicas=replicas,

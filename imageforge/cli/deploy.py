@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from builders import SquashMode
 from imageforge.cli.build import (
     BuildArgOption,
     FileOption,
@@ -44,7 +45,7 @@ def deploy(
         build_args=parse_build_args(build_arg),
         no_cache=no_cache,
         deploy=True,
-        squash=squash,
+        squash=SquashMode(squash.value) if squash else None,
         name=name,
         port=port,
         replicas=replicas,

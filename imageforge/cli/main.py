@@ -33,6 +33,7 @@ COMMANDS = (
     "up", "down", "status", "doctor", "backup", "restore", "login", "lint", "rules", "build", "deploy", "ps", "logs",
     "exec", "run", "scale", "restart", "releases", "report", "rollback", "manifest", "apply", "diff", "delete", "get",
     "describe", "expose", "events", "handoff", "top",
+    "squash",
 )  # fmt: skip
 GROUPS = (
     "apps",
@@ -51,7 +52,7 @@ GROUPS = (
 NEEDS_LINUX = frozenset(
     (
         "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "exec", "run", "scale", "restart",
-        "manifest", "apps", "base", "image", "handoff", "top",
+        "manifest", "apps", "base", "image", "handoff", "squash", "top",
     )
 )  # fmt: skip
 """What works on this machine's own stack; a client on another system lacks the modules that it is made of."""

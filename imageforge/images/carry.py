@@ -75,7 +75,7 @@ class Carrier:
             raise UsageError("same-place", str(target), "the image would be copied onto itself", hint="name another")
         wanted = platform or (Platform.here() if single else None)
         with ExitStack() as held:
-            found = held.enter_context(self._source(source))
+            found = held.enter_context(self.source(source))
             if wanted is not None:
                 require_platform(found, wanted)
             if target.transport is Transport.REGISTRY:
@@ -83,7 +83,7 @@ class Carrier:
             elif target.transport is Transport.LAYOUT:
                 sink = LayoutSink(path=target.file, ref_name=target.tag)
             else:
-                folder = held.enter_context(self._scratch())
+                folder = held.enter_context(self.scratch())
                 sink = LayoutSink(path=folder / "layout")
             result = copy(
                 found,
@@ -106,14 +106,15 @@ class Carrier:
             yield client
 
     @contextmanager
-    def _source(self, name: ImageName) -> Iterator[Source]:
+    def source(self, name: ImageName) -> Iterator[Source]:
+        """An image as what copies read; the engine's and an archive's by way of a layout, for the block's length."""
         if name.transport is Transport.REGISTRY:
             with self.client(name.named.registry) as client:
                 yield RegistrySource(client=client, reference=name.named)
         elif name.transport is Transport.LAYOUT:
             yield LayoutSource(layout=OciLayout.open(name.file), ref_name=name.tag)
         else:
-            with self._scratch() as folder:
+            with self.scratch() as folder:
                 layout = folder / "source"
                 self._unpack(name, layout)
                 yield LayoutSource(layout=OciLayout.open(layout))
@@ -140,9 +141,10 @@ class Carrier:
                 "an archive is read that holds one image, which needs no name",
                 hint=f"docker-archive:{name.file}",
             )
-        unpack_archive(name.file, layout=layout, blobs=self.home.blobs, scratch=self.home.scratch, check=self._check)
+        unpack_archive(name.file, layout=layout, blobs=self.home.blobs, scratch=self.home.scratch, check=self.check)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises InterruptedError where it is cancelled."""
         if self.cancelled.is_set():
             raise InterruptedError("the copy was cancelled")
 
@@ -165,7 +167,8 @@ class Carrier:
             write_archive(layout, target.file, tag=tag)
 
     @contextmanager
-    def _scratch(self) -> Iterator[Path]:
+    def scratch(self) -> Iterator[Path]:
+        """A folder for the time, on the file system of the blobs."""
         self.home.scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.home.scratch, prefix="copy-") as folder:
             yield Path(folder)

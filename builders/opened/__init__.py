@@ -1,0 +1,9 @@
+"""Images that were brought here from anywhere: their layers uncompressed, verified and within limits."""
+
+from builders.opened.archive import open_archive
+from builders.opened.engine import open_engine_image
+from builders.opened.layout import open_layout
+from builders.opened.model import OpenedImage
+from builders.opened.squashing import squash_opened
+
+__all__ = ["OpenedImage", "open_archive", "open_engine_image", "open_layout", "squash_opened"]

@@ -1,0 +1,44 @@
+"""An image out of a file that `docker save` wrote, gzipped or not."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from builders.errors import ImageError
+from builders.limits import Limits
+from builders.opened.model import OpenedImage
+from builders.squash.source import spool
+
+_CHUNK = 1 << 20
+
+
+def open_archive(file: Path, folder: Path, *, name: str, limits: Limits, check: Callable[[], None]) -> OpenedImage:
+    """The image in the archive, its layers into `folder`. Raises ImageError ``archive-missing``, ``layer-bomb`` and
+    ``image-too-large``; SquashError ``archive-damaged`` and ``unsupported-compression``."""
+    if not file.is_file():
+        raise ImageError("archive-missing", name, "there is no such file", hint="docker save -o FILE IMAGE makes one")
+    source = spool(_pieces(file, limits, name), folder, subject=name, check=check, limits=limits)
+    return OpenedImage(name=name, source=source)
+
+
+def _pieces(path: Path, limits: Limits, name: str) -> Iterator[bytes]:
+    size = 0
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        if not packed:
+            while piece := raw.read(_CHUNK):
+                yield piece
+            return
+        try:
+            with gzip.open(raw) as unpacked:
+                while piece := unpacked.read(_CHUNK):
+                    size += len(piece)
+                    limits.check_expanded(size, raw.tell(), before=0, subject=name)
+                    yield piece
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise tarfile.ReadError(f"its gzip stream is damaged: {error}") from error

@@ -1,0 +1,170 @@
+"""An image out of an OCI layout that holds it alone, nothing of it believed: digests, sizes, diff-IDs, compression."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from isal import igzip_lib, isal_zlib
+
+from builders.errors import ImageError
+from builders.limits import Limits
+from builders.opened.model import OpenedImage
+from builders.squash.blobs import Blob
+from builders.squash.source import Layer, SourceImage
+from registry.layout import OciLayout
+from registry.manifest import Descriptor, MediaType
+
+Check = Callable[[], None]
+_CHUNK = 1 << 20
+_CONFIG_LIMIT = 64 << 20  # bytes
+_GZIPPED = (MediaType.OCI_LAYER_GZIP, MediaType.DOCKER_LAYER_GZIP)
+_PLAIN = (MediaType.OCI_LAYER, MediaType.DOCKER_LAYER)
+_GZIP_WINDOW = 31
+_INFLATE_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls it an instance
+
+
+def open_layout(layout: Path, folder: Path, *, name: str, limits: Limits, check: Check) -> OpenedImage:
+    """The only image of the layout, its layers uncompressed into `folder`.
+
+    Raises ImageError: ``image-damaged``, ``blob-damaged``, ``layer-damaged``, ``wrong-diff-id``, ``layer-bomb``,
+    ``image-too-large``, ``unsupported-media-type``, ``unsupported-compression``; and LayoutError of registry.
+    """
+    opened = OciLayout.open(layout)
+    manifest = opened.manifest()
+    if not 0 <= manifest.config.size <= _CONFIG_LIMIT:
+        raise ImageError("image-damaged", name, f"its configuration claims {manifest.config.size} bytes")
+    config_bytes = b"".join(_verified(opened, manifest.config, name))
+    config = _object(config_bytes, name)
+    diff_ids = _diff_ids(config, name)
+    if len(diff_ids) != len(manifest.layers):
+        raise ImageError(
+            "image-damaged",
+            name,
+            f"it has {len(manifest.layers)} layers, and its configuration names {len(diff_ids)}",
+        )
+    for number, found in enumerate(manifest.layers, 1):
+        _refuse_unreadable(found, f"{name} layer {number}")
+    layers: list[Layer] = []
+    blobs: dict[str, Blob] = {}
+    for number, (blob, diff_id) in enumerate(zip(manifest.layers, diff_ids, strict=True)):
+        unpacking = _Unpacking(limits, sum(layer.size for layer in layers), f"{name} layer {number + 1}", check)
+        layer = unpacking.run(opened, blob, diff_id, folder / f"layer-{number}")
+        layers.append(layer)
+        if blob.media_type in _GZIPPED:
+            blobs[diff_id] = Blob(
+                path=opened.blob_path(blob.digest),
+                digest=blob.digest,
+                size=blob.size,
+                diff_id=diff_id,
+                uncompressed=layer.size,
+            )
+    source = SourceImage(config_bytes=config_bytes, config=config, layers=tuple(layers))
+    return OpenedImage(name=name, source=source, blobs=blobs, manifest=manifest)
+
+
+class _Unpacking:
+    """One layer: out of its blob, into a file, within limits."""
+
+    def __init__(self, limits: Limits, before: int, subject: str, check: Check) -> None:
+        self._limits = limits
+        self._before = before
+        self._subject = subject
+        self._check = check
+        self._packed = 0
+
+    def run(self, layout: OciLayout, descriptor: Descriptor, diff_id: str, target: Path) -> Layer:
+        """The layer in `target`."""
+        digest, size = hashlib.sha256(), 0
+        gzipped = descriptor.media_type in _GZIPPED
+        pieces = self._counted(_verified(layout, descriptor, self._subject))
+        with target.open("wb") as file:
+            for piece in self._inflated(pieces) if gzipped else pieces:
+                size += len(piece)
+                packed = self._packed if gzipped else size
+                self._limits.check_expanded(size, packed, before=self._before, subject=self._subject)
+                digest.update(piece)
+                file.write(piece)
+        found = f"sha256:{digest.hexdigest()}"
+        if found != diff_id:
+            raise ImageError(
+                "wrong-diff-id", self._subject, f"its content is {found}, and the image's configuration says {diff_id}"
+            )
+        return Layer(path=target, diff_id=diff_id, size=size)
+
+    def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._check()
+            self._packed += len(piece)
+            yield piece
+
+    def _inflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The content of one or more gzip members, in pieces of bounded size, however small what they come from."""
+        reader, begun = isal_zlib.decompressobj(_GZIP_WINDOW), False
+        try:
+            for piece in pieces:
+                rest = piece
+                while rest:
+                    if reader.eof:
+                        rest = rest.lstrip(b"\0")  # tar's blocks, and some writers, pad with zeros
+                        if not rest:
+                            break
+                        reader = isal_zlib.decompressobj(_GZIP_WINDOW)
+                    begun = True
+                    out = reader.decompress(rest, _CHUNK)
+                    rest = reader.unused_data if reader.eof else reader.unconsumed_tail
+                    if out:
+                        yield out
+                while begun and not reader.eof and (out := reader.decompress(b"", _CHUNK)):
+                    yield out
+        except _INFLATE_ERROR as error:
+            raise ImageError("layer-damaged", self._subject, f"its gzip stream cannot be read: {error}") from error
+        if not reader.eof:
+            raise ImageError("layer-damaged", self._subject, "its gzip stream ends early")
+
+
+def _verified(layout: OciLayout, descriptor: Descriptor, subject: str) -> Iterator[bytes]:
+    """A blob's bytes; when the last one has come, they are known to be those of its digest and size."""
+    digest, size, there = hashlib.sha256(), 0, layout.blob_path(descriptor.digest)
+    if not there.is_file() or there.stat().st_size != descriptor.size:
+        raise ImageError(
+            "blob-damaged", subject, f"{descriptor.digest} is missing, or not {descriptor.size} bytes long"
+        )
+    with there.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+    if f"sha256:{digest.hexdigest()}" != descriptor.digest:
+        found = f"sha256:{digest.hexdigest()}"
+        raise ImageError("blob-damaged", subject, f"the bytes of {descriptor.digest} have the digest {found}")
+
+
+def _refuse_unreadable(layer: Descriptor, subject: str) -> None:
+    if layer.media_type in (MediaType.OCI_LAYER_ZSTD, MediaType.DOCKER_LAYER_ZSTD):
+        raise ImageError("unsupported-compression", subject, "it is compressed with zstd; gzip was expected")
+    if layer.media_type not in (*_GZIPPED, *_PLAIN):
+        raise ImageError("unsupported-media-type", subject, f"`{layer.media_type[:100]}` is no layer of files")
+
+
+def _diff_ids(config: dict[str, Any], subject: str) -> list[str]:
+    rootfs = config.get("rootfs")
+    found = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if found is None:
+        found = []
+    if not isinstance(found, list) or not all(isinstance(diff_id, str) for diff_id in found):
+        raise ImageError("image-damaged", subject, "what its configuration says of its layers is no list of digests")
+    return found
+
+
+def _object(raw: bytes, subject: str) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ImageError("image-damaged", subject, f"its configuration is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ImageError("image-damaged", subject, "its configuration is no JSON object")
+    return found

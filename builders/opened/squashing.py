@@ -1,0 +1,66 @@
+"""Squashing an image that was brought here, whatever it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from builders.bill import Past, price
+from builders.limits import Limits
+from builders.model import SquashedImage, SquashMode
+from builders.opened.model import OpenedImage
+from builders.squash.blobs import BlobStore
+from builders.squash.plan import decided, make_plan
+from builders.squash.run import disk_full_named, squash_source
+from builders.squash.survey import survey_layers
+from builders.squash.weigh import reckon
+
+
+def squash_opened(
+    image: OpenedImage,
+    *,
+    mode: SquashMode,
+    base: Sequence[str] | None,
+    layout: Path,
+    blobs: Path,
+    keep: int | None = None,
+    limits: Limits | None = None,
+    history: Sequence[Past] = (),
+    present: Callable[[str], bool] = lambda _: False,
+    check: Callable[[], None] = lambda: None,
+) -> SquashedImage:
+    """Writes the image as an OCI layout at `layout`, its layers merged as `mode` says, proved equal, with its bill.
+
+    `base` are the base image's diff-IDs (empty for FROM scratch, None where it is not known), `keep` how many layers
+    stay with `SquashMode.KEEP_LAYERS`. `history` are the releases before, newest first; `present` tells whether the
+    target has a blob, by its digest. `blobs` is a folder of compressed layers, which are shared.
+
+    Raises SquashError, ImageError ``too-many-entries``, DiskFull.
+    """
+    blobs.mkdir(parents=True, exist_ok=True)
+    with disk_full_named(blobs):
+        store = BlobStore(blobs)
+        survey = survey_layers(image.source.layers, subject=image.name, check=check, limits=limits)
+        costs = reckon(
+            survey,
+            image.source.layers,
+            base=base,
+            store=store,
+            blobs=image.blobs,
+            history=history,
+            present=present,
+        )
+        plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.name, keep=keep)
+        if mode is SquashMode.AUTO and plan.start is not None:
+            plan = decided(plan, costs)
+        return squash_source(
+            image.source,
+            plan=plan,
+            layout=layout,
+            store=store,
+            subject=image.name,
+            check=check,
+            blobs=image.blobs,
+            annotations=image.annotations,
+            bill=price(costs, plan.start),
+        )

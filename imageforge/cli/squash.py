@@ -1,0 +1,159 @@
+"""imageforge squash: an image with fewer layers, from anywhere to anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from builders import Limits, SquashedImage, SquashMode, squash_opened
+from imageforge.cli.image_access import CaOption, PlainOption, access, carrier, writing
+from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
+from imageforge.cli.output import Format, FormatOption, document, facts, say, write
+from imageforge.cli.state import Workplace
+from imageforge.cli.verbosity import VERBOSITY
+from imageforge.errors import UsageError
+from imageforge.images.name import ImageName, Transport
+from imageforge.report.bill import bill_lines, squash_data, squash_line
+from imageforge.report.transfer import Transfer
+from linters import check
+from registry import Platform
+
+
+def squash(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Where it is; a bare name is the engine's.")],
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[DST]", help="Where it goes; without one, the engine, with -squashed at its tag."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="One layer, the base image's merged as well.")] = False,
+    from_base: Annotated[bool, typer.Option("--from-base", help="Merge all that is above the base image.")] = False,
+    keep_layers: Annotated[
+        int | None,
+        typer.Option("--keep-layers", metavar="N", min=0, help="Keep the lowest N layers, merge the others."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", metavar="IMAGE", help="The base image, or `scratch`; else what the image names."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", metavar="DOCKERFILE", help="Take the base image from its FROM.")
+    ] = None,
+    replace_source: Annotated[bool, typer.Option("--replace", help="DST may be SRC itself.")] = False,
+    platform: PlatformOption = None,
+    max_entries: MaxEntries = DEFAULTS.entries,
+    max_bytes: MaxBytes = DEFAULTS.total,
+    max_ratio: MaxRatio = DEFAULTS.ratio,
+    ca: CaOption = None,
+    plain_http: PlainOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Merge an image's layers, and prove that its files are the same.
+
+    Without --all, --from-base or --keep-layers the bill decides: by the bytes that the layers waste, and those that
+    this push and the next ten would send. SRC stays as it is.
+    """
+    mode = _mode(everything, from_base, keep_layers)
+    name = ImageName.parse(source)
+    goal = ImageName.parse(target) if target is not None else _beside(name)
+    if _same(name, goal) and not replace_source:
+        raise UsageError("same-place", str(goal), "it would take the source's place", hint="name another, or --replace")
+    here, given = Workplace.here(), base or (_from(file) if file else None)
+    limits = Limits(entries=max_entries, total=max_bytes, ratio=max_ratio)
+    with contextlib.ExitStack() as held:
+        working = held.enter_context(carrier(here, access(ca, plain_http)))
+        if goal.transport is Transport.REGISTRY:
+            held.enter_context(writing(here, goal.named.registry))
+        folder = held.enter_context(working.scratch())
+        shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
+        try:
+            opening = opener(working, limits, platform, shown)
+            image = opening.open(name, folder / "layers")
+            result = squash_opened(
+                image,
+                mode=mode,
+                base=opening.base(given, image, name),
+                keep=keep_layers,
+                limits=opening.limits,
+                layout=folder / "layout",
+                blobs=here.home.blobs,
+                check=working.check,
+            )
+            done = ImageName.parse(f"oci:{folder / 'layout'}")
+            working.carry(done, goal, platform=_platform(image.source.config), on_progress=shown, on_plan=shown.plan)
+        except InterruptedError:
+            raise KeyboardInterrupt from None
+    _tell(result, goal, form)
+
+
+def _mode(everything: bool, from_base: bool, keep_layers: int | None) -> SquashMode:
+    asked = {
+        SquashMode.ALL: everything,
+        SquashMode.FROM_BASE: from_base,
+        SquashMode.KEEP_LAYERS: keep_layers is not None,
+    }
+    modes = [mode for mode, wanted in asked.items() if wanted]
+    if len(modes) > 1:
+        names = " and ".join(f"--{mode}" for mode in modes)
+        raise UsageError("usage", names, "each says another thing", hint="leave all but one of them out")
+    return modes[0] if modes else SquashMode.AUTO
+
+
+def _beside(name: ImageName) -> ImageName:
+    """Where it goes if nobody says."""
+    if name.reference is None or name.transport is Transport.LAYOUT:
+        raise UsageError(
+            "no-name", str(name), "it has no name to make another of", hint=f"name one: imageforge squash {name} DST"
+        )
+    beside = replace(name.named, tag=f"{name.named.tag or 'latest'}-squashed", digest=None)
+    return ImageName.parse(f"docker-daemon:{beside.familiar}")
+
+
+def _same(one: ImageName, other: ImageName) -> bool:
+    if one.transport is not other.transport:
+        return False
+    if one.transport is Transport.LAYOUT:
+        return one.file.resolve() == other.file.resolve() and one.tag == other.tag
+    if one.transport is Transport.ARCHIVE:
+        return one.file.resolve() == other.file.resolve()
+    return one.reference is not None and one.reference == other.reference
+
+
+def _from(file: Path) -> str:
+    """The image that the last stage of a Dockerfile begins with."""
+    found = check(file, context=file.parent, target=None, build_args={}, display_name=str(file)).base_image
+    if found is None:
+        raise UsageError(
+            "base-unknown", str(file), "its last FROM hangs on what only the build knows", hint="name it with --base"
+        )
+    return found
+
+
+def _platform(config: dict[str, object]) -> Platform | None:
+    """The image's own: the engine is given what was squashed, whatever machine it is for."""
+    if not config.get("os") or not config.get("architecture"):
+        return None
+    variant = f"/{config['variant']}" if config.get("variant") else ""
+    return Platform.parse(f"{config['os']}/{config['architecture']}{variant}")
+
+
+def _tell(result: SquashedImage, goal: ImageName, form: Format) -> None:
+    name = str(goal)
+    if goal.transport is Transport.REGISTRY:
+        name = str(goal.named.with_tag(None).with_digest(result.digest))
+    data = {"name": name, **squash_data(result)}
+    if form in (Format.JSON, Format.YAML):
+        document(data, form)
+        return
+    say(squash_line(result))
+    if result.note:
+        say(f"  {result.note}")
+    if result.bill is not None:
+        say("\n".join(bill_lines(result.bill)))
+    if form is Format.TABLE:
+        write(name)
+    else:
+        facts({key: value for key, value in data.items() if key != "bill"}, form)

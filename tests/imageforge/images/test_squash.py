@@ -1,0 +1,265 @@
+"""`imageforge squash` from layouts, archives and registries to such. A real registry; no engine."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imageforge.cli.main import run
+from registry import MediaType, OciLayout, RegistryClient
+from tests.builders.squash.layers import file, folder, items_of, merged, seen, tar_of, whiteout
+from tests.registry.conftest import registry_address
+
+from .layered import put_image, sha256
+
+__all__ = ["registry_address"]
+
+BASE = [[folder("bin"), file("bin/sh", os.urandom(200_000))], [file("etc/os-release", "debian")]]
+ABOVE = [
+    [file("cache", os.urandom(900_000)), file("app/main", "one")],
+    [whiteout("cache"), file("app/main", "two")],
+    [file("app/static", "x" * 1000)],
+]
+HISTORY = [
+    {"created_by": "base 1"},
+    {"created_by": "base 2"},
+    {"created_by": "RUN make", "created": "2026-01-01T00:00:00Z"},
+    {"created_by": "ENV A=1", "empty_layer": True},
+    {"created_by": "RUN rm cache", "created": "2026-01-02T00:00:00Z"},
+    {"created_by": "COPY static", "created": "2026-01-03T00:00:00Z"},
+]
+Squash = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("IMAGEFORGE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A layout with `base` and, on it, `app`."""
+    layout = tmp_path / "images"
+    put_image(layout, BASE, name="base")
+    put_image(
+        layout,
+        [*BASE, *ABOVE],
+        name="app",
+        config={"config": {"Healthcheck": {"Test": ["NONE"]}}, "history": HISTORY},
+        annotations={"org.example.team": "shop"},
+    )
+    return layout
+
+
+@pytest.fixture
+def squash(capsys: pytest.CaptureFixture[str]) -> Squash:
+    def run_it(*arguments: object) -> dict[str, Any]:
+        capsys.readouterr()
+        code = run(["squash", *map(str, arguments), "-o", "json"])
+        said = capsys.readouterr()
+        assert code == 0, said.err
+        found: dict[str, Any] = json.loads(said.out)
+        return found
+
+    return run_it
+
+
+def trees(layout: OciLayout, name: str | None) -> dict[str, object]:
+    blobs = [layout.blob_path(layer.digest).read_bytes() for layer in layout.manifest(name).layers]
+    return seen(merged([items_of(gzip.decompress(blob)) for blob in blobs]))
+
+
+@pytest.mark.parametrize(
+    ("how", "layers", "mode"),
+    [
+        (["--all"], 1, "all"),
+        (["--from-base", "--base", "oci:{images}:base"], 3, "from-base"),
+        (["--keep-layers", "3"], 4, "keep-layers"),
+        (["--keep-layers", "4"], 5, "none"),
+        (["--keep-layers", "5"], 5, "none"),
+    ],
+)
+def test_what_is_merged_and_what_stays(images: Path, squash: Squash, how: list[str], layers: int, mode: str) -> None:
+    done = squash(f"oci:{images}:app", f"oci:{images}:small", *(word.format(images=images) for word in how))
+    layout = OciLayout.open(images)
+    before, after = layout.manifest("app"), layout.manifest("small")
+    assert (len(after.layers), done["mode"], done["digest"]) == (layers, mode, after.digest)
+    kept = min(layers, 5) - (layers < 5)
+    # What stays keeps its blob, and so its digest: no registry is sent it again.
+    assert [layer.digest for layer in after.layers[:kept]] == [layer.digest for layer in before.layers[:kept]]
+    assert trees(layout, "small") == trees(layout, "app")
+    assert after.annotations == {"org.example.team": "shop"}
+    config = layout.config("small")
+    assert config["config"] == {"Healthcheck": {"Test": ["NONE"]}}
+    history = config["history"]
+    assert sum(not entry.get("empty_layer") for entry in history) == layers
+    assert [entry for entry in history if entry["created_by"] != "imageforge squash"] != []
+    assert {"created_by": "ENV A=1", "empty_layer": True} in history
+    assert [entry["created_by"] for entry in history if entry.get("created_by") == "imageforge squash"] == (
+        [] if layers == 5 else ["imageforge squash"]
+    )
+
+
+def test_the_base_that_the_image_names(tmp_path: Path, squash: Squash, registry_address: str) -> None:
+    base = f"{registry_address}/named/base:1"
+    layout = tmp_path / "images"
+    put_image(layout, BASE, name="base")
+    assert run(["image", "push", f"oci:{layout}:base", base]) == 0
+    put_image(layout, [*BASE, *ABOVE], name="app", annotations={"org.opencontainers.image.base.name": base})
+    assert run(["image", "push", f"oci:{layout}:app", f"{registry_address}/named/app:1"]) == 0
+    done = squash(f"docker://{registry_address}/named/app:1", f"docker://{registry_address}/named/app:2", "--from-base")
+    assert (done["mode"], done["layers_after"], done["bill"]["base_lost"]) == ("from-base", 3, 0)
+    with RegistryClient(registry_address) as client:
+        assert client.get_manifest("named/app", "2").digest == done["digest"]
+        assert done["name"] == f"{registry_address}/named/app@{done['digest']}"
+
+
+def test_the_bill_decides_and_is_shown(images: Path, squash: Squash, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["--base", f"oci:{images}:base"]
+    done = squash(f"oci:{images}:app", f"oci:{images}:small", *base)
+    bill = done["bill"]
+    assert (done["mode"], done["layers_after"]) == ("from-base", 3), done["note"]
+    assert bill["wasted"] > 900_000 > bill["wasted_after"]
+    assert bill["as_shipped"]["push"] < bill["as_built"]["push"] - 800_000
+    assert bill["bytes_after"] == pytest.approx(done["bytes_after"], abs=40_000)  # tars end in zeros, up to 10 kB each
+    assert run(["squash", f"oci:{images}:app", f"oci:{images}:small", *base]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"oci:{images}:small\n"
+    assert "5 -> 3 layers" in said.err
+    assert "a later push" in said.err
+
+
+def test_from_an_archive_and_into_one(images: Path, tmp_path: Path, squash: Squash, home: Path) -> None:
+    saved, small = tmp_path / "saved.tar", tmp_path / "small.tar"
+    assert run(["image", "copy", f"oci:{images}:app", f"docker-archive:{saved}:shop:1"]) == 0
+    (tmp_path / "saved.tar.gz").write_bytes(gzip.compress(saved.read_bytes(), 1))
+    plain = squash(f"docker-archive:{saved}", f"docker-archive:{small}:shop:2", "--all")
+    packed = squash(f"docker-archive:{saved}.gz", f"oci:{tmp_path / 'out'}", "--all")
+    assert plain["digest"] == packed["digest"]
+    again = squash(f"docker-archive:{small}", f"oci:{tmp_path / 'again'}")
+    assert (again["mode"], again["image_id"]) == ("none", plain["image_id"])
+    assert list((home / "state" / "scratch").iterdir()) == []
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    code = run(["squash", *map(str, arguments)])
+    said = capsys.readouterr().err
+    assert "error[internal]" not in said, said
+    return code, said.partition("error[")[2].partition("]")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "exit_code"),
+    [
+        (["oci:{i}:app"], "no-name", 3),
+        (["docker-archive:{i}"], "no-name", 3),
+        (["sha256:" + "0" * 64], "no-name", 3),
+        (["shop:1", "docker-daemon:shop:1"], "same-place", 3),
+        (["shop", "shop:latest"], "same-place", 3),
+        (["oci:{i}:app", "oci:{i}/../images:app"], "same-place", 3),
+        (["oci:{i}:app", "oci:{i}:x", "--all", "--from-base"], "usage", 3),
+        (["oci:{i}:app", "oci:{i}:x", "--from-base"], "base-unknown", 1),
+        (["oci:{i}:base", "oci:{i}:x", "--from-base", "--base", "oci:{i}:app"], "base-mismatch", 1),
+        (["oci:{i}:app", "oci:{i}:x", "--keep-layers", "6"], "too-few-layers", 1),
+        (["oci:{i}:app", "oci:{i}:x", "--base", "oci:{i}:none"], "no-such-image", 1),
+        (["oci:{i}:app", "oci:{i}:x", "--platform", "linux/arm64"], "no-such-platform", 1),
+        (["oci:{i}:app", "oci:{i}:x", "--max-entries", "3"], "too-many-entries", 1),
+        (["oci:{i}:app", "oci:{i}:x", "--max-bytes", "1000"], "image-too-large", 1),
+        (["docker-archive:{i}/index.json", "oci:{i}:x"], "archive-damaged", 1),
+        (["docker-archive:{i}/none", "oci:{i}:x"], "archive-missing", 1),
+        (["dir:{i}", "oci:{i}:x"], "unknown-transport", 3),
+    ],
+)
+def test_what_makes_no_sense(
+    images: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: str, exit_code: int
+) -> None:
+    assert refused(capsys, *(word.format(i=images) for word in arguments)) == (exit_code, code)
+    assert OciLayout.open(images).names() == ("app", "base")
+
+
+def evil(images: Path, what: str) -> None:
+    """An image `evil` that is not what it should be."""
+    tar = tar_of([file("a", b"x" * 5000)])
+    layers: dict[str, bytes] = {
+        "traversal": tar_of([file("../../etc/passwd", "x")]),
+        "traversing link": tar_of([file("a", "x"), file("b", "x").but(kind="hardlink", target="../a")]),
+        "truncated tar": tar[:-6000],
+        "garbage": b"this is no tar at all" * 100,
+        "lying size": tar[:124] + b"77777777777\0" + tar[136:],
+        "bomb": bytes(512) + bytes(100 << 20),
+    }
+    manifest = put_image(images, [layers.get(what, tar)], name="evil")
+    layout = OciLayout.open(images)
+    layer = layout.manifest("evil").layers[0]
+    raw = json.loads(manifest.raw)
+    if what == "wrong diff-ID":
+        config = layout.config("evil")
+        config["rootfs"]["diff_ids"] = [sha256(b"another")]
+        data = json.dumps(config).encode()
+        raw["config"] |= {"digest": layout.add_blob(data), "size": len(data)}
+    elif what == "more layers than diff-IDs":
+        raw["layers"] *= 2
+    elif what == "foreign":
+        raw["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+    elif what == "zstd":
+        raw["layers"][0]["mediaType"] = MediaType.OCI_LAYER_ZSTD
+    elif what == "wrong digest":
+        layout.blob_path(layer.digest).write_bytes(b"x" * layer.size)
+    elif what == "truncated gzip":
+        data = layout.blob_path(layer.digest).read_bytes()[:-20]
+        raw["layers"][0] |= {"digest": layout.add_blob(data), "size": len(data)}
+    elif what == "no gzip":
+        data = b"not compressed"
+        raw["layers"][0] |= {"digest": layout.add_blob(data), "size": len(data)}
+    elif what == "size of the blob":
+        raw["layers"][0]["size"] += 1
+    elif what == "configuration":
+        raw["config"] |= {"digest": layout.add_blob(b"[1]"), "size": 3}
+    layout.put(json.dumps(raw).encode(), MediaType.OCI_MANIFEST, "evil")
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("traversal", "unsafe-path"),
+        ("traversing link", "unsafe-path"),
+        ("truncated tar", "layer-damaged"),
+        ("garbage", "layer-damaged"),
+        ("lying size", "layer-damaged"),
+        ("bomb", "layer-bomb"),
+        ("wrong diff-ID", "wrong-diff-id"),
+        ("more layers than diff-IDs", "image-damaged"),
+        ("foreign", "foreign-layer"),
+        ("zstd", "unsupported-compression"),
+        ("wrong digest", "blob-damaged"),
+        ("truncated gzip", "layer-damaged"),
+        ("no gzip", "layer-damaged"),
+        ("size of the blob", "blob-damaged"),
+        ("configuration", "image-damaged"),
+    ],
+)
+def test_images_that_are_not_what_they_say(
+    images: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], what: str, code: str
+) -> None:
+    evil(images, what)
+    assert refused(capsys, f"oci:{images}:evil", f"oci:{tmp_path / 'out'}:x", "--all") == (1, code)
+    assert not (tmp_path / "out").exists()
+    assert list((home / "state" / "scratch").iterdir()) == []
+
+
+def test_a_bomb_in_an_archive(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bomb = tmp_path / "bomb.tar.gz"
+    bomb.write_bytes(gzip.compress(tar_of([file("part", bytes(100 << 20))]), 9))
+    assert refused(capsys, f"docker-archive:{bomb}", f"oci:{images}:x") == (1, "layer-bomb")
+    put_image(images, [bytes(512) + bytes(100 << 20)], name="evil")
+    assert run(["image", "copy", f"oci:{images}:evil", f"docker-archive:{tmp_path / 'inner.tar'}"]) == 0
+    capsys.readouterr()
+    assert refused(capsys, f"docker-archive:{tmp_path / 'inner.tar'}", f"oci:{images}:x") == (1, "layer-bomb")
