@@ -160,6 +160,11 @@ class Home:
         return self.state / "uploads"
 
     @property
+    def shipped(self) -> Path:
+        """What each app's last pushes were made of; worth nothing but bytes of the next ones."""
+        return self.state / "shipped"
+
+    @property
     def contexts(self) -> Path:
         """Uploaded build contexts, by digest."""
         return self.state / "contexts"

@@ -18,7 +18,6 @@ from builders import (
     Endpoint,
     EngineError,
     SquashedImage,
-    SquashMode,
     build,
     drop_damaged,
     engine_facts,
@@ -30,6 +29,7 @@ from builders import (
     squash,
 )
 from imageforge.config import Home, Settings
+from imageforge.pipeline import shipped
 from imageforge.pipeline.ceiling import memory_limit, named_when_hit, raise_ceiling
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.fingerprint import fingerprint
@@ -37,6 +37,7 @@ from imageforge.pipeline.gate import lint, shown_dockerfile
 from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.preflight import check_base, check_frontend
 from imageforge.pipeline.secrets import AppSecrets
+from imageforge.report.bill import squash_data, squash_line
 from imageforge.report.units import megabytes
 from imageforge.vault import LineMask
 from registry import ImageRef, LayoutError, PushResult, RegistryClient, RegistryError, push
@@ -142,13 +143,15 @@ def _ship(
     with recorder.stage("squash") as log:
         if note:
             log.emit(EventKind.NOTE, note)
-        squashed = _squash(plan, built, base_image, workshop, layout, log)
-        if not plan.push:
+        goal = _goal(plan, build_id, workshop) if plan.push else None
+        squashed = _squash(plan, built, base_image, workshop, layout, log, goal)
+        if goal is None:
             image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag)
             return squashed, image_id, image_id
     workshop.secrets.refuse_leaks(squashed.layout, plan.app)
     with recorder.stage("push") as log:
-        reference = str(_push(plan, build_id, squashed, workshop, log).reference)
+        reference = str(_push(goal, squashed, workshop, log).reference)
+        shipped.remember(workshop.home, plan.app, built, squashed)
         return squashed, reference, _keep(built, squashed, reference, workshop.endpoint)
 
 
@@ -237,44 +240,41 @@ def _build(plan: Plan, build_id: int, base_image: str | None, workshop: Workshop
 
 
 def _squash(
-    plan: Plan, built: BuiltImage, base_image: str | None, workshop: Workshop, layout: Any, log: StageLog
+    plan: Plan,
+    built: BuiltImage,
+    base_image: str | None,
+    workshop: Workshop,
+    layout: Path,
+    log: StageLog,
+    goal: ImageRef | None,
 ) -> SquashedImage:
-    result = squash(
-        built,
-        endpoint=workshop.endpoint,
-        base_image=base_image,
-        mode=plan.squash,
-        layout=layout,
-        blobs=workshop.home.blobs,
-        scratch=workshop.home.scratch,
-        cancelled=workshop.cancelled,
-    )
-    if result.mode is SquashMode.NONE:
-        log.summary = f"left as built, {result.layers_before} layers, {megabytes(result.bytes_before)}"
-    else:
-        trees = ", trees equal" if result.proved else ""
-        before, after = megabytes(result.bytes_before, unit=False), megabytes(result.bytes_after)
-        log.summary = f"{result.layers_before} -> {result.layers_after} layers, {before} -> {after}{trees}"
+    with shipped.target(goal) as present:
+        result = squash(
+            built,
+            endpoint=workshop.endpoint,
+            base_image=base_image,
+            mode=plan.squash,
+            layout=layout,
+            blobs=workshop.home.blobs,
+            scratch=workshop.home.scratch,
+            cancelled=workshop.cancelled,
+            history=shipped.history(workshop.home, plan.app),
+            present=present,
+        )
+    log.summary = squash_line(result)
     if result.note:
         log.emit(EventKind.NOTE, result.note)
-    log.data.update(
-        digest=result.digest,
-        mode=result.mode.value,
-        layers_before=result.layers_before,
-        layers_after=result.layers_after,
-        bytes_before=result.bytes_before,
-        bytes_after=result.bytes_after,
-        compressed_bytes=result.compressed_bytes,
-        proved=result.proved,
-    )
+    log.data.update(squash_data(result))
     return result
 
 
-def _push(plan: Plan, build_id: int, squashed: SquashedImage, workshop: Workshop, log: StageLog) -> PushResult:
-    reference = destination(
+def _goal(plan: Plan, build_id: int, workshop: Workshop) -> ImageRef:
+    return destination(
         plan.tag, default=f"{workshop.settings.registry}/{plan.app}:b{build_id}", registry=workshop.settings.registry
     )
 
+
+def _push(reference: ImageRef, squashed: SquashedImage, workshop: Workshop, log: StageLog) -> PushResult:
     def on_progress(digest: str, sent: int, total: int) -> None:
         log.emit(EventKind.PROGRESS, digest, sent=sent, total=total)
 
