@@ -5,16 +5,18 @@ The face of the package; callers import from here only.
 
 from builders.archive import unpack_archive, write_archive
 from builders.base import BaseImage, create_base
-from builders.bill import Bill, Offer, Past
+from builders.bill import Bill, LayerCost, Offer, Past
 from builders.buildkit import BuildClient, ClientKind, build, find_build_client
 from builders.ceiling import Ceiling, find_ceiling
 from builders.engine import (
     Endpoint,
     EngineFacts,
+    LabelledImage,
     Resolution,
     engine_facts,
     find_engine,
     has_image,
+    images_with_label,
     inspect_image,
     labelled_images,
     name_pushed,
@@ -44,8 +46,20 @@ from builders.model import (
     SquashedImage,
     SquashMode,
 )
-from builders.opened import OpenedImage, open_archive, open_engine_image, open_layout, squash_opened
+from builders.opened import (
+    ImageDiff,
+    Inspection,
+    OpenedImage,
+    Setting,
+    diff_images,
+    inspect_opened,
+    open_archive,
+    open_engine_image,
+    open_layout,
+    squash_opened,
+)
 from builders.squash import base_layers, drop_damaged, squash
+from builders.squash.survey import SeenFile, Survey, Waste
 
 __all__ = [
     "BaseImage",
@@ -65,27 +79,38 @@ __all__ = [
     "Endpoint",
     "EngineError",
     "EngineFacts",
+    "ImageDiff",
     "ImageError",
+    "Inspection",
+    "LabelledImage",
+    "LayerCost",
     "Limits",
     "Offer",
     "OpenedImage",
     "Past",
     "RegistryLogin",
     "Resolution",
+    "SeenFile",
+    "Setting",
     "SquashError",
     "SquashMode",
     "SquashedImage",
     "StepFailed",
+    "Survey",
+    "Waste",
     "base_layers",
     "build",
     "create_base",
+    "diff_images",
     "drop_damaged",
     "engine_facts",
     "find_build_client",
     "find_ceiling",
     "find_engine",
     "has_image",
+    "images_with_label",
     "inspect_image",
+    "inspect_opened",
     "labelled_images",
     "load",
     "name_pushed",

@@ -9,8 +9,10 @@ from builders.engine.endpoint import Endpoint
 from builders.engine.facts import EngineFacts, engine_facts
 from builders.engine.find import find_engine
 from builders.engine.images import (
+    LabelledImage,
     Resolution,
     has_image,
+    images_with_label,
     inspect_image,
     labelled_images,
     name_pushed,
@@ -23,12 +25,14 @@ __all__ = [
     "Connection",
     "Endpoint",
     "EngineFacts",
+    "LabelledImage",
     "Resolution",
     "config_folder",
     "connect",
     "engine_facts",
     "find_engine",
     "has_image",
+    "images_with_label",
     "inspect_image",
     "labelled_images",
     "name_pushed",

@@ -117,6 +117,35 @@ def labelled_images(endpoint: Endpoint, label: str, value: str) -> tuple[str, ..
     return tuple(name for image in found for name in _names(image))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledImage:
+    """An image of the engine: its ID, names (tags, and references by digest), size in bytes, when it was made (Unix
+    seconds) and labels."""
+
+    image_id: str
+    names: tuple[str, ...]
+    size: int
+    created_at: float
+    labels: Mapping[str, str]
+
+
+def images_with_label(endpoint: Endpoint, label: str, value: str) -> tuple[LabelledImage, ...]:
+    """The images that carry a label with that value, newest first."""
+    with connect(endpoint) as engine:
+        found = engine.list_images(label=f"{label}={value}")
+    images = (
+        LabelledImage(
+            image_id=str(image["Id"]),
+            names=tuple(name for name in _names(image) if name != image["Id"]),
+            size=int(image.get("Size") or 0),
+            created_at=float(image.get("Created") or 0),
+            labels=dict(image.get("Labels") or {}),
+        )
+        for image in found
+    )
+    return tuple(sorted(images, key=lambda image: (-image.created_at, image.image_id)))
+
+
 def remove_labelled_images(endpoint: Endpoint, label: str, value: str) -> tuple[str, ...]:
     """Removes the images that carry a label with that value; gives the names that are gone. One that a container uses
     stays."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,7 +38,7 @@ class _Thing:
     digest: str | None = None
 
 
-_IMPLIED = ("folder", 0o755, 0, 0, Decimal(0), "", (0, 0), ())
+_IMPLIED = ("folder", 0o755, 0, 0, Decimal(0), "", (0, 0), (), 0)
 Table = dict[str, _Thing]
 
 
@@ -56,16 +57,13 @@ def prove(
     Equal are paths, types, modes, owners, times, link targets, hard-link groups, extended attributes, device numbers,
     sizes and the sha256 of contents. Raises SquashError ``proof-failed`` with the first ten paths that differ.
     """
-    below: Table = {}
-    for path in base:
-        _apply(below, _read_plain(path), check)
-    before = dict(below)
-    for path in merged:
-        _apply(before, _read_plain(path), check)
+    below = read_tree(base, check)
+    before = read_tree(merged, check, below)
     after = dict(below)
+    stored: list[tuple[str, _Thing]] = []
     if result is not None:
-        _apply(after, _read_blob(result, diff_id, subject), check)
-    differing = list(_differences(before, after, check))
+        _apply(after, _noted(_read_blob(result, diff_id, subject), stored), check)
+    differing = [_in_words(difference) for difference in compare(before, after, check)]
     if differing:
         more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
         raise SquashError(
@@ -75,23 +73,100 @@ def prove(
             hint="please report it; meanwhile build with --squash none",
             kept="the image as it was built",
         )
+    _refuse_unseen(stored, after, subject)
     return len(before)
 
 
-def _differences(before: Table, after: Table, check: Callable[[], None]) -> Iterator[str]:
+class Change(StrEnum):
+    """What became of a path."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+LINKS, CONTENT = "links", "content"
+FACTS = ("type", "mode", "owner", "group", "time", "target", "device", "xattrs", CONTENT)
+"""The names of a thing's facts, in their order; the last one is the size."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A path that is not the same in two trees, with a leading slash; `what` of it is not: `FACTS`, ``links``,
+    ``content``."""
+
+    path: str
+    change: Change
+    what: tuple[str, ...] = ()
+
+
+def read_tree(layers: Iterable[Path], check: Callable[[], None], below: Table | None = None) -> Table:
+    """What uncompressed layers amount to, on top of the tree `below`, which stays as it is."""
+    table = dict(below or {})
+    for path in layers:
+        _apply(table, _read_plain(path), check)
+    return table
+
+
+def compare(
+    before: Table, after: Table, check: Callable[[], None], *, ignore: frozenset[str] = frozenset()
+) -> Iterator[Difference]:
+    """The paths that differ, sorted. What is to be ignored of them is not looked at."""
     groups_before, groups_after = _first_names(before), _first_names(after)
     with _contents() as content:
         for path in sorted(before.keys() | after.keys()):
             check()
             old, new = before.get(path), after.get(path)
             if old is None or new is None:
-                yield f"{_shown(path)} {'appears' if old is None else 'is missing'}"
-            elif groups_before[id(old)] != groups_after[id(new)]:
-                yield f"{_shown(path)} has other hard links"
-            elif old is not new and old.facts != new.facts:
-                yield f"{_shown(path)} has other attributes"
-            elif old is not new and content(old) != content(new):
-                yield f"{_shown(path)} has other content"
+                yield Difference(path=_shown(path), change=Change.ADDED if old is None else Change.REMOVED)
+                continue
+            what = [LINKS] if groups_before[id(old)] != groups_after[id(new)] else []
+            if old is not new:
+                what += _other_facts(old, new)
+                same_kind = old.facts[0] == new.facts[0]
+                if same_kind and CONTENT not in what and content(old) != content(new):
+                    what.append(CONTENT)
+            found = tuple(name for name in what if name not in ignore)
+            if found:
+                yield Difference(path=_shown(path), change=Change.CHANGED, what=found)
+
+
+def _other_facts(old: _Thing, new: _Thing) -> list[str]:
+    """Of things of two kinds nothing else is worth saying; a file of another size has another content."""
+    if old.facts[0] != new.facts[0]:
+        return [FACTS[0]]
+    return [name for name, one, other in zip(FACTS, old.facts, new.facts, strict=True) if one != other]
+
+
+def _in_words(found: Difference) -> str:
+    if found.change is not Change.CHANGED:
+        return f"{found.path} {'appears' if found.change is Change.ADDED else 'is missing'}"
+    if LINKS in found.what:
+        return f"{found.path} has other hard links"
+    if found.what == (CONTENT,):
+        return f"{found.path} has other content"
+    return f"{found.path} has other attributes ({', '.join(found.what)})"
+
+
+def _noted(entries: Iterable[Entry], stored: list[tuple[str, _Thing]]) -> Iterator[Entry]:
+    for entry, thing in entries:
+        if thing is not None and entry.isreg() and entry.size:
+            stored.append((_canonical(entry.name), thing))
+        yield entry, thing
+
+
+def _refuse_unseen(stored: Iterable[tuple[str, _Thing]], after: Table, subject: str) -> None:
+    """What the merged layer stores and nobody sees could be read out of it by who has the layer: a key, a password."""
+    seen = {id(thing) for thing in after.values()}
+    for path, thing in stored:
+        if id(thing) not in seen:
+            raise SquashError(
+                "proof-failed",
+                subject,
+                f"the merged layer holds a {_shown(path)} that no container sees",
+                hint="please report it; meanwhile build with --squash none",
+                kept="the image as it was built",
+            )
 
 
 def _first_names(table: Table) -> dict[int, str]:
@@ -174,7 +249,7 @@ def _facts(entry: tarfile.TarInfo) -> tuple[object, ...]:
         (entry.devmajor, entry.devminor) if entry.isdev() and not entry.isfifo() else (0, 0),
         tuple(sorted(pair for pair in entry.pax_headers.items() if pair[0].startswith("SCHILY.xattr."))),
         entry.size if entry.isreg() else 0,
-    )[: None if entry.isreg() else 8]
+    )
 
 
 def _apply(table: Table, entries: Iterable[Entry], check: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ byte twice.
 from __future__ import annotations
 
 import heapq
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,12 @@ from builders.squash.tree import Directory, Inode, apply_layer, walk
 
 SHOWN = 20
 """Files of each kind that a survey names, the largest ones."""
+SECRETS = re.compile(
+    r"(^|/)(id_(rsa|dsa|ecdsa|ed25519)|\.env|\.netrc|\.npmrc|\.pypirc|\.pgpass|\.git-credentials|\.docker/config\.json"
+    r"|\.aws/credentials|credentials\.json|[^/]+\.(key|p12|pfx|kdbx|jks))$",
+    re.IGNORECASE,
+)
+"""Names under which people keep keys and passwords."""
 _RAISING = 0o6000  # setuid and setgid
 
 
@@ -70,11 +77,13 @@ class LayerSurvey:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
     """What was found, layers from the bottom up. `waste`, `largest` and `raising` (setuid and setgid files) are the
-    largest ones of each, largest first; `waste_files` counts all that is wasted."""
+    largest ones of each, largest first; `waste_files` counts all that is wasted. `secrets` are wasted
+    files with the names of keys and passwords: no container sees them, and whoever has the layer can read them."""
 
     layers: tuple[LayerSurvey, ...]
     waste: tuple[Waste, ...]
     waste_files: int
+    secrets: tuple[Waste, ...]
     largest: tuple[SeenFile, ...]
     raising: tuple[SeenFile, ...]
 
@@ -190,6 +199,7 @@ class _Surveyed:
             ),
             waste=tuple(heapq.nsmallest(SHOWN, waste, key=lambda found: (-found.size, found.path, found.layer))),
             waste_files=len(waste),
+            secrets=tuple(found for found in waste if SECRETS.search(found.path)),
             largest=tuple(_seen(path, node) for path, node in largest),
             raising=tuple(_seen(path, node) for path, node in raising),
         )

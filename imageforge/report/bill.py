@@ -7,6 +7,9 @@ from typing import Any
 from builders import Bill, Offer, SquashedImage
 from imageforge.report.units import megabytes
 
+WORTH_A_WORD = 0.05
+"""The share of an image's bytes that must be wasted for a build's line to say so: every base has a little."""
+
 
 def bill_data(bill: Bill) -> dict[str, Any]:
     """As JSON has it; all sizes in bytes. Of pushes they are compressed, and estimates where a layer was not yet
@@ -47,8 +50,8 @@ def bill_line(squashed: SquashedImage) -> str:
     bill = squashed.bill
     if bill is None:
         return ""
-    left = f", {megabytes(bill.shipped.wasted)} wasted" if bill.shipped.wasted else ""
-    return f"{left}, later pushes about {megabytes(bill.shipped.next_push)}"
+    left = f", {megabytes(bill.shipped.wasted)} wasted" if bill.shipped.wasted > bill.after * WORTH_A_WORD else ""
+    return f"{left}, next push {megabytes(bill.shipped.next_push)}"
 
 
 def squash_data(squashed: SquashedImage) -> dict[str, Any]:

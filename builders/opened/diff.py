@@ -1,0 +1,79 @@
+"""Two images compared: what a container sees, by the code that proves a squash, and their configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from builders.opened.model import OpenedImage
+from builders.squash.proof import Change, Difference, compare, read_tree
+
+TIMES = "time"
+_OWN = frozenset({"rootfs", "history", "created", "config"})
+"""What is told by the paths, or differs between any two builds; the part `config` is told by its own keys."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """A part of the configuration that differs: ``Env.PATH``, ``User``, ``os``; None where it is not there."""
+
+    name: str
+    before: Any
+    after: Any
+
+    @property
+    def change(self) -> Change:
+        """What became of it."""
+        if self.before is None:
+            return Change.ADDED
+        return Change.REMOVED if self.after is None else Change.CHANGED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageDiff:
+    """All that differs; empty for images that run alike."""
+
+    paths: tuple[Difference, ...]
+    settings: tuple[Setting, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.paths or self.settings)
+
+
+def diff_images(
+    one: OpenedImage, other: OpenedImage, *, times: bool = False, check: Callable[[], None] = lambda: None
+) -> ImageDiff:
+    """What changes from one image to the other. Times of paths are compared only where it is asked for: two builds of
+    the same sources have others. Layers that both have at the bottom are read once, and their contents not at all."""
+    shared = 0
+    while shared < min(len(one.diff_ids), len(other.diff_ids)) and one.diff_ids[shared] == other.diff_ids[shared]:
+        shared += 1
+    below = read_tree((layer.file for layer in one.source.layers[:shared]), check)
+    before = read_tree((layer.file for layer in one.source.layers[shared:]), check, below)
+    after = read_tree((layer.file for layer in other.source.layers[shared:]), check, below)
+    ignore = frozenset() if times else frozenset({TIMES})
+    return ImageDiff(
+        paths=tuple(compare(before, after, check, ignore=ignore)),
+        settings=tuple(_settings(one.source.config, other.source.config)),
+    )
+
+
+def _settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Setting]:
+    before, after = dict(_flat(one)), dict(_flat(other))
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            yield Setting(name=name, before=before.get(name), after=after.get(name))
+
+
+def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Variables, labels, ports and volumes one by one; all else as it is. What is empty counts as not there."""
+    own = {key: value for key, value in config.items() if key not in _OWN}
+    inner = config.get("config")
+    for key, value in {**own, **(inner if isinstance(inner, dict) else {})}.items():
+        if key == "Env" and isinstance(value, list):
+            yield from ((f"Env.{name}", text) for name, _, text in (str(pair).partition("=") for pair in value))
+        elif key in ("Labels", "ExposedPorts", "Volumes") and isinstance(value, dict):
+            yield from ((f"{key}.{name}", text or True) for name, text in value.items())
+        elif value not in (None, "", [], {}):
+            yield key, value

@@ -1,0 +1,79 @@
+"""imageforge image inspect: what an image is made of, who wasted what, and what a push would cost."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+import typer
+
+from builders import Limits, inspect_opened
+from imageforge.cli.image_access import CaOption, PlainOption, access, carrier
+from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
+from imageforge.cli.output import Format, FormatOption, document, show, write
+from imageforge.cli.state import Workplace
+from imageforge.cli.verbosity import VERBOSITY
+from imageforge.errors import UsageError
+from imageforge.images.name import ImageName, Transport
+from imageforge.images.presence import presence
+from imageforge.report.inspection import inspection_data, inspection_lines, inspection_rows
+from imageforge.report.transfer import Transfer
+
+
+def inspect(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Where it is; a bare name is the engine's.")],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="REF", help="What a push there would send; what it has is not sent.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="IMAGE", help="The base image, or `scratch`; else what it names.")
+    ] = None,
+    platform: PlatformOption = None,
+    max_entries: MaxEntries = DEFAULTS.entries,
+    max_bytes: MaxBytes = DEFAULTS.total,
+    max_ratio: MaxRatio = DEFAULTS.ratio,
+    ca: CaOption = None,
+    plain_http: PlainOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Show what an image's layers hold and waste.
+
+    Each with its command and size. Wasted is what layers above rewrote or deleted, each byte counted once. Shown as
+    well: the largest files, setuid files, files with the names of secrets that were deleted and are still in a layer,
+    and what a push would send.
+    """
+    name = ImageName.parse(image)
+    target = ImageName.parse(to, bare=Transport.REGISTRY) if to else None
+    if target is not None and target.transport is not Transport.REGISTRY:
+        raise UsageError("not-a-registry-name", str(to), "images are pushed to registries", hint="--to docker://REF")
+    limits = Limits(entries=max_entries, total=max_bytes, ratio=max_ratio)
+    here = Workplace.here()
+    with contextlib.ExitStack() as held:
+        working = held.enter_context(carrier(here, access(ca, plain_http)))
+        folder = held.enter_context(working.scratch())
+        shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
+        try:
+            opening = opener(working, limits, platform, shown)
+            opened = opening.open(name, folder / "layers")
+            found = inspect_opened(
+                opened,
+                base=opening.base(base, opened, name),
+                blobs=here.home.blobs,
+                present=held.enter_context(presence(working, target)),
+                limits=limits,
+                check=working.check,
+            )
+        except InterruptedError:
+            raise KeyboardInterrupt from None
+    goal = str(target.named) if target else None
+    if form in (Format.JSON, Format.YAML):
+        document(inspection_data(opened, found, target=goal), form)
+        return
+    show(
+        inspection_rows(found),
+        columns=("layer", "size", "compressed", "wasted", "wastes", "command"),
+        wide=("files", "diff_id"),
+        form=form,
+        empty="no layers",
+    )
+    write("\n".join(inspection_lines(found, target=goal)))

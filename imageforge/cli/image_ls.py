@@ -1,0 +1,110 @@
+"""imageforge image ls: the images that were made here, by app and release."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from builders import images_with_label
+from imageforge.cli.output import Format, FormatOption, say, show
+from imageforge.cli.releases import shortened
+from imageforge.cli.state import Workplace
+from imageforge.images.listing import MadeImage, made_images
+from imageforge.report.units import age, megabytes
+from imageforge.stack import engine_choice
+from registry import ImageRef, RegistryClient, RegistryError
+from runtime import Label
+
+MOST_BUILDS = 1000
+
+
+def ls(
+    app: Annotated[str | None, typer.Argument(metavar="[APP]", help="Only this app's.")] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """List the images that were made here.
+
+    In the engine and in the registry, by app and release. What others made is not shown: docker images, image tags.
+    """
+    from imageforge.store import Builds, Releases  # noqa: PLC0415 - a fifth of a second to load
+
+    here = Workplace.here()
+    here.home.prepare()
+    engine = images_with_label(
+        engine_choice.answering(here.home, here.settings), Label.INSTANCE.value, here.home.instance
+    )
+    with here.database() as database:
+        builds = Builds(database).latest(app=app, limit=MOST_BUILDS)
+        apps = sorted({build.app for build in builds} | {image.labels.get(Label.APP.value, "") for image in engine})
+        releases = [release for name in apps if name for release in Releases(database).kept(name)]
+    found = [image for image in made_images(engine, releases, builds) if app is None or image.app == app]
+    with contextlib.closing(_Shelf(here.settings.registry)) as shelf:
+        rows = [row for image in found if (row := _row(image, shelf, form))["engine"] or row["registry"]]
+    show(
+        rows,
+        columns=("app", "release", "build", "image", "size", "engine", "registry", "age"),
+        wide=("image_id", "names"),
+        form=form,
+        empty="no images yet: imageforge build",
+    )
+    if shelf.silent:
+        say(f"  the registry {here.settings.registry} does not answer: whether it has them is not known")
+
+
+class _Shelf:
+    """The local registry, asked for each image; after it has not answered once, no more."""
+
+    def __init__(self, registry: str) -> None:
+        self._registry = registry
+        self._client = RegistryClient(registry)
+        self.silent = False
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def has(self, reference: str | None) -> bool | None:
+        """Whether it has an image; None where that is not known, or another registry's to say."""
+        if reference is None:
+            return False
+        parsed = ImageRef.parse(reference)
+        if parsed.registry != self._registry or self.silent:
+            return None
+        try:
+            return self._client.has_manifest(parsed.repository, parsed.digest or "")
+        except RegistryError:
+            self.silent = True
+            return None
+
+
+def _row(image: MadeImage, shelf: _Shelf, form: Format) -> Mapping[str, Any]:
+    in_engine, in_registry = image.size is not None, shelf.has(image.reference)
+    data = {
+        "app": image.app,
+        "releases": list(image.releases),
+        "live": image.live,
+        "build": image.build,
+        "image": image.reference,
+        "image_id": image.image_id,
+        "names": list(image.names),
+        "size": image.size,
+        "created_at": image.created_at,
+        "engine": in_engine,
+        # None is of a registry that did not say: the image is shown.
+        "registry": in_registry if form in (Format.JSON, Format.YAML) or in_registry is not None else "?",
+    }
+    if form in (Format.JSON, Format.YAML):
+        return data
+    numbers = [f"{number} (live)" if number == image.live else str(number) for number in image.releases]
+    return {
+        **data,
+        "release": ", ".join(numbers),
+        "image": shortened(image.reference or (image.names or (image.image_id,))[0]),
+        "names": ", ".join(image.names),
+        "size": megabytes(image.size) if image.size is not None else "",
+        "age": age(time.time() - image.created_at) if image.created_at else "",
+    }
