@@ -86,7 +86,14 @@ class ReleaseCommand:
             controller.job(NAMESPACE, name)
         except NotFound:
             release = self.release
-            manifest = release_job(release.manifests, release.app, release.number, words(self.command), self.deadline)
+            manifest = release_job(
+                release.manifests,
+                release.app,
+                release.number,
+                words(self.command),
+                self.deadline,
+                reference=release.reference,
+            )
             # In one: no pod waits for a Secret that is still to come.
             whole = join(self.secrets, manifest) if self.secrets else manifest
             controller.apply(whole, source=f"{release.app} release {release.number}, release command")

@@ -210,9 +210,21 @@ def test_a_rollout_ends_in_time_unless_the_file_says_when(tmp_path: Path) -> Non
     assert found["Deployment/shop-worker"]["spec"]["progressDeadlineSeconds"] == 50
 
 
-def test_the_release_command_runs_in_the_container_that_was_built(tmp_path: Path) -> None:
-    text = compose(whole(tmp_path).text, Release(app="shop", number=7, reference=DIGEST, deadline=40))
-    job = yaml.safe_load(release_job(text, "shop", 7, ("migrate",), 60))
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", ""),
+        # What is beside it may be named by digest, too.
+        ("image: proxy:1", f"image: proxy@sha256:{'b' * 64}"),
+        # The one that was built may run before the others alone, or go on beside them.
+        ("image: shop\n", "image: proxy:2\n"),
+    ],
+)
+def test_the_release_command_runs_in_the_container_that_was_built(tmp_path: Path, before: str, after: str) -> None:
+    web = WEB.replace(before, after).replace("image: debian:12,", "image: shop, restartPolicy: Always,")
+    own = read(write(tmp_path, web=web, service=SERVICE), "deploy", "shop")
+    text = compose(own.text, Release(app="shop", number=7, reference=DIGEST, deadline=40))
+    job = yaml.safe_load(release_job(text, "shop", 7, ("migrate",), 60, reference=DIGEST))
     [container] = job["spec"]["template"]["spec"]["containers"]
     assert (container["name"], container["image"], container["command"]) == ("release", DIGEST, ["migrate"])
     load_manifests(dump_manifests([job]))
