@@ -172,7 +172,7 @@ def _files(folder: Path, named: str) -> Iterator[tuple[str, str]]:
     size = 0
     for file in found:
         place = file.relative_to(folder).as_posix()
-        if not file.resolve().is_relative_to(inside):
+        if not _leads_to(file, place).is_relative_to(inside):
             raise ConfigError(
                 "manifests-outside",
                 place,
@@ -192,7 +192,28 @@ def _files(folder: Path, named: str) -> Iterator[tuple[str, str]]:
                 )
             yield place, file.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError("manifests-missing", place, str(error), hint="expected a readable UTF-8 file") from error
+            raise ConfigError(
+                "manifests-missing",
+                place,
+                str(error),
+                hint="expected a readable UTF-8 file",
+                kept="nothing was built",
+            ) from error
+
+
+def _leads_to(file: Path, place: str) -> Path:
+    """Where a file is, links followed. Raises ConfigError where they lead round."""
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError) as error:
+        # Python before 3.13 has an error of its own for it.
+        raise ConfigError(
+            "manifests-missing",
+            place,
+            "it is a link that leads to itself",
+            hint="expected a readable UTF-8 file",
+            kept="nothing was built",
+        ) from error
 
 
 def _check(

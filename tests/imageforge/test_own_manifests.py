@@ -325,6 +325,15 @@ def test_a_link_out_of_the_repository_is_not_read(tmp_path: Path) -> None:
     assert caught.value.code == "manifests-outside"
 
 
+def test_a_link_that_leads_to_itself_is_told(tmp_path: Path) -> None:
+    write(tmp_path, web=WEB, service=SERVICE)
+    (tmp_path / "deploy/worker.yaml").symlink_to("worker.yaml")
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, "deploy", "shop")
+    assert (caught.value.code, caught.value.kept) == ("manifests-missing", "nothing was built")
+    assert "deploy/worker.yaml" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
