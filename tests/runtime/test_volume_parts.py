@@ -128,6 +128,19 @@ def test_parts_go_with_their_replica_and_what_they_show_stays(place: tuple[Parts
 
 
 @root
+def test_a_link_on_the_way_to_their_folder_changes_nothing(place: tuple[Parts, Part], short_path: Path) -> None:
+    _, part = place
+    (short_path / "run").mkdir()
+    (short_path / "linked").symlink_to("run")
+    parts = Parts(short_path / "linked/parts", f"unix://{short_path}/docker.sock")
+    assert parts.show(part) == parts.show(part) == short_path.resolve() / "run/parts/web-1/web-0"
+    parts.remove("web-1")
+    assert mounts_below(short_path.resolve()) == []
+    assert list((short_path / "run/parts").iterdir()) == []
+    parts.clear()
+
+
+@root
 def test_nothing_is_mounted_for_an_engine_that_would_not_see_it(place: tuple[Parts, Part], tmp_path: Path) -> None:
     _, part = place
     for host, reason in (
