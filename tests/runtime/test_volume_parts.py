@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import socket
 import stat
 from collections.abc import Iterator
@@ -13,13 +15,14 @@ import docker
 import pytest
 from _pytest.mark.structures import MarkDecorator
 
-from runtime import ConfigError, load_manifests
+from runtime import ConfigError, clear_secret_files, load_manifests
 from runtime.environment import Environment, sub_path
 from runtime.kernel import mounts_below
 from runtime.manifest.template import template_hash
 from runtime.manifest.volume import VolumeMount
 from runtime.parts import Part, Parts
-from tests.runtime.stack import Stack, wait_for
+from runtime.secret_files import SecretFiles
+from tests.runtime.stack import Stack, make_settings, wait_for
 
 engine: MarkDecorator = pytest.mark.engine
 root: MarkDecorator = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
@@ -138,6 +141,21 @@ def test_a_link_on_the_way_to_their_folder_changes_nothing(place: tuple[Parts, P
     assert mounts_below(short_path.resolve()) == []
     assert list((short_path / "run/parts").iterdir()) == []
     parts.clear()
+
+
+@root
+def test_secrets_go_also_where_parts_stay(short_path: Path) -> None:
+    settings = make_settings(short_path, f"test-{secrets.token_hex(4)}", f"unix://{short_path}/docker.sock", 1)
+    SecretFiles(settings.secret_files, settings.engine).make_names("web-1", "")
+    (settings.parts / "web-1/strange/below").mkdir(parents=True)
+    settings.parts.chmod(0o700)
+    try:
+        with pytest.raises(ConfigError) as caught:
+            clear_secret_files(settings)
+        assert caught.value.code == "parts-left"
+        assert not settings.secret_files.exists()
+    finally:
+        shutil.rmtree(settings.parts)
 
 
 @root
