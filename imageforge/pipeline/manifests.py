@@ -27,7 +27,9 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 US = "imageforge"
 APP = "imageforge.io/app"
 PROCESS = "imageforge.io/process"
-"""Annotations of a pod template that a repository brings; the labels there are its own."""
+"""Annotations of a pod template that a repository brings; the labels there are its own. A claim has the first."""
+CLAIM = "PersistentVolumeClaim"
+"""Whose data outlive the app: anybody may delete it by hand."""
 MIN_READY_SECONDS = 3
 """How long a process without a port must run to be counted as one that does: nothing else tells one that ends at once
 from one that works."""

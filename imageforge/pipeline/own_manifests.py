@@ -19,6 +19,7 @@ from imageforge.config.repository import FILE_NAME, PROCESS_NAME, WEB, too_long
 from imageforge.errors import ConfigError
 from imageforge.pipeline.manifests import (
     APP,
+    CLAIM,
     COMPONENT,
     MANAGED_BY,
     NAME,
@@ -52,8 +53,6 @@ INSTEAD = {
     "Namespace": "an app lives in the namespace default",
 }
 VOLUME = "imageforge-secrets"
-CLAIM = "PersistentVolumeClaim"
-"""Whose data outlive the app: anybody may delete it by hand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -299,7 +298,10 @@ def _owned(document: dict[str, Any], app: str) -> None:
     """Nobody but the app's releases changes it. These are labels of the object, by which nothing selects pods."""
     labels = document["metadata"].setdefault("labels", {}) or {}
     labels[PART_OF] = app
-    if document["kind"] != CLAIM:
+    if document["kind"] == CLAIM:
+        # Not by a label: others may say of theirs, too, that it is a part of the app.
+        document["metadata"]["annotations"] = {**(document["metadata"].get("annotations") or {}), APP: app}
+    else:
         labels[MANAGED_BY] = US
     if document["kind"] == "Deployment":
         labels[COMPONENT] = _process(document["metadata"]["name"], app)

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from imageforge.pipeline.manifests import MANAGED_BY, NAME, PART_OF, RELEASE, US
+from imageforge.pipeline.manifests import APP, CLAIM, MANAGED_BY, NAME, PART_OF, RELEASE, US
 from runtime import AppliedObject, Conflict, ControllerClient, ObjectView
 
 
@@ -19,6 +19,14 @@ def owner(manifest: Mapping[str, Any]) -> str:
     if labels.get(MANAGED_BY) != US and RELEASE not in annotations:
         return ""
     return str(labels.get(PART_OF) or labels.get(NAME) or manifest["metadata"]["name"])
+
+
+def bringer(manifest: Mapping[str, Any]) -> str:
+    """The app whose repository brought an object, also where others may change it, as they may a claim; empty for
+    none."""
+    if manifest.get("kind") == CLAIM:
+        return str((manifest["metadata"].get("annotations") or {}).get(APP, ""))
+    return owner(manifest)
 
 
 def refuse_owned(controller: ControllerClient, kind: str, namespace: str, name: str) -> None:
