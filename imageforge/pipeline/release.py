@@ -51,7 +51,7 @@ def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release
     secrets = RunSecrets.now(plan.app, deployer.database, deployer.vault)
     manifests = _manifests(plan, product, deployer, number, secrets)
     if plan.own:
-        refuse_taken(deployer.controller, plan.app, NAMESPACE, manifests)
+        refuse_taken(deployer.controller.views(namespace=NAMESPACE), plan.app, NAMESPACE, manifests)
     names, fixed = _processes(plan)
     Apps(deployer.database).ensure(plan.app)
     Apps(deployer.database).claim(plan.app, names)
@@ -106,7 +106,7 @@ def again(
         sealed = secrets.sealed(deployer.vault) if secrets else None
     if (earlier.report or {}).get(FILES):
         # What it has no more may have become somebody else's since.
-        refuse_taken(deployer.controller, earlier.app, NAMESPACE, manifests)
+        refuse_taken(deployer.controller.views(namespace=NAMESPACE), earlier.app, NAMESPACE, manifests)
     release = Release(
         app=earlier.app,
         number=number,
