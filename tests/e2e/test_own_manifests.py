@@ -74,7 +74,9 @@ spec: {selector: {app: idle}, ports: [{port: 1}]}
 
 def write(folder: Path, version: str, words: str, *, web: str = WEB, extra: bool = False) -> None:
     write_app(folder, version, DOCKERFILE)
-    (folder / "imageforge.toml").write_text('manifests = "deploy/"\n[app]\nname = "crate"\nrelease = "printenv GREETING"\n')
+    (folder / "imageforge.toml").write_text(
+        'manifests = "deploy/"\n[app]\nname = "crate"\nrelease = "printenv GREETING"\n'
+    )
     files = folder / "deploy"
     files.mkdir(exist_ok=True)
     (files / "web.yaml").write_text(web)
