@@ -86,6 +86,31 @@ def _refuse_others(
             )
 
 
+def refuse_other_selectors(live: str, app: str, namespace: str, manifests: str) -> None:
+    """Raise Conflict (`selector-changed`) where a Deployment of an app's would select other pods than it does in the
+    live release: the runtime would refuse that after the release command has run."""
+    stands = _selectors(live)
+    for name, selector in _selectors(manifests).items():
+        if stands.get(name, selector) != selector:
+            said = ", ".join(f"{key}: {value}" for key, value in stands[name].items())
+            raise Conflict(
+                "selector-changed",
+                f"Deployment {namespace}/{name}",
+                f"spec.selector of a Deployment cannot be changed, and that of the one that runs is {said}",
+                hint=f"let it select by that, and its pods have it; or begin anew: imageforge apps delete {app}",
+                kept="nothing was released",
+            )
+
+
+def _selectors(manifests: str) -> dict[str, dict[str, str]]:
+    """By the Deployment's name."""
+    return {
+        item["metadata"]["name"]: item["spec"]["selector"]["matchLabels"]
+        for item in yaml.safe_load_all(manifests)
+        if item["kind"] == "Deployment"
+    }
+
+
 def refuse_changes_of_owned(controller: ControllerClient, checked: Iterable[AppliedObject]) -> None:
     """The same for what an apply would change."""
     for item in checked:

@@ -15,6 +15,7 @@ from imageforge.errors import GateRefused
 from imageforge.pipeline import own_manifests
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.domains import NAMESPACE
+from imageforge.pipeline.job_end import PATIENCE
 from imageforge.pipeline.manifests import (
     Worker,
     Workload,
@@ -26,7 +27,7 @@ from imageforge.pipeline.manifests import (
     with_environment,
 )
 from imageforge.pipeline.own_manifests import compose
-from imageforge.pipeline.ownership import refuse_taken
+from imageforge.pipeline.ownership import refuse_other_selectors, refuse_taken
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
 from imageforge.pipeline.run import Product
 from imageforge.pipeline.run_secrets import RunSecrets
@@ -50,8 +51,7 @@ def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release
     number = releases.next_number(plan.app)
     secrets = RunSecrets.now(plan.app, deployer.database, deployer.vault)
     manifests = _manifests(plan, product, deployer, number, secrets)
-    if plan.own:
-        refuse_taken(deployer.controller.views(namespace=NAMESPACE), plan.app, NAMESPACE, manifests)
+    _refuse(plan.app, manifests, deployer, own=plan.own is not None)
     names, fixed = _processes(plan)
     Apps(deployer.database).ensure(plan.app)
     Apps(deployer.database).claim(plan.app, names)
@@ -85,7 +85,7 @@ def again(
 ) -> Release:
     """A new release with an earlier one's image and manifests; only the release's number in them differs, and with
     `refresh` the environment and the secrets, which become what is set for the app now. `made_by` is the build that
-    asks for it. Raises UsageError (`process-name-taken`), Conflict (`object-taken`)."""
+    asks for it. Raises UsageError (`process-name-taken`), Conflict (`object-taken`, `selector-changed`)."""
     releases = Releases(deployer.database)
     Apps(deployer.database).claim(earlier.app, beside_web(earlier))
     number = releases.next_number(earlier.app)
@@ -104,9 +104,8 @@ def again(
             port = int(options.get("port", DEFAULT_PORT))
             manifests = with_environment(manifests, environment, secrets.use if secrets else None, port=port)
         sealed = secrets.sealed(deployer.vault) if secrets else None
-    if (earlier.report or {}).get(FILES):
-        # What it has no more may have become somebody else's since.
-        refuse_taken(deployer.controller.views(namespace=NAMESPACE), earlier.app, NAMESPACE, manifests)
+    # What the app has no more may have become somebody else's since.
+    _refuse(earlier.app, manifests, deployer, own=bool((earlier.report or {}).get(FILES)))
     release = Release(
         app=earlier.app,
         number=number,
@@ -198,6 +197,17 @@ def with_secrets(release: Release, manifests: str, deployer: Deployer) -> str:
     StackError (`key-wrong`, `key-missing`)."""
     secrets = RunSecrets.of(release, deployer.vault)
     return join(secrets.manifest(), manifests) if secrets else manifests
+
+
+def _refuse(app: str, manifests: str, deployer: Deployer, *, own: bool) -> None:
+    """Raise Conflict where the runtime would not take a release's manifests, or an app's `own` would take what is
+    somebody else's."""
+    live = Releases(deployer.database).live(app)
+    if live is not None:
+        refuse_other_selectors(live.manifests, app, NAMESPACE, manifests)
+    if own:
+        views = deployer.controller.patient(PATIENCE).views(namespace=NAMESPACE)
+        refuse_taken(views, app, NAMESPACE, manifests)
 
 
 def _manifests(plan: Plan, product: Product, deployer: Deployer, number: int, secrets: RunSecrets | None) -> str:

@@ -9,7 +9,7 @@ import yaml
 
 from imageforge.pipeline.manifests import secret_manifest
 from imageforge.pipeline.own_manifests import Release, compose
-from imageforge.pipeline.ownership import refuse_taken
+from imageforge.pipeline.ownership import refuse_other_selectors, refuse_taken
 from imageforge.pipeline.references import references
 from runtime import Conflict, ObjectView, load_manifests
 
@@ -157,6 +157,19 @@ def test_what_is_no_apps_is_there_for_all() -> None:
     )
     for text, _ in TAKES.values():
         refuse_taken(by_hand, "shop", "default", text)
+
+
+def test_a_deployment_keeps_its_selector() -> None:
+    """An app that has [app] has another one than its own files would have at first."""
+    live = DEPLOYMENT % {"app": "bank", "pod": "", "more": ""} + BANK
+    refuse_other_selectors(live, "bank", "default", live)
+    with pytest.raises(Conflict) as caught:
+        refuse_other_selectors(live, "bank", "default", live.replace("app: bank", "name: bank"))
+    assert caught.value.code == "selector-changed"
+    assert "that of the one that runs is app: bank" in str(caught.value)
+    assert caught.value.kept == "nothing was released"
+    other = DEPLOYMENT % {"app": "bank-worker", "pod": "", "more": ""}
+    refuse_other_selectors(live, "bank", "default", other)
 
 
 def test_a_claim_of_another_app_is_not_taken_over() -> None:
