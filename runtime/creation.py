@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 
 from runtime.container import (
     ContainerRequest,
@@ -51,6 +52,7 @@ SPREAD_LINES = 3
 """So many lines more are read of which a Secret may begin in one that is not kept."""
 LONGEST_SPELLING = 4
 """Characters in which a byte of a Secret may be written, escaped as the longest."""
+SELINUX = Path("/sys/fs/selinux/enforce")
 NOT_SEEN = "bind source path does not exist"
 """What the engine says of a mount whose folder it does not find."""
 
@@ -242,7 +244,7 @@ class Creation:
         request = replace(request, control_group=self.groups.ensure(template, who.replica))
         links = self.links(who.namespace, template)
         request = self._on_the_network(request, template, links)
-        if self._is_here and request.asks.nameservers:
+        if self._shows_files and request.asks.nameservers:
             request = replace(request, asks=without_engines(request.asks))
         return self.engine.create(request)
 
@@ -270,12 +272,13 @@ class Creation:
         return asked(template.lookup, links, host_asked)
 
     @property
-    def _is_here(self) -> bool:
-        return self.engine.host.startswith("unix://")
+    def _shows_files(self) -> bool:
+        """Whether a container may read a file of this host: with SELinux it may not, unless the file is given away."""
+        return self.engine.host.startswith("unix://") and not SELINUX.exists()
 
     def _by_its_own_file(self, request: ContainerRequest, who: Identity, asks: Asked) -> ContainerRequest:
         """With a resolv.conf of ours, and without a resolver of the engine's; the same where that cannot be."""
-        if not asks.nameservers or not self._is_here:
+        if not asks.nameservers or not self._shows_files:
             return request
         # Who joins another is told nothing.
         changed = replace(request, asks=without_engines(asks) if request.asks.nameservers else request.asks)

@@ -106,7 +106,7 @@ def _document(node: Node, source: str) -> Document:
     if not isinstance(node.value, dict):
         raise ManifestError("wrong-type", f"{source}:{node.line}", f"the document is {node.word()}, expected a mapping")
     kind = _kind(root)
-    drop_exported(node)
+    drop_exported(node, kind)
     version, shape = KINDS[kind]
     older = OLDER.get((kind, str(root.get("apiVersion").node.value)))
     if older is None:

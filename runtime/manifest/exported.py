@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from runtime.manifest.tree import Node
 
-OF_OBJECTS = ("status",)
+WITHOUT_STATUS = frozenset({"ConfigMap", "Secret"})
 OF_METADATA = ("creationTimestamp", "generation", "selfLink", "uid")
 
 
-def drop_exported(node: Node) -> None:
-    """Take it out of an object's tree."""
+def drop_exported(node: Node, kind: str) -> None:
+    """Take it out of the tree of an object of that kind."""
     if not isinstance(node.value, dict):
         return
-    for name in OF_OBJECTS:
-        node.value.pop(name, None)
+    if kind not in WITHOUT_STATUS:
+        node.value.pop("status", None)
     metadata = node.value.get("metadata")
     if metadata is not None and isinstance(metadata.node.value, dict):
         for name in OF_METADATA:

@@ -139,12 +139,17 @@ def test_others_of_the_pod_find_a_whole_file_while_it_is_written_anew(folder: Pa
         writer.join()
 
 
-def test_where_no_file_can_be_shown_it_asks_by_way_of_the_engine(tmp_path: Path, folder: Path) -> None:
+def test_where_no_file_can_be_shown_it_asks_by_way_of_the_engine(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     elsewhere = created(Refusing("tcp://10.0.0.1:2376"), folder)
     on_disk = created(Refusing(), tmp_path / "files")
     unseen = created(Refusing(blind=True), folder)
     assert [(request.mounts, request.asks) for request in (*elsewhere, *on_disk, unseen[-1])] == [((), PLAIN)] * 3
     assert [len(request.mounts) for request in unseen] == [1, 0]
+    monkeypatch.setattr("runtime.creation.SELINUX", tmp_path)
+    (guarded,) = created(Refusing(), folder)
+    assert (guarded.mounts, guarded.asks) == ((), PLAIN)
 
 
 def test_a_file_of_the_manifests_own_is_left_alone(folder: Path) -> None:
