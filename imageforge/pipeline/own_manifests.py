@@ -156,10 +156,20 @@ def compose(text: str, release: Release) -> str:
     return dump_manifests(made)
 
 
+def names(folder: Path, named: str) -> tuple[str, ...]:
+    """The files that `named` is or holds, as the repository calls them: an image need not have them, and a release
+    must."""
+    return tuple(file.relative_to(folder).as_posix() for file in _found(folder / named))
+
+
+def _found(start: Path) -> list[Path]:
+    return sorted(item for item in start.iterdir() if item.suffix in SUFFIXES) if start.is_dir() else [start]
+
+
 def _files(folder: Path, named: str) -> Iterator[tuple[str, str]]:
     """The files, as the repository calls them, and their texts."""
     start, inside = folder / named, folder.resolve()
-    found = sorted(item for item in start.iterdir() if item.suffix in SUFFIXES) if start.is_dir() else [start]
+    found = _found(start)
     if not start.exists() or not found:
         raise ConfigError(
             "manifests-missing",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import yaml
 from imageforge.config import RepositoryConfig, load_repository
 from imageforge.errors import ConfigError, UsageError
 from imageforge.pipeline.manifests import SecretUse, processes, release_job, renumber, rescale, secrets_in
-from imageforge.pipeline.own_manifests import OwnManifests, Release, compose, read
+from imageforge.pipeline.own_manifests import OwnManifests, Release, compose, names, read
 from imageforge.pipeline.ownership import owner
 from imageforge.pipeline.plan import Request, plan
+from imageforge.sources import pack
 from runtime import dump_manifests, load_manifests
 from runtime.manifest.model import Deployment, app_of, component_of
 
@@ -323,6 +326,20 @@ def test_a_link_out_of_the_repository_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(folder, "linked", "shop")
     assert caught.value.code == "manifests-outside"
+
+
+@pytest.mark.parametrize("named", ["deploy/", "./deploy", "deploy/web.yaml", "."])
+def test_a_server_gets_them_also_where_the_image_need_not_have_them(tmp_path: Path, named: str) -> None:
+    folder = write(tmp_path, web=WEB, service=SERVICE)
+    (folder / "deploy/notes.txt").write_text("")
+    for name, text in (("Dockerfile", "FROM x"), (".dockerignore", "deploy\n*.yaml\n"), ("app.yaml", SERVICE)):
+        (folder / name).write_text(text)
+    out = io.BytesIO()
+    pack(folder, out, also=names(folder, named))
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as tar:
+        found = {info.name for info in tar.getmembers() if info.isreg()} - {"Dockerfile", ".dockerignore"}
+    files = {"deploy/web.yaml", "deploy/service.yaml"}
+    assert found == {".": {"app.yaml"}, "deploy/web.yaml": {"deploy/web.yaml"}}.get(named, files)
 
 
 def test_a_link_that_leads_to_itself_is_told(tmp_path: Path) -> None:
