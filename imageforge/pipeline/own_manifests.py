@@ -304,6 +304,20 @@ def _fill(pod: dict[str, Any], release: Release) -> bool:
     return bool(built)
 
 
+def as_root(text: str, app: str) -> tuple[str, ...]:
+    """The containers that would run what is built as root, whoever the image's own user is: where they stand."""
+    found = []
+    for document in yaml.safe_load_all(text):
+        template = _template(document)
+        pod = template["spec"] if template else {"containers": ()}
+        usual = (pod.get("securityContext") or {}).get("runAsUser")
+        for container in _containers(pod):
+            own = (container.get("securityContext") or {}).get("runAsUser")
+            if _is_built(container, app) and (usual if own is None else own) == 0:
+                found.append(f"{document['kind']} {document['metadata']['name']}, container {container['name']}")
+    return tuple(found)
+
+
 def _owned(document: dict[str, Any], app: str) -> None:
     """Nobody but the app's releases changes it. These are labels of the object, by which nothing selects pods."""
     labels = document["metadata"].setdefault("labels", {}) or {}

@@ -287,7 +287,17 @@ def _check_user(plan: Plan, config: Mapping[str, Any]) -> bool:
     user = str((config.get("config") or {}).get("User") or "").split(":")[0]
     root = user in ("", "0", "root")
     today = datetime.date.today()
-    if root and not (plan.waived("IF401", today) or plan.waived("IF402", today)):
+    waived = plan.waived("IF401", today) or plan.waived("IF402", today)
+    made_root = own_manifests.as_root(plan.own.text, plan.app) if plan.own else ()
+    if made_root and not waived:
+        raise GateRefused(
+            "runs-as-root",
+            plan.app,
+            f"{made_root[0]}: its runAsUser is 0",
+            hint="take it out, or waive IF402 in [lint] waivers with a reason and an end date",
+            kept="the image was built and pushed; nothing was deployed",
+        )
+    if root and not waived:
         raise GateRefused(
             "runs-as-root",
             plan.app,

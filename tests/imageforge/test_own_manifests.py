@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import tarfile
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 import yaml
 
 from imageforge.config import RepositoryConfig, load_repository
-from imageforge.errors import ConfigError, UsageError
+from imageforge.errors import ConfigError, GateRefused, UsageError
 from imageforge.pipeline.manifests import SecretUse, processes, release_job, renumber, rescale, secrets_in
-from imageforge.pipeline.own_manifests import OwnManifests, Release, compose, names, read
+from imageforge.pipeline.own_manifests import OwnManifests, Release, as_root, compose, names, read
 from imageforge.pipeline.ownership import owner
 from imageforge.pipeline.plan import Request, plan
+from imageforge.pipeline.release import _check_user
 from imageforge.sources import pack
 from runtime import dump_manifests, load_manifests
 from runtime.manifest.model import Deployment, app_of, component_of
@@ -175,6 +177,35 @@ def test_a_companion_is_left_as_it_is_by_a_new_release(tmp_path: Path) -> None:
     for name in ("Deployment/shop", "Deployment/shop-worker"):
         assert first[name]["spec"]["template"]["metadata"]["annotations"]["imageforge.io/release"] == "7"
         assert second[name]["spec"]["template"]["metadata"]["annotations"]["imageforge.io/release"] == "8"
+
+
+@pytest.mark.parametrize(
+    ("own", "pod", "named"),
+    [
+        ("0", "", True),
+        ("", "0", True),
+        ("10001", "0", False),
+        ("", "", False),
+        ("0", "10001", True),
+    ],
+)
+def test_who_runs_what_was_built_as_root_is_named(tmp_path: Path, own: str, pod: str, named: bool) -> None:
+    web = WEB.replace("        image: shop\n", f"        image: shop\n        securityContext: {{runAsUser: {own}}}\n")
+    web = web.replace("      initContainers:", f"      securityContext: {{runAsUser: {pod}}}\n      initContainers:")
+    found = read(write(tmp_path, web=web, service=SERVICE), "deploy", "shop")
+    assert as_root(found.text, "shop") == (("Deployment shop, container web",) if named else ())
+
+
+def test_what_runs_as_root_by_a_file_needs_a_waiver_too(tmp_path: Path) -> None:
+    web = WEB.replace("        image: shop\n", "        image: shop\n        securityContext: {runAsUser: 0}\n")
+    write(tmp_path, web=web, service=SERVICE)
+    said: dict[str, Any] = {"manifests": "deploy", "app": {"name": "shop"}}
+    image = {"config": {"User": "10001"}}
+    with pytest.raises(GateRefused) as caught:
+        _check_user(plan(Request(path=tmp_path), RepositoryConfig.model_validate(said)), image)
+    assert (caught.value.code, "Deployment shop, container web" in str(caught.value)) == ("runs-as-root", True)
+    waived = {"waivers": [{"rule": "IF402", "reason": "it must", "until": datetime.date.today()}]}
+    _check_user(plan(Request(path=tmp_path), RepositoryConfig.model_validate({**said, "lint": waived})), image)
 
 
 def test_environment_and_secrets_reach_the_apps_containers_alone(tmp_path: Path) -> None:
