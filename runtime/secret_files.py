@@ -94,10 +94,13 @@ class SecretFiles:
         with self._changing():
             place = self._home(replica) / NAMES / "resolv.conf"
             place.parent.mkdir(exist_ok=True)
-            # Another file: those that were made before keep theirs, and what they wrote to it.
-            place.unlink(missing_ok=True)
-            place.write_text(text)
-            place.chmod(0o644)
+            # Another file: those that were made before keep theirs, and what they wrote to it. There is a whole one at
+            # each moment, for other containers of the pod start meanwhile.
+            draft = place.with_name(f".{place.name}")
+            draft.unlink(missing_ok=True)
+            draft.write_text(text)
+            draft.chmod(0o644)
+            draft.replace(place)
         return place
 
     def message(self, replica: str, container: str, *, before: int = 0) -> bytes:

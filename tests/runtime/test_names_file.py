@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -114,9 +115,28 @@ def test_a_container_sees_a_file_of_ours(folder: Path) -> None:
         created(Refusing(), folder)
         assert held.read() == TEXT
         assert os.fstat(held.fileno()).st_ino != Path(mount.source).stat().st_ino, "who has it keeps it"
+    assert [file.name for file in Path(mount.source).parent.iterdir()] == ["resolv.conf"]
     # One that joins the network of another is told nothing by the engine, and would see what that one is told.
     (request,) = created(Refusing(), folder, sandbox="pod")
     assert ([mount.target for mount in request.mounts], request.asks) == ([PLACE], Asked())
+
+
+def test_others_of_the_pod_find_a_whole_file_while_it_is_written_anew(folder: Path) -> None:
+    files = SecretFiles(folder, "unix:///run/docker.sock")
+    place = files.make_names("web-1", TEXT)
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            files.make_names("web-1", TEXT)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert {place.read_text() for _ in range(5000)} == {TEXT}
+    finally:
+        done.set()
+        writer.join()
 
 
 def test_where_no_file_can_be_shown_it_asks_by_way_of_the_engine(
