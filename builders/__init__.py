@@ -10,13 +10,16 @@ from builders.ceiling import Ceiling, find_ceiling
 from builders.engine import (
     Endpoint,
     EngineFacts,
+    EngineImage,
     Resolution,
     engine_facts,
     find_engine,
     has_image,
     inspect_image,
+    labelled,
     labelled_images,
     name_pushed,
+    remove_image,
     remove_labelled_images,
     remove_tag,
     resolvable,
@@ -42,6 +45,7 @@ from builders.model import (
     SquashMode,
 )
 from builders.squash import drop_damaged, squash
+from builders.squash.spare import StoredBlob, remove_blobs, stored_blobs
 
 __all__ = [
     "BaseImage",
@@ -60,12 +64,14 @@ __all__ = [
     "Endpoint",
     "EngineError",
     "EngineFacts",
+    "EngineImage",
     "RegistryLogin",
     "Resolution",
     "SquashError",
     "SquashMode",
     "SquashedImage",
     "StepFailed",
+    "StoredBlob",
     "build",
     "create_base",
     "drop_damaged",
@@ -75,13 +81,17 @@ __all__ = [
     "find_engine",
     "has_image",
     "inspect_image",
+    "labelled",
     "labelled_images",
     "load",
     "name_pushed",
+    "remove_blobs",
+    "remove_image",
     "remove_labelled_images",
     "remove_tag",
     "resolvable",
     "squash",
+    "stored_blobs",
     "unpack_archive",
     "write_archive",
 ]

@@ -56,6 +56,7 @@ class Transport:
     ) -> None:
         access = access or Access()
         self.registry = registry
+        self._access = access
         self.patience = patience
         self.cancelled = cancelled
         self._plain = access.is_plain(registry)
@@ -266,7 +267,7 @@ class Transport:
         asked = {"service": challenge.parameters.get("service", ""), "scope": scopes}
         credentials = self._credentials
         parts = urlsplit(realm)
-        if parts.scheme != "https" and not (parts.scheme == "http" and (self._plain or is_loopback(parts.netloc))):
+        if parts.scheme != "https" and not (parts.scheme == "http" and self._may_be_plain(parts.netloc)):
             raise TransportError(
                 "registry-insecure-login",
                 self.registry,
@@ -296,6 +297,10 @@ class Transport:
         if not isinstance(token, str):
             raise TransportError("not-a-registry", self.registry, f"its token service {realm} gave no token")
         return token
+
+    def _may_be_plain(self, place: str) -> bool:
+        """Whether a login may go to a place that is spoken to by plain HTTP."""
+        return is_loopback(place) or place in self._access.plain_http or (self._plain and place == self.registry)
 
     def _error(self, response: httpx.Response, what: str) -> RefusedError | TransportError:
         status = response.status_code

@@ -9,11 +9,14 @@ from builders.engine.endpoint import Endpoint
 from builders.engine.facts import EngineFacts, engine_facts
 from builders.engine.find import find_engine
 from builders.engine.images import (
+    EngineImage,
     Resolution,
     has_image,
     inspect_image,
+    labelled,
     labelled_images,
     name_pushed,
+    remove_image,
     remove_labelled_images,
     remove_tag,
     resolvable,
@@ -23,6 +26,7 @@ __all__ = [
     "Connection",
     "Endpoint",
     "EngineFacts",
+    "EngineImage",
     "Resolution",
     "config_folder",
     "connect",
@@ -30,8 +34,10 @@ __all__ = [
     "find_engine",
     "has_image",
     "inspect_image",
+    "labelled",
     "labelled_images",
     "name_pushed",
+    "remove_image",
     "remove_labelled_images",
     "remove_tag",
     "resolvable",

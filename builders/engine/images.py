@@ -117,6 +117,45 @@ def labelled_images(endpoint: Endpoint, label: str, value: str) -> tuple[str, ..
     return tuple(name for image in found for name in _names(image))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineImage:
+    """An image in the engine: its ID, names (none where it has none), bytes of all its layers, and when it was made
+    (Unix time)."""
+
+    image_id: str
+    names: tuple[str, ...]
+    size: int
+    created: float
+
+
+def labelled(endpoint: Endpoint, label: str, value: str) -> tuple[EngineImage, ...]:
+    """The images that carry a label with that value."""
+    with connect(endpoint) as engine:
+        found = engine.list_images(label=f"{label}={value}")
+    return tuple(
+        EngineImage(
+            image_id=str(image["Id"]),
+            names=tuple(name for name in _names(image) if name != str(image["Id"])),
+            size=int(image.get("Size") or 0),
+            created=float(image.get("Created") or 0),
+        )
+        for image in found
+    )
+
+
+def remove_image(endpoint: Endpoint, image: EngineImage) -> bool:
+    """Take an image out by all of its names, never by force; False where a container, or another image, needs it."""
+    try:
+        with connect(endpoint) as engine:
+            for name in image.names or (image.image_id,):
+                engine.remove(name)
+    except EngineError as error:
+        if error.code not in ("engine-refused", "image-missing"):
+            raise
+        return error.code == "image-missing"
+    return True
+
+
 def remove_labelled_images(endpoint: Endpoint, label: str, value: str) -> tuple[str, ...]:
     """Removes the images that carry a label with that value; gives the names that are gone. One that a container uses
     stays."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import typer
 
 from imageforge.cli.image_copy import copy, pull, push
+from imageforge.cli.image_gc import gc
 from imageforge.cli.image_tags import rm, tags
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Copy, push, pull and remove images.
+    help="""Copy, push, pull, remove and tidy images.
 
     docker-daemon:NAME, docker-archive:FILE[:NAME], oci:DIR[:TAG], docker://REF.""",
 )
@@ -18,3 +19,4 @@ app.command("push")(push)
 app.command("pull")(pull)
 app.command("tags")(tags)
 app.command("rm")(rm)
+app.command("gc")(gc)

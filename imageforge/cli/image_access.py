@@ -16,7 +16,7 @@ import typer
 from imageforge.cli.failure import EXIT_INTERRUPTED
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
-from imageforge.images.carry import Carrier, known_repositories
+from imageforge.images.carry import Carrier
 from imageforge.pipeline.interrupt import cancelled_by_interrupt
 from imageforge.stack import engine_choice
 from imageforge.stack.registry_lock import writing_registry
@@ -69,11 +69,10 @@ def _repositories(here: Workplace, registry: str) -> tuple[str, ...]:
     """The repositories of a registry that releases and builds are of."""
     if not here.home.store.exists():
         return ()
-    from imageforge.store import Builds, Releases  # noqa: PLC0415 - a fifth of a second that most copies can do without
+    from imageforge.images.known import known_references, known_repositories  # noqa: PLC0415 - a fifth of a second
 
     with here.database() as database:
-        references = (*Releases(database).references(), *Builds(database).references(young=0.0))
-    return known_repositories(references, registry)
+        return known_repositories(known_references(database), registry)
 
 
 @contextmanager
