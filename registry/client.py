@@ -143,8 +143,7 @@ class RegistryClient:
             params={"digest": digest},
             body=body,
             headers={"Content-Type": "application/octet-stream", "Content-Length": str(length)},
-            # Google's answers 202 where it goes on checking by itself.
-            expected=(CREATED, NO_CONTENT, ACCEPTED),
+            expected=(CREATED, NO_CONTENT),
             scope=_push_scope(repository),
             once=True,
         )

@@ -106,6 +106,10 @@ class Transport:
             response = self._send(method, path, body, headers, params, scope)
             if response.status_code == UNAUTHORIZED and self._log_in(response, scope, used):
                 response = self._send(method, path, body, headers, params, scope)
+            for _ in range(MOST_REDIRECTS if method in ("GET", "HEAD") else 0):
+                if response.status_code not in REDIRECTS:
+                    break
+                response = self._send(method, self._target(response), None, headers, None, scope)
             if response.status_code not in expected:
                 raise self._error(response, f"{method} {urlsplit(path).path}")
             self._answered = True
@@ -141,7 +145,7 @@ class Transport:
             for _ in range(MOST_REDIRECTS):
                 if response.status_code not in REDIRECTS:
                     break
-                target = urljoin(str(response.url), response.headers.get("Location", ""))
+                target = self._target(response)
                 response.close()
                 response = self._send("GET", target, None, wanted, None, scope, stream=True)
             if response.status_code not in (OK, PARTIAL):
@@ -154,6 +158,20 @@ class Transport:
             yield begins, self._pieces(response)
         finally:
             response.close()
+
+    def _target(self, response: httpx.Response) -> str:
+        """Where a registry sends us on, such as to an object store. Raises TransportError (`insecure-redirect`) where
+        that is by plain HTTP, and the registry itself was asked by TLS."""
+        target: str = urljoin(str(response.request.url), response.headers.get("Location", ""))
+        parts = urlsplit(target)
+        if parts.scheme != "https" and not (parts.scheme == "http" and self._may_be_plain(parts.netloc)):
+            raise TransportError(
+                "insecure-redirect",
+                self.registry,
+                f"sends us on to {parts.scheme}://{parts.netloc}, where others can change what comes",
+                hint="expected https; look at the registry's configuration",
+            )
+        return target
 
     def _drain(self, response: httpx.Response) -> None:
         try:
@@ -299,7 +317,7 @@ class Transport:
         return token
 
     def _may_be_plain(self, place: str) -> bool:
-        """Whether a login may go to a place that is spoken to by plain HTTP."""
+        """Whether a place may be spoken to by plain HTTP, as regards logins and redirects."""
         return is_loopback(place) or place in self._access.plain_http or (self._plain and place == self.registry)
 
     def _error(self, response: httpx.Response, what: str) -> RefusedError | TransportError:

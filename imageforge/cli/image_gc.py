@@ -92,8 +92,6 @@ class Sweep:
     def carry_out(self) -> list[dict[str, object]]:
         """What went. Raises Busy (`registry-busy`) where builds are at it."""
         home, settings = self.here.home, self.here.settings
-        with RegistryClient(settings.registry) as client:
-            images = surplus(stored_images(home, self.database, client), budget=self.budget)
         tidied = tidy(home, settings, self.database, budget=self.budget)
         say(f"the registry gave back {megabytes(tidied.bytes)}")
         # No build is between the look and what is done about it.
@@ -102,7 +100,7 @@ class Sweep:
             left = [stored for stored, image in self._engine() if remove_image(endpoint, image)]
             spare = self._layers()
             remove_blobs(home.blobs, [blob.name for blob in spare])
-        return [*_rows("registry", images), *_rows("engine", left), *_rows("layers", spare)]
+        return [*_rows("registry", tidied.gone), *_rows("engine", left), *_rows("layers", spare)]
 
     def _engine(self) -> list[tuple[Stored, EngineImage]]:
         endpoint = engine_choice.answering(self.here.home, self.here.settings)

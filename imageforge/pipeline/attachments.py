@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
-from builders import Endpoint, EngineError, engine_facts, find_build_client, inspect_image
+from builders import BuilderError, Endpoint, EngineError, engine_facts, find_build_client, inspect_image
 from imageforge.images.attached import Kind, Origin, attach_documents, provenance
 from imageforge.pipeline.event import EventKind, StageLog
 from imageforge.pipeline.gate import shown_dockerfile
@@ -37,18 +37,17 @@ def attach_reports(
     are masked in them. Where the registry does not take them, a note says so."""
     manifest = layout.manifest_descriptor()
     subject = Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=manifest.size)
-    origin = origin_of(plan, report, tree=tree, endpoint=endpoint)
-    documents = {
-        Kind.LINT: asdict(report),
-        Kind.BILL: dict(bill),
-        Kind.PROVENANCE: provenance(
-            origin, name=f"{reference.registry}/{reference.repository}", digest=manifest.digest
-        ),
-    }
     try:
+        origin = origin_of(plan, report, tree=tree, endpoint=endpoint)
+        name = f"{reference.registry}/{reference.repository}"
+        documents = {
+            Kind.LINT: asdict(report),
+            Kind.BILL: dict(bill),
+            Kind.PROVENANCE: provenance(origin, name=name, digest=manifest.digest),
+        }
         with RegistryClient(reference.registry, patience=PATIENCE) as client:
             attach_documents(client, reference.repository, subject, mask.data(documents))
-    except RegistryError as error:
+    except (RegistryError, BuilderError) as error:
         log.emit(EventKind.NOTE, f"lint report, bill and provenance are not attached to the image: {error.message}")
 
 

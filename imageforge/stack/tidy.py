@@ -43,10 +43,11 @@ READY_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tidied:
-    """How many images went, and the bytes of disk that came free."""
+    """How many images went and which, and the bytes of disk that came free."""
 
     images: int
     bytes: int
+    gone: tuple[Stored, ...] = ()
 
 
 def tidy(home: Home, settings: Settings, database: Database, *, budget: int | None = None) -> Tidied:
@@ -74,7 +75,7 @@ def tidy(home: Home, settings: Settings, database: Database, *, budget: int | No
             )
         if done.returncode:
             raise StackError("tidy-failed", "the registry", done.stderr.strip()[-500:], hint=f"look at {service.log}")
-    return Tidied(images=len(gone), bytes=max(0, before - _size(root)))
+    return Tidied(images=len(gone), bytes=max(0, before - _size(root)), gone=gone)
 
 
 def stored_images(home: Home, database: Database, client: RegistryClient) -> tuple[Stored, ...]:

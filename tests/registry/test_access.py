@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import http.server
 import json
 import os
@@ -220,6 +221,43 @@ def test_a_password_does_not_follow_an_upload_to_another_host(make: Maker) -> No
             reference = ImageRef.parse(f"127.0.0.1:{port}/a:v1")
             copy(LayoutSource(layout=make.layout), RegistrySink(client=client, reference=reference))
     assert seen == [None, None]
+
+
+def test_blobs_are_followed_to_an_object_store_without_the_login(tmp_path: Path) -> None:
+    data = b"bytes of a blob"
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    seen: list[str | None] = []
+
+    def store(handler: http.server.BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers.get("Authorization"))
+        say(handler, 200, data)
+
+    with serving(store) as other:
+
+        def registry(handler: http.server.BaseHTTPRequestHandler) -> None:
+            if handler.headers.get("Authorization"):
+                say(handler, 307, Location=f"http://127.0.0.1:{other}/there")
+            else:
+                say(handler, 401, WWW_Authenticate='Basic realm="r"')
+
+        login = Credentials(user="u", password=Secret("p"))
+        with serving(registry) as port, RegistryClient(f"127.0.0.1:{port}", credentials=login) as client:
+            assert client.has_blob("a", digest)
+            with (tmp_path / "out").open("wb") as out:
+                assert client.fetch_blob("a", digest, out) == len(data)
+    assert (tmp_path / "out").read_bytes() == data
+    assert seen == [None, None]
+
+
+def test_a_registry_may_not_send_us_to_where_others_can_change_what_comes() -> None:
+    def registry(handler: http.server.BaseHTTPRequestHandler) -> None:
+        say(handler, 307, Location="http://store.example/there")
+
+    with serving(registry) as port, RegistryClient(f"127.0.0.1:{port}") as client:
+        for ask in (client.has_blob, client.get_manifest):
+            with pytest.raises(TransportError) as caught:
+                ask("a", "sha256:" + "0" * 64)
+            assert caught.value.code == "insecure-redirect"
 
 
 def helper(folder: Path, name: str, script: str) -> None:

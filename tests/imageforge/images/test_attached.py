@@ -8,6 +8,7 @@ import pytest
 
 from imageforge.images.attached import Kind, Origin, attach_documents, attached_documents, provenance
 from imageforge.pipeline.attachments import without_login
+from imageforge.vault import Mask
 from registry import ImageRef, LayoutSource, RegistryClient, RegistrySink, copy
 from tests.registry.conftest import Maker, make, proxy, registry_address
 from tests.registry.faulty import Proxy
@@ -72,3 +73,15 @@ def test_documents_come_back(make: Maker, proxy: Proxy) -> None:
 )
 def test_no_login_is_told(url: str, shown: str) -> None:
     assert without_login(url) == shown
+
+
+def test_secrets_are_masked_in_what_is_attached(make: Maker, proxy: Proxy) -> None:
+    image = make.image(b"masked")
+    make.layout.put_manifest(image)
+    reference = ImageRef.parse(f"{proxy.address}/masked:v1")
+    with RegistryClient(proxy.address) as client:
+        copy(LayoutSource(layout=make.layout), RegistrySink(client=client, reference=reference))
+        subject = make.descriptor(image)
+        documents = Mask(["hunter2hunter2"]).data({Kind.LINT: {"excerpt": "ENV KEY=hunter2hunter2"}})
+        attach_documents(client, "masked", subject, documents)
+        assert attached_documents(client, "masked", image.digest) == {Kind.LINT: {"excerpt": "ENV KEY=***"}}
