@@ -132,6 +132,7 @@ class Identity:
 
 
 _PREVIOUS = "__previous"
+_NEXT = "__next"
 """No container of a manifest has a name that begins so."""
 UNKNOWN_IMAGE = ImageFacts(image_id="", user="")
 DEFAULT_POLICY = Policy()
@@ -214,6 +215,11 @@ def container_name(who: Identity, template: PodTemplate, spec: ContainerSpec) ->
 def previous_name(name: str) -> str:
     """What the container before the last restart is called then; `name` is what both are called while they run."""
     return f"{name}{_PREVIOUS}"
+
+
+def next_name(name: str) -> str:
+    """What a container is called that is made while the one before it, which has ended, still has its `name`."""
+    return f"{name}{_NEXT}"
 
 
 def _user(spec: ContainerSpec, image: ImageFacts) -> str | None:

@@ -82,8 +82,10 @@ log = logging.getLogger(__name__)
 LOOP_SECONDS = 1.0
 """The longest between two looks; changes that are noticed bring on a look at once."""
 
-LONGEST_BREATH = 0.05
-"""Seconds between two looks at most, where there is more to look at already."""
+BREATH = 3
+"""So many times as long as a look took nobody looks again, where there is more to look at already."""
+LONGEST_BREATH = 0.1
+"""The most seconds of that."""
 SETTLING_SECONDS = 0.05
 """The same just after a reload, for the old process of HAProxy is held until it was looked at a last time, and after
 a rollout, the record of which is closed a moment later."""
@@ -293,8 +295,8 @@ class Controller:
             except Exception:
                 log.exception("look failed")
                 self._stopping.wait(LOOP_SECONDS)
-            # No more than half of the time, however much changes: what starts needs the processor, too.
-            self._stopping.wait(min(steady() - began, LONGEST_BREATH))
+            # A quarter of the time at most, however much changes: what starts needs the processor, too.
+            self._stopping.wait(min(BREATH * (steady() - began), LONGEST_BREATH))
             soon = self.balancer.settling or self.records.closing
             seen = self.roster.wait(seen, SETTLING_SECONDS if soon else self.jobs.pause(LOOP_SECONDS))
 

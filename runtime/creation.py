@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 
 from runtime.container import (
     ContainerRequest,
@@ -18,7 +19,8 @@ from runtime.container import (
     network_name,
     pod_of,
 )
-from runtime.discovery.links import NO_LINKS, Links, asked
+from runtime.discovery.links import NO_LINKS, Asked, Links, asked
+from runtime.discovery.names_file import PLACE, names_file, without_engines
 from runtime.discovery.resolv_conf import host_asked
 from runtime.engine import Engine
 from runtime.environment import Environment, environment, sub_path
@@ -50,6 +52,7 @@ SPREAD_LINES = 3
 """So many lines more are read of which a Secret may begin in one that is not kept."""
 LONGEST_SPELLING = 4
 """Characters in which a byte of a Secret may be written, escaped as the longest."""
+SELINUX = Path("/sys/fs/selinux/enforce")
 NOT_SEEN = "bind source path does not exist"
 """What the engine says of a mount whose folder it does not find."""
 
@@ -80,9 +83,11 @@ class Creation:
         *,
         spec: ContainerSpec | None = None,
         sandbox: str = "",
+        beside: bool = False,
     ) -> tuple[str, Given]:
         """The container's id, and the values that it was given; `spec` None is the main container, `sandbox` the id of
-        the one whose network it joins. Raises ConfigError, KeyFailure, EngineError."""
+        the one whose network it joins. With `beside` the one before has its name still, and the id is empty where that
+        cannot be. Raises ConfigError, KeyFailure, EngineError."""
         refused = refusal(template, self.policy)
         if refused:
             raise not_allowed(refused, allowed_by(template, self.policy))
@@ -114,9 +119,14 @@ class Creation:
             request = replace(request, mounts=(*request.mounts, words))
         values = (sources.secret(name) or {} for name in template.secrets)
         given = frozenset(value for found in values for value in found.values())
+        named = self._by_its_own_file(request, who, self._asks(template, links))
+        create = self.engine.create_beside if beside else partial(self.engine.create, keep=True)
         try:
-            return self.engine.create(request, keep=True), given
+            return create(named), given
         except EngineError as error:
+            if NOT_SEEN in error.message and named is not request and not written:
+                log.warning("container asks by way of the engine", extra={"error": str(error)})
+                return create(request), given
             if written and NOT_SEEN in error.message:
                 raise ConfigError(
                     "secret-files-unseen",
@@ -233,7 +243,10 @@ class Creation:
         request = sandbox_request(template, who, own, self.host.lowest_oom_score_adj)
         request = replace(request, control_group=self.groups.ensure(template, who.replica))
         links = self.links(who.namespace, template)
-        return self.engine.create(self._on_the_network(request, template, links))
+        request = self._on_the_network(request, template, links)
+        if self._shows_files and request.asks.nameservers:
+            request = replace(request, asks=without_engines(request.asks))
+        return self.engine.create(request)
 
     def forget(self, template: PodTemplate, replica: str) -> None:
         """The replica is no more: what was made for it goes. Raises EngineError."""
@@ -250,10 +263,34 @@ class Creation:
         """With what only a container with a network of its own can have: others have that of the one that they join."""
         return replace(
             request,
-            asks=asked(template.lookup, links, host_asked),
+            asks=self._asks(template, links),
             hosts=tuple((name, alias.address) for alias in template.lookup.aliases for name in alias.names),
             ports=tuple((self.host.address, *pair) for pair in template.host_ports),
         )
+
+    def _asks(self, template: PodTemplate, links: Links) -> Asked:
+        return asked(template.lookup, links, host_asked)
+
+    @property
+    def _shows_files(self) -> bool:
+        """Whether a container may read a file of this host: with SELinux it may not, unless the file is given away."""
+        return self.engine.host.startswith("unix://") and not SELINUX.exists()
+
+    def _by_its_own_file(self, request: ContainerRequest, who: Identity, asks: Asked) -> ContainerRequest:
+        """With a resolv.conf of ours, and without a resolver of the engine's; the same where that cannot be."""
+        if not asks.nameservers or not self._shows_files:
+            return request
+        # Who joins another is told nothing.
+        changed = replace(request, asks=without_engines(asks) if request.asks.nameservers else request.asks)
+        if any(mount.target.rstrip("/") == PLACE for mount in request.mounts):
+            return changed
+        try:
+            file = self.files.make_names(who.replica, names_file(asks))
+        except ConfigError as error:
+            log.debug("container asks by way of the engine", extra={"error": str(error)})
+            return request
+        shown = Mount(source=str(file), target=PLACE, read_only=request.read_only)
+        return replace(changed, mounts=(*request.mounts, shown))
 
     def limits(self, template: PodTemplate, spec: ContainerSpec) -> Limits:
         """The kernel's figures for a container of the pod, as far as this machine allows them. Raises EngineError."""

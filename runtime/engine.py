@@ -7,6 +7,7 @@ gone from API 1.52 on. The engine's own restart policy is never used: its back-o
 from __future__ import annotations
 
 import contextlib
+import http
 import io
 import logging
 import os
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from runtime.container import (
     ImageFacts,
     container_state,
     listed_state,
+    next_name,
     previous_name,
     split_timestamp,
 )
@@ -49,6 +52,7 @@ from runtime.resources import CPU_PERIOD, Amounts, Machine
 
 log = logging.getLogger(__name__)
 
+NAME_TAKEN = "name-taken"
 NETWORK_TRIES = 3
 SMALLEST_SHARED = 28
 """Bits of a subnet's prefix above which there is nothing to share between containers and Services."""
@@ -227,10 +231,20 @@ class Engine:
     def create(self, request: ContainerRequest, *, keep: bool = False) -> str:
         """The id of a new container, not started; one of ours with the same name is replaced. With `keep` one that has
         ended stays, as `previous_name` has it, until the next replaces it."""
+        try:
+            return self._create(request)
+        except EngineError as error:
+            if error.code != NAME_TAKEN:
+                raise
         with self._translated(request.image) as api:
             for known in api.containers(all=True, filters={"name": f"^/{request.name}$"}):
                 if (known.get("Labels") or {}).get(Label.INSTANCE) == request.labels[Label.INSTANCE]:
                     _make_way(api, request.name, known, keep=keep)
+        return self._create(request)
+
+    def _create(self, request: ContainerRequest) -> str:
+        """Raises EngineError `name-taken`."""
+        with self._translated(request.image) as api:
             host_config = api.create_host_config(
                 network_mode=f"container:{request.joins}" if request.joins else request.network,
                 ipc_mode=f"container:{request.joins}" if request.joins else _ipc_mode(request),
@@ -290,6 +304,31 @@ class Engine:
                 host_config=host_config,
             )
         return str(created["Id"])
+
+    def create_beside(self, request: ContainerRequest) -> str:
+        """The id of a new container, not started, while another one still has its name; empty where that cannot be, and
+        nothing is removed for it. Raises EngineError."""
+        try:
+            return self._create(replace(request, name=next_name(request.name)))
+        except EngineError as error:
+            if error.code == NAME_TAKEN:
+                return ""
+            raise
+
+    def succeed(self, name: str, ended: str, container_id: str) -> None:
+        """Give `name` to a container that was made beside one that has ended, which is kept as `previous_name` has it.
+        Raises EngineError."""
+        previous = previous_name(name)
+        with self._translated(name) as api:
+            try:
+                with _UnlessGone(), self._translated(ended[:12]):
+                    api.rename(ended, previous)
+            except EngineError as error:
+                if error.code != NAME_TAKEN:
+                    raise
+                api.remove_container(previous, force=True, v=True)
+                api.rename(ended, previous)
+            api.rename(container_id, name)
 
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> str:
         """Make the volume unless it is there; when it was made, as the engine tells it. Raises EngineError
@@ -583,7 +622,9 @@ class Engine:
         except docker.errors.NotFound as error:
             raise EngineError("not-found", subject, str(error.explanation or error)) from error
         except docker.errors.APIError as error:
-            raise EngineError("engine-refused", subject, str(error.explanation or error)) from error
+            said = str(error.explanation or error)
+            taken = error.status_code == http.HTTPStatus.CONFLICT and "is already in use by container" in said
+            raise EngineError(NAME_TAKEN if taken else "engine-refused", subject, said) from error
         except (docker.errors.DockerException, *_CONNECTION_LOST) as error:
             raise self._lost(subject, error) from error
 

@@ -85,8 +85,11 @@ def purge(settings: RuntimeSettings) -> int:
 def clear_secret_files(settings: RuntimeSettings) -> None:
     """Remove the Secrets that containers saw as files, and the parts of volumes; no container of the instance may be
     running."""
-    Parts(settings.parts, settings.engine).clear()
-    SecretFiles(settings.secret_files, settings.engine).clear()
+    try:
+        Parts(settings.parts, settings.engine).clear()
+    finally:
+        # Whatever else stays.
+        SecretFiles(settings.secret_files, settings.engine).clear()
 
 
 @contextlib.contextmanager

@@ -167,7 +167,7 @@ class Keeper(threading.Thread):
                 attempt += 1
         if self._over():
             return False
-        self._around.creation.files.remove(self._replica_name)
+        self._around.creation.storage.leave_memory(self._replica_name)
         self._around.room.leave(self._replica_name)
         return self._roster.update(self._replica_name, done=True, ready=False, admitted=False)
 

@@ -37,6 +37,7 @@ from runtime.room import Room
 from runtime.roster import Replica, Roster
 from runtime.sockets import listening
 from runtime.standing import ContainerRecord
+from runtime.successor import Made, Successor
 from runtime.verdict import Kind, Verdict
 
 log = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ class Life:
         self._condemned: _Condemned | None = None
         self._prober: Prober | None = None
         self._given: Given = frozenset()
+        self._successor: Successor | None = None
 
     def died(self, container_id: str) -> None:
         """The container was seen to have ended: no request goes to it from now on."""
@@ -163,13 +165,16 @@ class Life:
 
     def live(self) -> None:
         """Until the replica is not wanted any more, or the container has ended and is not to start again."""
-        if self._has_died() and not self._over():
-            self._tell_of_end()
-        while not (self._over() or self._record.done):
-            if self._start():
-                self._attend()
-                if not self._over():
-                    self._tell_of_end()
+        try:
+            if self._has_died() and not self._over():
+                self._tell_of_end()
+            while not (self._over() or self._record.done):
+                if self._start():
+                    self._attend()
+                    if not self._over():
+                        self._tell_of_end()
+        finally:
+            self._drop_successor()
 
     def settle(self) -> None:
         """Tell of the end of its container, should it have ended without a word. Raises EngineError."""
@@ -288,10 +293,13 @@ class Life:
         """Whether a container runs now; retried with growing pauses for what may pass by itself."""
         record = self._record
         if record.running and not self._has_died():
+            self._drop_successor()
             return True
         if record.ended_at is not None:
             # When it ended is by the engine's clock, which may have been set since.
             delay = record.backoff.delay
+            if delay:
+                self._drop_successor()
             self._pause(min(delay, record.ended_at + delay - time.time()))
             while not (self._over() or self._around.may_start_again(self._replica)):
                 self._pause(LOOK_SECONDS)
@@ -353,6 +361,13 @@ class Life:
     def _make(self, replica: Replica) -> str:
         """A new container that was started; empty where the replica is not wanted any more."""
         who = identity(replica, self._around)
+        successor, self._successor = self._successor, None
+        made = successor.take() if successor is not None else None
+        if successor is not None and made is not None:
+            with self._around.starts:
+                if self._succeed(made, who):
+                    return self._begin(replica, made)
+            successor.remove(made)
         logins = partial(self._around.creation.logins, self._template, self._spec.image, self._namespace)
         image = self._engine.ensure_image(
             self._spec.image, always_pull=self._spec.always_pull, never_pull=self._spec.never_pull, logins=logins
@@ -362,19 +377,70 @@ class Life:
         with self._around.starts:
             return "" if self._over() else self._launch(replica, who, image)
 
+    def _make_beside(self) -> Made | None:
+        """The container that follows one which has ended, without waiting for anything."""
+        replica = self._roster.get(self._replica_name)
+        if replica is None or not self._around.starts.acquire(blocking=False):
+            return None
+        try:
+            who = identity(replica, self._around)
+            image = self._engine.ensure_image(self._spec.image, never_pull=True)
+            refuse_root(self._spec, image)
+            self._ensure_network(who)
+            container_id, given = self._around.creation.create(
+                replica.template, who, image, spec=self._spec, beside=True
+            )
+        finally:
+            self._around.starts.release()
+        return Made(container_id=container_id, image=image, given=given) if container_id else None
+
+    def _follows_at_once(self) -> bool:
+        """Whether the one that has ended is followed by another without a pause, however it ended."""
+        if not self._again.always or self._template.is_group or self._spec.always_pull:
+            # Of several, what they share may be gone too.
+            return False
+        if self._spec.message_path or any(mount.sub_path for mount in self._spec.mounts):
+            # What the one before has of files is not to be made anew while something may still read it.
+            return False
+        record, now = self._record, time.time()
+        return not (record.running or record.backoff.after_end(now - (record.started_at or now)).delay)
+
+    def _drop_successor(self) -> None:
+        successor, self._successor = self._successor, None
+        if successor is not None:
+            successor.drop()
+
+    def _succeed(self, made: Made, who: Identity) -> bool:
+        """Whether a container that was made beside takes the place of the one that has ended."""
+        ended = self._record.settled
+        try:
+            if ended and not self._over():
+                self._engine.succeed(container_name(who, self._template, self._spec), ended, made.container_id)
+                return True
+        except EngineError as error:
+            log.warning("not succeeded", extra={"replica": self._replica_name, "error": str(error)})
+        return False
+
+    def _ensure_network(self, who: Identity) -> None:
+        network = network_name(who.instance, who.namespace)
+        labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace}
+        self._around.met(who.namespace, self._engine.ensure_network(network, labels))
+
     def _launch(self, replica: Replica, who: Identity, image: ImageFacts) -> str:
         if not replica.sandbox:
-            network = network_name(who.instance, who.namespace)
-            labels: dict[str, str] = {Label.INSTANCE: who.instance, Label.NAMESPACE: who.namespace}
-            self._around.met(who.namespace, self._engine.ensure_network(network, labels))
-        container_id, self._given = self._around.creation.create(
+            self._ensure_network(who)
+        container_id, given = self._around.creation.create(
             replica.template, who, image, spec=self._spec, sandbox=replica.sandbox
         )
+        return self._begin(replica, Made(container_id=container_id, image=image, given=given))
+
+    def _begin(self, replica: Replica, made: Made) -> str:
+        container_id, self._given = made.container_id, made.given
         # Known before it starts, so that its end is recognised however soon it comes.
         self._forget_address()
         self._tell(
             container_id=container_id,
-            image_id=image.image_id,
+            image_id=made.image.image_id,
             running=True,
             started=False,
             ready=False,
@@ -527,6 +593,9 @@ class Life:
 
     def _tell_of_end(self) -> None:
         """The same as `_record_end`, tried again until the engine answers or the replica is not wanted any more."""
+        self._drop_successor()
+        if self._follows_at_once():
+            self._successor = Successor(self._make_beside, self._engine.remove)
         attempt = 0
         while not self._over():
             try:

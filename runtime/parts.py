@@ -53,7 +53,8 @@ class Parts:
     """Those of one instance's replicas, mounted below `folder`, for the engine at `engine`."""
 
     def __init__(self, folder: Path, engine: str) -> None:
-        self._folder = folder
+        # The kernel tells of mounts without the links on the way there; the folder itself must be none.
+        self._folder = folder.parent.resolve() / folder.name
         self._engine = engine
         self._lock = threading.Lock()
 

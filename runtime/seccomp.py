@@ -15,8 +15,10 @@ def read_profile(folder: str, path: str) -> str:
     try:
         content = read_written(Path(folder).resolve(), path, folder)
         found = None if content is None else json.loads(content)
-    except (ConfigError, ValueError) as error:
-        raise _not_loaded(path, "it is no JSON" if isinstance(error, ValueError) else error.message) from error
+    except ConfigError as error:
+        raise _not_loaded(path, error.message) from error
+    except (ValueError, RecursionError) as error:
+        raise _not_loaded(path, "it is no JSON") from error
     if content is None:
         raise _not_loaded(path, f"there is none in {folder}")
     if not isinstance(found, dict) or "defaultAction" not in found:

@@ -23,6 +23,7 @@ from runtime.volumes import Folder
 IN_MEMORY = ("tmpfs", "ramfs")
 MESSAGES = "_messages"
 """No volume of a manifest has a name that begins so."""
+NAMES = "_names"
 LONGEST_MESSAGE = 4096
 """Bytes (kubernetes/pkg/kubelet/container, MaxContainerTerminationMessageLength)."""
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -86,6 +87,20 @@ class SecretFiles:
             place.unlink(missing_ok=True)
             place.touch()
             place.chmod(0o666)
+        return place
+
+    def make_names(self, replica: str, text: str) -> Path:
+        """The resolv.conf of a container that is about to be made. Raises ConfigError as `write` does."""
+        with self._changing():
+            place = self._home(replica) / NAMES / "resolv.conf"
+            place.parent.mkdir(exist_ok=True)
+            # Another file: those that were made before keep theirs, and what they wrote to it. There is a whole one at
+            # each moment, for other containers of the pod start meanwhile.
+            draft = place.with_name(f".{place.name}")
+            draft.unlink(missing_ok=True)
+            draft.write_text(text)
+            draft.chmod(0o644)
+            draft.replace(place)
         return place
 
     def message(self, replica: str, container: str, *, before: int = 0) -> bytes:

@@ -124,6 +124,12 @@ class Storage:
             raise EngineError("no-volume", place.source, "the volume is gone")
         return found[place.source].resolve()
 
+    def leave_memory(self, replica: str) -> None:
+        """All of the replica has ended, and it stays to be looked at: its files in memory go, and the parts of volumes,
+        which would hold that memory."""
+        self.parts.remove(replica)
+        self.files.remove(replica)
+
     def forget(self, template: PodTemplate, replica: str) -> None:
         """The replica is no more: what lived as long as it goes. Raises EngineError."""
         self.parts.remove(replica)

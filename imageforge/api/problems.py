@@ -53,6 +53,8 @@ STATUS = {
     "namespace-ending": 409,
     "namespace-kept": 409,
     "immutable-field": 409,
+    "object-taken": 409,
+    "selector-changed": 409,
     "revision-not-found": 404,
     "no-rollout": 404,
     "too-many-hooks": 409,

@@ -10,6 +10,7 @@ from imageforge.cli.output import Format, say
 from imageforge.client import Server
 from imageforge.config import load_repository
 from imageforge.errors import UsageError
+from imageforge.pipeline.own_manifests import names
 from imageforge.pipeline.plan import Request, app_name
 from imageforge.report.units import megabytes
 from imageforge.sources import pack
@@ -27,7 +28,12 @@ def execute_there(request: Request, form: Format, server: Server) -> None:
     with server, tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "context.tar.gz"
         with archive.open("wb") as out:
-            packed = pack(request.path, out, dockerfile=dockerfile.resolve() if dockerfile else None)
+            packed = pack(
+                request.path,
+                out,
+                dockerfile=dockerfile.resolve() if dockerfile else None,
+                also=names(request.path, config.manifests) if config.manifests is not None else (),
+            )
         options = {
             "dockerfile": _inside(request.path, dockerfile) if dockerfile else None,
             "tag": request.tag,

@@ -3,6 +3,7 @@ Deployment for each process beside web, and a Job for the release command."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,9 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 US = "imageforge"
 APP = "imageforge.io/app"
 PROCESS = "imageforge.io/process"
-"""Annotations of a pod template that a repository brings; the labels there are its own."""
+"""Annotations of a pod template that a repository brings; the labels there are its own. A claim has the first."""
+CLAIM = "PersistentVolumeClaim"
+"""Whose data outlive the app: anybody may delete it by hand."""
 MIN_READY_SECONDS = 3
 """How long a process without a port must run to be counted as one that does: nothing else tells one that ends at once
 from one that works."""
@@ -161,18 +164,24 @@ def release_job_name(app: str, number: int) -> str:
     return f"{app}-release-{number}"
 
 
-def release_job(manifests: str, app: str, number: int, command: tuple[str, ...], deadline: int) -> str:
-    """The Job of a release, made from its web process: the same image, environment and user, another command; once,
-    and for `deadline` seconds at most."""
+def release_job(
+    manifests: str, app: str, number: int, command: tuple[str, ...], deadline: int, *, reference: str
+) -> str:
+    """The Job of a release, made from its web process: the container that runs `reference`, which is what was built,
+    with its environment and user and another command; once, and for `deadline` seconds at most."""
     web = next(item for item in _deployments(manifests) if item["metadata"]["name"] == app)
-    template = web["spec"]["template"]
+    template = copy.deepcopy(web["spec"]["template"])
+    pod = template["spec"]
+    built = _built(pod, reference)
+    # It may be one that runs before the others, which a Job has none of, nor one that goes on beside them.
+    built.pop("restartPolicy", None)
+    pod["containers"] = [built]
     # Not the labels that the Service selects by: a cluster would send it requests.
     labels = {**template["metadata"]["labels"], NAME: f"{app}-release", PART_OF: app, COMPONENT: "release"}
     job = one_off(
         template,
         command,
         name=release_job_name(app, number),
-        container=_built(template["spec"]),
         labels=labels,
         grace=RELEASE_GRACE_SECONDS,
         activeDeadlineSeconds=deadline,
@@ -181,9 +190,10 @@ def release_job(manifests: str, app: str, number: int, command: tuple[str, ...],
     return dump_manifests([job])
 
 
-def _built(pod: Mapping[str, Any]) -> str | None:
-    """The container that runs what was built: it is named by digest. None for the first."""
-    return next((str(item["name"]) for item in pod["containers"] if "@sha256:" in str(item["image"])), None)
+def _built(pod: Mapping[str, Any], reference: str) -> dict[str, Any]:
+    """The container that runs what was built: others may be named by digest, too."""
+    every: list[dict[str, Any]] = [*pod["containers"], *(pod.get("initContainers") or ())]
+    return next((item for item in every if item["image"] == reference), every[0])
 
 
 def processes(manifests: str) -> dict[str, str]:

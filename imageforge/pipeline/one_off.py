@@ -21,7 +21,7 @@ _LONGEST = 63 - len("-run-00000-00000")
 def run_name(name: str) -> str:
     """What the Jobs of commands that are run for an app or a Deployment are called, before a hyphen and five
     characters."""
-    return f"{name[:_LONGEST].rstrip('-')}-run"
+    return f"{name[:_LONGEST].rstrip('-.')}-run"
 
 
 def one_off(

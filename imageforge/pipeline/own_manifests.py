@@ -19,6 +19,7 @@ from imageforge.config.repository import FILE_NAME, PROCESS_NAME, WEB, too_long
 from imageforge.errors import ConfigError
 from imageforge.pipeline.manifests import (
     APP,
+    CLAIM,
     COMPONENT,
     MANAGED_BY,
     NAME,
@@ -52,8 +53,6 @@ INSTEAD = {
     "Namespace": "an app lives in the namespace default",
 }
 VOLUME = "imageforge-secrets"
-CLAIM = "PersistentVolumeClaim"
-"""Whose data outlive the app: anybody may delete it by hand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,10 +156,20 @@ def compose(text: str, release: Release) -> str:
     return dump_manifests(made)
 
 
+def names(folder: Path, named: str) -> tuple[str, ...]:
+    """The files that `named` is or holds, as the repository calls them: an image need not have them, and a release
+    must."""
+    return tuple(file.relative_to(folder).as_posix() for file in _found(folder / named))
+
+
+def _found(start: Path) -> list[Path]:
+    return sorted(item for item in start.iterdir() if item.suffix in SUFFIXES) if start.is_dir() else [start]
+
+
 def _files(folder: Path, named: str) -> Iterator[tuple[str, str]]:
     """The files, as the repository calls them, and their texts."""
     start, inside = folder / named, folder.resolve()
-    found = sorted(item for item in start.iterdir() if item.suffix in SUFFIXES) if start.is_dir() else [start]
+    found = _found(start)
     if not start.exists() or not found:
         raise ConfigError(
             "manifests-missing",
@@ -172,7 +181,7 @@ def _files(folder: Path, named: str) -> Iterator[tuple[str, str]]:
     size = 0
     for file in found:
         place = file.relative_to(folder).as_posix()
-        if not file.resolve().is_relative_to(inside):
+        if not _leads_to(file, place).is_relative_to(inside):
             raise ConfigError(
                 "manifests-outside",
                 place,
@@ -192,7 +201,28 @@ def _files(folder: Path, named: str) -> Iterator[tuple[str, str]]:
                 )
             yield place, file.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError("manifests-missing", place, str(error), hint="expected a readable UTF-8 file") from error
+            raise ConfigError(
+                "manifests-missing",
+                place,
+                str(error),
+                hint="expected a readable UTF-8 file",
+                kept="nothing was built",
+            ) from error
+
+
+def _leads_to(file: Path, place: str) -> Path:
+    """Where a file is, links followed. Raises ConfigError where they lead round."""
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError) as error:
+        # Python before 3.13 has an error of its own for it.
+        raise ConfigError(
+            "manifests-missing",
+            place,
+            "it is a link that leads to itself",
+            hint="expected a readable UTF-8 file",
+            kept="nothing was built",
+        ) from error
 
 
 def _check(
@@ -274,11 +304,28 @@ def _fill(pod: dict[str, Any], release: Release) -> bool:
     return bool(built)
 
 
+def as_root(text: str, app: str) -> tuple[str, ...]:
+    """The containers that would run what is built as root, whoever the image's own user is: where they stand."""
+    found = []
+    for document in yaml.safe_load_all(text):
+        template = _template(document)
+        pod = template["spec"] if template else {"containers": ()}
+        usual = (pod.get("securityContext") or {}).get("runAsUser")
+        for container in _containers(pod):
+            own = (container.get("securityContext") or {}).get("runAsUser")
+            if _is_built(container, app) and (usual if own is None else own) == 0:
+                found.append(f"{document['kind']} {document['metadata']['name']}, container {container['name']}")
+    return tuple(found)
+
+
 def _owned(document: dict[str, Any], app: str) -> None:
     """Nobody but the app's releases changes it. These are labels of the object, by which nothing selects pods."""
     labels = document["metadata"].setdefault("labels", {}) or {}
     labels[PART_OF] = app
-    if document["kind"] != CLAIM:
+    if document["kind"] == CLAIM:
+        # Not by a label: others may say of theirs, too, that it is a part of the app.
+        document["metadata"]["annotations"] = {**(document["metadata"].get("annotations") or {}), APP: app}
+    else:
         labels[MANAGED_BY] = US
     if document["kind"] == "Deployment":
         labels[COMPONENT] = _process(document["metadata"]["name"], app)

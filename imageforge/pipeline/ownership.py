@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from imageforge.pipeline.manifests import MANAGED_BY, NAME, PART_OF, RELEASE, US
+from imageforge.pipeline.manifests import APP, CLAIM, MANAGED_BY, NAME, PART_OF, RELEASE, US
+from imageforge.pipeline.references import references
 from runtime import AppliedObject, Conflict, ControllerClient, ObjectView
 
 
@@ -19,6 +20,14 @@ def owner(manifest: Mapping[str, Any]) -> str:
     if labels.get(MANAGED_BY) != US and RELEASE not in annotations:
         return ""
     return str(labels.get(PART_OF) or labels.get(NAME) or manifest["metadata"]["name"])
+
+
+def bringer(manifest: Mapping[str, Any]) -> str:
+    """The app whose repository brought an object, also where others may change it, as they may a claim; empty for
+    none."""
+    if manifest.get("kind") == CLAIM:
+        return str((manifest["metadata"].get("annotations") or {}).get(APP, ""))
+    return owner(manifest)
 
 
 def refuse_owned(controller: ControllerClient, kind: str, namespace: str, name: str) -> None:
@@ -40,15 +49,18 @@ def refuse_owned_views(views: Iterable[ObjectView]) -> None:
             )
 
 
-def refuse_taken(controller: ControllerClient, app: str, namespace: str, manifests: str) -> None:
-    """Raise Conflict (`object-taken`) where an app's manifests would change what is there and is not the app's."""
-    there = {(view.kind, view.name): yaml.safe_load(view.manifest) for view in controller.views(namespace=namespace)}
+def refuse_taken(views: Iterable[ObjectView], app: str, namespace: str, manifests: str) -> None:
+    """Raise Conflict (`object-taken`) where an app's manifests would change what is there and is not the app's, or take
+    something of what is another app's: who may push to the one need not be one who may see the other."""
+    there = {(view.kind, view.name): yaml.safe_load(view.manifest) for view in views}
     for document in yaml.safe_load_all(manifests):
         kind, name = document["kind"], document["metadata"]["name"]
+        _refuse_others(there, app, namespace, document)
         found = there.get((kind, name))
-        if found is None or app in (owner(found), (found["metadata"].get("labels") or {}).get(PART_OF)):
+        whose = "" if found is None else bringer(found)
+        part_of = "" if found is None else (found["metadata"].get("labels") or {}).get(PART_OF)
+        if found is None or app == (whose or part_of):
             continue
-        whose = owner(found)
         raise Conflict(
             "object-taken",
             f"{kind} {namespace}/{name}",
@@ -57,6 +69,46 @@ def refuse_taken(controller: ControllerClient, app: str, namespace: str, manifes
             + ("" if whose else f", or delete the other: imageforge delete {kind.lower()} {name}"),
             kept="nothing was released",
         )
+
+
+def _refuse_others(
+    there: Mapping[tuple[str, str], Mapping[str, Any]], app: str, namespace: str, document: Mapping[str, Any]
+) -> None:
+    for key in sorted(references(document)):
+        whose = bringer(there[key]) if key in there else ""
+        if whose not in ("", app):
+            raise Conflict(
+                "object-taken",
+                f"{document['kind']} {namespace}/{document['metadata']['name']}",
+                f"it takes the {key[0]} {key[1]}, which belongs to the app {whose}",
+                hint="let the repository bring one of its own; one that no app has may be taken by all",
+                kept="nothing was released",
+            )
+
+
+def refuse_other_selectors(live: str, app: str, namespace: str, manifests: str) -> None:
+    """Raise Conflict (`selector-changed`) where a Deployment of an app's would select other pods than it does in the
+    live release: the runtime would refuse that after the release command has run."""
+    stands = _selectors(live)
+    for name, selector in _selectors(manifests).items():
+        if stands.get(name, selector) != selector:
+            said = ", ".join(f"{key}: {value}" for key, value in stands[name].items())
+            raise Conflict(
+                "selector-changed",
+                f"Deployment {namespace}/{name}",
+                f"spec.selector of a Deployment cannot be changed, and that of the one that runs is {said}",
+                hint=f"let it select by that, and its pods have it; or begin anew: imageforge apps delete {app}",
+                kept="nothing was released",
+            )
+
+
+def _selectors(manifests: str) -> dict[str, dict[str, str]]:
+    """By the Deployment's name."""
+    return {
+        item["metadata"]["name"]: item["spec"]["selector"]["matchLabels"]
+        for item in yaml.safe_load_all(manifests)
+        if item["kind"] == "Deployment"
+    }
 
 
 def refuse_changes_of_owned(controller: ControllerClient, checked: Iterable[AppliedObject]) -> None:

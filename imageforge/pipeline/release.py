@@ -15,6 +15,7 @@ from imageforge.errors import GateRefused
 from imageforge.pipeline import own_manifests
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.domains import NAMESPACE
+from imageforge.pipeline.job_end import PATIENCE
 from imageforge.pipeline.manifests import (
     Worker,
     Workload,
@@ -26,7 +27,7 @@ from imageforge.pipeline.manifests import (
     with_environment,
 )
 from imageforge.pipeline.own_manifests import compose
-from imageforge.pipeline.ownership import refuse_taken
+from imageforge.pipeline.ownership import refuse_other_selectors, refuse_taken
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
 from imageforge.pipeline.run import Product
 from imageforge.pipeline.run_secrets import RunSecrets
@@ -50,8 +51,7 @@ def release_product(plan: Plan, product: Product, deployer: Deployer) -> Release
     number = releases.next_number(plan.app)
     secrets = RunSecrets.now(plan.app, deployer.database, deployer.vault)
     manifests = _manifests(plan, product, deployer, number, secrets)
-    if plan.own:
-        refuse_taken(deployer.controller, plan.app, NAMESPACE, manifests)
+    _refuse(plan.app, manifests, deployer, own=plan.own is not None)
     names, fixed = _processes(plan)
     Apps(deployer.database).ensure(plan.app)
     Apps(deployer.database).claim(plan.app, names)
@@ -85,7 +85,7 @@ def again(
 ) -> Release:
     """A new release with an earlier one's image and manifests; only the release's number in them differs, and with
     `refresh` the environment and the secrets, which become what is set for the app now. `made_by` is the build that
-    asks for it. Raises UsageError (`process-name-taken`), Conflict (`object-taken`)."""
+    asks for it. Raises UsageError (`process-name-taken`), Conflict (`object-taken`, `selector-changed`)."""
     releases = Releases(deployer.database)
     Apps(deployer.database).claim(earlier.app, beside_web(earlier))
     number = releases.next_number(earlier.app)
@@ -104,9 +104,8 @@ def again(
             port = int(options.get("port", DEFAULT_PORT))
             manifests = with_environment(manifests, environment, secrets.use if secrets else None, port=port)
         sealed = secrets.sealed(deployer.vault) if secrets else None
-    if (earlier.report or {}).get(FILES):
-        # What it has no more may have become somebody else's since.
-        refuse_taken(deployer.controller, earlier.app, NAMESPACE, manifests)
+    # What the app has no more may have become somebody else's since.
+    _refuse(earlier.app, manifests, deployer, own=bool((earlier.report or {}).get(FILES)))
     release = Release(
         app=earlier.app,
         number=number,
@@ -200,6 +199,17 @@ def with_secrets(release: Release, manifests: str, deployer: Deployer) -> str:
     return join(secrets.manifest(), manifests) if secrets else manifests
 
 
+def _refuse(app: str, manifests: str, deployer: Deployer, *, own: bool) -> None:
+    """Raise Conflict where the runtime would not take a release's manifests, or an app's `own` would take what is
+    somebody else's."""
+    live = Releases(deployer.database).live(app)
+    if live is not None:
+        refuse_other_selectors(live.manifests, app, NAMESPACE, manifests)
+    if own:
+        views = deployer.controller.patient(PATIENCE).views(namespace=NAMESPACE)
+        refuse_taken(views, app, NAMESPACE, manifests)
+
+
 def _manifests(plan: Plan, product: Product, deployer: Deployer, number: int, secrets: RunSecrets | None) -> str:
     if plan.own is None:
         return generate(_workload(plan, product, deployer, number, secrets))
@@ -277,7 +287,17 @@ def _check_user(plan: Plan, config: Mapping[str, Any]) -> bool:
     user = str((config.get("config") or {}).get("User") or "").split(":")[0]
     root = user in ("", "0", "root")
     today = datetime.date.today()
-    if root and not (plan.waived("IF401", today) or plan.waived("IF402", today)):
+    waived = plan.waived("IF401", today) or plan.waived("IF402", today)
+    made_root = own_manifests.as_root(plan.own.text, plan.app) if plan.own else ()
+    if made_root and not waived:
+        raise GateRefused(
+            "runs-as-root",
+            plan.app,
+            f"{made_root[0]}: its runAsUser is 0",
+            hint="take it out, or waive IF402 in [lint] waivers with a reason and an end date",
+            kept="the image was built and pushed; nothing was deployed",
+        )
+    if root and not waived:
         raise GateRefused(
             "runs-as-root",
             plan.app,

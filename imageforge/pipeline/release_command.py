@@ -15,6 +15,7 @@ from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.job_end import LOOK_SECONDS, PATIENCE, JobEnd, patiently
 from imageforge.pipeline.manifests import RELEASE_GRACE_SECONDS, join, release_job, release_job_name
+from imageforge.pipeline.release_needs import with_needs
 from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.store import Release
 from imageforge.vault import LineMask, Mask
@@ -86,7 +87,17 @@ class ReleaseCommand:
             controller.job(NAMESPACE, name)
         except NotFound:
             release = self.release
-            manifest = release_job(release.manifests, release.app, release.number, words(self.command), self.deadline)
+            manifest = with_needs(
+                release.manifests,
+                release_job(
+                    release.manifests,
+                    release.app,
+                    release.number,
+                    words(self.command),
+                    self.deadline,
+                    reference=release.reference,
+                ),
+            )
             # In one: no pod waits for a Secret that is still to come.
             whole = join(self.secrets, manifest) if self.secrets else manifest
             controller.apply(whole, source=f"{release.app} release {release.number}, release command")

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -95,15 +95,15 @@ def _unwritable(into: Path, error: OSError) -> ForgeError:
     return SourceFailed("archive-unwritable", str(into), str(error), hint="check the folder's owner and the disk")
 
 
-def pack(folder: Path, out: BinaryIO, *, dockerfile: Path | None = None) -> Packed:
+def pack(folder: Path, out: BinaryIO, *, dockerfile: Path | None = None, also: Iterable[str] = ()) -> Packed:
     """Write the context as a tar.gz whose bytes depend on the content alone (and on zlib's version).
 
     Without `.git` and what the .dockerignore leaves out, but always with the Dockerfile, the .dockerignore and
-    imageforge.toml. A relative `dockerfile` is relative to the folder; one from outside goes in as
-    `.imageforge/Dockerfile`, with its own .dockerignore beside it. Raises SourceRefused (`archive-traversal`,
+    imageforge.toml, and with the files `also`. A relative `dockerfile` is relative to the folder; one from outside goes
+    in as `.imageforge/Dockerfile`, with its own .dockerignore beside it. Raises SourceRefused (`archive-traversal`,
     `dockerignore-invalid`) and SourceFailed (`context-unreadable`, `context-changed`).
     """
-    ignore = Ignore.read(folder, dockerfile)
+    ignore = Ignore.read(folder, dockerfile, also=also)
     counted = _Counted(out)
     files = 0
     with gzip.GzipFile(filename="", mode="wb", fileobj=counted, mtime=0, compresslevel=6) as packed:

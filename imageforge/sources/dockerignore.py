@@ -8,6 +8,7 @@ folder that was left out. https://docs.docker.com/build/concepts/context/#docker
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,15 +32,16 @@ class Ignore:
     file: Path | None = None
 
     @classmethod
-    def read(cls, folder: Path, dockerfile: Path | None = None) -> Ignore:
+    def read(cls, folder: Path, dockerfile: Path | None = None, *, also: Iterable[str] = ()) -> Ignore:
         """`<Dockerfile>.dockerignore` beside the Dockerfile if there is one, else the folder's .dockerignore.
 
-        A relative `dockerfile` is relative to the folder. Raises SourceRefused (`dockerignore-invalid`) with the line.
+        A relative `dockerfile` is relative to the folder; `also` are files that stay in, too. Raises SourceRefused
+        (`dockerignore-invalid`) with the line.
         """
         path = folder / (dockerfile or "Dockerfile")
         own = path.with_name(path.name + NAME)
         file = next((each for each in (own, folder / NAME) if each.is_file()), None)
-        kept = {*_ALWAYS, *(name for each in (path, file) if each and (name := inside(folder, each)))}
+        kept = {*_ALWAYS, *also, *(name for each in (path, file) if each and (name := inside(folder, each)))}
         return cls(_patterns(file) if file else (), frozenset(kept), path, file)
 
     @classmethod

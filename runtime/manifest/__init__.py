@@ -12,6 +12,7 @@ from runtime.manifest.claim import claim
 from runtime.manifest.config_map import ConfigMap, config_map
 from runtime.manifest.cron_job import cron_job
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.exported import drop_exported
 from runtime.manifest.ingress import ingress
 from runtime.manifest.kinds import KINDS, KNOWN_KINDS, OLDER
 from runtime.manifest.model import Deployment, Document, Job, Manifest, Pod, Secret, Service
@@ -105,6 +106,7 @@ def _document(node: Node, source: str) -> Document:
     if not isinstance(node.value, dict):
         raise ManifestError("wrong-type", f"{source}:{node.line}", f"the document is {node.word()}, expected a mapping")
     kind = _kind(root)
+    drop_exported(node, kind)
     version, shape = KINDS[kind]
     older = OLDER.get((kind, str(root.get("apiVersion").node.value)))
     if older is None:

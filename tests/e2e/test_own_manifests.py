@@ -74,7 +74,9 @@ spec: {selector: {app: idle}, ports: [{port: 1}]}
 
 def write(folder: Path, version: str, words: str, *, web: str = WEB, extra: bool = False) -> None:
     write_app(folder, version, DOCKERFILE)
-    (folder / "imageforge.toml").write_text('manifests = "deploy/"\n[app]\nname = "crate"\n')
+    (folder / "imageforge.toml").write_text(
+        'manifests = "deploy/"\n[app]\nname = "crate"\nrelease = "printenv GREETING"\n'
+    )
     files = folder / "deploy"
     files.mkdir(exist_ok=True)
     (files / "web.yaml").write_text(web)
@@ -93,6 +95,8 @@ def test_a_repositorys_own_manifests_are_its_releases(forge: Forge, project: Pat
     write(project, "one", "hello", extra=True)
     first = forge.ok("deploy", project)
     assert "web 1/1" in first.err, first.err
+    assert "printenv GREETING, exit 0" in first.err, "it has the words before they are anybody's"
+    assert "release" not in forge.ok("get", "configmaps").out
     assert forge.get("crate") == (200, "one hello")
     [idle] = replicas(forge, "idle")
     assert "crate-extra" in forge.ok("get", "services").out

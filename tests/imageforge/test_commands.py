@@ -14,7 +14,7 @@ from imageforge.cli.moment import duration, moment, stamp
 from imageforge.cli.owned import process_of, refuse_owned
 from imageforge.cli.run import Told, exit_of, keeps_it
 from imageforge.errors import DeployFailed, UsageError
-from imageforge.pipeline.one_off import left_out, one_off
+from imageforge.pipeline.one_off import left_out, one_off, run_name
 from runtime import Conflict, DeploymentStatus, JobPhase, JobStatus, LogLine, ObjectView, RolloutPhase, load_manifests
 
 
@@ -146,6 +146,13 @@ def test_a_job_of_a_template_is_one_that_the_runtime_takes() -> None:
     with pytest.raises(UsageError, match='no container is named "nobody"'):
         one_off(TEMPLATE, ("true",), name="x", container="nobody", labels={}, grace=5)
     assert "livenessProbe" in TEMPLATE["spec"]["containers"][0], "what was given is left as it was"  # type: ignore[index]
+
+
+def test_a_name_that_is_cut_at_a_dot_is_still_one() -> None:
+    name = f"{'a' * 46}.example.com"
+    made = one_off(TEMPLATE, ("true",), name=f"{run_name(name)}-abcde", labels={"x": run_name(name)}, grace=5)
+    (document,) = load_manifests(yaml.safe_dump(made), "run")
+    assert document.name == f"{'a' * 46}-run-abcde"
 
 
 def test_the_exit_code_of_a_job_is_its_commands() -> None:

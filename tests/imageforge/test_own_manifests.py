@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +12,13 @@ import pytest
 import yaml
 
 from imageforge.config import RepositoryConfig, load_repository
-from imageforge.errors import ConfigError, UsageError
+from imageforge.errors import ConfigError, GateRefused, UsageError
 from imageforge.pipeline.manifests import SecretUse, processes, release_job, renumber, rescale, secrets_in
-from imageforge.pipeline.own_manifests import OwnManifests, Release, compose, read
+from imageforge.pipeline.own_manifests import OwnManifests, Release, as_root, compose, names, read
 from imageforge.pipeline.ownership import owner
 from imageforge.pipeline.plan import Request, plan
+from imageforge.pipeline.release import _check_user
+from imageforge.sources import pack
 from runtime import dump_manifests, load_manifests
 from runtime.manifest.model import Deployment, app_of, component_of
 
@@ -174,6 +179,35 @@ def test_a_companion_is_left_as_it_is_by_a_new_release(tmp_path: Path) -> None:
         assert second[name]["spec"]["template"]["metadata"]["annotations"]["imageforge.io/release"] == "8"
 
 
+@pytest.mark.parametrize(
+    ("own", "pod", "named"),
+    [
+        ("0", "", True),
+        ("", "0", True),
+        ("10001", "0", False),
+        ("", "", False),
+        ("0", "10001", True),
+    ],
+)
+def test_who_runs_what_was_built_as_root_is_named(tmp_path: Path, own: str, pod: str, named: bool) -> None:
+    web = WEB.replace("        image: shop\n", f"        image: shop\n        securityContext: {{runAsUser: {own}}}\n")
+    web = web.replace("      initContainers:", f"      securityContext: {{runAsUser: {pod}}}\n      initContainers:")
+    found = read(write(tmp_path, web=web, service=SERVICE), "deploy", "shop")
+    assert as_root(found.text, "shop") == (("Deployment shop, container web",) if named else ())
+
+
+def test_what_runs_as_root_by_a_file_needs_a_waiver_too(tmp_path: Path) -> None:
+    web = WEB.replace("        image: shop\n", "        image: shop\n        securityContext: {runAsUser: 0}\n")
+    write(tmp_path, web=web, service=SERVICE)
+    said: dict[str, Any] = {"manifests": "deploy", "app": {"name": "shop"}}
+    image = {"config": {"User": "10001"}}
+    with pytest.raises(GateRefused) as caught:
+        _check_user(plan(Request(path=tmp_path), RepositoryConfig.model_validate(said)), image)
+    assert (caught.value.code, "Deployment shop, container web" in str(caught.value)) == ("runs-as-root", True)
+    waived = {"waivers": [{"rule": "IF402", "reason": "it must", "until": datetime.date.today()}]}
+    _check_user(plan(Request(path=tmp_path), RepositoryConfig.model_validate({**said, "lint": waived})), image)
+
+
 def test_environment_and_secrets_reach_the_apps_containers_alone(tmp_path: Path) -> None:
     secret = SecretUse(name="shop-1", variables=("PASSWORD",), files={"key": "tls/key"})
     found = made(whole(tmp_path), environment={"LEVEL": "y", "NEW": "12:30"}, secret=secret)
@@ -210,9 +244,21 @@ def test_a_rollout_ends_in_time_unless_the_file_says_when(tmp_path: Path) -> Non
     assert found["Deployment/shop-worker"]["spec"]["progressDeadlineSeconds"] == 50
 
 
-def test_the_release_command_runs_in_the_container_that_was_built(tmp_path: Path) -> None:
-    text = compose(whole(tmp_path).text, Release(app="shop", number=7, reference=DIGEST, deadline=40))
-    job = yaml.safe_load(release_job(text, "shop", 7, ("migrate",), 60))
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", ""),
+        # What is beside it may be named by digest, too.
+        ("image: proxy:1", f"image: proxy@sha256:{'b' * 64}"),
+        # The one that was built may run before the others alone, or go on beside them.
+        ("image: shop\n", "image: proxy:2\n"),
+    ],
+)
+def test_the_release_command_runs_in_the_container_that_was_built(tmp_path: Path, before: str, after: str) -> None:
+    web = WEB.replace(before, after).replace("image: debian:12,", "image: shop, restartPolicy: Always,")
+    own = read(write(tmp_path, web=web, service=SERVICE), "deploy", "shop")
+    text = compose(own.text, Release(app="shop", number=7, reference=DIGEST, deadline=40))
+    job = yaml.safe_load(release_job(text, "shop", 7, ("migrate",), 60, reference=DIGEST))
     [container] = job["spec"]["template"]["spec"]["containers"]
     assert (container["name"], container["image"], container["command"]) == ("release", DIGEST, ["migrate"])
     load_manifests(dump_manifests([job]))
@@ -311,6 +357,29 @@ def test_a_link_out_of_the_repository_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(folder, "linked", "shop")
     assert caught.value.code == "manifests-outside"
+
+
+@pytest.mark.parametrize("named", ["deploy/", "./deploy", "deploy/web.yaml", "."])
+def test_a_server_gets_them_also_where_the_image_need_not_have_them(tmp_path: Path, named: str) -> None:
+    folder = write(tmp_path, web=WEB, service=SERVICE)
+    (folder / "deploy/notes.txt").write_text("")
+    for name, text in (("Dockerfile", "FROM x"), (".dockerignore", "deploy\n*.yaml\n"), ("app.yaml", SERVICE)):
+        (folder / name).write_text(text)
+    out = io.BytesIO()
+    pack(folder, out, also=names(folder, named))
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as tar:
+        found = {info.name for info in tar.getmembers() if info.isreg()} - {"Dockerfile", ".dockerignore"}
+    files = {"deploy/web.yaml", "deploy/service.yaml"}
+    assert found == {".": {"app.yaml"}, "deploy/web.yaml": {"deploy/web.yaml"}}.get(named, files)
+
+
+def test_a_link_that_leads_to_itself_is_told(tmp_path: Path) -> None:
+    write(tmp_path, web=WEB, service=SERVICE)
+    (tmp_path / "deploy/worker.yaml").symlink_to("worker.yaml")
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, "deploy", "shop")
+    assert (caught.value.code, caught.value.kept) == ("manifests-missing", "nothing was built")
+    assert "deploy/worker.yaml" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,9 @@ def test_each_process_is_scaled_and_told_its_environment_by_itself() -> None:
 
 def test_the_release_command_is_a_job_of_the_release_s_own_image_and_environment() -> None:
     text = generate(workload(workers=(WORKER,), command=("serve",)))
-    [document] = load_manifests(release_job(text, "shop", 4, ("python", "manage.py", "migrate"), 60))
+    [document] = load_manifests(
+        release_job(text, "shop", 4, ("python", "manage.py", "migrate"), 60, reference=workload().reference)
+    )
     job, [_, service, _] = document.object, load_manifests(text)
     web = load_manifests(text)[0].object.template
     assert (job.name, job.backoff_limit, job.active_deadline) == ("shop-release-4", 0, 60)

@@ -107,6 +107,12 @@ def test_services_have_addresses_and_names(stack: Stack, app_image: str, docker_
 
     # The four names, from the same namespace; short ones stay in it.
     here = Inside(docker_client, status.replica_list[0].container_id)
+    # It asks the gateway itself: the engines that can be kept from it have put no resolver in between.
+    first, search, options = here.python("print(open('/etc/resolv.conf').read())").splitlines()
+    assert first.startswith("nameserver 10.")
+    assert (search.split()[:2], options.split()[-1]) == (["search", "default.svc.cluster.local"], "ndots:5")
+    if int(docker_client.version()["Version"].split(".")[0]) < 25:
+        assert "0B00007F" not in here.python("print(open('/proc/net/udp').read())")
     for name in ("plain", "plain.default", "plain.default.svc", "plain.default.svc.cluster.local"):
         assert here.look_up(name) == plain.address
     assert here.look_up("each") == " ".join(addresses)

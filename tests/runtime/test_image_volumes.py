@@ -22,7 +22,7 @@ spec:
   containers:
     - name: main
       image: IMAGE
-      command: [sh, -c, "cat /files/etc/of-image /part/of-image; stat -c '%a %u' /files/own; echo x > /files/x"]
+      command: [sh, -c, "exec 2>&1; cat /files/etc/of-image /part/of-image; stat -c '%a %u' /files/own; >/files/x"]
       volumeMounts: [{name: files, mountPath: /files}, {name: files, mountPath: /part, subPath: etc}]
 """
 

@@ -122,11 +122,13 @@ def test_hosts_lead_to_their_application_and_to_no_other(
             "a.example.org",
             "b.localhost",
             "example.org",
-            "b.localhost,a.localhost",
             "n_a",
+            # HAProxy before 3 passes it on as a name, and refuses it later.
+            "b.localhost,a.localhost",
         )
         said = [ask(port, host)[0].split()[0] for host in hosts]
-        assert said == ["a", "a", "a", "b" if apps == 2 else "404", "404", "404", "404"]
+        assert said[:-1] == ["a", "a", "a", "b" if apps == 2 else "404", "404", "404"]
+        assert said[-1] in ("404", "400")
         # Hosts come and go without a reload.
         lead(balancer, of(a, "new.localhost"), *others)
         assert [ask(port, host)[0].split()[0] for host in ("new.localhost", "a.localhost")] == ["a", "404"]

@@ -594,3 +594,27 @@ spec:
     with pytest.raises(ManifestError) as refused:
         load_manifests(text.replace("image: b, livenessProbe", "image: b, nothing: 1, livenessProbe"))
     assert refused.value.code == "unknown-field"
+
+
+def test_what_a_cluster_wrote_into_an_object_is_left_out() -> None:
+    exported = """\
+apiVersion: v1
+kind: Service
+metadata:
+  name: a
+  creationTimestamp: "2026-01-01T00:00:00Z"
+  generation: 3
+  selfLink: /api/v1/namespaces/default/services/a
+  uid: 6f1c
+spec: {selector: {uid: kept, status: kept}, ports: [{port: 80}]}
+status: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}
+"""
+    [document] = load_manifests(exported)
+    assert document.data["metadata"] == {"name": "a", "namespace": "default"}
+    assert document.data["spec"] == {"selector": {"uid": "kept", "status": "kept"}, "ports": [{"port": 80}]}
+    assert "status" not in document.data
+    for field in ('resourceVersion: "7"', "managedFields: [{manager: kubectl}]"):
+        with pytest.raises(ManifestError, match=f"metadata.{field.partition(':')[0]} is a field of Kubernetes"):
+            load_manifests(exported.replace("uid: 6f1c", field))
+    with pytest.raises(ManifestError, match="status is not a field of Kubernetes"):
+        load_manifests("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nstatus: {phase: Active}\n")

@@ -62,12 +62,14 @@ def test_a_profile_is_read_within_its_folder(tmp_path: Path) -> None:
     (folder / "own/good.json").write_text(json.dumps(NO_FOLDERS, indent=2))
     (folder / "none.json").write_text("{not json")
     (folder / "empty.json").write_text("[]")
+    (folder / "deep.json").write_text("[" * 200_000)
     (tmp_path / "outside.json").write_text(json.dumps(NO_FOLDERS))
     (folder / "out.json").symlink_to("../outside.json")
     assert json.loads(read_profile(str(folder), "own/good.json")) == NO_FOLDERS
     for path, reason in (
         ("other.json", "there is none in"),
         ("none.json", "it is no JSON"),
+        ("deep.json", "it is no JSON"),
         ("empty.json", "no object with a defaultAction"),
         ("out.json", "leads out of the folder"),
         ("own", "it is no file"),

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import docker
 import pytest
 from _pytest.mark.structures import MarkDecorator
 
-from runtime import ConfigError, load_manifests
+from runtime import ConfigError, clear_secret_files, load_manifests
+from runtime.engine import Engine
 from runtime.environment import Environment, sub_path
 from runtime.kernel import mounts_below
 from runtime.manifest.template import template_hash
 from runtime.manifest.volume import VolumeMount
 from runtime.parts import Part, Parts
-from tests.runtime.stack import Stack, wait_for
+from runtime.secret_files import SecretFiles
+from runtime.storage import Storage
+from runtime.store import Store
+from tests.runtime.stack import Stack, make_settings, wait_for
 
 engine: MarkDecorator = pytest.mark.engine
 root: MarkDecorator = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
@@ -125,6 +133,60 @@ def test_parts_go_with_their_replica_and_what_they_show_stays(place: tuple[Parts
     parts.remove("web-1")
     parts.clear()
     assert not home.exists()
+
+
+@root
+def test_a_link_on_the_way_to_their_folder_changes_nothing(place: tuple[Parts, Part], short_path: Path) -> None:
+    _, part = place
+    (short_path / "run").mkdir()
+    (short_path / "linked").symlink_to("run")
+    parts = Parts(short_path / "linked/parts", f"unix://{short_path}/docker.sock")
+    assert parts.show(part) == parts.show(part) == short_path.resolve() / "run/parts/web-1/web-0"
+    parts.remove("web-1")
+    assert mounts_below(short_path.resolve()) == []
+    assert list((short_path / "run/parts").iterdir()) == []
+    parts.clear()
+
+
+@root
+def test_secrets_go_also_where_parts_stay(short_path: Path) -> None:
+    settings = make_settings(short_path, f"test-{secrets.token_hex(4)}", f"unix://{short_path}/docker.sock", 1)
+    SecretFiles(settings.secret_files, settings.engine).make_names("web-1", "")
+    (settings.parts / "web-1/strange/below").mkdir(parents=True)
+    settings.parts.chmod(0o700)
+    try:
+        with pytest.raises(ConfigError) as caught:
+            clear_secret_files(settings)
+        assert caught.value.code == "parts-left"
+        assert not settings.secret_files.exists()
+    finally:
+        shutil.rmtree(settings.parts)
+
+
+@root
+def test_a_part_of_a_volume_in_memory_does_not_hold_it(place: tuple[Parts, Part], short_path: Path) -> None:
+    parts, part = place
+    folder = Path("/dev/shm") / f"imageforge-test-{secrets.token_hex(4)}"
+    engine = SimpleNamespace(host=f"unix://{short_path}/docker.sock")
+    files = SecretFiles(folder, engine.host)
+    storage = Storage(
+        engine=cast(Engine, engine),
+        instance="i",
+        files=files,
+        store=cast(Store, None),
+        claim=lambda _namespace, _name: None,
+        parts=parts,
+    )
+    try:
+        volume = files.make_empty("web-1", "v", size=1024 * 1024)
+        shown = parts.show(replace(part, folder=volume))
+        (shown / "large").write_bytes(b"x" * 4096)
+        storage.leave_memory("web-1")
+        assert not shown.exists(), "it is kept for as long as anything shows it"
+        assert not volume.exists()
+    finally:
+        parts.remove("web-1")
+        files.clear()
 
 
 @root
