@@ -12,6 +12,7 @@ import typer
 
 from builders import EngineImage, remove_blobs, remove_image
 from imageforge.cli.confirm import confirm
+from imageforge.cli.image_access import CaOption, PlainOption, access, carrier
 from imageforge.cli.output import Format, FormatOption, say, show
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
@@ -20,7 +21,15 @@ from imageforge.report.units import counted, megabytes
 from imageforge.stack import engine_choice
 from imageforge.stack.registry_lock import sweeping_registry
 from imageforge.stack.spare import engine_images, layers
-from imageforge.stack.tidy import PATIENCE, YOUNG_SECONDS, stored_images, tidy
+from imageforge.stack.tidy import (
+    PATIENCE,
+    YOUNG_SECONDS,
+    applied_images,
+    elsewhere,
+    remove_image_of,
+    stored_images,
+    tidy,
+)
 from imageforge.store import Apps, Database, Releases
 from registry import RegistryClient
 
@@ -36,23 +45,33 @@ def gc(
         str | None,
         typer.Option("--budget", metavar="SIZE", help="Only until each place has no more than this, such as 20GB."),
     ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option("--registry", metavar="NAME", help="Instead, of another registry: manifests that builds pushed."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    ca: CaOption = None,
+    plain_http: PlainOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Remove images and layers that nothing needs.
 
     Those that builds made, and that no release, applied object, container or build of the last hour has: from the local
     registry, the engine and the store of layers, the oldest first. Images of others and names that you gave stay.
+    With --registry only manifests are deleted there; that registry has its own sweep.
     """
     most = size(budget) if budget else None
     here = Workplace.here()
     here.require_running()
     with here.database() as database:
+        where = f" from {registry}" if registry else ""
         if keep is not None and not dry_run:
-            confirm(f"forget all releases but the newest {keep} of each app, and what only they had", yes=yes)
+            confirm(
+                f"forget all releases but the newest {keep} of each app, and remove what only they had{where}", yes=yes
+            )
         elif not dry_run:
-            confirm("remove the images and layers that nothing needs", yes=yes)
+            confirm(f"remove the images and layers that nothing needs{where}", yes=yes)
         if keep is not None and dry_run:
             raise UsageError(
                 "usage",
@@ -63,12 +82,30 @@ def gc(
         for app in Apps(database).all() if keep is not None else ():
             assert keep is not None
             Releases(database).forget_beyond(app.name, keep)
+        if registry is not None:
+            with carrier(here, access(ca, plain_http)) as working, working.client(registry) as client:
+                rows = _elsewhere(here, database, client, dry_run=dry_run)
+            _show(rows, form, dry_run=dry_run)
+            return
         sweep = Sweep(here, database, most)
         rows = sweep.look() if dry_run else sweep.carry_out()
+    _show(rows, form, dry_run=dry_run)
+
+
+def _show(rows: list[dict[str, object]], form: Format, *, dry_run: bool) -> None:
     show(rows, columns=("place", "image", "size"), wide=("bytes",), form=form, empty="nothing to remove")
     total = sum(int(str(row["bytes"])) for row in rows)
     said = "would be removed" if dry_run else "removed"
     say(f"{counted(len(rows), 'thing')} {said}, {megabytes(total)}; what they share with others stays")
+
+
+def _elsewhere(
+    here: Workplace, database: Database, client: RegistryClient, *, dry_run: bool
+) -> list[dict[str, object]]:
+    if client.registry == here.settings.registry:
+        raise UsageError("local-registry", client.registry, "it is this machine's own", hint="leave --registry out")
+    spare = surplus(elsewhere(database, client, applied_images(here.home)))
+    return _rows(client.registry, [image for image in spare if dry_run or remove_image_of(client, image)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +119,9 @@ class Sweep:
     def look(self) -> list[dict[str, object]]:
         """What would go."""
         with RegistryClient(self.here.settings.registry) as client:
-            images = surplus(stored_images(self.here.home, self.database, client), budget=self.budget)
+            images = surplus(
+                stored_images(self.here.home, self.database, client, applied_images(self.here.home)), budget=self.budget
+            )
         return [
             *_rows("registry", images),
             *_rows("engine", (stored for stored, _ in self._engine())),
@@ -106,7 +145,9 @@ class Sweep:
         endpoint = engine_choice.answering(self.here.home, self.here.settings)
         found = {
             stored.name: (stored, image)
-            for stored, image in engine_images(self.here.home, self.here.settings, self.database, endpoint)
+            for stored, image in engine_images(
+                self.here.home, self.here.settings, self.database, endpoint, applied_images(self.here.home)
+            )
         }
         chosen = surplus([stored for stored, _ in found.values()], budget=self.budget)
         return [found[stored.name] for stored in chosen]

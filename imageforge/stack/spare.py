@@ -7,22 +7,21 @@ import time
 from builders import Endpoint, EngineImage, labelled, stored_blobs
 from imageforge.backup.images import collect
 from imageforge.config import Home, Settings
-from imageforge.images.retention import Stored, engine_spare, images_in
+from imageforge.images.retention import Stored, engine_spare
 from imageforge.pipeline.run import BUILD_TAG
 from imageforge.stack.tidy import YOUNG_SECONDS
 from imageforge.store import Builds, Database, Releases
 from registry import RegistryClient
-from runtime import ControllerClient, Label
+from runtime import Label
 
 
 def engine_images(
-    home: Home, settings: Settings, database: Database, endpoint: Endpoint
+    home: Home, settings: Settings, database: Database, endpoint: Endpoint, applied: frozenset[str]
 ) -> tuple[tuple[Stored, EngineImage], ...]:
-    """The images that this home made, and which of them are needed: by a release, by an applied object, by a young
-    build. What a container uses the engine keeps by itself. Raises EngineError, and what the controller raises."""
+    """The images that this home made, and which of them are needed: by a release, a young build or an object that is
+    `applied`. What a container uses the engine keeps by itself. Raises EngineError."""
     young = time.time() - YOUNG_SECONDS
     needed = Releases(database).images() | Builds(database).images(young=young)
-    applied = images_in(view.manifest for view in ControllerClient(home.controller_socket).views())
     return tuple(
         (
             Stored(

@@ -10,13 +10,14 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from imageforge.backup.images import collect
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
+from imageforge.images.known import known_references
 from imageforge.images.retention import Stored, images_in, is_ours, surplus
 from imageforge.stack.catalog import registries
 from imageforge.stack.process import identify, read_pid_file, stop, write_pid_file
@@ -26,6 +27,7 @@ from imageforge.store import Builds, Database, Releases
 from registry import (
     ImageIndex,
     ImageRef,
+    InvalidReference,
     LayoutError,
     RegistryClient,
     RegistrySource,
@@ -59,9 +61,9 @@ def tidy(home: Home, settings: Settings, database: Database, *, budget: int | No
     not removed then is removed the next time.
     """
     with sweeping_registry(home, patience=PATIENCE), RegistryClient(settings.registry) as client:
-        gone = surplus(stored_images(home, database, client), budget=budget)
+        gone = surplus(stored_images(home, database, client, applied_images(home)), budget=budget)
         for image in gone:
-            _remove(client, *image.name.split("@"))
+            remove_image_of(client, image)
         root = home.state / "registry"
         before = _size(root)
         with _read_only(home, settings) as service:
@@ -78,10 +80,15 @@ def tidy(home: Home, settings: Settings, database: Database, *, budget: int | No
     return Tidied(images=len(gone), bytes=max(0, before - _size(root)), gone=gone)
 
 
-def stored_images(home: Home, database: Database, client: RegistryClient) -> tuple[Stored, ...]:
-    """The images of the local registry, by ``REPOSITORY@DIGEST``, and which of them are needed. Raises what the
-    registry and the controller raise."""
-    needed = collect(_wanted(home, database, client), client)[0]
+def applied_images(home: Home) -> frozenset[str]:
+    """What applied objects name. Raises what the controller raises: without it nobody knows what is needed."""
+    return images_in(view.manifest for view in ControllerClient(home.controller_socket).views())
+
+
+def stored_images(home: Home, database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[Stored, ...]:
+    """The images of the local registry, by ``REPOSITORY@DIGEST``, and which of them are needed; `applied` are those
+    that objects name. Raises what the registry raises."""
+    needed = collect(_wanted(database, client, applied), client)[0]
     kept = {(image.repository, image.digest) for image in needed}
     found: list[Stored] = []
     for repository in client.repositories():
@@ -103,6 +110,40 @@ def stored_images(home: Home, database: Database, client: RegistryClient) -> tup
     return tuple(found)
 
 
+def elsewhere(database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[Stored, ...]:
+    """What builds pushed to a registry that is not ours, by ``REPOSITORY@DIGEST``, where it still is. What has a tag
+    that no build makes by itself is its namer's. Raises what the registry raises."""
+    pushed = [
+        named for name in known_references(database) if (named := ImageRef.parse(name)).registry == client.registry
+    ]
+    needed = {
+        (named.repository, named.digest)
+        for named in map(ImageRef.parse, _wanted(database, client, applied))
+        if named.digest
+    }
+    tags: dict[str, dict[str | None, list[str]]] = {}
+    for repository in {named.repository for named in pushed}:
+        of = tags.setdefault(repository, {})
+        for tag in client.tags(repository):
+            of.setdefault(client.manifest_digest(repository, tag), []).append(tag)
+    return tuple(
+        Stored(
+            name=f"{named.repository}@{named.digest}",
+            parts=_parts(client, str(named)),
+            used_at=0.0,
+            ours=is_ours(tags[named.repository].get(named.digest, [])),
+            needed=(named.repository, named.digest) in needed,
+        )
+        for named in pushed
+        if client.has_manifest(named.repository, named.digest or "")
+    )
+
+
+def remove_image_of(client: RegistryClient, image: Stored) -> bool:
+    """Delete an image's manifest and what is attached to it; its blobs go when the registry is swept."""
+    return _remove(client, *image.name.split("@"))
+
+
 def forget_images(app: str, home: Home, settings: Settings, database: Database, *, since: float) -> int:
     """Remove the images in the repository of a deleted app, so that the next app of its name does not find them; how
     many went. Those that another app's release or a build since `since` (Unix time) has stay. The blobs go with the
@@ -119,18 +160,17 @@ def forget_images(app: str, home: Home, settings: Settings, database: Database, 
         return sum(_remove(client, app, digest) for digest in sorted(found - kept))
 
 
-def _wanted(home: Home, database: Database, client: RegistryClient) -> tuple[str, ...]:
+def _wanted(database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[str, ...]:
     """What releases, builds and applied objects have, by digest."""
     young = time.time() - YOUNG_SECONDS
-    applied: list[str] = []
-    local = f"{client.registry}/"
-    for name in images_in(view.manifest for view in ControllerClient(home.controller_socket).views()):
-        if name.startswith(local):
+    found: list[str] = []
+    for name in applied:
+        with contextlib.suppress(InvalidReference):  # its pod says so; here it names nothing
             named = ImageRef.parse(name)
-            digest = named.digest or client.manifest_digest(named.repository, named.tag or "latest")
-            if digest is not None:
-                applied.append(f"{local}{named.repository}@{digest}")
-    return (*Releases(database).references(), *Builds(database).references(young=young), *applied)
+            if named.registry == client.registry:
+                digest = named.digest or client.manifest_digest(named.repository, named.tag or "latest")
+                found.extend([str(named.with_tag(None).with_digest(digest))] if digest else [])
+    return (*Releases(database).references(), *Builds(database).references(young=young), *found)
 
 
 def _remove(client: RegistryClient, repository: str, digest: str) -> bool:
