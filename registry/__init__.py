@@ -22,12 +22,15 @@ from registry.places import LayoutSink, LayoutSource, RegistrySink, RegistrySour
 from registry.platform import Platform
 from registry.push import PushResult, push
 from registry.reference import ImageRef
+from registry.referrers import Artifact, Attached, as_document, attach, attached, fallback_tag, subject_of_tag
 from registry.server import TokenLogin, registry_config
 from registry.sessions import Sessions
 from registry.upload import upload_blob
 
 __all__ = [
     "Access",
+    "Artifact",
+    "Attached",
     "Cargo",
     "CopyResult",
     "Descriptor",
@@ -53,11 +56,16 @@ __all__ = [
     "StorageError",
     "TokenLogin",
     "TransportError",
+    "as_document",
+    "attach",
+    "attached",
     "collect",
     "copy",
+    "fallback_tag",
     "parse_manifest",
     "push",
     "registry_config",
     "require_platform",
+    "subject_of_tag",
     "upload_blob",
 ]

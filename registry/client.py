@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +13,16 @@ from urllib.parse import urljoin
 from registry.access import Access
 from registry.auth import Credentials
 from registry.errors import RefusedError, TransportError
-from registry.manifest import LARGEST_MANIFEST, MediaType
+from registry.manifest import LARGEST_MANIFEST, Descriptor, ImageIndex, MediaType, digest_of
 from registry.patience import ONCE, Patience
 from registry.transport import Body, Cancelled, Transport, Trial, never
 
 MANIFESTS = ", ".join(
     (MediaType.OCI_MANIFEST, MediaType.DOCKER_MANIFEST, MediaType.OCI_INDEX, MediaType.DOCKER_MANIFEST_LIST)
 )
-OK, CREATED, ACCEPTED, NO_CONTENT, BAD, NOT_FOUND = 200, 201, 202, 204, 400, 404
+OK, CREATED, ACCEPTED, NO_CONTENT, BAD, NOT_FOUND, NOT_ALLOWED = 200, 201, 202, 204, 400, 404, 405
+MOST_PAGES = 100
+_REFERRERS_TAG = re.compile(r"sha(256|512)-[0-9a-f]{64}")
 API_VERSION = "Docker-Distribution-API-Version"
 
 
@@ -140,8 +143,7 @@ class RegistryClient:
             params={"digest": digest},
             body=body,
             headers={"Content-Type": "application/octet-stream", "Content-Length": str(length)},
-            # Google's answers 202 where it goes on checking by itself.
-            expected=(CREATED, NO_CONTENT, ACCEPTED),
+            expected=(CREATED, NO_CONTENT),
             scope=_push_scope(repository),
             once=True,
         )
@@ -257,8 +259,9 @@ class RegistryClient:
             path = response.links.get("next", {}).get("url", "")
         return tuple(sorted(found))
 
-    def tags(self, repository: str) -> tuple[str, ...]:
-        """The tags of a repository, sorted; none where it does not exist."""
+    def tags(self, repository: str, *, referrers: bool = False) -> tuple[str, ...]:
+        """The tags of a repository, sorted; none where it does not exist. Those that stand for an image's `referrers`
+        are names of nothing, and only given where asked for."""
         found: list[str] = []
         path = f"/v2/{repository}/tags/list"
         while path:
@@ -267,19 +270,52 @@ class RegistryClient:
                 break
             found.extend(response.json().get("tags") or [])
             path = response.links.get("next", {}).get("url", "")
-        return tuple(sorted(found))
+        return tuple(sorted(tag for tag in found if referrers or not _REFERRERS_TAG.fullmatch(tag)))
 
-    def referrers(self, repository: str, digest: str) -> bytes | None:
-        """The index of what refers to a manifest, as the registry keeps it; None where it does not."""
-        response = self._transport.request(
-            "GET",
-            f"/v2/{repository}/referrers/{digest}",
-            headers={"Accept": MediaType.OCI_INDEX},
-            expected=(OK, NOT_FOUND, BAD, 405),
-            scope=_pull_scope(repository),
-        )
-        kind = response.headers.get("Content-Type", "").partition(";")[0]
-        return response.content if response.status_code == OK and kind == MediaType.OCI_INDEX else None
+    def put_blob(self, repository: str, digest: str, data: bytes) -> None:
+        """Store a few bytes, where they are not there already."""
+        if self.has_blob(repository, digest):
+            return
+        opened = self.begin_upload(repository)
+        assert opened is not None
+        self.finish_upload(repository, opened.location, digest, body=lambda: [data], length=len(data))
+
+    def read_blob(self, repository: str, blob: Descriptor) -> bytes:
+        """A small blob, checked. Raises TransportError (`size-mismatch`, `digest-mismatch`)."""
+        pieces, size = [], 0
+        with self.open_blob(repository, blob.digest) as (_, coming):
+            for piece in coming:
+                pieces.append(piece)
+                size += len(piece)
+                if size > blob.size:
+                    break
+        data = b"".join(pieces)
+        subject = f"{self.registry}/{repository}@{blob.digest}"
+        if size != blob.size:
+            raise TransportError("size-mismatch", subject, f"other than {blob.size} bytes came")
+        if digest_of(data) != blob.digest:
+            raise TransportError("digest-mismatch", subject, f"the bytes that came are {digest_of(data)}")
+        return data
+
+    def referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...] | None:
+        """What refers to a manifest, as the registry keeps it; None where it does not."""
+        path, found = f"/v2/{repository}/referrers/{digest}", list[Descriptor]()
+        for _ in range(MOST_PAGES):
+            response = self._transport.request(
+                "GET",
+                path,
+                headers={"Accept": MediaType.OCI_INDEX},
+                expected=(OK, BAD, NOT_FOUND, NOT_ALLOWED),
+                scope=_pull_scope(repository),
+            )
+            kind = response.headers.get("Content-Type", "").partition(";")[0]
+            if response.status_code != OK or kind != MediaType.OCI_INDEX:
+                return None
+            found.extend(ImageIndex.parse(response.content).manifests)
+            path = response.links.get("next", {}).get("url", "")
+            if not path:
+                break
+        return tuple(found)
 
     def cancel_upload(self, repository: str, location: str) -> None:
         """End an upload that is of no use any more; best effort, because registries drop stale ones themselves."""

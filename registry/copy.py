@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from registry.errors import LayoutError
+from registry.errors import LayoutError, RefusedError
 from registry.manifest import (
     IMAGES,
     INDEXES,
@@ -35,6 +35,7 @@ AT_ONCE = 4
 """Blobs on their way at once; more gain nothing on one machine, and registries dislike them."""
 DEEPEST = 4
 MOST_MANIFESTS = 1000
+SWEPT = frozenset({"registry-manifest-blob-unknown", "registry-blob-unknown"})
 
 OnProgress = Callable[[str, int, int], None]
 OnBytes = Callable[[int], None]
@@ -153,15 +154,26 @@ def copy(
     cargo = collect(source, platform)
     if on_plan:
         on_plan(cargo)
+    tell = on_progress or (lambda *_: None)
     with sink.staging() as staging:
-        ways = _Carrier(source, sink, staging, on_progress or (lambda *_: None), cancelled).carry(cargo.blobs, at_once)
+        for last in (False, True):
+            ways = _Carrier(source, sink, staging, tell, cancelled).carry(cargo.blobs, at_once)
+            if cancelled():
+                raise InterruptedError("the copy was cancelled")
+            try:
+                _name(cargo, sink)
+                break
+            except RefusedError as error:
+                # A registry was swept after it had said that a blob is there.
+                if last or error.code not in SWEPT:
+                    raise
+    return _result(cargo, ways)
+
+
+def _name(cargo: Cargo, sink: Sink) -> None:
     for raw, media_type in cargo.manifests[:-1]:
         sink.put_manifest(raw, media_type)
-    if cancelled():
-        raise InterruptedError("the copy was cancelled")
-    raw, media_type = cargo.manifests[-1]
-    sink.name_it(raw, media_type)
-    return _result(cargo, ways)
+    sink.name_it(*cargo.manifests[-1])
 
 
 @dataclass(frozen=True, slots=True)

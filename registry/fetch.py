@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +18,8 @@ PIECE = 1 << 20
 RANGE_REFUSED = 416
 
 
-def fetch(
+@contextmanager
+def fetched(
     client: RegistryClient,
     repository: str,
     blob: Descriptor,
@@ -25,32 +27,33 @@ def fetch(
     *,
     on_bytes: Callable[[int], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Path:
-    """Write a blob into a file of `folder`, whose bytes are then those that its digest and size say; gives the file.
+) -> Iterator[Path]:
+    """A file of `folder` with a blob's bytes, which are those that its digest and size say; removed when it has been
+    used. What an interrupted call left there is gone on with.
 
-    What an interrupted call left there is gone on with. Raises TransportError (`digest-mismatch`, `size-mismatch`,
-    `registry-unreachable`, …), RefusedError, LayoutError (`unsupported-digest`) and, when cancelled, InterruptedError.
+    Raises TransportError (`digest-mismatch`, `size-mismatch`, `registry-unreachable`, …), RefusedError, LayoutError
+    (`unsupported-digest`) and, when cancelled, InterruptedError.
     """
     algorithm, _, name = blob.digest.partition(":")
     if algorithm not in ("sha256", "sha512"):
         raise LayoutError("unsupported-digest", blob.digest, "expected sha256 or sha512")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.part"
-    handle = path.open("a+b")
-    try:
+    with ExitStack() as held:
+        # For as long as it is used: another process that fetches the same one takes a file of its own.
+        handle = held.enter_context(path.open("a+b"))
         if not lock(handle.fileno(), wait=False):
-            # Another process fetches the same one; each gets its own: neither is to depend on the other's end.
-            handle.close()
             path = folder / f"{name}.part.{os.getpid()}"
-            handle = path.open("w+b")
-        _Fetch(client, repository, blob, handle, on_bytes, cancelled).run()
-    except RegistryError as error:
-        if error.code in ("digest-mismatch", "size-mismatch"):
-            path.unlink(missing_ok=True)
-        raise
-    finally:
-        handle.close()
-    return path
+            handle = held.enter_context(path.open("w+b"))
+            held.callback(path.unlink, missing_ok=True)
+        try:
+            _Fetch(client, repository, blob, handle, on_bytes, cancelled).run()
+        except RegistryError as error:
+            if error.code in ("digest-mismatch", "size-mismatch"):
+                path.unlink(missing_ok=True)
+            raise
+        yield path
+        path.unlink(missing_ok=True)
 
 
 class _Fetch:

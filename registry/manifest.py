@@ -212,6 +212,9 @@ def parse_manifest(raw: bytes, media_type: str) -> ImageManifest | ImageIndex:
     """A manifest of either kind. Raises LayoutError: `unknown-media-type` where it is of none of the kinds that images
     are made of, `foreign-layer` where it has a layer that may not be handed on, `manifest-invalid`."""
     kind = _own_kind(raw, media_type)
+    if kind in INDEXES | IMAGES and _is_both(raw):
+        # Whoever reads it as the other kind sees another image under the same digest (CVE-2021-41190).
+        raise LayoutError("manifest-invalid", digest_of(raw), "it is an index and an image's manifest at once")
     if kind in INDEXES:
         return ImageIndex.parse(raw)
     if kind not in IMAGES:
@@ -238,6 +241,11 @@ def parse_manifest(raw: bytes, media_type: str) -> ImageManifest | ImageIndex:
                 f"a layer of the type {layer.media_type[:100]}, expected a tar, plain or by gzip or zstd",
             )
     return manifest
+
+
+def _is_both(raw: bytes) -> bool:
+    found = json.loads(raw)
+    return "manifests" in found and ("layers" in found or "config" in found)
 
 
 def _own_kind(raw: bytes, media_type: str) -> str:

@@ -7,14 +7,14 @@ import errno
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.client import Opened, RegistryClient
 from registry.copy import Cancelled, OnBytes, Source, Taker, Way
 from registry.errors import LayoutError, RefusedError, StorageError
-from registry.fetch import fetch
+from registry.fetch import fetched
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, digest_of
 from registry.reference import ImageRef
@@ -101,10 +101,14 @@ class RegistrySource:
     @contextmanager
     def blob(self, blob: Descriptor, staging: Path, on_bytes: OnBytes, cancelled: Cancelled) -> Iterator[Path]:
         """Fetched into `staging`, and removed from there when it has been used."""
-        with _disk_full_named(staging):
-            file = fetch(self.client, self.reference.repository, blob, staging, on_bytes=on_bytes, cancelled=cancelled)
-        yield file
-        file.unlink(missing_ok=True)
+        with ExitStack() as held:
+            with _disk_full_named(staging):
+                file = held.enter_context(
+                    fetched(
+                        self.client, self.reference.repository, blob, staging, on_bytes=on_bytes, cancelled=cancelled
+                    )
+                )
+            yield file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -56,6 +56,7 @@ class Transport:
     ) -> None:
         access = access or Access()
         self.registry = registry
+        self._access = access
         self.patience = patience
         self.cancelled = cancelled
         self._plain = access.is_plain(registry)
@@ -105,6 +106,10 @@ class Transport:
             response = self._send(method, path, body, headers, params, scope)
             if response.status_code == UNAUTHORIZED and self._log_in(response, scope, used):
                 response = self._send(method, path, body, headers, params, scope)
+            for _ in range(MOST_REDIRECTS if method in ("GET", "HEAD") else 0):
+                if response.status_code not in REDIRECTS:
+                    break
+                response = self._send(method, self._target(response), None, headers, None, scope)
             if response.status_code not in expected:
                 raise self._error(response, f"{method} {urlsplit(path).path}")
             self._answered = True
@@ -140,7 +145,7 @@ class Transport:
             for _ in range(MOST_REDIRECTS):
                 if response.status_code not in REDIRECTS:
                     break
-                target = urljoin(str(response.url), response.headers.get("Location", ""))
+                target = self._target(response)
                 response.close()
                 response = self._send("GET", target, None, wanted, None, scope, stream=True)
             if response.status_code not in (OK, PARTIAL):
@@ -153,6 +158,20 @@ class Transport:
             yield begins, self._pieces(response)
         finally:
             response.close()
+
+    def _target(self, response: httpx.Response) -> str:
+        """Where a registry sends us on, such as to an object store. Raises TransportError (`insecure-redirect`) where
+        that is by plain HTTP, and the registry itself was asked by TLS."""
+        target: str = urljoin(str(response.request.url), response.headers.get("Location", ""))
+        parts = urlsplit(target)
+        if parts.scheme != "https" and not (parts.scheme == "http" and self._may_be_plain(parts.netloc)):
+            raise TransportError(
+                "insecure-redirect",
+                self.registry,
+                f"sends us on to {parts.scheme}://{parts.netloc}, where others can change what comes",
+                hint="expected https; look at the registry's configuration",
+            )
+        return target
 
     def _drain(self, response: httpx.Response) -> None:
         try:
@@ -266,7 +285,7 @@ class Transport:
         asked = {"service": challenge.parameters.get("service", ""), "scope": scopes}
         credentials = self._credentials
         parts = urlsplit(realm)
-        if parts.scheme != "https" and not (parts.scheme == "http" and (self._plain or is_loopback(parts.netloc))):
+        if parts.scheme != "https" and not (parts.scheme == "http" and self._may_be_plain(parts.netloc)):
             raise TransportError(
                 "registry-insecure-login",
                 self.registry,
@@ -296,6 +315,10 @@ class Transport:
         if not isinstance(token, str):
             raise TransportError("not-a-registry", self.registry, f"its token service {realm} gave no token")
         return token
+
+    def _may_be_plain(self, place: str) -> bool:
+        """Whether a place may be spoken to by plain HTTP, as regards logins and redirects."""
+        return is_loopback(place) or place in self._access.plain_http or (self._plain and place == self.registry)
 
     def _error(self, response: httpx.Response, what: str) -> RefusedError | TransportError:
         status = response.status_code

@@ -72,26 +72,8 @@ class Upload:
         Raises LayoutError (`blob-damaged`), TransportError and RefusedError, and InterruptedError when cancelled. But
         for a damaged file, what has been sent is kept for the next call where the session is.
         """
-        trial = self._client.trial()
-        at: Opened | None = opened
         try:
-            if self._session.location:
-                # What an earlier call left; whether it is of use, the registry knows.
-                at = self._left(self._session.location) or opened
-            while True:
-                before = self._offset
-                try:
-                    if at is None:
-                        at = self._begin()
-                    self._least = max(self._least, at.least)
-                    self._send(at)
-                    break
-                except (TransportError, RefusedError) as error:
-                    if self._offset > before:
-                        trial.progressed()
-                    at = self._recover(error, trial.failed)
-                    if at is None and error.status == 0 and self._client.has_blob(self._repository, self._digest):
-                        break  # It was closed, and the answer was lost.
+            self._attempt(self._found(opened))
             self._session.forget()
         except LayoutError:
             self._drop()
@@ -101,11 +83,38 @@ class Upload:
                 self._drop()
             raise
 
+    def _found(self, opened: Opened | None) -> Opened | None:
+        """What an earlier call left, where the registry still knows of it; else what was opened now."""
+        left = self._left(self._session.location) if self._session.location else None
+        if left is None:
+            return opened
+        if opened is not None:
+            self._client.cancel_upload(self._repository, opened.location)
+        return left
+
+    def _attempt(self, at: Opened | None) -> None:
+        trial = self._client.trial()
+        while True:
+            before = self._offset
+            try:
+                if at is None:
+                    at = self._begin()
+                self._least = max(self._least, at.least)
+                self._send(at)
+                return
+            except (TransportError, RefusedError) as error:
+                if self._offset > before:
+                    trial.progressed()
+                at = self._recover(error, trial.failed)
+                if at is None and error.status == 0 and self._client.has_blob(self._repository, self._digest):
+                    return  # It was closed, and the answer was lost.
+
     def _left(self, location: str) -> Opened | None:
         try:
-            return self._client.upload_offset(self._repository, location)
+            found = self._client.upload_offset(self._repository, location)
         except (TransportError, RefusedError):
             return None
+        return found if found and found.offset <= self._size else None
 
     def _begin(self) -> Opened:
         opened = self._client.begin_upload(self._repository)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from builders.engine.connection import connect
@@ -118,32 +118,44 @@ def labelled_images(endpoint: Endpoint, label: str, value: str) -> tuple[str, ..
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LabelledImage:
-    """An image of the engine: its ID, names (tags, and references by digest), size in bytes, when it was made (Unix
-    seconds) and labels."""
+class EngineImage:
+    """An image in the engine: its ID, names (none where it has none), bytes of all its layers, when it was made (Unix
+    time), and its labels."""
 
     image_id: str
     names: tuple[str, ...]
     size: int
-    created_at: float
-    labels: Mapping[str, str]
+    created: float
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def images_with_label(endpoint: Endpoint, label: str, value: str) -> tuple[LabelledImage, ...]:
-    """The images that carry a label with that value, newest first."""
+def labelled(endpoint: Endpoint, label: str, value: str) -> tuple[EngineImage, ...]:
+    """The images that carry a label with that value."""
     with connect(endpoint) as engine:
         found = engine.list_images(label=f"{label}={value}")
-    images = (
-        LabelledImage(
+    return tuple(
+        EngineImage(
             image_id=str(image["Id"]),
-            names=tuple(name for name in _names(image) if name != image["Id"]),
+            names=tuple(name for name in _names(image) if name != str(image["Id"])),
             size=int(image.get("Size") or 0),
-            created_at=float(image.get("Created") or 0),
+            created=float(image.get("Created") or 0),
             labels=dict(image.get("Labels") or {}),
         )
         for image in found
     )
-    return tuple(sorted(images, key=lambda image: (-image.created_at, image.image_id)))
+
+
+def remove_image(endpoint: Endpoint, image: EngineImage) -> bool:
+    """Take an image out by all of its names, never by force; False where a container, or another image, needs it."""
+    try:
+        with connect(endpoint) as engine:
+            for name in image.names or (image.image_id,):
+                engine.remove(name)
+    except EngineError as error:
+        if error.code not in ("engine-refused", "image-missing"):
+            raise
+        return error.code == "image-missing"
+    return True
 
 
 def remove_labelled_images(endpoint: Endpoint, label: str, value: str) -> tuple[str, ...]:

@@ -6,13 +6,14 @@ import typer
 
 from imageforge.cli.image_copy import copy, pull, push
 from imageforge.cli.image_diff import diff
+from imageforge.cli.image_gc import gc
 from imageforge.cli.image_inspect import inspect
 from imageforge.cli.image_ls import ls
 from imageforge.cli.image_tags import rm, tags
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Look into images, compare, copy, push, pull and remove them.
+    help="""Look into, compare, copy and tidy images.
 
     docker-daemon:NAME, docker-archive:FILE[:NAME], oci:DIR[:TAG], docker://REF.""",
 )
@@ -24,3 +25,4 @@ app.command("push")(push)
 app.command("pull")(pull)
 app.command("tags")(tags)
 app.command("rm")(rm)
+app.command("gc")(gc)

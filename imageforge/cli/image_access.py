@@ -16,7 +16,8 @@ import typer
 from imageforge.cli.failure import EXIT_INTERRUPTED
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
-from imageforge.images.carry import Carrier, known_repositories
+from imageforge.images.carry import Carrier
+from imageforge.images.name import ImageName, Transport
 from imageforge.pipeline.interrupt import cancelled_by_interrupt
 from imageforge.stack import engine_choice
 from imageforge.stack.registry_lock import writing_registry
@@ -59,9 +60,16 @@ def carrier(here: Workplace, reached: Access) -> Iterator[Carrier]:
 
 
 @contextmanager
-def writing(here: Workplace, registry: str) -> Iterator[None]:
-    """Hold off the sweep of the local registry, where it is that one."""
-    with writing_registry(here.home) if registry == here.settings.registry else contextlib.nullcontext():
+def writing(here: Workplace, *names: ImageName) -> Iterator[None]:
+    """Hold off the sweep, where one of the places is of what it sweeps: the local registry, or the store of layers, by
+    which the engine's images and archives go."""
+    swept = any(
+        name.named.registry == here.settings.registry
+        if name.transport is Transport.REGISTRY
+        else name.transport is not Transport.LAYOUT
+        for name in names
+    )
+    with writing_registry(here.home) if swept else contextlib.nullcontext():
         yield
 
 
@@ -69,11 +77,10 @@ def _repositories(here: Workplace, registry: str) -> tuple[str, ...]:
     """The repositories of a registry that releases and builds are of."""
     if not here.home.store.exists():
         return ()
-    from imageforge.store import Builds, Releases  # noqa: PLC0415 - a fifth of a second that most copies can do without
+    from imageforge.images.known import known_references, known_repositories  # noqa: PLC0415 - a fifth of a second
 
     with here.database() as database:
-        references = (*Releases(database).references(), *Builds(database).references(young=0.0))
-    return known_repositories(references, registry)
+        return known_repositories(known_references(database), registry)
 
 
 @contextmanager

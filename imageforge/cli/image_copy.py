@@ -117,8 +117,7 @@ def _carry(
     here = Workplace.here()
     with contextlib.ExitStack() as held:
         working = held.enter_context(carrier(here, access(ca, plain_http)))
-        if target.transport is Transport.REGISTRY:
-            held.enter_context(writing(here, target.named.registry))
+        held.enter_context(writing(here, source, target))
         shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
         try:
             result = working.carry(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from builders import Limits, inspect_opened
+from builders import Limits, OpenedImage, inspect_opened
 from imageforge.cli.image_access import CaOption, PlainOption, access, carrier
 from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
 from imageforge.cli.output import Format, FormatOption, document, show, write
 from imageforge.cli.state import Workplace
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
+from imageforge.images.attached import attached_documents
+from imageforge.images.carry import Carrier
 from imageforge.images.name import ImageName, Transport
 from imageforge.images.presence import presence
 from imageforge.report.inspection import inspection_data, inspection_lines, inspection_rows
@@ -63,11 +65,12 @@ def inspect(
                 limits=limits,
                 check=working.check,
             )
+            attached = _attached(working, name, opened)
         except InterruptedError:
             raise KeyboardInterrupt from None
     goal = str(target.named) if target else None
     if form in (Format.JSON, Format.YAML):
-        document(inspection_data(opened, found, target=goal), form)
+        document(inspection_data(opened, found, target=goal, attached=attached), form)
         return
     show(
         inspection_rows(found),
@@ -77,3 +80,14 @@ def inspect(
         empty="no layers",
     )
     write("\n".join(inspection_lines(found, target=goal)))
+    if attached:
+        write(f"attached: {', '.join(attached)} (-o json)")
+
+
+def _attached(working: Carrier, name: ImageName, image: OpenedImage) -> dict[str, Any]:
+    """The documents that its build attached to an image of a registry, by the last word of their kinds."""
+    if name.transport is not Transport.REGISTRY or image.manifest is None:
+        return {}
+    with working.client(name.named.registry) as client:
+        found = attached_documents(client, name.named.repository, image.manifest.digest)
+    return {kind.name.lower(): document for kind, document in found.items()}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from builders import images_with_label
+from builders import labelled
 from imageforge.cli.output import Format, FormatOption, say, show
 from imageforge.cli.releases import shortened
 from imageforge.cli.state import Workplace
@@ -34,9 +34,7 @@ def ls(
 
     here = Workplace.here()
     here.home.prepare()
-    engine = images_with_label(
-        engine_choice.answering(here.home, here.settings), Label.INSTANCE.value, here.home.instance
-    )
+    engine = labelled(engine_choice.answering(here.home, here.settings), Label.INSTANCE.value, here.home.instance)
     with here.database() as database:
         builds = Builds(database).latest(app=app, limit=MOST_BUILDS)
         apps = sorted({build.app for build in builds} | {image.labels.get(Label.APP.value, "") for image in engine})

@@ -77,7 +77,7 @@ def rm(
         confirm(f"remove {image}", yes=yes)
         with (
             carrier(here, access(ca, plain_http)) as working,
-            writing(here, found.named.registry),
+            writing(here, found),
             working.client(found.named.registry) as client,
         ):
             gone = remove_from_registry(client, found.named, needed=_needed(here), all_tags=all_tags)

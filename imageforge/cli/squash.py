@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from builders import Limits, SquashedImage, SquashMode, squash_opened
-from imageforge.cli.image_access import CaOption, PlainOption, access, carrier, writing
+from imageforge.cli.image_access import CaOption, PlainOption, access, carrier
 from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
 from imageforge.cli.output import Format, FormatOption, document, facts, say, write
 from imageforge.cli.state import Workplace
@@ -19,6 +19,7 @@ from imageforge.errors import UsageError
 from imageforge.images.name import ImageName, Transport
 from imageforge.report.bill import bill_lines, squash_data, squash_line
 from imageforge.report.transfer import Transfer
+from imageforge.stack.registry_lock import writing_registry
 from linters import check
 from registry import Platform
 
@@ -65,8 +66,8 @@ def squash(
     limits = Limits(entries=max_entries, total=max_bytes, ratio=max_ratio)
     with contextlib.ExitStack() as held:
         working = held.enter_context(carrier(here, access(ca, plain_http)))
-        if goal.transport is Transport.REGISTRY:
-            held.enter_context(writing(here, goal.named.registry))
+        # Whatever the places, the merged layer goes through the store of layers, which is swept.
+        held.enter_context(writing_registry(here.home))
         folder = held.enter_context(working.scratch())
         shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
         try:

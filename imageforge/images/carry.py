@@ -172,10 +172,3 @@ class Carrier:
         self.home.scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.home.scratch, prefix="copy-") as folder:
             yield Path(folder)
-
-
-def known_repositories(references: tuple[str, ...], registry: str) -> tuple[str, ...]:
-    """The repositories of a registry among references, in their order, each once."""
-    head = f"{registry}/"
-    names = (text.removeprefix(head).partition("@")[0].rpartition(":") for text in references if text.startswith(head))
-    return tuple(dict.fromkeys(name[0] or name[2] for name in names))

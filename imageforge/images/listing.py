@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from builders import LabelledImage
+from builders import EngineImage
 from imageforge.store import Build, Release
 from registry import ImageRef, InvalidReference
 from runtime import Label
@@ -29,7 +29,7 @@ class MadeImage:
 
 
 def made_images(
-    engine: Iterable[LabelledImage], releases: Iterable[Release], builds: Iterable[Build]
+    engine: Iterable[EngineImage], releases: Iterable[Release], builds: Iterable[Build]
 ) -> tuple[MadeImage, ...]:
     """Every image once; apps in their order, and of each the newest release first, then what no release has."""
     here = {image.image_id: image for image in engine}
@@ -47,7 +47,7 @@ def made_images(
     return tuple(sorted(found, key=_order))
 
 
-def _made(image_id: str, image: LabelledImage | None, releases: Sequence[Release], build: Build | None) -> MadeImage:
+def _made(image_id: str, image: EngineImage | None, releases: Sequence[Release], build: Build | None) -> MadeImage:
     app = releases[0].app if releases else build.app if build else ""
     if not app and image is not None:
         app = image.labels.get(Label.APP.value, "")
@@ -63,7 +63,7 @@ def _made(image_id: str, image: LabelledImage | None, releases: Sequence[Release
         reference=reference,
         names=tuple(name for name in names if name != reference),
         size=image.size if image else None,
-        created_at=image.created_at if image else None,
+        created_at=image.created if image else None,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imageforge.errors import Failure, ForgeError, UsageError
+from imageforge.images.known import known_references
 from imageforge.pipeline.deploy import roll_out
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.event import Event, EventKind, Recorder
@@ -105,6 +106,7 @@ def conduct(
     def find(fingerprint: str) -> Earlier | None:
         return _earlier(builds.succeeded_with(fingerprint))
 
+    workshop = replace(workshop, references=lambda: known_references(database))
     recorder.listen(collect)
     # Until it is stored what was pushed or taken over, a sweep would take it for nobody's.
     with writing_registry(workshop.home):

@@ -54,7 +54,8 @@ class Process:
 class Plan:
     """What will be done. `port` None: the image's only EXPOSE, else 8080. `replicas` None: what `scale` said, else 1;
     `replicas_from` names where a number came from. `command` is web's, None the image's own; `release` the release
-    command as it is written; `own` the manifests that the repository brings."""
+    command as it is written; `own` the manifests that the repository brings. `repository` and `revision` are where the
+    source came from, where that is git."""
 
     app: str
     source: str
@@ -78,6 +79,8 @@ class Plan:
     processes: tuple[Process, ...]
     release: str | None
     own: OwnManifests | None = None
+    repository: str | None = None
+    revision: str | None = None
 
     def waived(self, rule: str, today: datetime.date) -> bool:
         """Whether a waiver that still holds sets this rule aside."""

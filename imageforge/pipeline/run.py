@@ -29,7 +29,9 @@ from builders import (
     squash,
 )
 from imageforge.config import Home, Settings
+from imageforge.images.known import known_repositories
 from imageforge.pipeline import shipped
+from imageforge.pipeline.attachments import attach_reports
 from imageforge.pipeline.ceiling import memory_limit, named_when_hit, raise_ceiling
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.fingerprint import fingerprint
@@ -40,7 +42,8 @@ from imageforge.pipeline.secrets import AppSecrets
 from imageforge.report.bill import squash_data, squash_line
 from imageforge.report.units import megabytes
 from imageforge.vault import LineMask
-from registry import ImageRef, LayoutError, PushResult, RegistryClient, RegistryError, push
+from linters import LintReport
+from registry import ImageRef, LayoutError, OciLayout, PushResult, RegistryClient, RegistryError, push
 from runtime import Label
 
 BUILD_TAG = "imageforge.invalid/build"
@@ -64,13 +67,15 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workshop:
-    """Where a run works: the home, the engine, the registry, and the switch that cancels it."""
+    """Where a run works: the home, the engine, the registry, and the switch that cancels it; and the images that the
+    store knows, whose layers a registry may have."""
 
     home: Home
     endpoint: Endpoint
     settings: Settings
     cancelled: threading.Event
     secrets: AppSecrets = field(default_factory=AppSecrets)
+    references: Callable[[], tuple[str, ...]] = lambda: ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +105,7 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
     layout = workshop.home.layouts / str(build_id)
     try:
         try:
-            squashed, reference, image_id = _ship(plan, built, report.base_image, build_id, workshop, recorder, layout)
+            squashed, reference, image_id = _ship(plan, built, report, key, build_id, workshop, recorder, layout)
         except (LayoutError, EngineError):
             damaged = drop_damaged(layout, blobs=workshop.home.blobs) if layout.exists() else ()
             if not damaged:
@@ -108,7 +113,7 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
             shutil.rmtree(layout)
             note = f"the stored layer {', '.join(damaged)} was damaged on the disk: dropped, and made again"
             squashed, reference, image_id = _ship(
-                plan, built, report.base_image, build_id, workshop, recorder, layout, note=note
+                plan, built, report, key, build_id, workshop, recorder, layout, note=note
             )
     finally:
         # The registry and the engine hold the image now, and the blobs stay in the store; of a run that failed the
@@ -130,7 +135,8 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
 def _ship(
     plan: Plan,
     built: BuiltImage,
-    base_image: str | None,
+    report: LintReport,
+    tree: str | None,
     build_id: int,
     workshop: Workshop,
     recorder: Recorder,
@@ -144,15 +150,27 @@ def _ship(
         if note:
             log.emit(EventKind.NOTE, note)
         goal = _goal(plan, build_id, workshop) if plan.push else None
-        squashed = _squash(plan, built, base_image, workshop, layout, log, goal)
+        squashed = _squash(plan, built, report.base_image, workshop, layout, log, goal)
+        bill = dict(log.data)
         if goal is None:
             image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag)
             return squashed, image_id, image_id
     workshop.secrets.refuse_leaks(squashed.layout, plan.app)
     with recorder.stage("push") as log:
-        reference = str(_push(goal, squashed, workshop, log).reference)
+        pushed = _push(goal, squashed, workshop, log).reference
         shipped.remember(workshop.home, plan.app, built, squashed)
-        return squashed, reference, _keep(built, squashed, reference, workshop.endpoint)
+        attach_reports(
+            plan,
+            report,
+            bill,
+            tree=tree,
+            reference=pushed,
+            layout=OciLayout.open(squashed.layout),
+            endpoint=workshop.endpoint,
+            mask=workshop.secrets.mask,
+            log=log,
+        )
+        return squashed, str(pushed), _keep(built, squashed, str(pushed), workshop.endpoint)
 
 
 def _keep(built: BuiltImage, squashed: SquashedImage, reference: str, endpoint: Endpoint) -> str:
@@ -278,7 +296,14 @@ def _push(reference: ImageRef, squashed: SquashedImage, workshop: Workshop, log:
     def on_progress(digest: str, sent: int, total: int) -> None:
         log.emit(EventKind.PROGRESS, digest, sent=sent, total=total)
 
-    result = push(squashed.layout, reference, on_progress=on_progress, cancelled=workshop.cancelled.is_set)
+    result = push(
+        squashed.layout,
+        reference,
+        on_progress=on_progress,
+        cancelled=workshop.cancelled.is_set,
+        uploads=workshop.home.uploads,
+        mount_from=known_repositories(workshop.references(), reference.registry),
+    )
     log.summary = (
         f"{short(result.reference)}, {megabytes(result.uploaded_bytes)} sent, "
         f"{megabytes(result.skipped_bytes)} already there"

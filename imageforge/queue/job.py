@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import linters
@@ -29,7 +30,7 @@ from imageforge.pipeline.run import Workshop, destination
 from imageforge.pipeline.secrets import AppSecrets
 from imageforge.queue.admission import MIB, Needs, Room, obstacle
 from imageforge.queue.checkout import fetch, git_credentials
-from imageforge.queue.spec import BuildSpec, ReleaseSource
+from imageforge.queue.spec import BuildSpec, GitSource, ReleaseSource
 from imageforge.queue.wake import Waker
 from imageforge.report.deploy import DeployReport
 from imageforge.stack.process import myself
@@ -199,6 +200,8 @@ class Job:
             )
             Builds(self._database).update(self._build.id, **log_.data)
         planned = plan(_request(spec, folder, self._build.app, self._settings.registry), load_repository(folder))
+        if isinstance(source, GitSource):
+            planned = replace(planned, repository=source.url, revision=log_.data.get("revision"))
         return conduct(planned, self._build.id, workshop, recorder, self._database, deployer).report
 
     def _workshop(self, secrets: AppSecrets) -> Workshop:

@@ -12,8 +12,11 @@ from imageforge.report.units import counted, megabytes
 SCHEMA_VERSION = 1
 
 
-def inspection_data(image: OpenedImage, found: Inspection, *, target: str | None) -> dict[str, Any]:
-    """All of it; layers are numbered from 1 at the bottom, sizes are bytes. `target` is where a push would go."""
+def inspection_data(
+    image: OpenedImage, found: Inspection, *, target: str | None, attached: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All of it; layers are numbered from 1 at the bottom, sizes are bytes. `target` is where a push would go,
+    `attached` what its build attached to it in its registry."""
     config, survey = image.source.config, found.survey
     return {
         "schema": SCHEMA_VERSION,
@@ -24,6 +27,7 @@ def inspection_data(image: OpenedImage, found: Inspection, *, target: str | None
         "created": config.get("created"),
         "config": dict(_inner(config)),
         "annotations": dict(image.annotations),
+        "attached": dict(attached),
         "base": {"name": image.base_name, "layers": found.base_layers},
         "size": survey.size,
         "wasted": survey.wasted,

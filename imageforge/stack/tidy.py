@@ -10,19 +10,32 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from imageforge.backup.images import collect
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
+from imageforge.images.known import known_references
+from imageforge.images.retention import Stored, images_in, is_ours, surplus
 from imageforge.stack.catalog import registries
 from imageforge.stack.process import identify, read_pid_file, stop, write_pid_file
 from imageforge.stack.registry_lock import sweeping_registry
 from imageforge.stack.service import Service
 from imageforge.store import Builds, Database, Releases
-from registry import ImageRef, RegistryClient
+from registry import (
+    ImageIndex,
+    ImageRef,
+    InvalidReference,
+    LayoutError,
+    RegistryClient,
+    RegistrySource,
+    fallback_tag,
+    parse_manifest,
+)
+from registry import collect as collect_cargo
+from runtime import ControllerClient
 
 YOUNG_SECONDS = 3600.0
 """Age below which a build's image stays though no release has it: somebody may be about to use it."""
@@ -32,30 +45,25 @@ READY_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tidied:
-    """How many images went, and the bytes of disk that came free."""
+    """How many images went and which, and the bytes of disk that came free."""
 
     images: int
     bytes: int
+    gone: tuple[Stored, ...] = ()
 
 
-def tidy(home: Home, settings: Settings, database: Database) -> Tidied:
-    """Remove what no release that is kept, no build under way and no young build has.
+def tidy(home: Home, settings: Settings, database: Database, *, budget: int | None = None) -> Tidied:
+    """Remove what builds made and no release that is kept, no object that is applied, no build under way and no young
+    build has; with a `budget`, the oldest of it, until the registry has no more than that many bytes. What somebody
+    gave a name of his own stays.
 
-    Raises Busy (`registry-busy`), StackError (`tidy-failed`), and what the registry raises; what was not removed then
-    is removed the next time.
+    Raises Busy (`registry-busy`), StackError (`tidy-failed`), and what the registry and the controller raise; what was
+    not removed then is removed the next time.
     """
     with sweeping_registry(home, patience=PATIENCE), RegistryClient(settings.registry) as client:
-        wanted = (*Releases(database).references(), *Builds(database).references(young=time.time() - YOUNG_SECONDS))
-        images, _ = collect(wanted, client)
-        kept = {(image.repository, image.digest) for image in images}
-        removed = {
-            (repository, digest)
-            for repository in client.repositories()
-            for digest in (client.get_manifest(repository, tag).digest for tag in client.tags(repository))
-            if (repository, digest) not in kept
-        }
-        for repository, digest in sorted(removed):
-            client.delete_manifest(repository, digest)
+        gone = surplus(stored_images(home, database, client, applied_images(home)), budget=budget)
+        for image in gone:
+            remove_image_of(client, image)
         root = home.state / "registry"
         before = _size(root)
         with _read_only(home, settings) as service:
@@ -69,7 +77,71 @@ def tidy(home: Home, settings: Settings, database: Database) -> Tidied:
             )
         if done.returncode:
             raise StackError("tidy-failed", "the registry", done.stderr.strip()[-500:], hint=f"look at {service.log}")
-    return Tidied(images=len(removed), bytes=max(0, before - _size(root)))
+    return Tidied(images=len(gone), bytes=max(0, before - _size(root)), gone=gone)
+
+
+def applied_images(home: Home) -> frozenset[str]:
+    """What applied objects name. Raises what the controller raises: without it nobody knows what is needed."""
+    return images_in(view.manifest for view in ControllerClient(home.controller_socket).views())
+
+
+def stored_images(home: Home, database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[Stored, ...]:
+    """The images of the local registry, by ``REPOSITORY@DIGEST``, and which of them are needed; `applied` are those
+    that objects name. Raises what the registry raises."""
+    needed = collect(_wanted(database, client, applied), client)[0]
+    kept = {(image.repository, image.digest) for image in needed}
+    found: list[Stored] = []
+    for repository in client.repositories():
+        tags: dict[str, list[str]] = {}
+        for tag in client.tags(repository):
+            digest = client.manifest_digest(repository, tag)
+            if digest is not None:
+                tags.setdefault(digest, []).append(tag)
+        for digest, names in tags.items():
+            found.append(
+                Stored(
+                    name=f"{repository}@{digest}",
+                    parts=_parts(client, f"{client.registry}/{repository}@{digest}"),
+                    used_at=_pushed_at(home, repository, digest),
+                    ours=is_ours(names),
+                    needed=(repository, digest) in kept,
+                )
+            )
+    return tuple(found)
+
+
+def elsewhere(database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[Stored, ...]:
+    """What builds pushed to a registry that is not ours, by ``REPOSITORY@DIGEST``, where it still is. What has a tag
+    that no build makes by itself is its namer's. Raises what the registry raises."""
+    pushed = [
+        named for name in known_references(database) if (named := ImageRef.parse(name)).registry == client.registry
+    ]
+    needed = {
+        (named.repository, named.digest)
+        for named in map(ImageRef.parse, _wanted(database, client, applied))
+        if named.digest
+    }
+    tags: dict[str, dict[str | None, list[str]]] = {}
+    for repository in {named.repository for named in pushed}:
+        of = tags.setdefault(repository, {})
+        for tag in client.tags(repository):
+            of.setdefault(client.manifest_digest(repository, tag), []).append(tag)
+    return tuple(
+        Stored(
+            name=f"{named.repository}@{named.digest}",
+            parts=_parts(client, str(named)),
+            used_at=0.0,
+            ours=is_ours(tags[named.repository].get(named.digest, [])),
+            needed=(named.repository, named.digest) in needed,
+        )
+        for named in pushed
+        if client.has_manifest(named.repository, named.digest or "")
+    )
+
+
+def remove_image_of(client: RegistryClient, image: Stored) -> bool:
+    """Delete an image's manifest and what is attached to it; its blobs go when the registry is swept."""
+    return _remove(client, *image.name.split("@"))
 
 
 def forget_images(app: str, home: Home, settings: Settings, database: Database, *, since: float) -> int:
@@ -85,7 +157,53 @@ def forget_images(app: str, home: Home, settings: Settings, database: Database, 
         images, _ = collect((name for name in wanted if ImageRef.parse(name).repository == app), client)
         kept = {image.digest for image in images if image.repository == app}
         found = {client.get_manifest(app, tag).digest for tag in client.tags(app)}
-        return sum(client.delete_manifest(app, digest) for digest in sorted(found - kept))
+        return sum(_remove(client, app, digest) for digest in sorted(found - kept))
+
+
+def _wanted(database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[str, ...]:
+    """What releases, builds and applied objects have, by digest."""
+    young = time.time() - YOUNG_SECONDS
+    found: list[str] = []
+    for name in applied:
+        with contextlib.suppress(InvalidReference):  # its pod says so; here it names nothing
+            named = ImageRef.parse(name)
+            if named.registry == client.registry:
+                digest = named.digest or client.manifest_digest(named.repository, named.tag or "latest")
+                found.extend([str(named.with_tag(None).with_digest(digest))] if digest else [])
+    return (*Releases(database).references(), *Builds(database).references(young=young), *found)
+
+
+def _remove(client: RegistryClient, repository: str, digest: str) -> bool:
+    """An image, and what is attached to it: its tag first, so that nobody is led to what is gone."""
+    tag = fallback_tag(digest)
+    attached = client.manifest_digest(repository, tag)
+    if attached is not None:
+        index = parse_manifest(client.get_manifest(repository, attached).raw, "")
+        client.delete_manifest(repository, attached)
+        for entry in index.manifests if isinstance(index, ImageIndex) else ():
+            client.delete_manifest(repository, entry.digest)
+    return client.delete_manifest(repository, digest)
+
+
+def _parts(client: RegistryClient, reference: str) -> dict[str, int]:
+    """The blobs of an image, with their sizes."""
+    source = RegistrySource(client=client, reference=ImageRef.parse(reference))
+    try:
+        cargo = collect_cargo(source, None)
+    except LayoutError:
+        return {}  # an image of a kind that we do not carry
+    return {blob.digest: blob.size for blob in cargo.blobs}
+
+
+def _pushed_at(home: Home, repository: str, digest: str) -> float:
+    """When a manifest came, by the file that the registry wrote for it; the beginning of time where there is none."""
+    algorithm, _, encoded = digest.partition(":")
+    root = home.state / "registry" / "docker" / "registry" / "v2" / "repositories"
+    link = root / repository / "_manifests" / "revisions" / algorithm / encoded / "link"
+    try:
+        return link.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def end_interrupted(home: Home, settings: Settings) -> None:

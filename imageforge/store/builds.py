@@ -211,6 +211,13 @@ class Builds:
         with self._database.reading() as connection:
             return tuple(reference for reference in connection.execute(query).scalars() if "@" in reference)
 
+    def images(self, *, young: float) -> frozenset[str]:
+        """The same images, by their IDs in the engine."""
+        recent = sa.or_(builds.c.status.in_(OPEN), builds.c.created_at >= young)
+        query = sa.select(builds.c.image_id).where(recent, builds.c.image_id.is_not(None)).distinct()
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def open_archives(self) -> frozenset[str]:
         """The digests of the archives that waiting and running builds are made of."""
         query = sa.select(builds.c.spec).where(builds.c.status.in_(OPEN), builds.c.spec.is_not(None))

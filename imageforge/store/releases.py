@@ -160,6 +160,12 @@ class Releases:
         with self._database.reading() as connection:
             return tuple(connection.execute(query).scalars())
 
+    def images(self) -> frozenset[str]:
+        """The same images, by their IDs in the engine."""
+        query = sa.select(releases.c.image_id).where(releases.c.status != ReleaseStatus.FAILED.value).distinct()
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def kept(self, app: str) -> tuple[Release, ...]:
         """All of an app's releases, newest first."""
         query = sa.select(releases).where(releases.c.app == app).order_by(releases.c.number.desc())

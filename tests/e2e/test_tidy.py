@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from imageforge.images.attached import Kind, attached_documents
 from imageforge.stack.process import identify, read_pid_file, write_pid_file
 from imageforge.store import Database
 from imageforge.store.schema import builds
@@ -55,7 +57,16 @@ def test_what_no_release_has_goes_and_what_one_has_stays(service: Service, proje
     assert tidied["bytes"] > 2_900_000
     left = service.ask("GET", "/v1/registry/repositories/tidied/tags").json()
     assert len(left) == 2
-    assert built["image"].rpartition("@")[2] not in {row["digest"] for row in left}
+    gone = built["image"].rpartition("@")[2]
+    assert gone not in {row["digest"] for row in left}
+    # What is attached to an image goes with it and stays with it.
+    with RegistryClient(f"127.0.0.1:{service.forge.registry_port}") as client:
+        assert attached_documents(client, "tidied", gone) == {}
+        assert len(client.tags("tidied", referrers=True)) == 4
+        said = attached_documents(client, "tidied", left[0]["digest"])
+        assert set(said) == set(Kind)
+        assert said[Kind.LINT]["file"] == "Dockerfile"
+        assert said[Kind.PROVENANCE]["subject"][0]["digest"]["sha256"] == left[0]["digest"].removeprefix("sha256:")
 
     # The registry takes pushes again, and a release of before can be gone back to.
     service.forge.ok("rollback", "tidied", "1")
@@ -78,6 +89,25 @@ def test_the_images_of_a_deleted_app_go_with_it_and_those_of_others_stay(service
     assert again["reused_from"] is None
     for app in ("leaving", "staying"):
         service.forge.ok("apps", "delete", app, "--yes")
+
+
+def test_image_gc_takes_what_nothing_needs_from_all_three_places(service: Service, project: Path) -> None:
+    write_app(project, "spare", BALLAST)
+    spare = service.ended(service.upload("spared", project, deploy=False).json()["build"])
+    digest = spare["image"].rpartition("@")[2]
+    local = f"127.0.0.1:{service.forge.registry_port}"
+    service.forge.ok("image", "copy", f"docker://{local}/spared@{digest}", f"docker://{local}/mine:kept")
+    age(service)
+    would = json.loads(service.forge.ok("image", "gc", "--dry-run", "-o", "json").out)
+    assert {(row["place"], row["image"]) for row in would} >= {("registry", f"spared@{digest}")}
+    assert service.forge.run("image", "gc").code == 3, "it asks"
+    went = json.loads(service.forge.ok("image", "gc", "--yes", "-o", "json").out)
+    assert {(row["place"], row["image"]) for row in went} >= {("registry", f"spared@{digest}")}
+    with RegistryClient(local) as client:
+        assert client.tags("spared") == ()
+        assert client.tags("mine") == ("kept",), "a name that a user gave"
+        assert client.has_manifest("mine", digest)
+    service.forge.ok("image", "rm", f"docker://{local}/mine:kept", "--yes")
 
 
 def test_builds_and_tidying_at_once_lose_nothing(service: Service, project: Path) -> None:

@@ -20,7 +20,7 @@ class Fault:
 
     Either `status` is answered, with `headers` and `body`; or the connection is cut after `cut_request` bytes of the
     request's body have gone on, or `cut_answer` bytes of the answer's; or nothing happens until `hang` is set; or the
-    answer's body is changed by `change`.
+    answer's body is changed by `change`. `before` is called before anything else.
     """
 
     method: str
@@ -34,6 +34,7 @@ class Fault:
     cut_answer: int | None = None
     hang: threading.Event | None = None
     change: Callable[[bytes], bytes] | None = None
+    before: Callable[[], object] | None = None
     struck: int = 0
 
     def strikes(self, method: str, path: str) -> bool:
@@ -75,6 +76,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _do(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         fault, entry = self.server.taken(self.command, self.path)
+        if fault and fault.before:
+            fault.before()
         if fault and fault.hang:
             fault.hang.wait(60)
             self._cut()

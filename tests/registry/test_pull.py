@@ -120,6 +120,17 @@ def test_what_lies_there_and_is_wrong_is_fetched_anew(pushed: ImageRef, proxy: P
     pull(pushed, tmp_path / "pulled")
 
 
+def test_two_that_pull_the_same_at_once_are_in_nobodys_way(pushed: ImageRef, proxy: Proxy, tmp_path: Path) -> None:
+    inner: list[OciLayout] = []
+
+    def meanwhile() -> None:
+        inner.append(pull(pushed, tmp_path / "pulled"))
+
+    proxy.add(method="GET", path=f"/blobs/{_layer(pushed, proxy)}", before=meanwhile)
+    assert pull(pushed, tmp_path / "pulled").names() == inner[0].names() == ("it",)
+    assert not (tmp_path / "pulled" / ".partial").exists()
+
+
 def test_a_pull_is_cancelled_and_names_nothing(pushed: ImageRef, proxy: Proxy, tmp_path: Path) -> None:
     stop = threading.Event()
     proxy.add(method="GET", path="/blobs/", change=lambda body: stop.set() or body)
@@ -139,6 +150,7 @@ def test_a_pull_is_cancelled_and_names_nothing(pushed: ImageRef, proxy: Proxy, t
         ("/manifests/", lambda body: b"[" * 100_000, "manifest-invalid"),
         ("/manifests/", lambda body: body.replace(b'"config"', b'"confix"'), "manifest-invalid"),
         ("/manifests/", lambda body: body.replace(b'"size":', b'"size":-'), "manifest-invalid"),
+        ("/manifests/", lambda body: body.replace(b'"config"', b'"manifests":[],"config"'), "manifest-invalid"),
         ("/manifests/", lambda body: body.replace(b"sha256:", b"sha256:../"), "manifest-invalid"),
     ],
 )

@@ -11,6 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from imageforge.cli.main import run
+from imageforge.images.attached import Kind, attach_documents
+from registry import Descriptor, RegistryClient
 from tests.builders.squash.layers import Item, file, folder, hardlink, whiteout
 from tests.registry.conftest import registry_address
 
@@ -97,7 +99,12 @@ def test_what_a_push_would_cost(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert [layer["at_target"] for layer in found["layers"]] == [True, False, False]
     assert found["push"]["bytes"] == everything["bytes"] - found["layers"][0]["compressed"]
     assert run(["image", "push", app, f"{remote}:1"]) == 0
-    assert inspected(capsys, f"docker://{remote}:1", "--to", f"{remote}:1")["push"]["bytes"] == 0
+    with RegistryClient(registry_address) as client:
+        manifest = client.get_manifest("inspected/app", "1")
+        subject = Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=len(manifest.raw))
+        attach_documents(client, "inspected/app", subject, {Kind.BILL: {"mode": "all"}})
+    found = inspected(capsys, f"docker://{remote}:1", "--to", f"{remote}:1")
+    assert (found["push"]["bytes"], found["attached"]) == (0, {"bill": {"mode": "all"}})
     assert run(["image", "inspect", app, "--to", "127.0.0.1:1/x:1"]) == 4
     assert "error[registry-unreachable]" in capsys.readouterr().err
 

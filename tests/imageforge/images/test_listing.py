@@ -5,16 +5,16 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from builders import LabelledImage
+from builders import EngineImage
 from imageforge.images.listing import made_images
 from imageforge.store import Build, Release
 
 DIGEST = "sha256:" + "a" * 64
 
 
-def image(number: int, *names: str, app: str = "") -> LabelledImage:
+def image(number: int, *names: str, app: str = "") -> EngineImage:
     labels = {"io.imageforge.app": app} if app else {}
-    return LabelledImage(image_id=f"sha256:{number}", names=names, size=number, created_at=float(number), labels=labels)
+    return EngineImage(image_id=f"sha256:{number}", names=names, size=number, created=float(number), labels=labels)
 
 
 def release(app: str, number: int, image_: int, status: str = "superseded") -> Release:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imageforge.errors import UsageError
-from imageforge.images.carry import known_repositories
+from imageforge.images.known import known_repositories
 from imageforge.images.name import ImageName, Transport
 from registry import InvalidReference
 

@@ -1,0 +1,72 @@
+"""The engine's images to a registry and back: the same bytes, and so the same ID."""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from imageforge.cli.main import run
+from registry import OciLayout, RegistryClient
+from tests.registry.conftest import registry_address
+
+__all__ = ["registry_address"]
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def image(docker_client: docker.DockerClient) -> Iterator[str]:
+    """A small image of a name of its own; whatever has that name is removed afterwards."""
+    name = f"copied-{secrets.token_hex(4)}"
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        entry = tarfile.TarInfo("hello")
+        entry.size = 5
+        archive.addfile(entry, io.BytesIO(b"world"))
+    docker_client.api.import_image_from_data(data.getvalue(), repository=name, tag="v1", changes=["CMD /hello"])
+    yield f"{name}:v1"
+    for found in docker_client.images.list(name=f"*{name}*") + docker_client.images.list(name=name):
+        for tag in found.tags:
+            docker_client.images.remove(tag, force=True)
+
+
+def test_an_image_goes_out_and_comes_back_the_same(
+    image: str,
+    docker_client: docker.DockerClient,
+    engine_host: str,
+    registry_address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("IMAGEFORGE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DOCKER_HOST", engine_host)
+    identity = docker_client.images.get(image).id
+    remote = f"docker://{registry_address}/{image}"
+    assert run(["image", "push", image, remote, "-o", "json"]) == 0
+    pushed = json.loads(capsys.readouterr().out)
+    assert pushed["sent_bytes"] > 0
+    assert run(["image", "push", image, remote, "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        **pushed, "sent_bytes": 0, "there_bytes": pushed["sent_bytes"],
+    }  # fmt: skip
+    with RegistryClient(registry_address) as client:
+        assert client.get_manifest(image.partition(":")[0], "v1").digest == pushed["digest"]
+    assert run(["image", "rm", f"docker-daemon:{image}", "--yes"]) == 0
+    with pytest.raises(docker.errors.ImageNotFound):
+        docker_client.images.get(image)
+    assert run(["image", "pull", remote, f"docker-daemon:{image}"]) == 0
+    assert docker_client.images.get(image).id == identity
+    assert run(["image", "copy", image, f"oci:{tmp_path / 'layout'}:it"]) == 0
+    layout = OciLayout.open(tmp_path / "layout")
+    layout.verify("it")
+    assert layout.manifest("it").config.digest == identity
+    assert run(["image", "copy", "nothing-of-this-name", f"oci:{tmp_path / 'layout'}:no"]) == 4
+    assert "error[image-missing]" in capsys.readouterr().err
+    assert layout.names() == ("it",)
