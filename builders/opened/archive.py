@@ -10,7 +10,8 @@ from pathlib import Path
 
 from builders.errors import ImageError
 from builders.limits import Limits
-from builders.opened.model import OpenedImage
+from builders.opened.model import OpenedImage, require_sound
+from builders.squash.run import disk_full_named
 from builders.squash.source import spool
 
 _CHUNK = 1 << 20
@@ -21,7 +22,9 @@ def open_archive(file: Path, folder: Path, *, name: str, limits: Limits, check: 
     ``image-too-large``; SquashError ``archive-damaged`` and ``unsupported-compression``."""
     if not file.is_file():
         raise ImageError("archive-missing", name, "there is no such file", hint="docker save -o FILE IMAGE makes one")
-    source = spool(_pieces(file, limits, name), folder, subject=name, check=check, limits=limits)
+    with disk_full_named(folder):
+        source = spool(_pieces(file, limits, name), folder, subject=name, check=check, limits=limits)
+    require_sound(source.config, name)
     return OpenedImage(name=name, source=source)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from builders.errors import ImageError
+from builders.limits import Limits
 from builders.opened.model import OpenedImage
 from builders.squash.proof import Change, Difference, compare, read_tree
+from builders.squash.survey import survey_layers
 
 TIMES = "time"
 _OWN = frozenset({"rootfs", "history", "created", "config"})
@@ -42,21 +46,33 @@ class ImageDiff:
 
 
 def diff_images(
-    one: OpenedImage, other: OpenedImage, *, times: bool = False, check: Callable[[], None] = lambda: None
+    one: OpenedImage,
+    other: OpenedImage,
+    *,
+    times: bool = False,
+    limits: Limits | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> ImageDiff:
     """What changes from one image to the other. Times of paths are compared only where it is asked for: two builds of
-    the same sources have others. Layers that both have at the bottom are read once, and their contents not at all."""
+    the same sources have others. Layers that both have at the bottom are read once, and their contents not at all.
+
+    Raises SquashError ``layer-damaged`` and the like, ImageError ``too-many-entries`` and ``layer-damaged``.
+    """
     shared = 0
     while shared < min(len(one.diff_ids), len(other.diff_ids)) and one.diff_ids[shared] == other.diff_ids[shared]:
         shared += 1
-    below = read_tree((layer.file for layer in one.source.layers[:shared]), check)
-    before = read_tree((layer.file for layer in one.source.layers[shared:]), check, below)
-    after = read_tree((layer.file for layer in other.source.layers[shared:]), check, below)
-    ignore = frozenset() if times else frozenset({TIMES})
-    return ImageDiff(
-        paths=tuple(compare(before, after, check, ignore=ignore)),
-        settings=tuple(_settings(one.source.config, other.source.config)),
-    )
+    for image in (one, other):
+        # The proof reads what the squash has read before it, and leaves it to that to refuse what is no layer.
+        survey_layers(image.source.layers, subject=image.name, check=check, limits=limits)
+    try:
+        below = read_tree((layer.file for layer in one.source.layers[:shared]), check)
+        before = read_tree((layer.file for layer in one.source.layers[shared:]), check, below)
+        after = read_tree((layer.file for layer in other.source.layers[shared:]), check, below)
+        ignore = frozenset() if times else frozenset({TIMES})
+        paths = tuple(compare(before, after, check, ignore=ignore))
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise ImageError("layer-damaged", f"{one.name}, {other.name}", f"a layer cannot be read: {error}") from error
+    return ImageDiff(paths=paths, settings=tuple(_settings(one.source.config, other.source.config)))
 
 
 def _settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Setting]:

@@ -12,8 +12,9 @@ from isal import igzip_lib, isal_zlib
 
 from builders.errors import ImageError
 from builders.limits import Limits
-from builders.opened.model import OpenedImage
+from builders.opened.model import OpenedImage, require_sound
 from builders.squash.blobs import Blob
+from builders.squash.run import disk_full_named
 from builders.squash.source import Layer, SourceImage
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, MediaType
@@ -33,12 +34,17 @@ def open_layout(layout: Path, folder: Path, *, name: str, limits: Limits, check:
     Raises ImageError: ``image-damaged``, ``blob-damaged``, ``layer-damaged``, ``wrong-diff-id``, ``layer-bomb``,
     ``image-too-large``, ``unsupported-media-type``, ``unsupported-compression``; and LayoutError of registry.
     """
-    opened = OciLayout.open(layout)
+    with disk_full_named(folder):
+        return _open(OciLayout.open(layout), folder, name, limits, check)
+
+
+def _open(opened: OciLayout, folder: Path, name: str, limits: Limits, check: Check) -> OpenedImage:
     manifest = opened.manifest()
     if not 0 <= manifest.config.size <= _CONFIG_LIMIT:
         raise ImageError("image-damaged", name, f"its configuration claims {manifest.config.size} bytes")
     config_bytes = b"".join(_verified(opened, manifest.config, name))
     config = _object(config_bytes, name)
+    require_sound(config, name)
     diff_ids = _diff_ids(config, name)
     if len(diff_ids) != len(manifest.layers):
         raise ImageError(

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from builders.errors import ImageError
 from builders.squash.blobs import Blob
 from builders.squash.source import SourceImage
 from registry.manifest import ImageManifest, digest_of
 
 _BASE = "org.opencontainers.image.base"
+
+
+def require_sound(config: Mapping[str, Any], name: str) -> None:
+    """Raises ImageError ``image-damaged`` where a configuration has other things than it should in the places that are
+    read or rewritten."""
+    history, inner = config.get("history"), config.get("config")
+    sound_history = history is None or (isinstance(history, list) and all(isinstance(item, dict) for item in history))
+    if not sound_history or not isinstance(inner, dict | None):
+        raise ImageError("image-damaged", name, "its configuration has a history or settings that are none")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +46,8 @@ class OpenedImage:
     @property
     def labels(self) -> Mapping[str, str]:
         """Those of the configuration."""
-        found = (self.source.config.get("config") or {}).get("Labels")
+        inner = self.source.config.get("config")
+        found = inner.get("Labels") if isinstance(inner, dict) else None
         return found if isinstance(found, dict) else {}
 
     @property
@@ -47,7 +59,7 @@ class OpenedImage:
     def base_name(self) -> str | None:
         """What the image itself says of its base: OCI's annotation, else the label of that name."""
         for said in (self.annotations, self.labels):
-            if name := said.get(f"{_BASE}.name"):
-                digest = said.get(f"{_BASE}.digest")
+            name, digest = said.get(f"{_BASE}.name"), said.get(f"{_BASE}.digest")
+            if name and isinstance(name, str):
                 return f"{name}@{digest}" if digest and "@" not in name else name
         return None

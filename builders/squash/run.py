@@ -67,7 +67,7 @@ def squash(
     check = _checker(image, cancelled)
     check()
     with disk_full_named(scratch):
-        _ensure_room(image, scratch, blobs)
+        ensure_room(image, scratch, blobs)
         base = base_layers(base_image, endpoint)
         plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.image_id)
         with tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
@@ -210,7 +210,7 @@ def _checker(image: BuiltImage, cancelled: threading.Event | None) -> Check:
     return check
 
 
-def _ensure_room(image: BuiltImage, scratch: Path, blobs: Path) -> None:
+def ensure_room(image: BuiltImage, scratch: Path, blobs: Path) -> None:
     """The saved image goes to `scratch`, at most as much again, compressed, to `blobs`."""
     same_disk = scratch.stat().st_dev == blobs.stat().st_dev
     wanted = {scratch: image.size * (2 if same_disk else 1)} | ({} if same_disk else {blobs: image.size})
@@ -224,6 +224,8 @@ def _ensure_room(image: BuiltImage, scratch: Path, blobs: Path) -> None:
 def disk_full_named(folder: Path) -> Iterator[None]:
     try:
         yield
+    except InterruptedError:
+        raise  # an OSError by birth, and no disk's: whoever cancels says so by it
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _disk_full(Path(error.filename or folder), "the disk became full while squashing") from error

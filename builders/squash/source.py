@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 from builders.errors import SquashError
 from builders.limits import Limits
@@ -74,12 +74,14 @@ def spool(
     except (tarfile.TarError, EOFError) as error:
         raise _damaged(subject, f"the engine's archive cannot be read: {error}") from error
     manifest = parts.json("manifest.json")
-    if not isinstance(manifest, list) or len(manifest) != 1:
+    if not isinstance(manifest, list) or len(manifest) != 1 or not isinstance(manifest[0], dict):
         raise _damaged(subject, "its manifest.json does not name one image")
     config_bytes = parts.bytes(str(manifest[0].get("Config")))
     config = _object(config_bytes, subject)
-    diff_ids = ((config.get("rootfs") or {}).get("diff_ids")) or []
-    names = manifest[0].get("Layers") or []
+    rootfs, names = config.get("rootfs") or {}, manifest[0].get("Layers") or []
+    diff_ids = (rootfs.get("diff_ids") or []) if isinstance(rootfs, dict) else None
+    if not _is_texts(diff_ids) or not _is_texts(names):
+        raise _damaged(subject, "what it says of its layers is no list of names")
     if len(names) != len(diff_ids):
         raise _damaged(subject, f"it names {len(names)} layers, and its configuration {len(diff_ids)}")
     layers = tuple(parts.layer(name, diff_id) for name, diff_id in zip(names, diff_ids, strict=True))
@@ -213,6 +215,10 @@ def _object(raw: bytes, subject: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _damaged(subject, "its configuration is not a JSON object")
     return document
+
+
+def _is_texts(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _damaged(subject: str, message: str) -> SquashError:

@@ -48,7 +48,7 @@ def diff(
         try:
             opening = opener(working, limits, platform, shown)
             images = [opening.open(name, folder / str(number)) for number, name in enumerate(names)]
-            found = diff_images(*images, times=times, check=working.check)
+            found = diff_images(*images, times=times, limits=limits, check=working.check)
         except InterruptedError:
             raise KeyboardInterrupt from None
     _tell(found, form)

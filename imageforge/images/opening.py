@@ -23,6 +23,8 @@ from imageforge.images.name import ImageName, Transport
 from registry import (
     Cargo,
     ImageIndex,
+    ImageRef,
+    InvalidReference,
     LayoutSink,
     Platform,
     RegistryError,
@@ -78,23 +80,25 @@ class Opener:
                 self.carrier.scratch() as staging,
                 source.blob(found.config, staging, lambda _: None, self.carrier.cancelled.is_set) as file,
             ):
-                config = json.loads(file.read_bytes())
-        return tuple((config.get("rootfs") or {}).get("diff_ids") or ())
+                return _diff_ids(file.read_bytes(), str(name))
 
     def base(self, given: str | None, image: OpenedImage, source: ImageName) -> tuple[str, ...] | None:
         """The diff-IDs of the image's base: of the one that was `given`, else of the one that the image itself names
-        (OCI's annotations), looked for in the engine and, for an image of a registry, in registries. None where that
-        is nowhere; one that was given must be somewhere."""
+        (OCI's annotations), looked for in the engine and, for an image of a registry, there. None where that is
+        nowhere; one that was given must be somewhere."""
         if given is not None:
             return () if given == SCRATCH else self.layers(ImageName.parse(given))
         if image.base_name is None:
             return None
-        places = [Transport.ENGINE, *([Transport.REGISTRY] if source.transport is Transport.REGISTRY else [])]
+        # What an image says leads to no file, and to no registry but its own: anybody may have written it.
+        places = ["docker-daemon:"]
+        if source.transport is Transport.REGISTRY and _registry(image.base_name) == source.named.registry:
+            places.append("docker://")
         for place in places:
             try:
-                return self.layers(ImageName.parse(image.base_name, bare=place))
-            except (EngineError, RegistryError, UsageError):
-                continue  # a label is only a claim
+                return self.layers(ImageName.parse(f"{place}{image.base_name}"))
+            except (EngineError, RegistryError, ImageError, UsageError):
+                continue
         return None
 
     def _bring(self, name: ImageName, folder: Path) -> OpenedImage:
@@ -140,3 +144,19 @@ class Opener:
                 "an archive is read that holds one image, which needs no name",
                 hint=f"docker-archive:{name.file}",
             )
+
+
+def _registry(name: str) -> str | None:
+    try:
+        return ImageRef.parse(name).registry
+    except InvalidReference:
+        return None
+
+
+def _diff_ids(raw: bytes, name: str) -> tuple[str, ...]:
+    """Out of a configuration. Raises ImageError ``image-damaged``."""
+    try:
+        found = json.loads(raw)["rootfs"]["diff_ids"] or ()
+        return tuple(str(diff_id) for diff_id in found)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ImageError("image-damaged", name, f"its configuration names no layers: {error!r}") from error

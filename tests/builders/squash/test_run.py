@@ -170,7 +170,7 @@ def test_a_disk_that_becomes_full(image: BuiltImage, endpoint: Endpoint, tmp_pat
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(small)], check=True)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(run, "_ensure_room", lambda *_: None)
+            patch.setattr(run, "ensure_room", lambda *_: None)
             with pytest.raises(DiskFull) as caught:
                 squashed(image, endpoint, tmp_path)
         assert caught.value.kept

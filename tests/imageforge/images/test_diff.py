@@ -19,6 +19,7 @@ ABOVE = [file("f", "one", mtime="5"), file("h1", "h"), hardlink("h2", "h1"), sym
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEFORGE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
 
 
 def compared(

@@ -40,6 +40,7 @@ CONFIG = {
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEFORGE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     put_image(tmp_path / "images", BASE, name="base")
     put_image(tmp_path / "images", [*BASE, *ABOVE], name="app", config=CONFIG, annotations={"team": "shop"})

@@ -40,6 +40,7 @@ Squash = Callable[..., dict[str, Any]]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("IMAGEFORGE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     return tmp_path / "home"
 
@@ -149,6 +150,17 @@ def test_from_an_archive_and_into_one(images: Path, tmp_path: Path, squash: Squa
     assert list((home / "state" / "scratch").iterdir()) == []
 
 
+def test_what_an_image_says_of_its_base_leads_nowhere_else(
+    images: Path, tmp_path: Path, squash: Squash, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A label is written by anybody: it opens no file, and asks no registry but the image's own."""
+    for name in (f"oci:{images}:base", f"docker-archive:{images}", "127.0.0.1:1/base:1", "!", "docker://x/y"):
+        put_image(images, [*BASE, *ABOVE], name="app", annotations={"org.opencontainers.image.base.name": name})
+        assert squash(f"oci:{images}:app", f"oci:{images}:small")["note"] == "the base image is not known"
+        code = run(["squash", f"oci:{images}:app", f"oci:{images}:small", "--from-base"])
+        assert (code, "error[base-unknown]" in capsys.readouterr().err) == (1, True)
+
+
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
     code = run(["squash", *map(str, arguments)])
     said = capsys.readouterr().err
@@ -185,6 +197,15 @@ def test_what_makes_no_sense(
     assert OciLayout.open(images).names() == ("app", "base")
 
 
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "history of numbers": {"history": [1]},
+    "history that is none": {"history": {"created_by": "x"}},
+    "settings that are none": {"config": ["x"]},
+    "rootfs that is none": {"rootfs": ["x"]},
+    "diff-IDs that are none": {"rootfs": {"diff_ids": [1]}},
+}
+
+
 def evil(images: Path, what: str) -> None:
     """An image `evil` that is not what it should be."""
     tar = tar_of([file("a", b"x" * 5000)])
@@ -200,29 +221,31 @@ def evil(images: Path, what: str) -> None:
     layout = OciLayout.open(images)
     layer = layout.manifest("evil").layers[0]
     raw = json.loads(manifest.raw)
-    if what == "wrong diff-ID":
-        config = layout.config("evil")
-        config["rootfs"]["diff_ids"] = [sha256(b"another")]
-        data = json.dumps(config).encode()
+    packed = layout.blob_path(layer.digest).read_bytes()
+    config = layout.config("evil")
+    blobs = {"truncated gzip": packed[:-20], "no gzip": b"not compressed"}
+    documents = {
+        "wrong diff-ID": config | {"rootfs": {"diff_ids": [sha256(b"another")]}},
+        "configuration": [1],
+        **{name: config | changes for name, changes in CONFIGURATIONS.items()},
+    }
+    types = {
+        "foreign": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "zstd": MediaType.OCI_LAYER_ZSTD,
+    }
+    if what in documents:
+        data = json.dumps(documents[what]).encode()
         raw["config"] |= {"digest": layout.add_blob(data), "size": len(data)}
-    elif what == "more layers than diff-IDs":
+    if what in blobs:
+        raw["layers"][0] |= {"digest": layout.add_blob(blobs[what]), "size": len(blobs[what])}
+    if what in types:
+        raw["layers"][0]["mediaType"] = types[what]
+    if what == "more layers than diff-IDs":
         raw["layers"] *= 2
-    elif what == "foreign":
-        raw["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-    elif what == "zstd":
-        raw["layers"][0]["mediaType"] = MediaType.OCI_LAYER_ZSTD
-    elif what == "wrong digest":
-        layout.blob_path(layer.digest).write_bytes(b"x" * layer.size)
-    elif what == "truncated gzip":
-        data = layout.blob_path(layer.digest).read_bytes()[:-20]
-        raw["layers"][0] |= {"digest": layout.add_blob(data), "size": len(data)}
-    elif what == "no gzip":
-        data = b"not compressed"
-        raw["layers"][0] |= {"digest": layout.add_blob(data), "size": len(data)}
-    elif what == "size of the blob":
+    if what == "size of the blob":
         raw["layers"][0]["size"] += 1
-    elif what == "configuration":
-        raw["config"] |= {"digest": layout.add_blob(b"[1]"), "size": 3}
+    if what == "wrong digest":
+        layout.blob_path(layer.digest).write_bytes(b"x" * layer.size)
     layout.put(json.dumps(raw).encode(), MediaType.OCI_MANIFEST, "evil")
 
 
@@ -244,13 +267,19 @@ def evil(images: Path, what: str) -> None:
         ("no gzip", "layer-damaged"),
         ("size of the blob", "blob-damaged"),
         ("configuration", "image-damaged"),
+        *((what, "image-damaged") for what in CONFIGURATIONS),
     ],
 )
 def test_images_that_are_not_what_they_say(
     images: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], what: str, code: str
 ) -> None:
     evil(images, what)
-    assert refused(capsys, f"oci:{images}:evil", f"oci:{tmp_path / 'out'}:x", "--all") == (1, code)
+    name = f"oci:{images}:evil"
+    assert refused(capsys, name, f"oci:{tmp_path / 'out'}:x", "--all") == (1, code)
+    for command in (["inspect", name], ["diff", f"oci:{images}:base", name]):
+        assert run(["image", *command]) == 1
+        said = capsys.readouterr()
+        assert (f"error[{code}]" in said.err, said.out) == (True, "")
     assert not (tmp_path / "out").exists()
     assert list((home / "state" / "scratch").iterdir()) == []
 
