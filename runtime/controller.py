@@ -90,8 +90,9 @@ SETTLING_SECONDS = 0.05
 """The same just after a reload, for the old process of HAProxy is held until it was looked at a last time, and after
 a rollout, the record of which is closed a moment later."""
 
-PARALLEL_STARTS = 4
-"""Containers started at a time; more only makes each of them slower."""
+PARALLEL_STARTS = 8
+"""Containers started at a time. On two cores 1 to 30 replicas took 0.95 of what docker-compose did with four, and 0.78
+with eight: a start waits for the kernel as well as for the processor."""
 
 COUNTERS_NOTE = "counters"
 Key = tuple[str, str]
