@@ -77,6 +77,22 @@ def test_the_replicas_run_the_pushed_image_and_no_other(hello: Forge, docker_cli
         assert container.labels["io.imageforge.digest"] in release["image"]
 
 
+def test_images_are_listed_by_release_and_the_registry_knows_their_bill(hello: Forge) -> None:
+    release = hello.ok("releases", "hello", "-o", "json").json[0]
+    live = next(row for row in hello.ok("image", "ls", "hello", "-o", "json").json if row["live"])
+    assert (live["app"], live["live"], live["image"]) == ("hello", release["release"], release["image"])
+    assert (live["engine"], live["registry"]) == (True, True)
+    assert f"{release['release']} (live)" in hello.ok("image", "ls").out
+    found = hello.ok(
+        "image", "inspect", f"docker://{release['image']}", "--to", f"docker://{release['image']}", "-o", "json"
+    ).json
+    assert found["push"]["bytes"] == 0
+    bill = found["attached"]["bill"]
+    assert (bill["mode"], bill["layers_after"], bill["proved"]) == ("from-base", len(found["layers"]), True)
+    assert bill["bill"]["as_shipped"]["next_push"] < bill["bill"]["as_shipped"]["push"] + 100_000
+    assert hello.ok("image", "diff", release["image"], f"docker://{release['image']}").out == ""
+
+
 def test_a_stored_layer_that_was_damaged_on_the_disk_is_made_again_and_told_of(hello: Forge) -> None:
     for blob in (hello.home / "state" / "blobs" / "sha256").iterdir():
         packed = bytearray(blob.read_bytes())
