@@ -26,8 +26,10 @@ MOST_BEGINNINGS = 3
 """How often one blob is sent from its first byte in one call."""
 GRACE_SECONDS = 2.0
 """How long a chunk may go on after it was cancelled: what is whole need not be sent again."""
-FORGOTTEN = frozenset({400, 404, 410, 416})
-TOO_LARGE = 413
+MOST_CORRECTIONS = 5
+"""How often a registry may say that it expects another byte."""
+RANGE_REFUSED, TOO_LARGE = 416, 413
+FORGOTTEN = frozenset({400, 404, 410, RANGE_REFUSED})
 
 
 def upload_blob(client: RegistryClient, repository: str, digest: str, file: Path) -> None:
@@ -61,6 +63,7 @@ class Upload:
         self._chunk = chunk
         self._least = 0
         self._begun = 0
+        self._corrected = 0
         self._offset = 0
         self._hasher = hashlib.new(digest.partition(":")[0])
         self._hashed = 0
@@ -177,7 +180,7 @@ class Upload:
         ):
             pause(error)
         found = self._client.upload_offset(self._repository, location) if location else None
-        if found is not None and found.offset <= self._size and error.status not in FORGOTTEN - {416}:
+        if found is not None and found.offset <= self._size and self._goes_on(error, found):
             return found
         self._begun += 1
         if self._begun >= MOST_BEGINNINGS:
@@ -185,6 +188,14 @@ class Upload:
         self._drop()
         self._offset = 0
         return None
+
+    def _goes_on(self, error: TransportError | RefusedError, found: Opened) -> bool:
+        """Whether an upload that failed is of use from where the registry says that it is. One that is told to be at
+        the very byte that was refused would be refused for ever: `0-0` is said of no byte and of one."""
+        if error.status != RANGE_REFUSED:
+            return error.status not in FORGOTTEN
+        self._corrected += 1
+        return found.offset != self._offset and self._corrected <= MOST_CORRECTIONS
 
     def _drop(self) -> None:
         if self._session.location:
