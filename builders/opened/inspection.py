@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.bill import Bill, LayerCost, choose, price
+from builders.bill import Bill, LayerCost, price
 from builders.limits import Limits
+from builders.model import SquashMode
 from builders.opened.model import OpenedImage
 from builders.squash.blobs import BlobStore
+from builders.squash.plan import decided, make_plan
 from builders.squash.survey import Survey, survey_layers
 from builders.squash.weigh import reckon
 
@@ -46,14 +48,16 @@ def inspect_opened(
     survey = survey_layers(image.source.layers, subject=image.name, check=check, limits=limits)
     store = BlobStore(blobs)
     costs = reckon(survey, image.source.layers, base=base, store=store, blobs=image.blobs, present=present)
-    choice = choose(costs)
+    plan = make_plan(SquashMode.AUTO, layers=image.diff_ids, base=base, subject=image.name)
+    if plan.start is not None:
+        plan = decided(plan, costs)
     return Inspection(
         survey=survey,
         commands=commands(image.source.config.get("history"), len(survey.layers)),
         costs=costs.layers,
         base_layers=costs.base,
-        bill=price(costs, choice.start),
-        advice=choice.reason,
+        bill=price(costs, plan.start),
+        advice=plan.note,
     )
 
 

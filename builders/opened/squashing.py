@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from builders.bill import Past, price
@@ -11,9 +12,10 @@ from builders.model import SquashedImage, SquashMode
 from builders.opened.model import OpenedImage
 from builders.squash.blobs import BlobStore
 from builders.squash.plan import decided, make_plan
-from builders.squash.run import disk_full_named, squash_source
+from builders.squash.run import REF_NAME, disk_full_named, squash_source
 from builders.squash.survey import survey_layers
 from builders.squash.weigh import reckon
+from registry.layout import OciLayout
 
 
 def squash_opened(
@@ -53,7 +55,7 @@ def squash_opened(
         plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.name, keep=keep)
         if mode is SquashMode.AUTO and plan.start is not None:
             plan = decided(plan, costs)
-        return squash_source(
+        result = squash_source(
             image.source,
             plan=plan,
             layout=layout,
@@ -64,3 +66,13 @@ def squash_opened(
             annotations=image.annotations,
             bill=price(costs, plan.start),
         )
+    return _as_it_came(result, image) if plan.start is None else result
+
+
+def _as_it_came(result: SquashedImage, image: OpenedImage) -> SquashedImage:
+    """An image that is left alone keeps its manifest too, and so its digest, where it came with one and all of its
+    layers' blobs."""
+    if image.manifest is None or not image.blobs.keys() >= set(image.diff_ids):
+        return result
+    OciLayout.open(result.layout).put(image.manifest.raw, image.manifest.media_type, REF_NAME)
+    return replace(result, digest=image.manifest.digest)

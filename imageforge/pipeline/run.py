@@ -18,6 +18,7 @@ from builders import (
     Endpoint,
     EngineError,
     SquashedImage,
+    SquashMode,
     build,
     drop_damaged,
     engine_facts,
@@ -280,7 +281,7 @@ def _squash(
             present=present,
         )
     log.summary = squash_line(result)
-    if result.note:
+    if result.note and result.mode is SquashMode.NONE:
         log.emit(EventKind.NOTE, result.note)
     log.data.update(squash_data(result))
     return result

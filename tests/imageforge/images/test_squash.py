@@ -109,6 +109,15 @@ def test_what_is_merged_and_what_stays(images: Path, squash: Squash, how: list[s
     )
 
 
+def test_an_image_that_is_left_alone_keeps_its_digest(images: Path, squash: Squash) -> None:
+    layout = OciLayout.open(images)
+    raw = json.dumps({**json.loads(layout.manifest("app").raw), "org.example.unknown": 1}, indent=1).encode()
+    digest = layout.put(raw, MediaType.OCI_MANIFEST, "indented").digest
+    done = squash(f"oci:{images}:indented", f"oci:{images}:small")
+    assert (done["mode"], done["note"]) == ("none", "the base image is not known")
+    assert done["digest"] == layout.manifest_descriptor("small").digest == digest
+
+
 def test_the_base_that_the_image_names(tmp_path: Path, squash: Squash, registry_address: str) -> None:
     base = f"{registry_address}/named/base:1"
     layout = tmp_path / "images"
