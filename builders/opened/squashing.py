@@ -13,7 +13,7 @@ from builders.opened.model import OpenedImage
 from builders.squash.blobs import BlobStore
 from builders.squash.plan import decided, make_plan
 from builders.squash.run import REF_NAME, disk_full_named, squash_source
-from builders.squash.survey import survey_layers
+from builders.squash.survey import survey_tree
 from builders.squash.weigh import reckon
 from registry.layout import OciLayout
 
@@ -42,7 +42,7 @@ def squash_opened(
     blobs.mkdir(parents=True, exist_ok=True)
     with disk_full_named(blobs):
         store = BlobStore(blobs)
-        survey = survey_layers(image.source.layers, subject=image.name, check=check, limits=limits)
+        survey, tree = survey_tree(image.source.layers, subject=image.name, check=check, limits=limits)
         costs = reckon(
             survey,
             image.source.layers,
@@ -65,6 +65,7 @@ def squash_opened(
             blobs=image.blobs,
             annotations=image.annotations,
             bill=price(costs, plan.start),
+            tree=tree,
         )
     return _as_it_came(result, image) if plan.start is None else result
 

@@ -25,9 +25,9 @@ from builders.squash.plan import SCRATCH, Plan, decided, make_plan
 from builders.squash.proof import prove
 from builders.squash.source import SourceImage, spool
 from builders.squash.store import read_store
-from builders.squash.survey import survey_layers
+from builders.squash.survey import survey_tree
 from builders.squash.tarread import read_layer
-from builders.squash.tree import apply_layer, build_tree, copy_tree
+from builders.squash.tree import Directory, apply_layer, build_tree, copy_tree
 from builders.squash.weigh import reckon
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, ImageManifest, MediaType
@@ -76,14 +76,21 @@ def squash(
             there = [blob for diff_id in image.diff_ids if (blob := store.find(diff_id))] if plan.start is None else []
             known = {blob.diff_id: blob.uncompressed for blob in there}
             source = read_image(image, endpoint, Path(work), check, known)
-            bill = None
+            bill = tree = None
             if plan.start is not None:
-                survey = survey_layers(source.layers, subject=image.image_id, check=check)
+                survey, tree = survey_tree(source.layers, subject=image.image_id, check=check)
                 costs = reckon(survey, source.layers, base=base, store=store, history=history, present=present)
                 plan = decided(plan, costs) if mode is SquashMode.AUTO else plan
                 bill = price(costs, plan.start)
             return squash_source(
-                source, plan=plan, layout=layout, store=store, subject=image.image_id, check=check, bill=bill
+                source,
+                plan=plan,
+                layout=layout,
+                store=store,
+                subject=image.image_id,
+                check=check,
+                bill=bill,
+                tree=tree,
             )
 
 
@@ -120,16 +127,18 @@ def squash_source(
     blobs: Mapping[str, Blob] = MappingProxyType({}),
     annotations: Mapping[str, str] = MappingProxyType({}),
     bill: Bill | None = None,
+    tree: Directory | None = None,
 ) -> SquashedImage:
     """Carries out `plan` on an image on disk. No engine is asked. Raises as `squash` does.
 
     `blobs` are compressed layers that came with the image, by diff-ID: one that stays keeps its digest, and so is not
-    sent to a registry that has it. `annotations` are those of the image's manifest.
+    sent to a registry that has it. `annotations` are those of the image's manifest. `tree` is what all layers make, of
+    whoever has read them.
     """
     start = len(source.layers) if plan.start is None else plan.start
     base, above = source.layers[:start], source.layers[start:]
     kept = [blobs.get(layer.diff_id) or store.compress(layer, check) for layer in base]
-    merged = _merge(source, start, store, subject, check) if above else None
+    merged = _merge(source, start, store, subject, check, tree) if above else None
     if above:
         compared = prove(
             base=[layer.file for layer in base],
@@ -161,15 +170,18 @@ def squash_source(
     )
 
 
-def _merge(source: SourceImage, start: int, store: BlobStore, subject: str, check: Check) -> Blob | None:
+def _merge(
+    source: SourceImage, start: int, store: BlobStore, subject: str, check: Check, final: Directory | None
+) -> Blob | None:
     """The blob of the layers from `start` on as one; None where together they change nothing."""
     paths = [layer.file for layer in source.layers]
-    tree = build_tree((read_layer(path, subject=subject) for path in paths[:start]), subject)
-    base = copy_tree(tree) if start else None
-    for number, path in enumerate(paths[start:], start):
-        check()
-        apply_layer(tree, read_layer(path, subject=subject), number, subject)
-    members = entries(base, tree, start)
+    base = build_tree((read_layer(path, subject=subject) for path in paths[:start]), subject) if start else None
+    if final is None:
+        final = copy_tree(base) if base is not None else Directory(None, 0)
+        for number, path in enumerate(paths[start:], start):
+            check()
+            apply_layer(final, read_layer(path, subject=subject), number, subject)
+    members = entries(base, final, start)
     if not members:
         return None
     with store.writer() as writer:

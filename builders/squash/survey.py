@@ -108,11 +108,18 @@ def survey_layers(
 ) -> Survey:
     """Reads the headers of all layers. Raises SquashError ``layer-damaged``, ``unsafe-path`` and the like; ImageError
     ``too-many-entries``."""
+    return survey_tree(layers, subject=subject, check=check, limits=limits)[0]
+
+
+def survey_tree(
+    layers: Sequence[Layer], *, subject: str, check: Callable[[], None], limits: Limits | None = None
+) -> tuple[Survey, Directory]:
+    """The same, with the tree that all layers make: who merges them next need not read them again."""
     tree, surveyed = Directory(None, 0), _Surveyed(subject, limits)
     for number, layer in enumerate(layers):
         check()
         apply_layer(tree, surveyed.passing(number, read_layer(layer.file, subject=subject)), number, subject)
-    return surveyed.result(layers, tree)
+    return surveyed.result(layers, tree), tree
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from builders.squash.blobs import BlobStore
 from builders.squash.plan import Plan
 from builders.squash.run import squash_source
 from builders.squash.source import Layer, SourceImage
+from builders.squash.survey import survey_tree
 from registry.layout import OciLayout
 
 MARK, OPAQUE = ".wh.", ".wh..wh..opq"
@@ -262,16 +263,24 @@ def source_of(folder_: Path, raws: Sequence[bytes], config: dict[str, object] | 
 
 
 def squash_layers(
-    folder_: Path, raws: Sequence[bytes], *, start: int, config: dict[str, object] | None = None
+    folder_: Path,
+    raws: Sequence[bytes],
+    *,
+    start: int,
+    config: dict[str, object] | None = None,
+    surveyed: bool = False,
 ) -> Squashed:
-    """Squashes the layers from `start` on, proof included, and reads the result back."""
+    """Squashes the layers from `start` on, proof included, and reads the result back. Where they are `surveyed` before,
+    the tree is the survey's."""
+    source = source_of(folder_ / "source", raws, config)
     image = squash_source(
-        source_of(folder_ / "source", raws, config),
+        source,
         plan=Plan(mode=SquashMode.FROM_BASE if start else SquashMode.ALL, start=start),
         layout=folder_ / f"layout-{start}",
         store=BlobStore(folder_ / "blobs"),
         subject="test",
         check=lambda: None,
+        tree=survey_tree(source.layers, subject="test", check=lambda: None)[1] if surveyed else None,
     )
     layout = OciLayout.open(image.layout)
     layout.verify()
