@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from builders.errors import SquashError
+from builders.limits import Limits
 from builders.load import archive
 from builders.model import SquashedImage, SquashMode
+from builders.opened.archive import open_archive
 from builders.squash.blobs import BlobStore
 from builders.squash.plan import make_plan
 from builders.squash.run import disk_full_named, squash_source
-from builders.squash.source import spool
 from registry.layout import OciLayout
-
-_CHUNK = 1 << 20
 
 
 def unpack_archive(
-    file: Path, *, layout: Path, blobs: Path, scratch: Path, check: Callable[[], None] = lambda: None
+    file: Path,
+    *,
+    layout: Path,
+    blobs: Path,
+    scratch: Path,
+    limits: Limits | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> SquashedImage:
     """Writes the image in a docker archive as an OCI layout at `layout`, as it is; its layers are compressed once, and
     shared by the folder `blobs`. `check` is called now and then, and may raise.
 
-    Raises SquashError (``archive-missing``, ``archive-damaged``, …), DiskFull.
+    Raises ImageError (``archive-missing``, ``layer-bomb``, …), SquashError (``archive-damaged``, …), DiskFull.
     """
     for folder in (scratch, blobs):
         folder.mkdir(parents=True, exist_ok=True)
     subject = str(file)
     with disk_full_named(scratch), tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
-        source = spool(_pieces(file), Path(work), subject=subject, check=check)
+        source = open_archive(file, Path(work), name=subject, limits=limits or Limits(), check=check).source
         plan = make_plan(SquashMode.NONE, layers=[layer.diff_id for layer in source.layers], base=None, subject=subject)
         return squash_source(source, plan=plan, layout=layout, store=BlobStore(blobs), subject=subject, check=check)
 
@@ -50,15 +54,3 @@ def write_archive(layout: Path, file: Path, *, tag: str | None) -> str:
         finally:
             temporary.unlink(missing_ok=True)
     return manifest.config.digest
-
-
-def _pieces(file: Path) -> Iterator[bytes]:
-    try:
-        handle = file.open("rb")
-    except OSError as error:
-        raise SquashError(
-            "archive-missing", str(file), f"it cannot be read: {error.strerror}", hint="docker save -o FILE IMAGE"
-        ) from error
-    with handle:
-        while piece := handle.read(_CHUNK):
-            yield piece

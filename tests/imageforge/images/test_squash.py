@@ -297,6 +297,9 @@ def test_a_bomb_in_an_archive(images: Path, tmp_path: Path, capsys: pytest.Captu
     bomb = tmp_path / "bomb.tar.gz"
     bomb.write_bytes(gzip.compress(tar_of([file("part", bytes(100 << 20))]), 9))
     assert refused(capsys, f"docker-archive:{bomb}", f"oci:{images}:x") == (1, "layer-bomb")
+    assert run(["image", "copy", f"docker-archive:{bomb}", f"oci:{images}:x"]) == 1
+    assert "error[layer-bomb]" in capsys.readouterr().err
+    assert OciLayout.open(images).names() == ("app", "base")
     put_image(images, [bytes(512) + bytes(100 << 20)], name="evil")
     assert run(["image", "copy", f"oci:{images}:evil", f"docker-archive:{tmp_path / 'inner.tar'}"]) == 0
     capsys.readouterr()
