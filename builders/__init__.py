@@ -60,6 +60,7 @@ from builders.opened import (
     squash_opened,
 )
 from builders.squash import base_layers, drop_damaged, squash
+from builders.squash.member import printable
 from builders.squash.spare import StoredBlob, remove_blobs, stored_blobs
 from builders.squash.survey import SeenFile, Survey, Waste
 
@@ -120,6 +121,7 @@ __all__ = [
     "open_archive",
     "open_engine_image",
     "open_layout",
+    "printable",
     "remove_blobs",
     "remove_image",
     "remove_labelled_images",

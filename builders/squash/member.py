@@ -76,5 +76,13 @@ def canonical_path(raw: bytes, subject: str) -> bytes:
 
 
 def shown(path: bytes) -> str:
-    """A path as a message shows it: with a leading slash, and with bytes that are not UTF-8 escaped."""
-    return "/" + path.decode("utf-8", "backslashreplace").lstrip("/")
+    """A path as a message shows it: with a leading slash, bytes that are not UTF-8 and what would move a terminal's
+    cursor escaped."""
+    return "/" + printable(path.decode("utf-8", "backslashreplace").lstrip("/"))
+
+
+def printable(text: str) -> str:
+    """Text out of an image as a terminal may have it: escape sequences and the like as ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)

@@ -1,8 +1,8 @@
 """The proof: what a container sees before and after, read anew and compared.
 
-Nothing of the squash is used here, neither its reader nor its trees nor its plan: the layers are read with the standard
-library's tarfile, applied to a flat table of paths, and the merged layer is read from the compressed blob that will be
-published. Where the two programs disagree the image is not published.
+Nothing of the squash is used here but its way to show a path, neither its reader nor its trees nor its plan: the layers
+are read with the standard library's tarfile, applied to a flat table of paths, and the merged layer is read from the
+compressed blob that will be published. Where the two programs disagree the image is not published.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builders.errors import SquashError
+from builders.squash.member import shown
 
 _CHUNK = 1 << 20
 _SHOWN = 10
@@ -374,4 +375,4 @@ class _Hashing:
 
 
 def _shown(path: str) -> str:
-    return "/" + path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return shown(path.encode("utf-8", "surrogateescape"))

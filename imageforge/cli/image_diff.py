@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from builders import ImageDiff, Limits, diff_images
+from builders import ImageDiff, Limits, diff_images, printable
 from imageforge.cli.image_access import CaOption, PlainOption, access, carrier
 from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
 from imageforge.cli.output import Format, FormatOption, document, say, show
@@ -66,7 +66,7 @@ def _tell(found: ImageDiff, form: Format) -> None:
     rows += [
         {
             "change": setting.change.value,
-            "path": setting.name,
+            "path": printable(setting.name),
             "what": f"{_text(setting.before)} -> {_text(setting.after)}",
         }
         for setting in found.settings
@@ -86,4 +86,4 @@ def _data(found: ImageDiff) -> dict[str, Any]:
 def _text(value: Any) -> str:
     if value is None:
         return "nothing"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from builders import Inspection, OpenedImage, SeenFile, Waste
+from builders import Inspection, OpenedImage, SeenFile, Waste, printable
 from imageforge.report.bill import bill_data
 from imageforge.report.units import counted, megabytes
 
@@ -139,5 +139,5 @@ def _inner(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _short(text: str, width: int = 70) -> str:
-    one_line = " ".join(text.split())
+    one_line = printable(" ".join(text.split()))
     return one_line if len(one_line) <= width else f"{one_line[: width - 1]}…"

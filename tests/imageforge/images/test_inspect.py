@@ -110,6 +110,20 @@ def test_what_a_push_would_cost(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "error[registry-unreachable]" in capsys.readouterr().err
 
 
+def test_an_image_does_not_write_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = {
+        "history": [{"created_by": "RUN \x1b[2J"}],
+        "config": {"Env": ["A=\x1b]0;x\x07"], "Labels": {"\x9b1m": "x"}},
+    }
+    put_image(tmp_path / "images", [[file("\x1b[31mred", "x" * 100)]], name="evil", config=config)
+    evil = f"oci:{tmp_path}/images:evil"
+    assert run(["image", "inspect", evil]) == 0
+    assert run(["image", "diff", f"oci:{tmp_path}/images:empty", evil]) == 1
+    said = "".join(capsys.readouterr())
+    assert "/\\x1b[31mred" in said
+    assert said.replace("\n", "").isprintable(), said
+
+
 def test_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["image", "inspect", f"oci:{tmp_path}/images:app"]) == 0
     said = capsys.readouterr().out
