@@ -17,6 +17,7 @@ from imageforge.cli.state import Workplace
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
 from imageforge.images.name import ImageName, Transport
+from imageforge.images.presence import presence
 from imageforge.report.bill import bill_lines, squash_data, squash_line
 from imageforge.report.transfer import Transfer
 from imageforge.stack.registry_lock import writing_registry
@@ -79,6 +80,7 @@ def squash(
                 base=opening.base(given, image, name),
                 keep=keep_layers,
                 limits=opening.limits,
+                present=held.enter_context(presence(working, goal if goal.transport is Transport.REGISTRY else None)),
                 layout=folder / "layout",
                 blobs=here.home.blobs,
                 check=working.check,

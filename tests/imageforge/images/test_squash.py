@@ -127,6 +127,8 @@ def test_the_base_that_the_image_names(tmp_path: Path, squash: Squash, registry_
     assert run(["image", "push", f"oci:{layout}:app", f"{registry_address}/named/app:1"]) == 0
     done = squash(f"docker://{registry_address}/named/app:1", f"docker://{registry_address}/named/app:2", "--from-base")
     assert (done["mode"], done["layers_after"], done["bill"]["base_lost"]) == ("from-base", 3, 0)
+    # What the target has, as built, is not sent again; the merged layer is.
+    assert (done["bill"]["as_built"]["push"], done["bill"]["as_shipped"]["push"] > 0) == (0, True)
     with RegistryClient(registry_address) as client:
         assert client.get_manifest("named/app", "2").digest == done["digest"]
         assert done["name"] == f"{registry_address}/named/app@{done['digest']}"
