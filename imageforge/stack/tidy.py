@@ -82,7 +82,7 @@ def tidy(home: Home, settings: Settings, database: Database, *, budget: int | No
 
 def applied_images(home: Home) -> frozenset[str]:
     """What applied objects name. Raises what the controller raises: without it nobody knows what is needed."""
-    return images_in(view.manifest for view in ControllerClient(home.controller_socket).views())
+    return images_in(view.manifest for view in ControllerClient(home.controller_socket, patience=PATIENCE).views())
 
 
 def stored_images(home: Home, database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[Stored, ...]:
