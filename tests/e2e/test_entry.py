@@ -25,7 +25,7 @@ from cryptography import x509
 from imageforge.config import Home, load_settings
 from imageforge.pipeline.domains import settle_hosts
 from imageforge.store import Database, Domains
-from registry import RefusedError, RegistryClient
+from registry import RefusedError, RegistryClient, upload_blob
 from registry.auth import Credentials, Secret
 from runtime import ControllerClient
 from runtime.balancer.socket import CommandSocket
@@ -374,10 +374,10 @@ def test_the_registry_needs_a_token_that_reaches(world: World, service: Service,
     with RegistryClient(registry, credentials=Credentials(user="x", password=Secret(mine))) as client:
         (tmp_path / "blob").write_bytes(blob := secrets.token_bytes(3_000_000))
         name = f"sha256:{hashlib.sha256(blob).hexdigest()}"
-        client.upload_blob("shop", name, tmp_path / "blob")
+        upload_blob(client, "shop", name, tmp_path / "blob")
         assert client.has_blob("shop", name)
         with pytest.raises(RefusedError):
-            client.upload_blob("another", name, tmp_path / "blob")
+            upload_blob(client, "another", name, tmp_path / "blob")
     with RegistryClient(f"127.0.0.1:{world.forge.registry_port}") as local:
         assert local.has_blob("shop", name), "both registries have the same images"
     for password in (other, "wrong", None):
