@@ -31,9 +31,8 @@ def image(docker_client: docker.DockerClient) -> Iterator[str]:
         archive.addfile(entry, io.BytesIO(b"world"))
     docker_client.api.import_image_from_data(data.getvalue(), repository=name, tag="v1", changes=["CMD /hello"])
     yield f"{name}:v1"
-    for found in docker_client.images.list(name=f"*{name}*") + docker_client.images.list(name=name):
-        for tag in found.tags:
-            docker_client.images.remove(tag, force=True)
+    for found in docker_client.images.list(name=name):
+        docker_client.images.remove(found.id, force=True)
 
 
 def test_an_image_goes_out_and_comes_back_the_same(
