@@ -68,6 +68,7 @@ class Upload:
         self._hasher = hashlib.new(digest.partition(":")[0])
         self._hashed = 0
         self._cancelled_at: float | None = None
+        self._resumed = False
 
     def run(self, opened: Opened | None = None) -> None:
         """Send it; into `opened`, where the registry has opened an upload already.
@@ -91,6 +92,7 @@ class Upload:
         left = self._left(self._session.location) if self._session.location else None
         if left is None:
             return opened
+        self._resumed = True
         if opened is not None:
             self._client.cancel_upload(self._repository, opened.location)
         return left
@@ -106,6 +108,12 @@ class Upload:
                 self._send(at)
                 return
             except (TransportError, RefusedError) as error:
+                if self._resumed and error.code == "registry-digest-invalid":
+                    # What an earlier call sent is not of this file: it was damaged then, and is whole now.
+                    self._resumed = False
+                    self._drop()
+                    self._offset, at = 0, None
+                    continue
                 if self._offset > before:
                     trial.progressed()
                 at = self._recover(error, trial.failed)

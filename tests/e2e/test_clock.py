@@ -90,6 +90,7 @@ def jump(service: Service, clock: Clock, project: Path, app: str, *, by: tuple[i
     assert service.forge.get(app)[1].strip() == "two"
 
 
+@pytest.mark.soak
 def test_a_clock_that_jumps_loses_and_kills_no_build(service: Service, clock: Clock, project: Path) -> None:
     short = service.ask("POST", "/v1/tokens", json={"name": "short", "scope": "admin", "days": 1}).json()["token"]
 

@@ -164,6 +164,7 @@ def test_a_rollout_is_seen_through_though_in_its_middle_end(service: Service, pr
 STUCK = DOCKERFILE.replace('CMD ["python3", "/srv/main.py"]', 'CMD ["sleep", "600"]')
 
 
+@pytest.mark.soak
 def test_a_rollout_whose_build_is_cancelled_while_nobody_is_at_it_is_taken_back(
     service: Service, project: Path
 ) -> None:
@@ -216,6 +217,7 @@ class Gate(socketserver.ThreadingTCPServer):
         request.sendall(self.word)
 
 
+@pytest.mark.soak
 def test_down_in_the_middle_of_a_release_command_runs_it_again(service: Service, project: Path) -> None:
     """Its container is stopped with the others: what has not succeeded may run once more."""
     write_app(project, "again", DOCKERFILE.replace("version.txt", "version.txt release.py"))

@@ -88,6 +88,7 @@ def test_from_nothing_to_a_served_app_through_a_reboot(inside: InsideForge) -> N
     assert {row["image"] for row in inside.replicas("hello")} == {release}
 
 
+@pytest.mark.soak
 def test_an_engine_that_dies_in_the_middle_of_a_build_is_named(inside: InsideForge, project: Path) -> None:
     inside.ok("up")
     inside.ok("base", "create")

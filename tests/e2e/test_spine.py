@@ -14,6 +14,7 @@ import docker
 import pytest
 
 from tests.e2e.conftest import EXAMPLES, Forge
+from tests.plain_registry import plain_registry
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -93,16 +94,19 @@ def test_images_are_listed_by_release_and_the_registry_knows_their_bill(hello: F
     assert hello.ok("image", "diff", release["image"], f"docker://{release['image']}").out == ""
 
 
-def test_a_stored_layer_that_was_damaged_on_the_disk_is_made_again_and_told_of(hello: Forge) -> None:
+def test_a_stored_layer_that_was_damaged_on_the_disk_is_made_again_and_told_of(
+    hello: Forge, tmp_path: Path, free_port: int
+) -> None:
     for blob in (hello.home / "state" / "blobs" / "sha256").iterdir():
         packed = bytearray(blob.read_bytes())
         packed[len(packed) // 2] ^= 1
         blob.write_bytes(packed)
-    # Under another name, where the registry does not have the layers yet.
-    built = hello.ok("build", HELLO, "--no-cache", "--tag", f"127.0.0.1:{hello.registry_port}/mended:1")
-    assert "was damaged on the disk: dropped, and made again" in " ".join(built.err.split())
-    again = hello.ok("build", HELLO, "--no-cache", "--tag", f"127.0.0.1:{hello.registry_port}/mended-too:1")
-    assert "damaged" not in again.err
+    # To a registry that does not have the layers yet.
+    with plain_registry(tmp_path, free_port) as elsewhere:
+        built = hello.ok("build", HELLO, "--no-cache", "--tag", f"{elsewhere}/mended:1")
+        assert "was damaged on the disk: dropped, and made again" in " ".join(built.err.split())
+        again = hello.ok("build", HELLO, "--no-cache", "--tag", f"{elsewhere}/mended-too:1")
+        assert "damaged" not in again.err
 
 
 def test_a_killed_replica_costs_at_most_what_was_in_flight_on_it(

@@ -81,6 +81,7 @@ def test_after_a_reboot_one_up_serves_the_same_release_again(own_forge: Forge) -
     assert {row["image"] for row in rows} == {release}
 
 
+@pytest.mark.soak
 def test_down_stops_everything_and_up_brings_the_app_back(own_forge: Forge) -> None:
     own_forge.ok("deploy", HELLO)
     running = [identify(pid) for pid in pids(own_forge).values()]

@@ -130,6 +130,7 @@ def test_builds_and_tidying_at_once_lose_nothing(service: Service, project: Path
             assert manifest.digest == digest
 
 
+@pytest.mark.soak
 def test_a_registry_that_was_left_read_only_takes_pushes_again(service: Service, project: Path) -> None:
     flag = service.forge.home / "run" / "registry.read-only"
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as killed:

@@ -94,7 +94,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         data = bytes(self.keeper.held)
         if f"digest=sha256%3A{hashlib.sha256(data).hexdigest()}" not in self.path.replace(":", "%3A"):
-            self._say(400)
+            body = b'{"errors": [{"code": "DIGEST_INVALID", "message": "not these bytes"}]}'
+            self.send_response(400)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
             return
         self.keeper.done = data
         self._say(201)
@@ -265,3 +270,19 @@ def test_a_registry_that_wants_another_byte_for_ever_is_given_up(server: _Server
     send(server, keeper, file, Session(None))
     assert keeper.done == DATA
     assert keeper.sessions == 2
+
+
+def test_what_was_sent_of_a_file_that_was_damaged_then_is_sent_anew(
+    server: _Server, file: Path, tmp_path: Path
+) -> None:
+    sessions = Sessions(tmp_path / "uploads")
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(bytes([DATA[0] ^ 1]) + DATA[1:])
+    keeper = Keeper(cuts=[1500])
+    keeper.lost = set(range(4, 100))
+    with sessions.open("r", "a", DIGEST) as session, pytest.raises(RegistryError):
+        send(server, keeper, damaged, session)
+    keeper.cuts, keeper.lost = [], set()
+    with sessions.open("r", "a", DIGEST) as session:
+        send(server, keeper, file, session)
+    assert keeper.done == DATA
