@@ -110,6 +110,7 @@ def test_image_gc_takes_what_nothing_needs_from_all_three_places(service: Servic
     service.forge.ok("image", "rm", f"docker://{local}/mine:kept", "--yes")
 
 
+@pytest.mark.soak
 def test_builds_and_tidying_at_once_lose_nothing(service: Service, project: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         numbers = []
