@@ -61,6 +61,7 @@ def inside() -> Iterator[InsideForge]:
     assert mounts == []
 
 
+@pytest.mark.soak
 def test_from_nothing_to_a_served_app_through_a_reboot(inside: InsideForge) -> None:
     inside.ok("up")
     status = inside.ok("status", "-o", "json").json

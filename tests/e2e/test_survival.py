@@ -44,6 +44,7 @@ def wait_replaced(forge: Forge, name: str, before: int, seconds: float = 30) -> 
         time.sleep(0.05)
 
 
+@pytest.mark.soak
 def test_each_service_is_replaced_and_replicas_are_kept(own_forge: Forge) -> None:
     own_forge.ok("deploy", HELLO)
     replicas = {row["replica"] for row in own_forge.replicas("hello")}
