@@ -99,13 +99,15 @@ class Shell:
 
 
 def pattern(line: str) -> re.Pattern[str]:
-    """A line of the page with what differs from run to run left open: numbers, digests, secrets, and what is cached."""
+    """A line of the page with what differs from run to run left open: numbers and their units, as what is pushed depends
+    on what the registry has, digests, secrets, and what is cached."""
     text = " ".join(line.split())
     text = re.sub(r"whsec_\w+", "whsec_…", text)
     text = re.sub(r"(sha256:|build-)?\b[0-9a-f]{12,}…?", ANY, text)
     text = re.sub(r"hello-\w+-\w+", ANY, text)
-    parts = re.split(r"(…|\d+(?:\.\d+)*|cached| s\b)", text)
-    open_ = {ANY: ".*", "cached": r"(?:cached|[\d.]+ s)", " s": r"(?: s)?"}
+    parts = re.split(r"(…|\d+(?:\.\d+)*|cached| s\b|\bkB\b|\bMB\b)", text)
+    unit = "(?:B|kB|MB|GB)"
+    open_ = {ANY: ".*", "cached": r"(?:cached|[\d.]+ s)", " s": r"(?: s)?", "kB": unit, "MB": unit}
     shape = "".join(
         open_.get(part) or (r"(?:[\d.]+|cached)" if part[:1].isdigit() else re.escape(part)) for part in parts
     )
