@@ -99,8 +99,8 @@ class Shell:
 
 
 def pattern(line: str) -> re.Pattern[str]:
-    """A line of the page with what differs from run to run left open: numbers, their units, as what is pushed depends on
-    what the registry has, digests, secrets, and what is cached."""
+    """A line of the page with what differs from run to run left open: numbers and their units, digests, secrets, and
+    what is cached. What is pushed depends on what the registry has."""
     text = " ".join(line.split())
     text = re.sub(r"whsec_\w+", "whsec_…", text)
     text = re.sub(r"(sha256:|build-)?\b[0-9a-f]{12,}…?", ANY, text)
