@@ -22,6 +22,7 @@ from typing import BinaryIO
 
 from isal import isal_zlib
 
+from builders.squash.contents import plain
 from builders.squash.source import Layer
 
 LEVEL = 2  # of ISA-L's 0 to 3
@@ -49,6 +50,11 @@ class BlobStore:
         for needed in (folder / "sha256", self._index):
             needed.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self._folder
+
     def find(self, diff_id: str) -> Blob | None:
         """The blob of that layer, if it is whole by its size."""
         try:
@@ -62,12 +68,13 @@ class BlobStore:
 
     def compress(self, layer: Layer, check: Callable[[], None]) -> Blob:
         """The blob of an uncompressed layer, made now if there is none. `check` is called between blocks, and may
-        raise."""
+        raise. Raises SquashError ``layer-changed`` where the layer's bytes are not those of its diff-ID, and OSError
+        where they are gone."""
         known = self.find(layer.diff_id)
         if known is not None:
             return known
-        with self.writer() as writer, layer.file.open("rb") as file:
-            while chunk := file.read(FEED):
+        with self.writer(layer=layer) as writer:
+            for chunk in plain(layer.pieces()):
                 check()
                 writer.write(chunk)
         return writer.blob
@@ -89,14 +96,19 @@ class BlobStore:
         return tuple(damaged)
 
     @contextmanager
-    def writer(self) -> Iterator[BlobWriter]:
-        """A writer for a new layer; its `blob` is there when the block has ended well."""
+    def writer(
+        self, *, layer: Layer | None = None, on_plain: Callable[[bytes], None] = lambda _: None
+    ) -> Iterator[BlobWriter]:
+        """A writer for a new layer; its `blob` is there when the block has ended well. If it is to be the blob of
+        `layer`, its bytes must be that layer's. `on_plain` is given the bytes that are compressed, in their order."""
         descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                writer = BlobWriter(file)
+                writer = BlobWriter(file, on_plain)
                 yield writer
                 writer.finish()
+                if layer is not None:
+                    layer.require(writer.diff_id)
                 os.fchmod(descriptor, 0o644)
             writer.blob = self._keep(Path(name), writer)
         finally:
@@ -120,8 +132,9 @@ class BlobWriter:
 
     blob: Blob
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, on_plain: Callable[[bytes], None] = lambda _: None) -> None:
         self._file = file
+        self._on_plain = on_plain
         self._compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW)
         self._plain, self._packed = hashlib.sha256(), hashlib.sha256()
         self._waiting = bytearray()
@@ -158,6 +171,7 @@ class BlobWriter:
 
     def _feed(self, block: bytes) -> None:
         self._plain.update(block)
+        self._on_plain(block)
         self._put(self._compressor.compress(block))
 
     def _put(self, packed: bytes) -> None:

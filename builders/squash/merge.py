@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import BinaryIO
 
-from builders.errors import SquashError
 from builders.squash.blobs import FEED, BlobWriter
-from builders.squash.member import Kind, Member, shown
+from builders.squash.contents import Contents
+from builders.squash.member import Kind, Member
+from builders.squash.pieces import Content
 from builders.squash.tarwrite import END, header, padding
 
 
 def write_layer(members: Iterable[Member], writer: BlobWriter, check: Callable[[], None]) -> None:
     """Writes `members` in their order as one tar. `check` is called between pieces of content, and may raise."""
-    with _Sources() as sources:
+    with Contents() as sources:
         for member in members:
             writer.write(header(member))
             if member.kind is Kind.FILE and member.size:
@@ -25,46 +24,23 @@ def write_layer(members: Iterable[Member], writer: BlobWriter, check: Callable[[
     writer.write(END)
 
 
-class _Sources:
-    """The source layers, each opened once."""
-
-    def __init__(self) -> None:
-        self._open: dict[Path, BinaryIO] = {}
-
-    def __enter__(self) -> _Sources:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._open.values():
-            file.close()
-
-    def read(self, member: Member, offset: int, length: int) -> Iterator[bytes]:
-        """`length` bytes of the member's stored content from `offset` on."""
-        assert member.source is not None
-        file = self._open.get(member.source)
-        if file is None:
-            file = self._open[member.source] = member.source.open("rb")
-        file.seek(member.offset + offset)
-        while length:
-            piece = file.read(min(length, FEED))
-            if not piece:
-                raise SquashError("layer-damaged", shown(member.path), "its content ends early")
-            length -= len(piece)
-            yield piece
-
-
-def _content(member: Member, sources: _Sources) -> Iterator[bytes]:
+def _content(member: Member, sources: Contents) -> Iterator[bytes]:
     """All bytes of a file; the holes of a sparse one as zeros."""
     if member.sparse is None:
-        yield from sources.read(member, 0, member.size)
+        yield from _stored(member, 0, member.size, sources)
         return
     position = stored = 0
     for offset, length in member.sparse:
         yield from _zeros(offset - position)
-        yield from sources.read(member, stored, length)
+        yield from _stored(member, stored, length, sources)
         stored += length
         position = offset + length
     yield from _zeros(member.size - position)
+
+
+def _stored(member: Member, offset: int, length: int, sources: Contents) -> Iterator[bytes]:
+    assert member.source is not None
+    yield from sources.chunks(Content(path=member.source, offset=member.offset + offset, size=length))
 
 
 def _zeros(count: int) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from typing import Any
 from builders.limits import Limits
 from builders.squash.member import AUFS, OPAQUE, WHITEOUT, Kind, Member, shown
 from builders.squash.source import Layer
-from builders.squash.tarread import BLOCK, read_layer
+from builders.squash.tarbytes import BLOCK
 from builders.squash.tree import Directory, Inode, apply_layer, walk
 
 SHOWN = 20
@@ -118,7 +118,7 @@ def survey_tree(
     tree, surveyed = Directory(None, 0), _Surveyed(subject, limits)
     for number, layer in enumerate(layers):
         check()
-        apply_layer(tree, surveyed.passing(number, read_layer(layer.file, subject=subject)), number, subject)
+        apply_layer(tree, surveyed.passing(number, layer.members(subject)), number, subject)
     return surveyed.result(layers, tree), tree
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builders.squash.member import Kind, Member
-from builders.squash.tarread import BLOCK
+from builders.squash.tarbytes import BLOCK
 
 END = bytes(2 * BLOCK)
 _FLAGS = {
