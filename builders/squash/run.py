@@ -184,9 +184,7 @@ def _merge(
     members = entries(base, final, start)
     if not members:
         return None
-    with store.writer() as writer:
-        write_layer(members, writer, check)
-    return writer.blob
+    return store.pack(write_layer(members), check)
 
 
 def _write_layout(path: Path, config: bytes, blobs: list[Blob], annotations: Mapping[str, str]) -> ImageManifest:
