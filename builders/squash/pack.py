@@ -243,16 +243,19 @@ class _Packing:
         digest = said or own.end()
         found = self._known.find(self._codec.key, digest)
         if found is not None and (found.placed.plain, found.placed.crc) == (content.size, crc):
-            self._copy(found, content, digest)
+            coming = self._threads.pool.submit(found.sound)
+            self._begin(BLOCK, lambda: self._copy(found, coming, content))
         else:
             self._again(content, digest, crc)
 
-    def _copy(self, found: Found, content: Content, digest: bytes) -> None:
-        """A member out of another blob, after all that was begun; packed if it is not sound."""
-        while self._begun:
-            self._write_next()
-        if not found.sound():
-            self._again(content, digest, found.placed.crc)
+    def _copy(self, found: Found, sound: Future[bool], content: Content) -> None:
+        """Writes a member out of another blob; packed, and before what was begun after it, where that is damaged."""
+        if not sound.result():
+            later, self._begun = self._begun, deque()
+            self._again(content, found.placed.digest, found.placed.crc)
+            while self._begun:
+                self._write_next()
+            self._begun = later
             return
         start = self._packed.size
         for block in found.blocks():
@@ -294,7 +297,7 @@ class _Packing:
     def _begin(self, size: int, write: Callable[[], None]) -> None:
         self._begun.append((size, write))
         self._held += size
-        while self._held > self._threads.room:
+        while self._begun and self._held > self._threads.room:
             self._write_next()
 
     def _write_next(self) -> None:

@@ -207,7 +207,9 @@ def test_a_damaged_blob_does_not_spread(tmp_path: Path, how: str, size: int) -> 
         first.path.write_bytes(first.path.read_bytes()[: first.size // 2])
     else:
         first.path.unlink()
-    second = packed(tmp_path / "store", [tar([("two", size)])[:512], content, bytes(1024)])
+    more = [tar([("more", LARGE)])[:512], *([mixed(LARGE, 3)] * 3)]
+    second = packed(tmp_path / "store", [tar([("two", size)])[:512], content, *more, bytes(1024)])
+    assert second.diff_id == f"sha256:{hashlib.sha256(gzip.decompress(second.path.read_bytes())).hexdigest()}"
     assert gzip.decompress(second.path.read_bytes())[512 : 512 + size] == mixed(size, 9)
     third = packed(tmp_path / "store", [tar([("three", size)])[:512], content, bytes(1024)])
     assert gzip.decompress(third.path.read_bytes())[512 : 512 + size] == mixed(size, 9)
