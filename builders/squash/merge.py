@@ -1,50 +1,47 @@
-"""Writing the merged layer: the entries of a plan, with their contents out of the source layers."""
+"""The merged layer: the entries of a plan as one tar, with their contents where they lie in the source layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from builders.squash.blobs import FEED, BlobWriter
-from builders.squash.contents import Contents
 from builders.squash.member import Kind, Member
-from builders.squash.pieces import Content
+from builders.squash.pieces import Content, Piece
 from builders.squash.tarwrite import END, header, padding
 
-
-def write_layer(members: Iterable[Member], writer: BlobWriter, check: Callable[[], None]) -> None:
-    """Writes `members` in their order as one tar. `check` is called between pieces of content, and may raise."""
-    with Contents() as sources:
-        for member in members:
-            writer.write(header(member))
-            if member.kind is Kind.FILE and member.size:
-                for piece in _content(member, sources):
-                    check()
-                    writer.write(piece)
-                writer.write(padding(member.size))
-    writer.write(END)
+_HOLE = bytes(1 << 20)
 
 
-def _content(member: Member, sources: Contents) -> Iterator[bytes]:
-    """All bytes of a file; the holes of a sparse one as zeros."""
+def write_layer(members: Iterable[Member]) -> Iterator[Piece]:
+    """The tar of `members`, in their order."""
+    for member in members:
+        yield header(member)
+        if member.kind is Kind.FILE and member.size:
+            yield from _content(member)
+            yield padding(member.size)
+    yield END
+
+
+def _content(member: Member) -> Iterator[Piece]:
+    """A file's content; the holes of a sparse one as zeros."""
     if member.sparse is None:
-        yield from _stored(member, 0, member.size, sources)
+        yield _stored(member, 0, member.size)
         return
     position = stored = 0
     for offset, length in member.sparse:
         yield from _zeros(offset - position)
-        yield from _stored(member, stored, length, sources)
+        yield _stored(member, stored, length)
         stored += length
         position = offset + length
     yield from _zeros(member.size - position)
 
 
-def _stored(member: Member, offset: int, length: int, sources: Contents) -> Iterator[bytes]:
+def _stored(member: Member, offset: int, length: int) -> Content:
     assert member.source is not None
-    yield from sources.chunks(Content(path=member.source, offset=member.offset + offset, size=length))
+    return Content(path=member.source, offset=member.offset + offset, size=length)
 
 
 def _zeros(count: int) -> Iterator[bytes]:
     while count:
-        piece = bytes(min(count, FEED))
+        piece = _HOLE[:count]
         count -= len(piece)
         yield piece

@@ -223,7 +223,7 @@ def _entries_of_file(path: Path, offset: int, size: int, check: Callable[[], Non
         while position < size:
             check()
             window = min(_WINDOW, size - position)
-            witness.feed(contents.read(path, offset + position, window))
+            witness.feed(contents.span(path, offset + position, window))
             position += window
             if witness.passable:
                 position += witness.passable

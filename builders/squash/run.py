@@ -188,9 +188,7 @@ def _merge(
     members = entries(below, final, start)
     blob = None
     if members:
-        with store.writer(on_plain=proof.feed) as writer:
-            write_layer(members, writer, check)
-        blob = writer.blob
+        blob = store.pack(write_layer(members), check, on_plain=proof.feed)
     # After the merge: a file that was changed before or while it was read shows now.
     _verify([*above, *_used(base, members)], check)
     compared = proof.conclude(blob.uncompressed if blob else 0)

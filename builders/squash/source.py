@@ -23,10 +23,11 @@ from typing import IO, Any, TypeGuard, TypeVar
 
 from builders.errors import SquashError
 from builders.limits import Limits
-from builders.squash.contents import Contents, plain
+from builders.squash.contents import Contents
 from builders.squash.member import Member
 from builders.squash.pieces import Content, Piece
 from builders.squash.pieces import length as piece_length
+from builders.squash.stream import stream
 from builders.squash.tarread import read_layer, read_pieces
 from builders.squash.tarsplit import TarSplit
 
@@ -35,8 +36,6 @@ Result = TypeVar("Result")
 _CHUNK = 1 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _CONFIG_LIMIT = 64 << 20  # bytes
-LARGE = 64 << 10
-"""Bytes from which on a content is a piece of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,12 +61,11 @@ class Layer:
         return read_layer(self.path, subject=subject, offset=self.offset, size=self.size)
 
     def pieces(self) -> Iterator[Piece]:
-        """Its bytes in their order. Every stored content of a regular file of `LARGE` bytes or more is a piece of its
-        own, by reference, wherever the layer lies; smaller ones may be. What is no sound tar comes in pieces too."""
+        """Its bytes in their order, as they lie."""
         if self.split is not None:
             return self.split.pieces()
         assert self.path is not None, f"{self.diff_id} was not to be read"
-        return self._cut(self.path)
+        return iter([Content(path=self.path, offset=self.offset, size=self.size)])
 
     def verify(self, check: Callable[[], None]) -> None:
         """Reads all of a layer that was not, and raises SquashError ``layer-changed`` where its digest is another one;
@@ -75,7 +73,7 @@ class Layer:
         if self.split is None:
             return
         digest = hashlib.sha256()
-        for data in plain(self.pieces()):
+        for data in stream(self.pieces()):
             check()
             digest.update(data)
         self.require(f"sha256:{digest.hexdigest()}")
@@ -99,7 +97,7 @@ class Layer:
                     if offsets[number] >= end:
                         break
                     if begin < until and isinstance(piece, Content):
-                        found[number].append(contents.read(piece.path, piece.offset + begin - position, until - begin))
+                        found[number].append(contents.span(piece.path, piece.offset + begin - position, until - begin))
                     elif begin < until and not isinstance(piece, Content):
                         found[number].append(piece[begin - position : until - position])
                 position = end
@@ -108,21 +106,6 @@ class Layer:
                 if first == len(offsets):
                     break
         return [b"".join(parts) for parts in found]
-
-    def _cut(self, path: Path) -> Iterator[Piece]:
-        position = self.offset  # in the file
-        with Contents() as contents:
-            try:
-                for member in self.members(self.diff_id):
-                    stored = member.size if member.sparse is None else sum(length for _, length in member.sparse)
-                    if stored >= LARGE:
-                        yield from contents.chunks(Content(path=path, offset=position, size=member.offset - position))
-                        yield Content(path=path, offset=member.offset, size=stored)
-                        position = member.offset + stored
-            except SquashError:
-                pass  # no tar from here on; it is nobody's business to say so who wants its bytes
-            rest = self.offset + self.size - position
-            yield from contents.chunks(Content(path=path, offset=position, size=rest))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

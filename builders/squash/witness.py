@@ -108,14 +108,14 @@ class Thing:
             return b""
         if self.pieces is None:
             assert self.path is not None
-            return contents.read(self.path, self.offset + begin, length)
+            return contents.span(self.path, self.offset + begin, length)
         found = bytearray(length)
         stored = self.offset
         for at, size in self.pieces:
             first, last = max(at, begin), min(at + size, begin + length)
             if first < last:
                 assert self.path is not None
-                found[first - begin : last - begin] = contents.read(self.path, stored + first - at, last - first)
+                found[first - begin : last - begin] = contents.span(self.path, stored + first - at, last - first)
             stored += size
         return bytes(found)
 

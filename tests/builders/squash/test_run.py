@@ -112,13 +112,13 @@ def test_where_nothing_is_merged_no_layer_is_read_twice(
     assert first.mode is SquashMode.NONE
     shutil.rmtree(first.layout)
     read = []
-    real = Contents.read
+    real = Contents.span
 
     def reading(self: Contents, path: Path | bytes, *args: int) -> bytes:
         read.append(os.fsdecode(path))
         return real(self, path, *args)
 
-    monkeypatch.setattr(Contents, "read", reading)
+    monkeypatch.setattr(Contents, "span", reading)
     again = squashed(image, endpoint, tmp_path)
     assert (again.digest, again.bytes_before, read) == (first.digest, first.bytes_before, [])
     other = build_image(f"FROM {BASE}\nRUN echo b > /a\n")
@@ -142,7 +142,7 @@ def test_a_layer_that_is_not_what_it_was_is_had_from_the_engine(
 ) -> None:
     """Files of the engine's own that vanish, are shorter, or have other bytes, before the squash or in the middle."""
     right = squashed(image, endpoint, tmp_path / "right")
-    real = Contents.read
+    real = Contents.span
     count = 0  # of contents read in the engine's folders, whose names are bytes
 
     def watch(wrong: Callable[[int, bytes], bool], change: Callable[[bytes], bytes]) -> None:
@@ -155,7 +155,7 @@ def test_a_layer_that_is_not_what_it_was_is_had_from_the_engine(
             count += isinstance(path, bytes)
             return change(data) if isinstance(path, bytes) and wrong(count, path) else data
 
-        monkeypatch.setattr(Contents, "read", reading)
+        monkeypatch.setattr(Contents, "span", reading)
 
     def gone(_: bytes) -> bytes:
         raise FileNotFoundError(errno.ENOENT, "gone", "there")
