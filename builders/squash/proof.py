@@ -143,6 +143,8 @@ def compare(
 ) -> Iterator[Difference]:
     """The paths that differ, sorted. What is to be ignored of them is not looked at. Raises OSError where a content
     cannot be read."""
+    if _alike(before, after):
+        return
     # Two trees group their links alike when the first names of what is at a path are the same, path by path.
     first_before: dict[int, bytes] = {}
     first_after: dict[int, bytes] = {}
@@ -164,6 +166,21 @@ def compare(
                     yield Difference(path=_shown(path), change=Change.CHANGED, what=found)
 
 
+def _alike(before: Table, after: Table) -> bool:
+    """Whether two trees are the same at first sight, in whatever order; where not, they may be still."""
+    if before.keys() != after.keys():
+        return False
+    names_before: dict[int, bytes] = {}
+    names_after: dict[int, bytes] = {}
+    for path, old in before.items():
+        new = after[path]
+        if names_before.setdefault(id(old), path) != names_after.setdefault(id(new), path):
+            return False
+        if old is not new and not (old.looks_like(new) and old.lies_with(new)):
+            return False
+    return True
+
+
 def _other_facts(old: Thing, new: Thing, contents: Contents) -> list[str]:
     """Of things of two kinds nothing else is worth saying; a file of another size has another content."""
     what: list[str] = []
@@ -180,14 +197,10 @@ def _other_facts(old: Thing, new: Thing, contents: Contents) -> list[str]:
 def _same_content(old: Thing, new: Thing, contents: Contents) -> bool:
     """Of two of the same size."""
     if old.path is None or new.path is None:
-        return old.path is new.path and _only_holes(old) and _only_holes(new)
-    if old.offset == new.offset and old.path == new.path and old.pieces == new.pieces:
+        return old.lies_with(new)
+    if old.lies_with(new):
         return True
     return digest_of(old, contents) == digest_of(new, contents)
-
-
-def _only_holes(thing: Thing) -> bool:
-    return thing.pieces == ()
 
 
 def _in_words(found: Difference) -> str:

@@ -24,6 +24,7 @@ from typing import IO, Any, TypeGuard, TypeVar
 from builders.errors import SquashError
 from builders.limits import Limits
 from builders.squash.contents import Contents
+from builders.squash.garbage import collected_later
 from builders.squash.member import Member
 from builders.squash.pieces import Content, Piece
 from builders.squash.pieces import length as piece_length
@@ -123,14 +124,18 @@ def whole(source: SourceImage, act: Callable[[SourceImage], Result]) -> Result:
     """What `act` makes of the image. Where its layers turn out, in the middle of it, not to be what they should be in
     the engine's own folders, or to be gone, it is done again, all of it, with the image that the engine saves."""
     if source.saved is None:
-        return act(source)
+        with collected_later():
+            return act(source)
     try:
-        return act(source)
+        with collected_later():
+            return act(source)
     except (SquashError, OSError) as error:
         if isinstance(error, InterruptedError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
         logger.info("reading the image's layers where they lie has failed (%s); the engine is asked to save it", error)
-    return act(source.saved())
+    saved = source.saved()
+    with collected_later():
+        return act(saved)
 
 
 def spool(

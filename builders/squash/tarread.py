@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import NoReturn
 
 from builders.errors import SquashError
@@ -39,8 +38,9 @@ _KINDS = {
     b"6": Kind.FIFO,
 }
 _TOLD_ELSEWHERE = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"uname", b"gname", b"mtime"})
-_NO_RECORDS: Mapping[bytes, bytes] = MappingProxyType({})
+_NO_RECORDS: Mapping[bytes, bytes] = {}
 _NO_DEVICE = (0, 0)
+_DEVICES = (Kind.CHARACTER, Kind.BLOCK)
 _KNOWN_LIMIT = 100_000
 _DECIMAL = re.compile(rb"-?\d+(?:\.\d*)?")
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
@@ -171,7 +171,7 @@ class _Reader:
         name, mode, uid, gid, size, mtime, _, _, link, magic, uname, gname, major, minor, prefix = _FIELDS.unpack(
             header
         )
-        raw_name, link, records = _text(name), _text(link), _NO_RECORDS
+        raw_name, link, records = _text(name), _text(link) if link[0] else b"", _NO_RECORDS
         if prefix[0] and magic[:6] == b"ustar\0":
             raw_name = _text(prefix) + b"/" + raw_name
         if extension is not None:
@@ -180,7 +180,11 @@ class _Reader:
             raw_name = raw_name if given is None else given
             link = records.get(b"linkpath") or extension.link or link
         kind = self._kind(flag, raw_name)
-        length = self._pax_number(records, b"size", self._field(size, "size"))
+        length = self._field(size, "size")
+        owner, group = self._field(uid, "uid"), self._field(gid, "gid")
+        if records:
+            length = self._pax_number(records, b"size", length)
+            owner, group = self._pax_number(records, b"uid", owner), self._pax_number(records, b"gid", group)
         if kind is not Kind.FILE:
             length = 0
         if length < 0:
@@ -197,14 +201,14 @@ class _Reader:
             path=canonical_path(raw_name, self.subject),
             kind=kind,
             mode=self._field(mode, "mode") & 0o7777,
-            uid=self._pax_number(records, b"uid", self._field(uid, "uid")),
-            gid=self._pax_number(records, b"gid", self._field(gid, "gid")),
-            mtime=self._mtime(mtime, records),
-            uname=records.get(b"uname") or _text(uname),
-            gname=records.get(b"gname") or _text(gname),
+            uid=owner,
+            gid=group,
+            mtime=self._mtime(mtime, records) if records else str(self._field(mtime, "mtime")),
+            uname=(records and records.get(b"uname")) or (_text(uname) if uname[0] else b""),
+            gname=(records and records.get(b"gname")) or (_text(gname) if gname[0] else b""),
             link=canonical_path(link, self.subject) if kind is Kind.HARDLINK else _only_symlink(kind, link),
             size=length,
-            device=self._device(major, minor, kind),
+            device=self._device(major, minor) if kind in _DEVICES else _NO_DEVICE,
             records=_kept(records) if records else (),
             source=source,
             offset=offset,
@@ -237,9 +241,7 @@ class _Reader:
             return f"{whole}.{fraction}" if fraction else whole
         return str(self._field(mtime, "mtime"))
 
-    def _device(self, major: bytes, minor: bytes, kind: Kind) -> tuple[int, int]:
-        if kind not in (Kind.CHARACTER, Kind.BLOCK):
-            return _NO_DEVICE
+    def _device(self, major: bytes, minor: bytes) -> tuple[int, int]:
         return self._field(major, "device"), self._field(minor, "device")
 
     def _sparse(

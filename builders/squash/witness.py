@@ -11,7 +11,6 @@ long names, base-256 numbers and sparse files).
 from __future__ import annotations
 
 import hashlib
-import re
 import zlib
 from collections.abc import Callable
 from decimal import Decimal
@@ -29,8 +28,10 @@ _NAMES = {_FILE: "file", _FOLDER: "folder"}
 _XATTR = b"SCHILY.xattr."
 _TELLING = (b"uid", b"gid", b"mtime")
 _NO_RECORDS: dict[bytes, bytes] = {}
-_DOTS = re.compile(rb"(?:^|/)\.?(?:/|$)|\0")
-"""What a path has that is not as short as it could be."""
+_EXTENSIONS = (b"x", b"g", b"L", b"K")
+_OLD_FILES = (b"0", b"\0")
+_SLASH = 47
+_adler = zlib.adler32
 
 
 class Unreadable(ValueError):
@@ -70,6 +71,17 @@ class Thing:
         copied.size = self.size
         copied.lies_where(self)
         return copied
+
+    def lies_with(self, other: Thing) -> bool:
+        """Whether both contents, of the same size, are known to be one and the same."""
+        if self.path is None or other.path is None:
+            # Nothing at all, or nothing but holes, lies nowhere.
+            return self.path is other.path and (not self.size or (self.pieces == () == other.pieces))
+        return (
+            self.offset == other.offset
+            and (self.path is other.path or self.path == other.path)
+            and self.pieces == other.pieces
+        )
 
     def lies_where(self, other: Thing) -> None:
         """Its content is the other's."""
@@ -209,17 +221,20 @@ class Witness:
     def _entry(self, data: bytes, at: int) -> int:
         """Takes in the entry at `at`, and returns where the next one is; -1 where not enough of it is there yet."""
         block = data[at : at + _BLOCK]
-        flag = block[156:157]
-        size = self._number(block[124:136])
         if not block[0] and not any(block):
             self._ended = True
             return -1
-        stated, total = _number(block[148:156]), _sum(block)
-        # Some old writers added signed bytes.
-        if stated != total and stated != total - 256 * sum(byte > 127 for byte in block[:148] + block[156:]):
-            raise Unreadable("a header has a wrong checksum")
+        # Adler-32's lower half, begun at 0, is the sum of the bytes, of so few as these; the checksum's own are spaces.
+        total = (_adler(block[:148], 0) & 0xFFFF) + (_adler(block[156:345], 0) & 0xFFFF) + 8 * 32
+        total += _adler(block[345:], 0) & 0xFFFF
+        if block[148:156] != b"%06o\0 " % total:
+            _require_sum(block, total)
+        flag = block[156:157]
+        size = self._numbers.get(block[124:136])
+        if size is None:
+            size = self._number(block[124:136])
         at += _BLOCK
-        if flag in (b"x", b"g", b"L", b"K"):
+        if flag in _EXTENSIONS:
             end = at + size
             if not 0 <= size <= _EXTENSION_LIMIT:
                 raise Unreadable("an extended header has an impossible size")
@@ -232,60 +247,72 @@ class Witness:
 
     def _object(self, block: bytes, flag: bytes, size: int, data: bytes, at: int) -> int:
         records = self._records
-        name, link = self._names(block)
         pax: tuple[tuple[bytes, bytes], ...] = ()
         if records:
             size = int(records[b"size"]) if records.get(b"size") else size
             pax = tuple(sorted(pair for pair in records.items() if pair[0] in _TELLING or pair[0].startswith(_XATTR)))
+        name = self._name_of(block)
         kind = _FILE if flag in _FILES else flag
-        if flag in (b"0", b"\0") and name[-1:] == b"/":
+        if name[-1:] == b"/" and flag in _OLD_FILES:
             kind = _FOLDER
+        path = name if _is_canonical(name) else canonical(name)
         if kind == _HARDLINK:
-            self.entries.append((canonical(name), None, canonical(link)))
+            self.entries.append((path, None, canonical(self._link_of(block))))
             self._forget()
             return at
-        raw = block[100:124] + block[136:148]
-        thing = Thing(kind, raw, pax)
+        thing = Thing(kind, block[100:124] + block[136:148], pax)
         stored = 0
-        if kind == _SYMLINK:
-            thing.link = link
-        elif kind in _DEVICES:
-            thing.raw = raw + block[329:345]
-        elif kind == _FILE:
+        if kind == _FILE:
             thing.size = stored = size
-            if flag == b"S" or any(key.startswith(b"GNU.sparse.") for key in records):
+            if flag == b"S" or b"GNU.sparse.realsize" in records or b"GNU.sparse.size" in records:
                 found = self._sparse(block, flag, size, data, at)
                 if found is None:
                     return -1
                 thing.size, thing.pieces, stored, at = found
-        if stored < 0:
-            raise Unreadable("an entry has a negative size")
-        path = canonical(name)
+        elif kind == _SYMLINK:
+            thing.link = self._link_of(block)
+        elif kind in _DEVICES:
+            thing.raw += block[329:345]
         self.entries.append((path, thing, b""))
         self._forget()
         return self._begin(path, thing, stored, data, at) if thing.size else at
 
-    def _names(self, block: bytes) -> tuple[bytes, bytes]:
-        """The entry's name, and what it links to, if it does."""
-        name, link = _text(block[0:100]), _text(block[157:257])
+    def _name_of(self, block: bytes) -> bytes:
+        end = block.find(b"\0", 0, 100)
+        name = block[: 100 if end < 0 else end]
         if block[345] and block[257:263] == b"ustar\0":
             name = _text(block[345:500]) + b"/" + name
-        if self._records or self._name or self._linkname:
-            records = self._records
-            name = records.get(b"GNU.sparse.name") or records.get(b"path") or self._name or name
-            link = records.get(b"linkpath") or self._linkname or link
-        return name, link
+        if self._records or self._name:
+            name = self._records.get(b"GNU.sparse.name") or self._records.get(b"path") or self._name or name
+        return name
+
+    def _link_of(self, block: bytes) -> bytes:
+        return self._records.get(b"linkpath") or self._linkname or _text(block[157:257])
 
     def _begin(self, path: bytes, thing: Thing, stored: int, data: bytes, at: int) -> int:
         """The content, as far as it is there."""
+        if stored < 0:
+            raise Unreadable("an entry has a negative size")
+        self._model = None
         if self._expected is None:
             if self._file is not None:
                 # What has been fed up to `at`, counted from the tar's begin.
                 thing.path, thing.offset = self._file[0], self._file[1] + self.size - (len(data) - at)
         else:
             model = self._expected(path)
-            same = model is not None and model.kind == _FILE and model.size == thing.size and thing.pieces is None
-            self._model = model if same else None
+            if model is not None and model.size == thing.size and model.kind == _FILE and thing.pieces is None:
+                self._model = model
+        end = at + stored
+        if end <= len(data):  # as of most files
+            model = self._model
+            if model is not None and data[at:end] == model.content(self._contents, 0, stored):
+                thing.lies_where(model)
+            self._padding = -stored % _BLOCK
+            after = end + self._padding
+            if after <= len(data):
+                self._padding = 0
+                return after
+            return self._pass_content(data, end)
         self._thing = thing
         self._content, self._padding = stored, -stored % _BLOCK
         return self._pass_content(data, at)
@@ -311,6 +338,7 @@ class Witness:
         return at + there
 
     def _forget(self) -> None:
+        """What was said of one entry says nothing of the next."""
         self._records = _NO_RECORDS
         self._name = self._linkname = b""
         if self._pieces:
@@ -396,19 +424,24 @@ def digest_of(thing: Thing, contents: Contents) -> str:
 
 def canonical(name: bytes) -> bytes:
     """A path without what does not change its meaning."""
-    if _DOTS.search(name) is None:
-        return name
     return b"/".join(part for part in name.split(b"/") if part not in (b"", b"."))
+
+
+def _is_canonical(name: bytes) -> bool:
+    """Whether it surely has nothing of the kind."""
+    return bool(name) and name[0] not in b"./" and name[-1] != _SLASH and b"/." not in name and b"//" not in name
 
 
 def _text(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
 
 
-def _sum(block: bytes) -> int:
-    """All bytes added, the checksum's own counting as spaces. Half a header is less than Adler-32's modulus."""
-    halves = (zlib.adler32(block[:256], 0) & 0xFFFF) + (zlib.adler32(block[256:], 0) & 0xFFFF)
-    return halves - sum(block[148:156]) + 8 * 32
+def _require_sum(block: bytes, total: int) -> None:
+    """Raises Unreadable where the checksum is not `total`, which is spelt in some other way."""
+    stated = _number(block[148:156])
+    # Some old writers added signed bytes.
+    if stated != total and stated != total - 256 * sum(byte > 127 for byte in block[:148] + block[156:]):
+        raise Unreadable("a header has a wrong checksum")
 
 
 def _number(text: bytes) -> int:
