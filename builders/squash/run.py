@@ -190,7 +190,7 @@ def _merge(
     if members:
         blob = store.pack(write_layer(members), check, on_plain=proof.feed)
     # After the merge: a file that was changed before or while it was read shows now.
-    _verify([*above, *_used(base, members)], check)
+    _verify([*above, *_used(base, members)], proof, check)
     compared = proof.conclude(blob.uncompressed if blob else 0)
     logger.debug("proved %d paths of %s equal", compared, subject)
     return blob
@@ -207,10 +207,10 @@ def _used(base: Sequence[Layer], members: Sequence[Member]) -> list[Layer]:
     return [folders[folder] for folder in sorted(used)]
 
 
-def _verify(layers: Sequence[Layer], check: Check) -> None:
+def _verify(layers: Sequence[Layer], proof: Proof, check: Check) -> None:
     """Side by side, on as many cores as there are: hashing lets other threads run."""
     with ThreadPoolExecutor(max_workers=min(len(layers), os.cpu_count() or 1) or 1) as threads:
-        for done in [threads.submit(layer.verify, check) for layer in layers]:
+        for done in [threads.submit(layer.verify, check, proof.see) for layer in layers]:
             done.result()
 
 
