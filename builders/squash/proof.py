@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
+from builders import zstd
 from builders.errors import SquashError
 from builders.squash.member import shown
 
@@ -212,7 +213,7 @@ def _read_plain(path: Path) -> Iterator[Entry]:
 def _read_blob(path: Path, diff_id: str | None, subject: str) -> Iterator[Entry]:
     """The entries of a gzipped layer with their contents hashed in passing; at its end, the digest of all of it."""
     try:
-        with gzip.open(path, "rb") as unpacked:
+        with _unpacked(path) as unpacked:
             stream = _Hashing(unpacked)
             with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK, **_TEXT) as archive:  # type: ignore[call-overload]
                 for entry in archive:
@@ -224,10 +225,16 @@ def _read_blob(path: Path, diff_id: str | None, subject: str) -> Iterator[Entry]
                     yield entry, thing
             while stream.read(_CHUNK):
                 pass
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error, zstd.ZstdError) as error:
         raise SquashError("proof-failed", subject, f"the merged layer cannot be read: {error}") from error
     if stream.digest != diff_id:
         raise SquashError("proof-failed", subject, f"the merged layer is {stream.digest}, not {diff_id}")
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        magic = file.read(len(zstd.MAGIC))
+    return zstd.open_file(path) if magic == zstd.MAGIC else cast(IO[bytes], gzip.open(path, "rb"))
 
 
 _TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
@@ -360,7 +367,7 @@ def _hash(file: Iterable[bytes] | BinaryIO) -> str:
 class _Hashing:
     """A stream that knows the digest of what was read of it."""
 
-    def __init__(self, file: BinaryIO | gzip.GzipFile) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._digest = hashlib.sha256()
 

@@ -18,6 +18,7 @@ from builders.engine.connection import TRANSFER_TIMEOUT
 from builders.errors import Cancelled, DiskFull, SquashError
 from builders.model import BuiltImage, SquashedImage, SquashMode
 from builders.squash.blobs import Blob, BlobStore
+from builders.squash.codec import Compression
 from builders.squash.config import rewrite
 from builders.squash.difference import entries
 from builders.squash.merge import write_layer
@@ -51,14 +52,15 @@ def squash(
     cancelled: threading.Event | None = None,
     history: Sequence[Past] = (),
     present: Callable[[str], bool] = lambda _: False,
+    compression: Compression = Compression.BALANCED,
 ) -> SquashedImage:
     """Writes `image` as an OCI layout at `layout`, its layers merged as `mode` says.
 
     `base_image` is the reference of the last stage's FROM (``scratch`` for none; None where it is not known); its
     layers are kept bit for bit. `blobs` is a folder of compressed layers that builds share; `scratch` one for
     temporary files, with room for the image twice. `history` are the pushes before, newest first, and `present` tells
-    whether the registry to push to has a blob, by its digest: by these ``auto`` decides. The image in the engine is
-    only read.
+    whether the registry to push to has a blob, by its digest: by these ``auto`` decides. Layers are packed with
+    `compression`. The image in the engine is only read.
 
     Raises SquashError (``proof-failed``, ``base-mismatch``, ``layer-damaged``, …), DiskFull, EngineError, Cancelled.
     """
@@ -71,7 +73,7 @@ def squash(
         base = base_layers(base_image, endpoint)
         plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.image_id)
         with tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
-            store = BlobStore(blobs)
+            store = BlobStore(blobs, compression=compression)
             # A merge needs to see the layers below it; where there is none, the blobs of earlier builds will do.
             there = [blob for diff_id in image.diff_ids if (blob := store.find(diff_id))] if plan.start is None else []
             known = {blob.diff_id: blob.uncompressed for blob in there}
@@ -193,7 +195,7 @@ def _write_layout(path: Path, config: bytes, blobs: list[Blob], annotations: Map
         layout.link_blob(blob.path, blob.digest)
     manifest = ImageManifest.create(
         config=Descriptor(media_type=MediaType.OCI_CONFIG, digest=layout.add_blob(config), size=len(config)),
-        layers=[Descriptor(media_type=MediaType.OCI_LAYER_GZIP, digest=blob.digest, size=blob.size) for blob in blobs],
+        layers=[Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size) for blob in blobs],
         annotations=annotations,
     )
     layout.put_manifest(manifest, REF_NAME)
