@@ -41,6 +41,7 @@ class Settings(BaseModel):
     restricted: bool = False
     node_labels: dict[str, str] = {}
     seccomp_profiles: str = ""
+    apparmor_profiles: tuple[str, ...] = ()
     engine_pool: str = "10.211.0.0/16"
     api_port: Port = 8701
     workers: Annotated[int, Field(ge=1, le=64)] = 2
