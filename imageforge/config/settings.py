@@ -156,6 +156,12 @@ class Settings(BaseModel):
                 raise ValueError("expected absolute paths")
         return paths
 
+    @field_validator("apparmor_profiles", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        """As an environment variable: ``audit, web``."""
+        return value.replace(",", " ").split() if isinstance(value, str) else value
+
     @field_validator("node_labels", mode="before")
     @classmethod
     def _pairs(cls, value: object) -> object:
