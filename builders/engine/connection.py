@@ -151,7 +151,9 @@ class Connection:
         except BuilderError:
             raise
         except NotFound as error:
-            raise EngineError("image-missing", subject, _missing(_explanation(error))) from error
+            raise EngineError(
+                "image-missing", subject, _missing(_explanation(error)), hint="`docker images` shows what it has"
+            ) from error
         except APIError as error:
             raise _refused(_explanation(error), subject) from error
         except requests.exceptions.ReadTimeout as error:
