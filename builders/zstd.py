@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, cast
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -53,11 +52,6 @@ def unpack_file(path: Path) -> Iterator[bytes]:
     """As `unpack`, of a file's bytes."""
     with path.open("rb") as file:
         yield from unpack(iter(lambda: file.read(_PIECE), b""))
-
-
-def open_file(path: Path) -> IO[bytes]:
-    """The content of a file's frames as a file."""
-    return cast(IO[bytes], zstd.open(path, "rb"))
 
 
 def _reader() -> zstd.ZstdDecompressor:

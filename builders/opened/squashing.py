@@ -14,6 +14,7 @@ from builders.squash.blobs import BlobStore
 from builders.squash.codec import Compression
 from builders.squash.plan import decided, make_plan
 from builders.squash.run import REF_NAME, disk_full_named, squash_source
+from builders.squash.source import SourceImage, whole
 from builders.squash.survey import survey_tree
 from builders.squash.weigh import reckon
 from registry.layout import OciLayout
@@ -42,24 +43,17 @@ def squash_opened(
 
     Raises SquashError, ImageError ``too-many-entries``, DiskFull.
     """
-    blobs.mkdir(parents=True, exist_ok=True)
-    with disk_full_named(blobs):
-        store = BlobStore(blobs, compression=compression)
-        survey, tree = survey_tree(image.source.layers, subject=image.name, check=check, limits=limits)
+
+    def act(source: SourceImage, store: BlobStore) -> SquashedImage:
+        survey, tree = survey_tree(source.layers, subject=image.name, check=check, limits=limits)
         costs = reckon(
-            survey,
-            image.source.layers,
-            base=base,
-            store=store,
-            blobs=image.blobs,
-            history=history,
-            present=present,
+            survey, source.layers, base=base, store=store, blobs=image.blobs, history=history, present=present
         )
         plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.name, keep=keep)
         if mode is SquashMode.AUTO and plan.start is not None:
             plan = decided(plan, costs)
-        result = squash_source(
-            image.source,
+        return squash_source(
+            source,
             plan=plan,
             layout=layout,
             store=store,
@@ -70,7 +64,12 @@ def squash_opened(
             bill=price(costs, plan.start),
             tree=tree,
         )
-    return _as_it_came(result, image) if plan.start is None else result
+
+    blobs.mkdir(parents=True, exist_ok=True)
+    with disk_full_named(blobs):
+        store = BlobStore(blobs, compression=compression)
+        result = whole(image.source, lambda source: act(source, store))
+    return result if result.proved else _as_it_came(result, image)
 
 
 def _as_it_came(result: SquashedImage, image: OpenedImage) -> SquashedImage:

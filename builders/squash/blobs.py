@@ -22,7 +22,7 @@ from builders.errors import SquashError
 from builders.squash.codec import Compression, codec
 from builders.squash.members import Members, forget
 from builders.squash.pack import Packed, pack
-from builders.squash.pieces import Content, Piece
+from builders.squash.pieces import Piece
 from builders.squash.source import Layer
 from registry.manifest import MediaType
 
@@ -53,6 +53,11 @@ class BlobStore:
         for needed in (folder / "sha256", self._index):
             needed.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self._folder
+
     def find(self, diff_id: str) -> Blob | None:
         """The blob of that layer, if it is whole by its size."""
         try:
@@ -70,16 +75,32 @@ class BlobStore:
         known = self.find(layer.diff_id)
         if known is not None:
             return known
-        return self.pack([Content(path=layer.file, offset=0, size=layer.size)], check, diff_id=layer.diff_id)
+        return self.pack(layer.pieces(), check, diff_id=layer.diff_id)
 
-    def pack(self, pieces: Iterable[Piece], check: Callable[[], None], *, diff_id: str | None = None) -> Blob:
+    def pack(
+        self,
+        pieces: Iterable[Piece],
+        check: Callable[[], None],
+        *,
+        diff_id: str | None = None,
+        on_plain: Callable[[bytes], None] | None = None,
+    ) -> Blob:
         """The blob of a new layer, which must have the `diff_id`, if one is given. What is promised of a blob stands
-        in `codec`. Nothing is left where this raises."""
+        in `codec`. `on_plain` is given the layer's bytes, those of the diff-ID, in their order. Nothing is left where
+        this raises."""
         descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
         written = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file, Members(self._folder) as members:
-                packed = pack(pieces, file, codec=self._codec, known=members, check=check, workers=self._workers)
+                packed = pack(
+                    pieces,
+                    file,
+                    codec=self._codec,
+                    known=members,
+                    check=check,
+                    workers=self._workers,
+                    on_plain=on_plain,
+                )
                 if diff_id is not None and packed.diff_id != diff_id:
                     raise SquashError(
                         "layer-damaged",

@@ -11,6 +11,7 @@ from builders.errors import SquashError
 from builders.squash.member import shown
 from builders.squash.pieces import Content, Piece
 
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # nothing but a file: a pipe would make us wait
 _OPEN = 16  # files kept open: a layer's contents lie in one file, or each in its own
 
 
@@ -24,6 +25,10 @@ class Contents:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the files."""
         for descriptor in self._open.values():
             os.close(descriptor)
         self._open.clear()
@@ -31,12 +36,16 @@ class Contents:
     def read(self, content: Content) -> bytes:
         """All bytes of a content, which should not be many. Raises SquashError ``layer-damaged`` where there are fewer,
         OSError."""
-        descriptor, at, parts = self._descriptor(content.path), content.offset, list[bytes]()
-        end = content.offset + content.size
+        return self.span(content.path, content.offset, content.size)
+
+    def span(self, path: Path | bytes, offset: int, size: int) -> bytes:
+        """The same of `size` bytes at `path` from `offset` on."""
+        descriptor, at, parts = self._descriptor(path), offset, list[bytes]()
+        end = offset + size
         while at < end:
             part = os.pread(descriptor, end - at, at)
             if not part:
-                name = os.fsencode(content.path)
+                name = os.fsencode(path)
                 raise SquashError("layer-damaged", shown(name), "its content ends early", hint="build the image again")
             parts.append(part)
             at += len(part)
@@ -50,7 +59,7 @@ class Contents:
     def _descriptor(self, path: Path | bytes) -> int:
         descriptor = self._open.get(path)
         if descriptor is None:
-            descriptor = self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = self._open[path] = os.open(path, _FLAGS)
             if len(self._open) > _OPEN:
                 os.close(self._open.popitem(last=False)[1])
         else:

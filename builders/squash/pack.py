@@ -53,16 +53,18 @@ def pack(
     known: Members,
     check: Callable[[], None],
     workers: int | None = None,
+    on_plain: Callable[[bytes], None] | None = None,
 ) -> Packed:
     """Writes the tar that `pieces` are to `out`, packed. Members that are `known` are copied.
 
     The bytes depend on those of the tar and on the codec alone. `check` is called for each block, and may raise;
-    `workers` is how many blocks are packed at a time, if not one a core. Raises SquashError ``layer-damaged`` and
+    `workers` is how many blocks are packed at a time, if not one a core; `on_plain` is given the tar's bytes in their
+    order, those that the diff-ID is of. Raises SquashError ``layer-damaged`` and
     ``packing-failed``, OSError; no thread is left behind then.
     """
     count = workers or min(len(os.sched_getaffinity(0)), _WORKERS_MOST)
     with Contents() as contents, _Threads(count) as threads:
-        packing = _Packing(codec, known, contents, threads, out, check)
+        packing = _Packing(codec, known, contents, threads, out, check, on_plain)
         for member in cut(pieces, contents):
             packing.add(member)
         return packing.end()
@@ -89,8 +91,9 @@ class _Threads:
 class _Digest:
     """A sha256 that is reckoned in another thread, of bytes that come in order."""
 
-    def __init__(self, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, thread: ThreadPoolExecutor, also: Callable[[bytes], None] | None = None) -> None:
         self._thread = thread
+        self._also = also
         self._digest = hashlib.sha256()
         self._gathered: list[bytes] = []
         self._waiting = 0
@@ -99,6 +102,8 @@ class _Digest:
 
     def update(self, data: bytes) -> None:
         """Takes in the next bytes; waits where too many do."""
+        if self._also is not None:
+            self._also(data)
         self._gathered.append(data)
         self._waiting += len(data)
         self.size += len(data)
@@ -158,12 +163,13 @@ class _Packing:
         threads: _Threads,
         out: BinaryIO,
         check: Callable[[], None],
+        on_plain: Callable[[bytes], None] | None,
     ) -> None:
         self._codec = codec
         self._known = known
         self._contents = contents
         self._threads = threads
-        self._plain = _Digest(threads.plain)
+        self._plain = _Digest(threads.plain, on_plain)
         self._packed = _Digest(threads.packed)
         self._out = out
         self._check = check
