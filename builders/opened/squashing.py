@@ -11,6 +11,7 @@ from builders.limits import Limits
 from builders.model import SquashedImage, SquashMode
 from builders.opened.model import OpenedImage
 from builders.squash.blobs import BlobStore
+from builders.squash.codec import Compression
 from builders.squash.plan import decided, make_plan
 from builders.squash.run import REF_NAME, disk_full_named, squash_source
 from builders.squash.source import SourceImage, whole
@@ -31,12 +32,14 @@ def squash_opened(
     history: Sequence[Past] = (),
     present: Callable[[str], bool] = lambda _: False,
     check: Callable[[], None] = lambda: None,
+    compression: Compression = Compression.BALANCED,
 ) -> SquashedImage:
     """Writes the image as an OCI layout at `layout`, its layers merged as `mode` says, proved equal, with its bill.
 
     `base` are the base image's diff-IDs (empty for FROM scratch, None where it is not known), `keep` how many layers
     stay with `SquashMode.KEEP_LAYERS`. `history` are the releases before, newest first; `present` tells whether the
-    target has a blob, by its digest. `blobs` is a folder of compressed layers, which are shared.
+    target has a blob, by its digest. `blobs` is a folder of compressed layers, which are shared; new ones are packed
+    with `compression`, those that came packed stay as they are.
 
     Raises SquashError, ImageError ``too-many-entries``, DiskFull.
     """
@@ -64,7 +67,7 @@ def squash_opened(
 
     blobs.mkdir(parents=True, exist_ok=True)
     with disk_full_named(blobs):
-        store = BlobStore(blobs)
+        store = BlobStore(blobs, compression=compression)
         result = whole(image.source, lambda source: act(source, store))
     return result if result.proved else _as_it_came(result, image)
 

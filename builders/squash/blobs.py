@@ -4,8 +4,8 @@ Under the folder: ``sha256/<digest>`` are the blobs, ``<codec's key>/<diff-ID>``
 appear by rename, so that builds may share the folder, and a build that dies leaves nothing that passes for a blob.
 ``members.sqlite`` says where in the blobs the large files lie, so that another layer that has them copies them.
 
-The codec is gzip because engines before 23.0 read no other. The same layer gives the same blob under the same key,
-however it is read and on however many cores.
+The codec is gzip, because engines before 23.0 read no other, unless zstd is asked for. The same layer gives the same
+blob under the same key, however it is read and on however many cores.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ from builders.squash.members import Members, forget
 from builders.squash.pack import Packed, pack
 from builders.squash.pieces import Piece
 from builders.squash.source import Layer
+from registry.manifest import MediaType
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blob:
-    """A compressed layer in `path`: `digest` and `size` are the blob's, `diff_id` and `uncompressed` the layer's."""
+    """A compressed layer in `path`: `digest`, `size` and `media_type` are the blob's, `diff_id` and `uncompressed` the
+    layer's."""
 
     path: Path
     digest: str
     size: int
     diff_id: str
     uncompressed: int
+    media_type: MediaType = MediaType.OCI_LAYER_GZIP
 
 
 class BlobStore:
@@ -62,7 +65,7 @@ class BlobStore:
             path = self._folder / "sha256" / _hexadecimal(known["digest"])
             if path.stat().st_size != known["size"]:
                 return None
-            return Blob(path=path, diff_id=diff_id, **known)
+            return Blob(path=path, diff_id=diff_id, media_type=self._codec.media_type, **known)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
@@ -144,6 +147,7 @@ class BlobStore:
             digest=packed.digest,
             size=packed.size,
             uncompressed=packed.uncompressed,
+            media_type=self._codec.media_type,
         )
 
 

@@ -21,6 +21,7 @@ from builders.engine.connection import TRANSFER_TIMEOUT
 from builders.errors import Cancelled, DiskFull, SquashError
 from builders.model import BuiltImage, SquashedImage, SquashMode
 from builders.squash.blobs import Blob, BlobStore
+from builders.squash.codec import Compression
 from builders.squash.config import rewrite
 from builders.squash.difference import entries
 from builders.squash.member import Member
@@ -54,6 +55,7 @@ def squash(
     cancelled: threading.Event | None = None,
     history: Sequence[Past] = (),
     present: Callable[[str], bool] = lambda _: False,
+    compression: Compression = Compression.BALANCED,
 ) -> SquashedImage:
     """Writes `image` as an OCI layout at `layout`, its layers merged as `mode` says.
 
@@ -61,7 +63,7 @@ def squash(
     layers are kept bit for bit. `blobs` is a folder of compressed layers that builds share; `scratch` one for
     temporary files: the image goes there if the engine's own folders cannot be read. `history` are the pushes before,
     newest first, and `present` tells whether the registry to push to has a blob, by its digest: by these ``auto``
-    decides. The image in the engine is only read.
+    decides. Layers are packed with `compression`. The image in the engine is only read.
 
     Raises SquashError (``proof-failed``, ``base-mismatch``, ``layer-damaged``, …), DiskFull, EngineError, Cancelled.
     """
@@ -73,7 +75,7 @@ def squash(
         base = base_layers(base_image, endpoint)
         plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.image_id)
         with tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
-            store = BlobStore(blobs)
+            store = BlobStore(blobs, compression=compression)
 
             def act(source: SourceImage) -> SquashedImage:
                 bill = tree = None
@@ -220,7 +222,7 @@ def _write_layout(path: Path, config: bytes, blobs: list[Blob], annotations: Map
         layout.link_blob(blob.path, blob.digest)
     manifest = ImageManifest.create(
         config=Descriptor(media_type=MediaType.OCI_CONFIG, digest=layout.add_blob(config), size=len(config)),
-        layers=[Descriptor(media_type=MediaType.OCI_LAYER_GZIP, digest=blob.digest, size=blob.size) for blob in blobs],
+        layers=[Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size) for blob in blobs],
         annotations=annotations,
     )
     layout.put_manifest(manifest, REF_NAME)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeGuard, TypeVar
 
+from builders import zstd
 from builders.errors import SquashError
 from builders.limits import Limits
 from builders.squash.contents import Contents
@@ -35,7 +36,7 @@ from builders.squash.tarsplit import TarSplit
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 _CHUNK = 1 << 20
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP = b"\x1f\x8b"
 _CONFIG_LIMIT = 64 << 20  # bytes
 
 
@@ -222,27 +223,23 @@ class _Parts:
         digest = self._digests[path]
         with path.open("rb") as file:
             magic = file.read(4)
-        if magic[:2] == _GZIP:
-            path, digest = self._expanded(path)
-        elif magic == _ZSTD:
-            raise SquashError(
-                "unsupported-compression", self._subject, f"layer {diff_id} is compressed with zstd; gzip was expected"
-            )
+        if magic[:2] == _GZIP or magic == zstd.MAGIC:
+            path, digest = self._expanded(path, zstandard=magic == zstd.MAGIC)
         if digest != diff_id:
             raise _damaged(self._subject, f"layer {diff_id} has the content of {digest}")
         return Layer(path=path, diff_id=diff_id, size=path.stat().st_size)
 
-    def _expanded(self, path: Path) -> tuple[Path, str]:
+    def _expanded(self, path: Path, *, zstandard: bool) -> tuple[Path, str]:
         expanded = path.with_suffix(".tar")
         digest, size, packed_size = hashlib.sha256(), 0, path.stat().st_size
         try:
-            with gzip.open(path, "rb") as packed, expanded.open("wb") as file:
-                while chunk := packed.read(_CHUNK):
+            with expanded.open("wb") as file:
+                for chunk in zstd.unpack_file(path) if zstandard else _gunzipped(path):
                     size += len(chunk)
                     self._limits.check_expanded(size, packed_size, before=self._written, subject=self._subject)
                     digest.update(chunk)
                     file.write(chunk)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error, zstd.ZstdError) as error:
             raise _damaged(self._subject, f"a compressed layer cannot be read: {error}") from error
         self._written += size
         self._digests[expanded] = f"sha256:{digest.hexdigest()}"
@@ -256,6 +253,11 @@ class _Parts:
         if wanted not in self._files:
             raise _damaged(self._subject, f"it lacks {name}")
         return self._files[wanted]
+
+
+def _gunzipped(path: Path) -> Iterator[bytes]:
+    with gzip.open(path, "rb") as packed:
+        yield from iter(lambda: packed.read(_CHUNK), b"")
 
 
 class _Stream(io.RawIOBase):

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from imageforge.cli.image_access import CaOption, PlainOption, access, carrier, writing
+from builders import Compression
+from imageforge.cli.image_access import CaOption, CompressionOption, PlainOption, access, carrier, writing
 from imageforge.cli.output import Format, FormatOption, document, facts, say, write
 from imageforge.cli.state import Workplace
 from imageforge.cli.verbosity import VERBOSITY
@@ -30,6 +31,7 @@ def copy(
     target: Annotated[str, typer.Argument(metavar="DST", help="Where it goes; a bare name is the engine's.")],
     platform: PlatformOption = None,
     all_platforms: AllOption = False,
+    compression: CompressionOption = None,
     ca: CaOption = None,
     plain_http: PlainOption = None,
     form: FormatOption = Format.TABLE,
@@ -39,7 +41,8 @@ def copy(
     What is there already is not sent. An index goes whole, with its attestations, unless --platform chooses; the
     engine and archives take one image. An interrupted copy goes on where it was.
     """
-    _carry(ImageName.parse(source), ImageName.parse(target), platform, all_platforms, ca, plain_http, form)
+    found, place = ImageName.parse(source), ImageName.parse(target)
+    _carry(found, place, platform, all_platforms, ca, plain_http, form, compression)
 
 
 def push(
@@ -49,6 +52,7 @@ def push(
         typer.Argument(metavar="[REF]", help="The name there; without one, the image's own."),
     ] = None,
     platform: PlatformOption = None,
+    compression: CompressionOption = None,
     ca: CaOption = None,
     plain_http: PlainOption = None,
     form: FormatOption = Format.TABLE,
@@ -67,7 +71,7 @@ def push(
         raise UsageError("not-a-registry-name", named, "images are pushed to registries", hint="image copy SRC DST")
     if _without_registry(target or (found.tag or ""), place.named):
         place = ImageName.parse(f"docker://{local}/{place.named.familiar}")
-    _carry(found, place, platform, False, ca, plain_http, form)
+    _carry(found, place, platform, False, ca, plain_http, form, compression)
 
 
 def pull(
@@ -110,13 +114,21 @@ def _carry(
     ca: Path | None,
     plain_http: list[str] | None,
     form: Format,
+    compression: Compression | None = None,
 ) -> None:
+    if compression and source.transport not in (Transport.ENGINE, Transport.ARCHIVE):
+        raise UsageError(
+            "packed-already",
+            str(source),
+            "its layers are copied as they are packed, and --compression is for those of an engine or a docker-archive",
+            hint="leave --compression out",
+        )
     if platform and all_platforms:
         raise UsageError("usage", "--platform", "--all-platforms takes all of them", hint="leave one of the two out")
     chosen = Platform.parse(platform) if platform else None
     here = Workplace.here()
     with contextlib.ExitStack() as held:
-        working = held.enter_context(carrier(here, access(ca, plain_http)))
+        working = held.enter_context(carrier(here, access(ca, plain_http), compression))
         held.enter_context(writing(here, source, target))
         shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
         try:

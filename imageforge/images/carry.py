@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builders import Endpoint, SquashMode, inspect_image, load, squash, unpack_archive, write_archive
+from builders import Compression, Endpoint, SquashMode, inspect_image, load, squash, unpack_archive, write_archive
 from imageforge.config import Home
 from imageforge.errors import UsageError
 from imageforge.images.name import ImageName, Transport
@@ -45,6 +45,8 @@ class Carrier:
     access: Access = field(default_factory=Access)
     patience: Patience = field(default_factory=Patience)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    compression: Compression = Compression.BALANCED
+    """Of what comes from the engine or an archive; what comes packed stays as it is."""
     mount_from: Callable[[str], tuple[str, ...]] = lambda _: ()
     """The repositories of a registry that may have an image's layers."""
 
@@ -132,6 +134,7 @@ class Carrier:
                 blobs=self.home.blobs,
                 scratch=self.home.scratch,
                 cancelled=self.cancelled,
+                compression=self.compression,
             )
             return
         if name.reference is not None:
@@ -141,7 +144,14 @@ class Carrier:
                 "an archive is read that holds one image, which needs no name",
                 hint=f"docker-archive:{name.file}",
             )
-        unpack_archive(name.file, layout=layout, blobs=self.home.blobs, scratch=self.home.scratch, check=self.check)
+        unpack_archive(
+            name.file,
+            layout=layout,
+            blobs=self.home.blobs,
+            scratch=self.home.scratch,
+            check=self.check,
+            compression=self.compression,
+        )
 
     def check(self) -> None:
         """Raises InterruptedError where it is cancelled."""

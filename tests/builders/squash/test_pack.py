@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import Buffer
 
+from builders import zstd
 from builders.errors import SquashError
 from builders.squash import blobs, members
 from builders.squash import codec as codecs
@@ -100,6 +101,21 @@ def test_what_reads_gzip_reads_it(tmp_path: Path) -> None:
         assert subprocess.run(["gzip", "-dc"], stdin=file, capture_output=True, check=True).stdout == RAW
     listed = subprocess.run(["tar", "-tzf", str(blob.path)], capture_output=True, check=True, text=True).stdout
     assert listed.split() == [name for name, _ in FILES]
+
+
+@pytest.mark.parametrize("compression", list(Compression))
+def test_every_compression_gives_the_same_blob_again(tmp_path: Path, compression: Compression) -> None:
+    raw, _ = archive([(name, data[: BLOCK + 1000]) for name, data in FILES])
+    made = [
+        BlobStore(tmp_path / str(workers), compression=compression, workers=workers).pack([raw], lambda: None)
+        for workers in (1, 3)
+    ]
+    assert made[0].digest == made[1].digest
+    data = made[0].path.read_bytes()
+    assert (b"".join(zstd.unpack([data])) if compression is Compression.ZSTD else gzip.decompress(data)) == raw
+    assert made[0].media_type == codec(compression).media_type
+    assert BlobStore(tmp_path / "1", compression=compression).find(made[0].diff_id) == made[0]
+    assert len({codec(other).key for other in Compression}) == len(Compression)
 
 
 def test_an_empty_layer_is_still_gzip(tmp_path: Path) -> None:
