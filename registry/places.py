@@ -18,6 +18,7 @@ from registry.fetch import fetched
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, digest_of
 from registry.reference import ImageRef
+from registry.referrers import name_referrers, referrers
 from registry.sessions import Sessions, sweep
 from registry.upload import Upload
 
@@ -57,6 +58,10 @@ class LayoutSource:
     def manifest(self, descriptor: Descriptor) -> bytes:
         """One that an index names. Raises LayoutError (`layout-damaged`)."""
         return self.layout.raw_manifest(descriptor)
+
+    def referrers(self, digest: str) -> tuple[Descriptor, ...]:
+        """What is attached to one of its manifests. Raises LayoutError (`layout-damaged`)."""
+        return self.layout.referrers(digest)
 
     @contextmanager
     def blob(self, blob: Descriptor, staging: Path, on_bytes: OnBytes, cancelled: Cancelled) -> Iterator[Path]:
@@ -98,6 +103,10 @@ class RegistrySource:
         """One that an index names."""
         return self.client.get_manifest(self.reference.repository, descriptor.digest).raw
 
+    def referrers(self, digest: str) -> tuple[Descriptor, ...]:
+        """What is attached to one of its manifests."""
+        return referrers(self.client, self.reference.repository, digest)
+
     @contextmanager
     def blob(self, blob: Descriptor, staging: Path, on_bytes: OnBytes, cancelled: Cancelled) -> Iterator[Path]:
         """Fetched into `staging`, and removed from there when it has been used."""
@@ -122,6 +131,11 @@ class LayoutSink:
     def sends(self) -> bool:
         """No: it is a folder."""
         return False
+
+    @property
+    def holds_referrers(self) -> bool:
+        """Where the image has a name: in a layout of one that has none, other tools look for nothing besides."""
+        return self.ref_name is not None
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
@@ -163,6 +177,11 @@ class LayoutSink:
         with _disk_full_named(self.path):
             self._layout.put(raw, media_type, self.ref_name)
 
+    def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
+        """Have manifests that were put be found as what is attached to one."""
+        with _disk_full_named(self.path):
+            self._layout.name_referrers(digest, made)
+
     @property
     def _layout(self) -> OciLayout:
         return OciLayout(self.path)
@@ -182,6 +201,11 @@ class RegistrySink:
     @property
     def sends(self) -> bool:
         """Yes."""
+        return True
+
+    @property
+    def holds_referrers(self) -> bool:
+        """Yes: by the API, or by a tag."""
         return True
 
     @contextmanager
@@ -238,6 +262,10 @@ class RegistrySink:
                 kept="no tag was made",
             )
         self.client.put_manifest(self.reference.repository, self.reference.tag or digest, raw, media_type)
+
+    def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
+        """Have manifests that were put be found as what is attached to one."""
+        name_referrers(self.client, self.reference.repository, digest, made)
 
     def _mount(self, blob: Descriptor, origin: ImageRef | None) -> Way | Opened | None:
         """Have the registry take the blob from another of its repositories. Where it opened an upload instead, that."""
