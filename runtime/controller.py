@@ -122,6 +122,7 @@ class Controller:
             privileged=settings.allow_privileged,
             restricted=settings.restricted,
             profiles=settings.seccomp_profiles,
+            apparmor=settings.apparmor_profiles,
         )
         self.objects = Objects(store, self.roster.poke, Seal(settings.key), policy)
         self.discovery = Discovery(settings, store, engine, self.objects.services, self.events)

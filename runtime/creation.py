@@ -33,9 +33,10 @@ from runtime.manifest.model import ContainerSpec, PodTemplate
 from runtime.manifest.resource_field import ResourceField, resource_value
 from runtime.manifest.resources import Resources
 from runtime.manifest.secret_type import DOCKER_CONFIG_KEY, OLD_DOCKER_CONFIG_KEY
+from runtime.manifest.security import NO_APPARMOR
 from runtime.manifest.volume import ImageVolume, VolumeMount, is_written
 from runtime.pod_group import PodGroups
-from runtime.policy import Policy, allowed_by, refusal
+from runtime.policy import Confinement, Policy, allowed_by, refusal
 from runtime.redact import redact
 from runtime.resources import Limits, Qos, bounded, limits, pod_limits, qos
 from runtime.sandbox import archive, image_name, sandbox_request, supported
@@ -107,9 +108,7 @@ class Creation:
         request = replace(
             request, limits=self.limits(template, spec), control_group=self.groups.ensure(template, who.replica)
         )
-        if spec.security.profile:
-            said = replace(request.confinement, profile=read_profile(self.policy.profiles, spec.security.profile))
-            request = replace(request, confinement=said)
+        request = replace(request, confinement=self._profiled(request.confinement, spec))
         if not sandbox:
             request = self._on_the_network(request, template, links)
         if spec.message_path:
@@ -275,6 +274,20 @@ class Creation:
     def _shows_files(self) -> bool:
         """Whether a container may read a file of this host: with SELinux it may not, unless the file is given away."""
         return self.engine.host.startswith("unix://") and not SELINUX.exists()
+
+    def _profiled(self, said: Confinement, spec: ContainerSpec) -> Confinement:
+        """With the text of its seccomp profile. An engine drops the name of an AppArmor profile without a word where
+        there is no AppArmor; the kubelet refuses to."""
+        if spec.security.apparmor not in ("", NO_APPARMOR) and not self.host.machine().apparmor:
+            raise ConfigError(
+                "profile-not-loaded",
+                spec.security.apparmor,
+                "Cannot enforce AppArmor: AppArmor is not enabled on the host",
+                hint="switch it on (kernel parameters apparmor=1 security=apparmor), or take appArmorProfile out",
+            )
+        if not spec.security.profile:
+            return said
+        return replace(said, profile=read_profile(self.policy.profiles, spec.security.profile))
 
     def _by_its_own_file(self, request: ContainerRequest, who: Identity, asks: Asked) -> ContainerRequest:
         """With a resolv.conf of ours, and without a resolver of the engine's; the same where that cannot be."""

@@ -114,6 +114,7 @@ class Engine:
             labels=labels,
             cgroup_driver=str(info.get("CgroupDriver") or ""),
             unified=str(info.get("CgroupVersion")) == "2",
+            apparmor=any("name=apparmor" in str(one).split(",") for one in info.get("SecurityOptions") or ()),
         )
 
     def _disk(self, info: Mapping[str, Any]) -> int:
@@ -734,6 +735,7 @@ def _ipc_mode(request: ContainerRequest) -> str | None:
 
 def _security_options(said: Confinement) -> list[str]:
     options = ["no-new-privileges:true"] if said.no_new_privileges else []
+    options += [f"apparmor={said.apparmor}"] if said.apparmor else []
     if said.profile:
         return [*options, f"seccomp={said.profile}"]
     return options if said.seccomp else [*options, "seccomp=unconfined"]

@@ -73,12 +73,13 @@ class Amounts:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
     """What there is to be had, and the labels that a nodeSelector is held against. `cgroup_driver` is the engine's way
-    to control groups, which are `unified` in version 2."""
+    to control groups, which are `unified` in version 2; without `apparmor` nobody is held to a profile of it."""
 
     size: Amounts
     labels: Mapping[str, str]
     cgroup_driver: str = ""
     unified: bool = False
+    apparmor: bool = False
 
 
 def qos(template: PodTemplate) -> Qos:

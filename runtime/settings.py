@@ -49,7 +49,8 @@ class RuntimeSettings:
     `host_paths` are the places that hostPath volumes may show, with all that is below.
     `allow_privileged` and `restricted` are the policy for what containers may be; `node_labels` are what a nodeSelector
     may ask for, beside the labels that every node has. `seccomp_profiles` is the folder of the seccomp profiles that
-    they may name, empty for none. `autoscale_seconds` are between two looks of an autoscaler.
+    they may name, empty for none, and `apparmor_profiles` are the AppArmor profiles that they may.
+    `autoscale_seconds` are between two looks of an autoscaler.
     """
 
     instance: str
@@ -72,6 +73,7 @@ class RuntimeSettings:
     node_labels: dict[str, str] = field(default_factory=dict)
     autoscale_seconds: float = 15.0
     seccomp_profiles: str = ""
+    apparmor_profiles: tuple[str, ...] = ()
 
     @property
     def zone(self) -> Path:
@@ -100,7 +102,8 @@ class RuntimeSettings:
         raw: dict[str, Any] = json.loads(text)
         paths = {field.name for field in fields(cls) if field.type == "Path"}
         values: dict[str, Any] = {key: Path(value) if key in paths else value for key, value in raw.items()}
-        values["host_paths"] = tuple(raw.get("host_paths") or ())
+        for name in ("host_paths", "apparmor_profiles"):
+            values[name] = tuple(raw.get(name) or ())
         values["public"] = PublicEntry.of(raw["public"]) if raw.get("public") else None
         # As a supervisor from before Secrets writes them, which may start a newer controller until the next `up`.
         values.setdefault("key", values["store"].with_name("key"))

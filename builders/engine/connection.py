@@ -151,13 +151,21 @@ class Connection:
         except BuilderError:
             raise
         except NotFound as error:
-            raise EngineError("image-missing", subject, _explanation(error)) from error
+            raise EngineError(
+                "image-missing", subject, _missing(_explanation(error)), hint="`docker images` shows what it has"
+            ) from error
         except APIError as error:
             raise _refused(_explanation(error), subject) from error
         except requests.exceptions.ReadTimeout as error:
             raise EngineError("engine-timeout", subject, "the engine gave no answer in time") from error
         except (DockerException, *_TRANSPORT_ERRORS) as error:
             raise engine_lost(self._endpoint, subject, _reason(error)) from error
+
+
+def _missing(explanation: str) -> str:
+    """The engine's words, without the name that it gives twice and the error names before it."""
+    said = explanation.rpartition(": ")[2] if explanation.lower().startswith("no such image:") else ""
+    return f"the engine has no image {said}" if said else explanation
 
 
 def engine_lost(endpoint: Endpoint, subject: str, reason: str) -> EngineError:

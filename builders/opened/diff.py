@@ -16,6 +16,8 @@ from builders.squash.survey import survey_layers
 TIMES = "time"
 _OWN = frozenset({"rootfs", "history", "created", "config"})
 """What is told by the paths, or differs between any two builds; the part `config` is told by its own keys."""
+_OF_THE_BUILDER = frozenset({"id", "parent", "container", "container_config", "docker_version", "comment", "Image"})
+"""What the engine notes of how it made an image, and no container sees."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +86,12 @@ def _settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Sett
 
 def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Variables, labels, ports and volumes one by one; all else as it is. What is empty counts as not there."""
-    own = {key: value for key, value in config.items() if key not in _OWN}
+    own = {key: value for key, value in config.items() if key not in _OWN | _OF_THE_BUILDER}
     inner = config.get("config")
     for key, value in {**own, **(inner if isinstance(inner, dict) else {})}.items():
         if key == "Env" and isinstance(value, list):
             yield from ((f"Env.{name}", text) for name, _, text in (str(pair).partition("=") for pair in value))
         elif key in ("Labels", "ExposedPorts", "Volumes") and isinstance(value, dict):
             yield from ((f"{key}.{name}", text or True) for name, text in value.items())
-        elif value not in (None, "", [], {}):
+        elif value not in (None, False, "", [], {}) and key not in _OF_THE_BUILDER:
             yield key, value

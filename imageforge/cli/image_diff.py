@@ -19,6 +19,8 @@ from imageforge.images.name import ImageName
 from imageforge.report.transfer import Transfer
 from imageforge.report.units import counted
 
+LONGEST = 60
+"""Characters of a value in the table; JSON has all of them."""
 DIFFERENT = 1
 
 
@@ -86,4 +88,5 @@ def _data(found: ImageDiff) -> dict[str, Any]:
 def _text(value: Any) -> str:
     if value is None:
         return "nothing"
-    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    text = printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

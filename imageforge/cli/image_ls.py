@@ -101,7 +101,7 @@ def _row(image: MadeImage, shelf: _Shelf, form: Format) -> Mapping[str, Any]:
     return {
         **data,
         "release": ", ".join(numbers),
-        "image": shortened(image.reference or (image.names or (image.image_id,))[0]),
+        "image": shortened(image.reference) if image.reference else (image.names or (image.image_id[:19] + "…",))[0],
         "names": ", ".join(image.names),
         "size": megabytes(image.size) if image.size is not None else "",
         "age": age(time.time() - image.created_at) if image.created_at else "",

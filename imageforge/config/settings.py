@@ -41,6 +41,7 @@ class Settings(BaseModel):
     restricted: bool = False
     node_labels: dict[str, str] = {}
     seccomp_profiles: str = ""
+    apparmor_profiles: tuple[str, ...] = ()
     engine_pool: str = "10.211.0.0/16"
     api_port: Port = 8701
     workers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -154,6 +155,12 @@ class Settings(BaseModel):
             if not str(path).startswith("/"):
                 raise ValueError("expected absolute paths")
         return paths
+
+    @field_validator("apparmor_profiles", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        """As an environment variable: ``audit, web``."""
+        return value.replace(",", " ").split() if isinstance(value, str) else value
 
     @field_validator("node_labels", mode="before")
     @classmethod

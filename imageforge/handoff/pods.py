@@ -167,6 +167,14 @@ def _of_profile(security: Mapping[str, Any]) -> Iterator[Remark]:
             what=f"{profile} is of this machine, and each node must have it",
             do="put it below the kubelet's folder of profiles, /var/lib/kubelet/seccomp, on every node",
         )
+    loaded = (security.get("appArmorProfile") or {}).get("localhostProfile")
+    if loaded:
+        yield Remark(
+            level=Level.NEED,
+            field="securityContext.appArmorProfile",
+            what=f"{loaded} is a profile that this machine has loaded, and each node must",
+            do="load it on every node, and let a nodeSelector choose those that have AppArmor",
+        )
 
 
 def _of_nodes(pod: Mapping[str, Any]) -> Iterator[Remark]:

@@ -59,6 +59,7 @@ def runtime_settings(home: Home, settings: Settings, engine: str) -> RuntimeSett
         restricted=settings.restricted,
         node_labels=dict(settings.node_labels),
         seccomp_profiles=settings.seccomp_profiles,
+        apparmor_profiles=settings.apparmor_profiles,
     )
 
 

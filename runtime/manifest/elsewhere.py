@@ -35,7 +35,6 @@ HINTS: dict[str, str] = {
     "loadBalancerIP": "take it out: there is one address, that of the entry",
     "loadBalancerClass": "take it out: there is one balancer",
     "hostIP": "take it out: it is the address of the entry",
-    "appArmorProfile": "Docker's own profile holds where the machine has AppArmor",
     "ephemeralContainers": "imageforge exec runs a command in a container that is there",
 }
 """By the field's name."""

@@ -28,6 +28,7 @@ from runtime.manifest.model import (
 from runtime.manifest.placement import placement
 from runtime.manifest.pod_resources import pod_resources
 from runtime.manifest.probe import hook, probe
+from runtime.manifest.profile import Annotated, annotated
 from runtime.manifest.resources import resources
 from runtime.manifest.restart_rule import restart_rules
 from runtime.manifest.secret_type import OPAQUE, check_type
@@ -38,11 +39,6 @@ from runtime.restart import RestartPolicy
 
 _LARGEST_SECRET = 1024 * 1024
 _MESSAGE_PATH = "/dev/termination-log"
-_PROFILES = (
-    "container.apparmor.security.beta.kubernetes.io/",
-    "seccomp.security.alpha.kubernetes.io/",
-    "container.seccomp.security.alpha.kubernetes.io/",
-)
 SERVICE_ACCOUNT = "default"
 """The account of every pod that names no other."""
 
@@ -200,13 +196,14 @@ def _template(cursor: Cursor) -> PodTemplate:
     _refuse_twins(spec)
     _refuse_accounts(spec)
     _refuse_host(spec)
-    _refuse_profiles(meta.get("annotations"))
     _refuse_groups(spec)
     gates = tuple(item.get("name").plain() for item in spec.get("schedulingGates").items())
     if gates and spec.get("nodeName").plain(""):
         raise spec.get("nodeName").fail("invalid-value", ": cannot be set until all schedulingGates have been cleared")
-    main, *others = (_container(item, spec, volumes, grace) for item in spec.get("containers").items())
-    init = tuple(_init(item, spec, volumes, grace) for item in spec.get("initContainers").items())
+    containers, before = spec.get("containers").items(), spec.get("initContainers").items()
+    old = annotated(meta.get("annotations"), [item.get("name").plain() for item in (*containers, *before)])
+    main, *others = (_container(item, spec, volumes, grace, old) for item in containers)
+    init = tuple(_init(item, spec, volumes, grace, old) for item in before)
     own, pids = pod_resources(spec.get("resources"), (main, *others), init)
     return PodTemplate(
         labels=meta.get("labels").plain({}),
@@ -232,7 +229,7 @@ def _template(cursor: Cursor) -> PodTemplate:
     )
 
 
-def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) -> ContainerSpec:
+def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int, old: Annotated) -> ContainerSpec:
     ports = tuple(
         ContainerPort(
             number=item.get("containerPort").plain(),
@@ -261,7 +258,7 @@ def _container(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: 
         working_dir=cursor.get("workingDir").plain(""),
         stdin=cursor.get("stdin").plain(False),
         tty=cursor.get("tty").plain(False),
-        security=security(cursor.get("securityContext"), pod.get("securityContext")),
+        security=security(cursor.get("securityContext"), pod.get("securityContext"), old, cursor.get("name").plain()),
         env_from=tuple(map(variables, cursor.get("envFrom").items())),
         mounts=mounts(cursor.get("volumeMounts"), volumes),
         liveness=probe(cursor.get("livenessProbe"), port_of),
@@ -283,9 +280,9 @@ def _message_path(cursor: Cursor) -> str:
     return posixpath.normpath(said or _MESSAGE_PATH) if said or policy else ""
 
 
-def _init(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int) -> ContainerSpec:
+def _init(cursor: Cursor, pod: Cursor, volumes: tuple[Volume, ...], grace: int, old: Annotated) -> ContainerSpec:
     """One that runs before the others; only a sidecar, which goes on, can be asked how it is."""
-    made = _container(cursor, pod, volumes, grace)
+    made = _container(cursor, pod, volumes, grace, old)
     sidecar = cursor.get("restartPolicy").plain() == "Always"
     for name in () if sidecar else ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
         if not cursor.get(name).node.says_nothing:
@@ -372,17 +369,6 @@ def _refuse_groups(pod: Cursor) -> None:
                 "unsupported-value",
                 f" is Strict, and container {item.get('name').plain()} has no runAsGroup",
                 hint="add runAsGroup",
-            )
-
-
-def _refuse_profiles(annotations: Cursor) -> None:
-    """The form before there were fields for it; what only seems to be confined is not run."""
-    for key, value in annotations.plain({}).items():
-        if key.startswith(_PROFILES) and value not in ("runtime/default", "docker/default"):
-            raise annotations.get(key).fail(
-                "unsupported-field",
-                " asks for a profile, which imageforge would not load",
-                hint="securityContext.seccompProfile says which one holds",
             )
 
 

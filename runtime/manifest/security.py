@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from dataclasses import dataclass
 
 from runtime.manifest.cursor import Cursor
+from runtime.manifest.profile import APPARMOR, SECCOMP, UNCONFINED, Annotated, profile
 from runtime.manifest.schema import FILE_PATH, Flag, Many, Object, Shape, Text, Whole, words
 
 _NAMES = words(
@@ -20,13 +20,15 @@ DEFAULT_CAPABILITIES = words(
     "SYS_CHROOT"
 )
 """What Docker gives a container where nothing is said (moby/oci/caps/defaults.go)."""
+NO_APPARMOR = "unconfined"
+"""The profile by which AppArmor lets everything through."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SecurityContext:
     """A container's, with what it takes over of its pod's. `run_as_user` None is the image's own user; `add` and `drop`
     are capabilities without ``CAP_``; without `confined` there is no seccomp profile, and `profile` is one of the
-    machine's own, by its path among them."""
+    machine's own, by its path among them; `apparmor` is the name of an AppArmor profile, empty for Docker's own."""
 
     run_as_non_root: bool = False
     run_as_user: int | None = None
@@ -38,6 +40,7 @@ class SecurityContext:
     privileged: bool = False
     confined: bool = True
     profile: str = ""
+    apparmor: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +65,19 @@ _SECCOMP = Object(
     },
     required=("type",),
 )
+_APPARMOR = Object(
+    fields={
+        "type": Text(choices=("RuntimeDefault", "Unconfined", "Localhost")),
+        "localhostProfile": Text(pattern=re.compile(r"\S(.{0,4094}\S)?"), says="the name of a loaded profile"),
+    },
+    required=("type",),
+)
 _WHO: dict[str, Shape] = {
     "runAsNonRoot": Flag(),
     "runAsUser": Whole(),
     "runAsGroup": Whole(),
-    "seccompProfile": _SECCOMP,
+    SECCOMP: _SECCOMP,
+    APPARMOR: _APPARMOR,
 }
 CONTAINER_SECURITY = Object(
     fields={
@@ -76,7 +87,7 @@ CONTAINER_SECURITY = Object(
         "privileged": Flag(),
         "capabilities": Object(fields={"add": Many(item=_CAPABILITY), "drop": Many(item=_CAPABILITY)}),
     },
-    known=words("appArmorProfile cgroupOptions procMount seLinuxOptions windowsOptions"),
+    known=words("cgroupOptions procMount seLinuxOptions windowsOptions"),
 )
 POD_SECURITY = Object(
     fields={
@@ -85,16 +96,24 @@ POD_SECURITY = Object(
         "supplementalGroupsPolicy": Text(choices=("Strict",), unsupported=("Merge",)),
         "fsGroup": Whole(),
     },
-    known=words("appArmorProfile fsGroupChangePolicy seLinuxChangePolicy seLinuxOptions sysctls windowsOptions"),
+    known=words("fsGroupChangePolicy seLinuxChangePolicy seLinuxOptions sysctls windowsOptions"),
 )
 
 
-def security(own: Cursor, pod: Cursor) -> SecurityContext:
-    """A container's, from its own and its pod's, each of which a schema has passed; its own comes first."""
+def security(own: Cursor, pod: Cursor, old: Annotated, name: str) -> SecurityContext:
+    """That of the container `name`, from its own and its pod's, each of which a schema has passed, and from what the
+    annotations say; its own comes first."""
     user = _first(own, pod, "runAsUser")
     non_root = bool(_first(own, pod, "runAsNonRoot"))
     if non_root and user == 0:
         raise own.fail("invalid-value", ": runAsNonRoot is true and runAsUser is 0, which is root")
+    seccomp, apparmor = (
+        own_one if own_one.kind else pod_one
+        for own_one, pod_one in (
+            (profile(own, field, old.get((field, name))), profile(pod, field, old.get((field, ""))))
+            for field in (SECCOMP, APPARMOR)
+        )
+    )
     made = SecurityContext(
         run_as_non_root=non_root,
         run_as_user=user,
@@ -104,8 +123,9 @@ def security(own: Cursor, pod: Cursor) -> SecurityContext:
         add=tuple(own.get("capabilities").get("add").plain([])),
         drop=tuple(own.get("capabilities").get("drop").plain([])),
         privileged=own.get("privileged").plain(False),
-        confined=(_seccomp(own) or _seccomp(pod)) != "Unconfined",
-        profile=_profile(own if _seccomp(own) else pod),
+        confined=seccomp.kind != UNCONFINED,
+        profile=seccomp.name,
+        apparmor=NO_APPARMOR if apparmor.kind == UNCONFINED else apparmor.name,
     )
     if not made.allow_privilege_escalation and (made.privileged or "SYS_ADMIN" in made.add):
         what = "privileged" if made.privileged else "capabilities.add"
@@ -124,19 +144,3 @@ def _first(own: Cursor, pod: Cursor, name: str) -> int | None:
     said = own.get(name).plain()
     found: int | None = pod.get(name).plain() if said is None else said
     return found
-
-
-def _profile(cursor: Cursor) -> str:
-    said = cursor.get("seccompProfile")
-    path: str = said.get("localhostProfile").plain("")
-    local = said.get("type").plain("") == "Localhost"
-    if local and not path:
-        raise said.fail("missing-field", ".localhostProfile is missing: it must be set when seccomp type is Localhost")
-    if path and not local:
-        raise said.get("localhostProfile").fail("invalid-value", ": it can only be set when seccomp type is Localhost")
-    return posixpath.normpath(path) if path else ""
-
-
-def _seccomp(cursor: Cursor) -> str:
-    said: str = cursor.get("seccompProfile").get("type").plain("")
-    return said

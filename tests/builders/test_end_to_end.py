@@ -9,6 +9,7 @@ import pytest
 
 from builders import BuiltImage, Endpoint, SquashedImage, SquashMode, load, squash
 from registry.layout import OciLayout
+from tests.builders.ran import printed
 
 from .conftest import BASE, Builder
 
@@ -55,15 +56,7 @@ def squashed(image: BuiltImage, endpoint: Endpoint, folder: Path, mode: SquashMo
 
 def look(client: docker.DockerClient, image: str, instance: str) -> set[str]:
     """One text a path, one a content, one a group of hard links."""
-    labels = {"io.imageforge.instance": instance}
-    # Not by `run`, which removes the container before it reads the rest of its output.
-    container = client.containers.create(image, [LOOK], user="root", labels=labels)
-    try:
-        container.start()
-        container.wait()
-        output = container.logs()
-    finally:
-        container.remove(force=True)
+    output = printed(client, image, instance, [LOOK], user="root")
     assert output.endswith(b"end\n")
     seen: set[str] = set()
     groups: dict[str, list[str]] = {}

@@ -15,6 +15,7 @@ from builders import Endpoint, EngineError, SquashedImage, SquashMode, load, rem
 from builders.load import archive
 from registry.errors import LayoutError
 from registry.layout import OciLayout
+from tests.builders.ran import printed
 
 from .conftest import BASE, Builder
 
@@ -64,10 +65,7 @@ def test_only_the_new_layer_is_sent(
     assert len([name for name in sent if name.endswith("layer.tar")]) == 1
     tag = f"imageforge-test/{instance}:loaded"
     assert load(squashed.layout, endpoint=endpoint, tag=tag) == squashed.image_id
-    output = docker_client.containers.run(
-        tag, ["cat", "/two"], remove=True, labels={"io.imageforge.instance": instance}
-    )
-    assert output == b"two\n"
+    assert printed(docker_client, tag, instance, ["cat", "/two"]) == b"two\n"
 
 
 def test_loading_twice_and_without_a_tag(squashed: SquashedImage, endpoint: Endpoint, instance: str) -> None:

@@ -26,6 +26,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     settings = load_settings(file, {"IMAGEFORGE_HTTP_PORT": "80", "IMAGEFORGE_HOME": "/x"})
     assert (settings.http_port, settings.registry_port) == (80, 9001)
     assert settings.url("a.localhost") == "http://a.localhost"
+    lists = load_settings(file, {"IMAGEFORGE_APPARMOR_PROFILES": "audit, web", "IMAGEFORGE_HOST_PATHS": "/srv /data"})
+    assert (lists.apparmor_profiles, lists.host_paths) == (("audit", "web"), ("/srv", "/data"))
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ spec:
         ("{capabilities: {add: [NET_ADMIN]}}", "capabilities.add has NET_ADMIN"),
         ("{capabilities: {add: [ALL]}}", "capabilities.add has ALL"),
         ("{seccompProfile: {type: Unconfined}}", "seccompProfile.type is Unconfined"),
+        ("{appArmorProfile: {type: Unconfined}}", "appArmorProfile.type is Unconfined"),
     ],
 )
 def test_no_manifest_alone_loosens_anything(tmp_path: Path, container: str, what: str) -> None:

@@ -19,6 +19,7 @@ from builders.base.apt import AptSource
 from builders.base.bootstrap import bootstrap_argv
 from builders.base.mounts import mounts_below, remove_tree
 from builders.buildkit.client import BuildClient
+from tests.builders.ran import printed
 
 NOWHERE = Endpoint(host="unix:///none.sock", origin="test")
 EXAMPLE = Path(__file__).parents[3] / "examples" / "bases" / "python-3.11" / "Dockerfile"
@@ -199,11 +200,11 @@ def test_a_base_image_and_a_python_on_it(
     assert any("success" in line for line in lines)
 
     def run(image: str, command: str) -> str:
-        output = docker_client.containers.run(image, ["sh", "-c", command], remove=True, labels=labels)
-        return str(output.decode().strip())
+        return printed(docker_client, image, instance, ["sh", "-c", command]).decode().strip()
 
     assert run(base.reference, ". /etc/os-release; echo $VERSION_CODENAME") == "bookworm"
     assert run(base.reference, "ls /etc/apt/apt.conf.d/99mmdebstrap 2>/dev/null | wc -l") == "0"
+    assert run(base.reference, "apt-config dump Dir::Cache::pkgcache") == 'Dir::Cache::pkgcache "";'
     assert run(base.reference, "ls /usr/share/man/man1 2>/dev/null | wc -l") == "0"
     assert run(base.reference, "test -f /usr/share/doc/bash/copyright && echo kept") == "kept"
     local = sorted(path.name for path in Path("/usr/local/share/ca-certificates").glob("*.crt"))
@@ -224,3 +225,4 @@ def test_a_base_image_and_a_python_on_it(
     assert run(python.image_id, "python --version && python -m venv /tmp/v && /tmp/v/bin/pip --version").startswith(
         "Python 3.11"
     )
+    assert run(python.image_id, "find /var/cache/apt -type f ! -name lock") == "", "what apt makes again"

@@ -9,6 +9,7 @@ import docker
 import pytest
 
 from imageforge.cli.main import run
+from tests.builders.ran import printed
 
 from ..conftest import BASE, Builder
 
@@ -42,7 +43,6 @@ def test_from_the_engine_and_back_into_it(
     assert docker_client.images.get(name).id == built.image_id
     base = docker_client.images.get(BASE).attrs["RootFS"]["Layers"]
     assert squashed.attrs["RootFS"]["Layers"][:-1] == base
-    labels = {"io.imageforge.instance": instance}
-    assert docker_client.containers.run(f"{name}-squashed", labels=labels, remove=True) == b"new\n"
+    assert printed(docker_client, f"{name}-squashed", instance) == b"new\n"
     assert run(["squash", name, "--from-base", "--base", "imageforge-test/none:1"]) == 4
     assert "error[image-missing]" in capsys.readouterr().err

@@ -68,6 +68,10 @@ def test_images_that_are_on_this_machine_alone(image: str) -> None:
             pod(pod="securityContext: {seccompProfile: {type: Localhost, localhostProfile: a.json}}"),
             [(Level.NEED, "spec.securityContext.seccompProfile")],
         ),
+        (
+            pod(container="securityContext: {appArmorProfile: {type: Localhost, localhostProfile: audit}}"),
+            [(Level.NEED, "spec.containers[0].securityContext.appArmorProfile")],
+        ),
         (pod(pod="volumes: [{name: v, hostPath: {path: /srv}}]"), [(Level.CHANGE, "spec.volumes[0].hostPath")]),
         (pod(pod="nodeSelector: {disk: ssd}"), [(Level.NEED, "spec.nodeSelector")]),
         (
