@@ -23,7 +23,7 @@ COUNT = 100_000
 DEBIAN = "imageforge/debian:bookworm"
 
 DOCKERFILE = rf"""FROM {BASE}
-RUN apt-get -o Acquire::Languages=none update && \
+RUN rm -f /etc/apt/apt.conf.d/docker-clean && apt-get -o Acquire::Languages=none update && \
     apt-get install -y --no-install-recommends python3 python3-pip python3-venv python3-dev git && apt-get clean
 RUN apt-get install -y --no-install-recommends gcc g++ make
 RUN apt-get clean && rm -rf /var/lib/apt/lists/* && chmod -R a+rX /usr/lib/python3

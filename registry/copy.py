@@ -64,6 +64,11 @@ class Source(Protocol):
         ...
 
     @property
+    def device(self) -> int | None:
+        """The file system that the blobs are on, where they are files: within it a copy takes no room."""
+        ...
+
+    @property
     def name(self) -> str:
         """As it is written on a command line."""
         ...
@@ -107,6 +112,10 @@ class Sink(Protocol):
 
     def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
         """Have manifests that were put be found as what is attached to one."""
+        ...
+
+    def require_room(self, blobs: Sequence[Descriptor], source: Source) -> None:
+        """Raise StorageError (`disk-full`) where the disk has no room for them."""
         ...
 
     def staging(self) -> AbstractContextManager[Path]:
@@ -173,6 +182,7 @@ def copy(
     cargo = collect(source, platform)
     if on_plan:
         on_plan(cargo)
+    sink.require_room(cargo.blobs, source)
     tell = on_progress or (lambda *_: None)
     with sink.staging() as staging:
         for last in (False, True):

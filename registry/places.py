@@ -19,6 +19,7 @@ from registry.layout import OciLayout
 from registry.manifest import Descriptor, digest_of
 from registry.reference import ImageRef
 from registry.referrers import name_referrers, referrers
+from registry.room import require_room, standing
 from registry.sessions import Sessions, sweep
 from registry.upload import Upload
 
@@ -39,6 +40,11 @@ class LayoutSource:
     def fetches(self) -> bool:
         """No: the files are here."""
         return False
+
+    @property
+    def device(self) -> int | None:
+        """Of its folder."""
+        return self.layout.path.stat().st_dev
 
     @property
     def name(self) -> str:
@@ -82,6 +88,11 @@ class RegistrySource:
     def fetches(self) -> bool:
         """Yes."""
         return True
+
+    @property
+    def device(self) -> int | None:
+        """None: they are elsewhere."""
+        return None
 
     @property
     def name(self) -> str:
@@ -177,6 +188,14 @@ class LayoutSink:
         with _disk_full_named(self.path):
             self._layout.put(raw, media_type, self.ref_name)
 
+    def require_room(self, blobs: Sequence[Descriptor], source: Source) -> None:
+        """Raise StorageError (`disk-full`) where the disk has no room for those that are missing."""
+        if source.device == standing(self.path).stat().st_dev:
+            return
+        sizes = {path: blob.size for blob in blobs if not (path := self._layout.blob_path(blob.digest)).is_file()}
+        begun = sum(_size(self.path / PARTIAL / f"{path.name}.part") for path in sizes)
+        require_room(self.path, max(0, sum(sizes.values()) - begun), "the image")
+
     def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
         """Have manifests that were put be found as what is attached to one."""
         with _disk_full_named(self.path):
@@ -263,6 +282,9 @@ class RegistrySink:
             )
         self.client.put_manifest(self.reference.repository, self.reference.tag or digest, raw, media_type)
 
+    def require_room(self, blobs: Sequence[Descriptor], source: Source) -> None:
+        """Nothing yet: what the registry lacks, and so comes by way of this disk, is found blob by blob."""
+
     def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
         """Have manifests that were put be found as what is attached to one."""
         name_referrers(self.client, self.reference.repository, digest, made)
@@ -281,6 +303,13 @@ class RegistrySink:
                 continue  # Not ours to read; what is wrong with our own repository the upload will say.
             return Way.MOUNTED if opened is None else opened
         return None
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def require_blob(layout: OciLayout, blob: Descriptor) -> None:
@@ -314,7 +343,7 @@ def _disk_full_named(folder: Path) -> Iterator[None]:
     except InterruptedError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(
                 "disk-full",
                 str(folder),
