@@ -263,7 +263,7 @@ def disk_full_named(folder: Path) -> Iterator[None]:
     except InterruptedError:
         raise  # an OSError by birth, and no disk's: whoever cancels says so by it
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise _disk_full(Path(error.filename or folder), "the disk became full while squashing") from error
         raise SquashError("squash-io", str(error.filename or folder), f"{error.strerror or error}") from error
 
