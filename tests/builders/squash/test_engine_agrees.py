@@ -42,18 +42,21 @@ def _as_built(items: Sequence[Item], lower: State) -> list[Item]:
     brought = {item.path for item in items if not item.name.startswith(MARK)}
     parents = {parent for path in brought for parent in _parents(path)}
     kept: list[Item] = []
-    paths: set[str] = set()
+    paths: dict[str, Item] = {}
     for item in items:
         hidden = clean(f"{item.parent}/{item.name.removeprefix(MARK)}")
         if item.name.startswith(MARK) and item.name != OPAQUE and hidden in brought | parents:
             continue
-        if item.kind == "hardlink" and item.target not in paths:
-            continue  # to what only a lower layer has: no builder writes one
+        if item.kind == "hardlink":
+            if item.target not in paths:
+                continue  # to what only a lower layer has: no builder writes one
+            target = paths[item.target]
+            item = item.but(mode=target.mode, mtime=target.mtime)  # noqa: PLW2901 - as they are one file
         if item.name.startswith(MARK) and not _stands(item, lower):
             continue
         kept.append(item)
-        paths.add(item.path)
-    folders = {parent for path in paths for parent in _parents(path)} - paths
+        paths[item.path] = item
+    folders = {parent for path in paths for parent in _parents(path)} - paths.keys()
     return [
         *(folder(path, mtime="7") for path in sorted(folders)),
         *sorted(kept, key=lambda item: item.kind != "folder"),

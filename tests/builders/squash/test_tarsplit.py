@@ -99,6 +99,7 @@ HEADERS = {"type": 2, "payload": base64.b64encode(RAW[:512]).decode()}
         b"",
         b"no gzip",
         record(HEADERS)[:-9],
+        record(HEADERS)[:-8] + b"????" + record(HEADERS)[-4:],  # another checksum
         record({"type": 2, "payload": "!"}),
         record({"type": 1, "size": 5}),
         record({"type": 1, "name": "../out", "size": 5}),
@@ -109,7 +110,7 @@ HEADERS = {"type": 2, "payload": base64.b64encode(RAW[:512]).decode()}
         gzip.compress(b"{\n", mtime=0),
         gzip.compress(b'{"type":2,"payload":"AAAA', mtime=0),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_a_damaged_list_is_no_shorter_layer(damaged: bytes) -> None:
     with pytest.raises(SquashError, match="list of its files cannot be read"):
