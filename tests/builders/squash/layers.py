@@ -277,7 +277,9 @@ def squash_layers(
     the trees are the survey's; where they are `split`, they lie as an overlay2 engine keeps them."""
     source = source_of(folder_ / "source", raws, config)
     if split:
-        layers = tuple(split_layer(folder_ / "engine" / str(number), raw) for number, raw in enumerate(raws))
+        layers = tuple(
+            split_layer(folder_ / "engine" / str(number), raw, keep=bool(number % 2)) for number, raw in enumerate(raws)
+        )
         source = replace(source, layers=layers)
     image = squash_source(
         source,

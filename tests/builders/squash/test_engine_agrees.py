@@ -40,7 +40,7 @@ def as_built(layers: Stack) -> Stack:
 
 def _as_built(items: Sequence[Item], lower: State) -> list[Item]:
     brought = {item.path for item in items if not item.name.startswith(MARK)}
-    parents = {parent for path in brought for parent in _parents(path)}
+    parents = {parent for item in items for parent in _parents(item.path)}
     kept: list[Item] = []
     paths: dict[str, Item] = {}
     for item in items:

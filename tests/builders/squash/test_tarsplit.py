@@ -46,8 +46,9 @@ def in_file(path: Path, raw: bytes) -> Layer:
     return Layer(path=path, diff_id=f"sha256:{hashlib.sha256(raw).hexdigest()}", size=len(raw))
 
 
-def test_it_is_the_same_layer(tmp_path: Path) -> None:
-    plain, split = in_file(tmp_path / "layer.tar", RAW), split_layer(tmp_path, RAW)
+@pytest.mark.parametrize("keep", [True, False])
+def test_it_is_the_same_layer(tmp_path: Path, keep: bool) -> None:
+    plain, split = in_file(tmp_path / "layer.tar", RAW), split_layer(tmp_path, RAW, keep=keep)
     assert b"".join(stream(split.pieces())) == b"".join(stream(plain.pieces())) == RAW
     assert sum(isinstance(piece, Content) for piece in split.pieces()) == 7
     for one, other in zip(plain.members("x"), split.members("x"), strict=True):
