@@ -1,8 +1,8 @@
 """Packing a layer: pieces in, a blob out, on all cores and in bounded memory.
 
-One thread reads and puts in order; a pool packs blocks and proves them; both digests go along in threads of their own.
-isal and hashlib give up the interpreter's lock while they work. What is in flight is bounded by bytes, so that a layer
-may have any size.
+One thread reads and puts in order; a pool packs blocks and proves them; digests go along in threads of their own, and
+the one of what is packed writes it. isal and hashlib give up the interpreter's lock while they work. What is in flight
+is bounded by bytes, so that a layer may have any size.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def pack(
 
     The bytes depend on those of the tar and on the codec alone. `check` is called for each block, and may raise;
     `workers` is how many blocks are packed at a time, if not one a core; `on_plain` is given the tar's bytes in their
-    order, those that the diff-ID is of. Raises SquashError ``layer-damaged`` and
-    ``packing-failed``, OSError; no thread is left behind then.
+    order, those that the diff-ID is of. Raises SquashError ``layer-damaged``, ``blob-damaged`` and ``packing-failed``,
+    OSError; no thread is left behind then.
     """
     count = workers or min(len(os.sched_getaffinity(0)), _WORKERS_MOST)
     with Contents() as contents, _Threads(count) as threads:
@@ -89,11 +89,19 @@ class _Threads:
 
 
 class _Digest:
-    """A sha256 that is reckoned in another thread, of bytes that come in order."""
+    """A sha256 that is reckoned in another thread, of bytes that come in order. `also` is given them by the caller's
+    thread, `then` by the other one."""
 
-    def __init__(self, thread: ThreadPoolExecutor, also: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        thread: ThreadPoolExecutor,
+        *,
+        also: Callable[[bytes], None] | None = None,
+        then: Callable[[bytes], object] | None = None,
+    ) -> None:
         self._thread = thread
         self._also = also
+        self._then = then
         self._digest = hashlib.sha256()
         self._gathered: list[bytes] = []
         self._waiting = 0
@@ -126,6 +134,8 @@ class _Digest:
     def _take(self, parts: list[bytes]) -> None:
         for part in parts:
             self._digest.update(part)
+            if self._then is not None:
+                self._then(part)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,9 +179,8 @@ class _Packing:
         self._known = known
         self._contents = contents
         self._threads = threads
-        self._plain = _Digest(threads.plain, on_plain)
-        self._packed = _Digest(threads.packed)
-        self._out = out
+        self._plain = _Digest(threads.plain, also=on_plain)
+        self._packed = _Digest(threads.packed, then=out.write)
         self._check = check
         self._begun: deque[tuple[int, Callable[[], None]]] = deque()  # its plain bytes, and what writes it
         self._held = 0
@@ -252,13 +261,13 @@ class _Packing:
             coming = self._threads.pool.submit(found.sound)
             self._begin(BLOCK, lambda: self._copy(found, coming, content))
         else:
-            self._again(content, digest, crc)
+            self._again(content, crc)
 
     def _copy(self, found: Found, sound: Future[bool], content: Content) -> None:
         """Writes a member out of another blob; packed, and before what was begun after it, where that is damaged."""
         if not sound.result():
             later, self._begun = self._begun, deque()
-            self._again(content, found.placed.digest, found.placed.crc)
+            self._again(content, found.placed.crc)
             while self._begun:
                 self._write_next()
             self._begun = later
@@ -266,13 +275,19 @@ class _Packing:
         start = self._packed.size
         for block in found.blocks():
             self._check()
-            self._put(block)
+            self._packed.update(block)
+        if self._packed.size - start != found.placed.size:
+            name = found.path.name
+            raise SquashError(
+                "blob-damaged", name, "it went while a part of it was copied", hint="build the image again"
+            )
         self._members.append(replace(found.placed, start=start))
         self._copied += content.size
 
-    def _again(self, content: Content, digest: bytes, crc: int) -> None:
+    def _again(self, content: Content, crc: int) -> None:
         """A content that was read once already, packed; it must be what it was."""
-        if self._blocks(self._contents.blocks(content, BLOCK), [], lambda: digest) != crc:
+        own = _Digest(self._threads.content)
+        if self._blocks(self._contents.blocks(content, BLOCK), [own], own.end) != crc:
             name = shown(os.fsencode(content.path))
             raise SquashError("layer-damaged", name, "its content changed while it was read")
 
@@ -324,7 +339,7 @@ class _Packing:
                 )
             )
         self._copied += plain if made.copied else 0
-        self._put(made.packed)
+        self._packed.update(made.packed)
 
     def _write_block(self, member: _Long, coming: Future[bytes], plain: int, last: bool) -> None:
         packed = coming.result()
@@ -335,7 +350,7 @@ class _Packing:
         if last:
             packed += self._codec.trailer(member.crc, member.plain)
         member.packed.update(packed)
-        self._put(packed)
+        self._packed.update(packed)
         if last:
             self._members.append(
                 Placed(
@@ -347,10 +362,6 @@ class _Packing:
                     packed=member.packed.digest(),
                 )
             )
-
-    def _put(self, packed: bytes) -> None:
-        self._packed.update(packed)
-        self._out.write(packed)
 
 
 def _joined(parts: Iterable[Piece], contents: Contents) -> Iterator[bytes]:

@@ -301,6 +301,53 @@ def test_a_packer_that_errs_is_found_out(tmp_path: Path, monkeypatch: pytest.Mon
     assert list((tmp_path / "sha256").iterdir()) == []
 
 
+def test_a_checksum_that_two_libraries_disagree_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = SimpleNamespace(crc32=lambda data, before=0: codecs.isal_zlib.crc32(data, before) ^ 1)
+    monkeypatch.setattr(codecs, "zlib_ng", wrong)
+    with pytest.raises(SquashError) as caught:
+        packed(tmp_path, [RAW])
+    assert (caught.value.code, caught.value.subject) == ("packing-failed", "crc32")
+
+
+def test_a_content_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    """It is read twice where one of its size is known: for the layer's digest, and to be packed."""
+    size = 2 * BLOCK
+    file = tmp_path / "file"
+    file.write_bytes(mixed(size, 1))
+    packed(tmp_path / "store", [tar([("a", size)])[:512], Content(path=file, offset=0, size=size), bytes(1024)])
+    file.write_bytes(mixed(size, 2))
+    asked = itertools.count()
+
+    def check() -> None:
+        if next(asked) == 3:  # after the gap, two blocks for the digest, and one of two to be packed
+            file.write_bytes(mixed(size, 3))
+
+    with pytest.raises(SquashError) as caught:
+        BlobStore(tmp_path / "store").pack(
+            [tar([("a", size)])[:512], Content(path=file, offset=0, size=size), bytes(1024)], check
+        )
+    assert (caught.value.code, caught.value.message) == ("layer-damaged", "its content changed while it was read")
+
+
+def test_a_blob_that_goes_while_a_member_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(mixed(2 * BLOCK, 1))
+    content = Content(path=file, offset=0, size=2 * BLOCK)
+    first = packed(tmp_path / "store", [tar([("a", 2 * BLOCK)])[:512], content, bytes(1024)])
+    sound = members.Found.sound
+
+    def gone(found: members.Found) -> bool:
+        was = sound(found)
+        first.path.unlink()
+        return was
+
+    monkeypatch.setattr(members.Found, "sound", gone)
+    with pytest.raises(SquashError) as caught:
+        packed(tmp_path / "store", [tar([("b", 2 * BLOCK)])[:512], content, bytes(1024)])
+    assert caught.value.code == "blob-damaged"
+    assert list((tmp_path / "store" / "sha256").iterdir()) == []
+
+
 @pytest.mark.parametrize("after", [0, 1, 5])
 def test_who_cancels_ends_it_and_its_threads(tmp_path: Path, after: int) -> None:
     asked = itertools.count()
@@ -334,7 +381,7 @@ def test_no_more_is_held_than_a_few_blocks(tmp_path: Path) -> None:
         yield tar([("a", 64 * BLOCK)])[:512]
         for _ in range(64):
             read += 1
-            yield bytes(BLOCK)
+            yield Random(read).randbytes(BLOCK)
 
     class Out(io.BytesIO):
         def write(self, data: Buffer, /) -> int:
@@ -345,4 +392,4 @@ def test_no_more_is_held_than_a_few_blocks(tmp_path: Path) -> None:
 
     packing.pack(pieces(), Out(), codec=BALANCED, known=Members(tmp_path), check=lambda: None, workers=2)
     assert read == 64
-    assert ahead <= (2 * 2 + 2) + 2
+    assert ahead <= (2 * 2 + 2) + 2 + 5  # begun, looked at, on their way to the disk
