@@ -43,7 +43,7 @@ lint: $(STAMP) ## ruff, mypy and the arrows of the house
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
 
-bench: $(STAMP) ## The benchmarks (half an hour)
+bench: $(STAMP) ## The benchmarks (an hour)
 	@imageforge/stack/setup.sh
 	@imageforge/stack/setup.sh --bench
 	@$(BIN)/python -m tests.sandbox --run benchmarks

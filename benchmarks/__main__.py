@@ -1,4 +1,5 @@
-"""All benchmarks, or those that are named: ``python -m benchmarks [squash] [service] [rollouts] [balancing] [rest]``.
+"""All benchmarks, or those that are named: ``python -m benchmarks [squash] [images] [service] [rollouts]
+[balancing] [rest]``.
 
 Run by `make bench`, which has an engine ready.
 """
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from benchmarks.figure import Figure
+from benchmarks.images import images_figures
 from benchmarks.pairs import Pair
 from benchmarks.runtime import PARTS, runtime_figures
 from benchmarks.service import service_figures
@@ -19,11 +21,15 @@ from benchmarks.squash import squash_pairs
 
 def main(names: Sequence[str]) -> int:
     """Print tables: pairs with their ratios, and figures of our own."""
-    wanted = set(names) or {"squash", "service", *PARTS}
+    wanted = set(names) or {"squash", "images", "service", *PARTS}
     pairs: list[Pair] = []
     figures: list[Figure] = []
     if "squash" in wanted:
         pairs += squash_pairs()
+    if "images" in wanted:
+        found, more = images_figures()
+        figures += found
+        pairs += more
     if "service" in wanted:
         found, more = service_figures()
         figures += found

@@ -10,6 +10,7 @@ from builders.limits import Limits
 from builders.load import archive
 from builders.model import SquashedImage, SquashMode
 from builders.opened.archive import open_archive
+from builders.room import require_room
 from builders.squash.blobs import BlobStore
 from builders.squash.codec import Compression
 from builders.squash.plan import make_plan
@@ -49,6 +50,7 @@ def write_archive(layout: Path, file: Path, *, tag: str | None) -> str:
     manifest = source.manifest()
     temporary = file.with_name(f".{file.name}.part")
     with disk_full_named(file.parent):
+        require_room(file.parent, sum(layer.size for layer in manifest.layers), "the archive")
         try:
             with temporary.open("wb") as handle:
                 for piece in archive(source, manifest, tag, skip=0):

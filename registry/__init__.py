@@ -22,9 +22,10 @@ from registry.places import LayoutSink, LayoutSource, RegistrySink, RegistrySour
 from registry.platform import Platform
 from registry.push import PushResult, push
 from registry.reference import ImageRef
-from registry.referrers import Artifact, Attached, as_document, attach, attached, fallback_tag, subject_of_tag
+from registry.referrers import Artifact, Attached, as_document, attach, attached
 from registry.server import TokenLogin, registry_config
 from registry.sessions import Sessions
+from registry.subject import fallback_tag, subject_of_tag
 from registry.upload import upload_blob
 
 __all__ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from registry.auth import Credentials
 from registry.errors import RefusedError, TransportError
 from registry.manifest import LARGEST_MANIFEST, Descriptor, ImageIndex, MediaType, digest_of
 from registry.patience import ONCE, Patience
+from registry.subject import subject_of_tag
 from registry.transport import Body, Cancelled, Transport, Trial, never
 
 MANIFESTS = ", ".join(
@@ -22,7 +22,6 @@ MANIFESTS = ", ".join(
 )
 OK, CREATED, ACCEPTED, NO_CONTENT, BAD, NOT_FOUND, NOT_ALLOWED = 200, 201, 202, 204, 400, 404, 405
 MOST_PAGES = 100
-_REFERRERS_TAG = re.compile(r"sha(256|512)-[0-9a-f]{64}")
 API_VERSION = "Docker-Distribution-API-Version"
 
 
@@ -270,7 +269,7 @@ class RegistryClient:
                 break
             found.extend(response.json().get("tags") or [])
             path = response.links.get("next", {}).get("url", "")
-        return tuple(sorted(tag for tag in found if referrers or not _REFERRERS_TAG.fullmatch(tag)))
+        return tuple(sorted(tag for tag in found if referrers or subject_of_tag(tag) is None))
 
     def put_blob(self, repository: str, digest: str, data: bytes) -> None:
         """Store a few bytes, where they are not there already."""

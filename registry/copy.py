@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from registry.errors import LayoutError, RefusedError
+from registry.errors import LayoutError, RefusedError, RegistryError
 from registry.manifest import (
     IMAGES,
     INDEXES,
@@ -35,6 +35,8 @@ AT_ONCE = 4
 """Blobs on their way at once; more gain nothing on one machine, and registries dislike them."""
 DEEPEST = 4
 MOST_MANIFESTS = 1000
+MOST_REFERRERS = 100
+"""Documents of one manifest that are carried."""
 SWEPT = frozenset({"registry-manifest-blob-unknown", "registry-blob-unknown"})
 
 OnProgress = Callable[[str, int, int], None]
@@ -62,6 +64,11 @@ class Source(Protocol):
         ...
 
     @property
+    def device(self) -> int | None:
+        """The file system that the blobs are on, where they are files: within it a copy takes no room."""
+        ...
+
+    @property
     def name(self) -> str:
         """As it is written on a command line."""
         ...
@@ -79,6 +86,10 @@ class Source(Protocol):
         """One that an index names."""
         ...
 
+    def referrers(self, digest: str) -> tuple[Descriptor, ...]:
+        """The manifests that are attached to one of its manifests."""
+        ...
+
     def blob(
         self, blob: Descriptor, staging: Path, on_bytes: OnBytes, cancelled: Cancelled
     ) -> AbstractContextManager[Path]:
@@ -92,6 +103,19 @@ class Sink(Protocol):
     @property
     def sends(self) -> bool:
         """Whether a blob goes over the wire."""
+        ...
+
+    @property
+    def holds_referrers(self) -> bool:
+        """Whether what is attached to an image can be kept there."""
+        ...
+
+    def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
+        """Have manifests that were put be found as what is attached to one."""
+        ...
+
+    def require_room(self, blobs: Sequence[Descriptor], source: Source) -> None:
+        """Raise StorageError (`disk-full`) where the disk has no room for them."""
         ...
 
     def staging(self) -> AbstractContextManager[Path]:
@@ -114,7 +138,8 @@ class Sink(Protocol):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CopyResult:
     """What a copy did. Bytes are of blobs, as compressed: `sent` ones went over the wire, `mounted` ones the registry
-    took from another repository, `there` ones it had."""
+    took from another repository, `there` ones it had. `attached` is how many documents that are attached to the image
+    came along, of which the bytes are not counted; `note` why others did not."""
 
     digest: str
     media_type: str
@@ -125,6 +150,8 @@ class CopyResult:
     sent_blobs: int
     mounted_blobs: int
     there_blobs: int
+    attached: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +172,8 @@ def copy(
     cancelled: Cancelled = lambda: False,
     at_once: int = AT_ONCE,
 ) -> CopyResult:
-    """Copy an image. With a `platform` one image is chosen where the source is an index; else all of it goes.
+    """Copy an image. With a `platform` one image is chosen where the source is an index; else all of it goes. What is
+    attached to it goes behind, where the sink can hold it; where that does not work, the image is copied all the same.
 
     `on_progress` is told (digest, bytes gone, bytes in all), from several threads; `on_plan` first what there is to
     carry. Raises RegistryError's subclasses, and InterruptedError when `cancelled` says so: then no name was set, and
@@ -154,6 +182,7 @@ def copy(
     cargo = collect(source, platform)
     if on_plan:
         on_plan(cargo)
+    sink.require_room(cargo.blobs, source)
     tell = on_progress or (lambda *_: None)
     with sink.staging() as staging:
         for last in (False, True):
@@ -167,7 +196,43 @@ def copy(
                 # A registry was swept after it had said that a blob is there.
                 if last or error.code not in SWEPT:
                     raise
-    return _result(cargo, ways)
+        attached, note = _attached(cargo, source, sink, staging, cancelled) if sink.holds_referrers else (0, "")
+    return replace(_result(cargo, ways), attached=attached, note=note)
+
+
+def _attached(cargo: Cargo, source: Source, sink: Sink, staging: Path, cancelled: Cancelled) -> tuple[int, str]:
+    """Carry what is attached to the manifests of an image; how many documents, and why others stayed behind."""
+    count, notes = 0, list[str]()
+    for subject in (digest_of(raw) for raw, _ in cargo.manifests):
+        made = []
+        try:
+            for entry in source.referrers(subject)[:MOST_REFERRERS]:
+                if cancelled():
+                    raise InterruptedError("the copy was cancelled")
+                try:
+                    if _carry_document(entry, subject, source, sink, staging, cancelled):
+                        made.append(entry)
+                except (LayoutError, RefusedError) as error:
+                    notes.append(f"{error.subject}: {error.message}")
+            if made:
+                sink.name_referrers(subject, made)
+                count += len(made)
+        except RegistryError as error:
+            notes.append(f"{error.subject}: {error.message}")
+    return count, f"not all that is attached to the image came along: {notes[0]}" if notes else ""
+
+
+def _carry_document(
+    entry: Descriptor, subject: str, source: Source, sink: Sink, staging: Path, cancelled: Cancelled
+) -> bool:
+    """Carry one; False where it is attached to something else, whatever the list says that named it."""
+    found = parse_manifest(_read(source, entry), entry.media_type)
+    if isinstance(found, ImageIndex) or found.subject is None or found.subject.digest != subject:
+        return False
+    blobs = {blob.digest: blob for blob in (found.config, *found.layers)}
+    _Carrier(source, sink, staging, lambda *_: None, cancelled).carry(tuple(blobs.values()), AT_ONCE)
+    sink.put_manifest(found.raw, _said(found, entry.media_type))
+    return True
 
 
 def _name(cargo: Cargo, sink: Sink) -> None:

@@ -13,6 +13,7 @@ from registry.client import RegistryClient
 from registry.errors import LayoutError, RefusedError, RegistryError, TransportError
 from registry.file_lock import lock
 from registry.manifest import Descriptor
+from registry.room import require_room
 
 PIECE = 1 << 20
 RANGE_REFUSED = 416
@@ -32,13 +33,15 @@ def fetched(
     used. What an interrupted call left there is gone on with.
 
     Raises TransportError (`digest-mismatch`, `size-mismatch`, `registry-unreachable`, …), RefusedError, LayoutError
-    (`unsupported-digest`) and, when cancelled, InterruptedError.
+    (`unsupported-digest`), StorageError (`disk-full`) and, when cancelled, InterruptedError.
     """
     algorithm, _, name = blob.digest.partition(":")
     if algorithm not in ("sha256", "sha512"):
         raise LayoutError("unsupported-digest", blob.digest, "expected sha256 or sha512")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.part"
+    there = path.stat().st_size if path.exists() else 0
+    require_room(folder, max(0, blob.size - there), f"a blob of {blob.size:,} bytes")
     with ExitStack() as held:
         # For as long as it is used: another process that fetches the same one takes a file of its own.
         handle = held.enter_context(path.open("a+b"))

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from registry.manifest import (
     digest_of,
     parse_manifest,
 )
+from registry.subject import fallback_tag, subject_of_tag
 
 VERSION = {"imageLayoutVersion": "1.0.0"}
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -106,13 +107,32 @@ class OciLayout:
             annotations={REF_NAME: ref_name} if ref_name else {},
         )
         with self._locked():
-            others = [found for found in self._manifests() if found.annotations.get(REF_NAME) != ref_name]
-            _write(self._index_file, canonical_json(_index([*others, descriptor])))
+            self._enter(descriptor)
         return descriptor
 
     def names(self) -> tuple[str, ...]:
-        """The names of its images, sorted; one without a name is not among them."""
-        return tuple(sorted(name for found in self._manifests() if (name := found.annotations.get(REF_NAME))))
+        """The names of its images, sorted; one without a name is not among them, nor is what is attached to one."""
+        return tuple(sorted(name for found in self._images() if (name := found.annotations.get(REF_NAME))))
+
+    def referrers(self, digest: str) -> tuple[Descriptor, ...]:
+        """The manifests that are attached to one. Raises LayoutError (`layout-damaged`, `manifest-invalid`)."""
+        tag = fallback_tag(digest)
+        entry = next((found for found in self._manifests() if found.annotations.get(REF_NAME) == tag), None)
+        if entry is None:
+            return ()
+        index = parse_manifest(self.raw_manifest(entry), entry.media_type)
+        return index.manifests if isinstance(index, ImageIndex) else ()
+
+    def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
+        """Have manifests that are here be found as what is attached to one, beside what is."""
+        mine, tag = {entry.digest for entry in made}, fallback_tag(digest)
+        with self._locked():
+            others = [entry for entry in self.referrers(digest) if entry.digest not in mine]
+            raw = ImageIndex.create([*others, *made]).raw
+            named = {REF_NAME: tag}
+            self._enter(
+                Descriptor(media_type=MediaType.OCI_INDEX, digest=self.add_blob(raw), size=len(raw), annotations=named)
+            )
 
     def remove(self, ref_name: str) -> Descriptor:
         """Take a name away, and of what it alone had, every blob; what it was. Raises LayoutError (`no-such-image`)."""
@@ -122,6 +142,10 @@ class OciLayout:
             if not gone:
                 raise self._no_such_image(ref_name)
             stay = [entry for entry in entries if entry not in gone]
+            # What is attached to an image goes with its last name.
+            left = self._reached([entry for entry in stay if not _stands_for(entry)])
+            gone += [entry for entry in stay if (subject := _stands_for(entry)) and subject not in left]
+            stay = [entry for entry in stay if entry not in gone]
             reached = self._reached(stay)
             _write(self._index_file, canonical_json(_index(stay)))
             for digest in self._reached(gone) - reached:
@@ -140,11 +164,11 @@ class OciLayout:
 
     def manifest_descriptor(self, ref_name: str | None = None) -> Descriptor:
         """The image of that name, or the only one. Raises LayoutError (`layout-damaged`) where that is not one."""
-        found = [entry for entry in self._manifests() if ref_name in (None, entry.annotations.get(REF_NAME))]
+        found = [entry for entry in self._images() if ref_name in (None, entry.annotations.get(REF_NAME))]
         if ref_name and not found:
             raise self._no_such_image(ref_name)
         if len(found) != 1:
-            names = ", ".join(entry.annotations.get(REF_NAME, entry.digest) for entry in self._manifests()) or "none"
+            names = ", ".join(entry.annotations.get(REF_NAME, entry.digest) for entry in self._images()) or "none"
             raise LayoutError(
                 "layout-damaged", str(self.path), f"expected one image, found {len(found)} (it has: {names})"
             )
@@ -209,12 +233,26 @@ class OciLayout:
     def _index_file(self) -> Path:
         return self.path / "index.json"
 
+    def _enter(self, descriptor: Descriptor) -> None:
+        """Have the index name it, in the place of what has its name."""
+        name = descriptor.annotations.get(REF_NAME)
+        others = [found for found in self._manifests() if found.annotations.get(REF_NAME) != name]
+        _write(self._index_file, canonical_json(_index([*others, descriptor])))
+
+    def _images(self) -> list[Descriptor]:
+        return [entry for entry in self._manifests() if not _stands_for(entry)]
+
     def _manifests(self) -> list[Descriptor]:
         try:
             raw = json.loads(self._index_file.read_bytes())
             return [Descriptor.from_dict(entry) for entry in raw["manifests"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LayoutError("layout-damaged", str(self._index_file), f"unreadable index: {error!r}") from error
+
+
+def _stands_for(entry: Descriptor) -> str | None:
+    """The digest of the image whose referrers an entry names; None of an image's own."""
+    return subject_of_tag(entry.annotations.get(REF_NAME))
 
 
 def _index(manifests: list[Descriptor]) -> dict[str, Any]:

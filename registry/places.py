@@ -18,6 +18,8 @@ from registry.fetch import fetched
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, digest_of
 from registry.reference import ImageRef
+from registry.referrers import name_referrers, referrers
+from registry.room import require_room, standing
 from registry.sessions import Sessions, sweep
 from registry.upload import Upload
 
@@ -40,6 +42,11 @@ class LayoutSource:
         return False
 
     @property
+    def device(self) -> int | None:
+        """Of its folder."""
+        return self.layout.path.stat().st_dev
+
+    @property
     def name(self) -> str:
         """As it is written on a command line."""
         return f"oci:{self.layout.path}" + (f":{self.ref_name}" if self.ref_name else "")
@@ -57,6 +64,10 @@ class LayoutSource:
     def manifest(self, descriptor: Descriptor) -> bytes:
         """One that an index names. Raises LayoutError (`layout-damaged`)."""
         return self.layout.raw_manifest(descriptor)
+
+    def referrers(self, digest: str) -> tuple[Descriptor, ...]:
+        """What is attached to one of its manifests. Raises LayoutError (`layout-damaged`)."""
+        return self.layout.referrers(digest)
 
     @contextmanager
     def blob(self, blob: Descriptor, staging: Path, on_bytes: OnBytes, cancelled: Cancelled) -> Iterator[Path]:
@@ -79,6 +90,11 @@ class RegistrySource:
         return True
 
     @property
+    def device(self) -> int | None:
+        """None: they are elsewhere."""
+        return None
+
+    @property
     def name(self) -> str:
         """As it is written on a command line."""
         return f"docker://{self.reference}"
@@ -97,6 +113,10 @@ class RegistrySource:
     def manifest(self, descriptor: Descriptor) -> bytes:
         """One that an index names."""
         return self.client.get_manifest(self.reference.repository, descriptor.digest).raw
+
+    def referrers(self, digest: str) -> tuple[Descriptor, ...]:
+        """What is attached to one of its manifests."""
+        return referrers(self.client, self.reference.repository, digest)
 
     @contextmanager
     def blob(self, blob: Descriptor, staging: Path, on_bytes: OnBytes, cancelled: Cancelled) -> Iterator[Path]:
@@ -122,6 +142,11 @@ class LayoutSink:
     def sends(self) -> bool:
         """No: it is a folder."""
         return False
+
+    @property
+    def holds_referrers(self) -> bool:
+        """Where the image has a name: in a layout of one that has none, other tools look for nothing besides."""
+        return self.ref_name is not None
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
@@ -163,6 +188,19 @@ class LayoutSink:
         with _disk_full_named(self.path):
             self._layout.put(raw, media_type, self.ref_name)
 
+    def require_room(self, blobs: Sequence[Descriptor], source: Source) -> None:
+        """Raise StorageError (`disk-full`) where the disk has no room for those that are missing."""
+        if source.device == standing(self.path).stat().st_dev:
+            return
+        sizes = {path: blob.size for blob in blobs if not (path := self._layout.blob_path(blob.digest)).is_file()}
+        begun = sum(_size(self.path / PARTIAL / f"{path.name}.part") for path in sizes)
+        require_room(self.path, max(0, sum(sizes.values()) - begun), "the image")
+
+    def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
+        """Have manifests that were put be found as what is attached to one."""
+        with _disk_full_named(self.path):
+            self._layout.name_referrers(digest, made)
+
     @property
     def _layout(self) -> OciLayout:
         return OciLayout(self.path)
@@ -182,6 +220,11 @@ class RegistrySink:
     @property
     def sends(self) -> bool:
         """Yes."""
+        return True
+
+    @property
+    def holds_referrers(self) -> bool:
+        """Yes: by the API, or by a tag."""
         return True
 
     @contextmanager
@@ -239,6 +282,13 @@ class RegistrySink:
             )
         self.client.put_manifest(self.reference.repository, self.reference.tag or digest, raw, media_type)
 
+    def require_room(self, blobs: Sequence[Descriptor], source: Source) -> None:
+        """Nothing yet: what the registry lacks, and so comes by way of this disk, is found blob by blob."""
+
+    def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
+        """Have manifests that were put be found as what is attached to one."""
+        name_referrers(self.client, self.reference.repository, digest, made)
+
     def _mount(self, blob: Descriptor, origin: ImageRef | None) -> Way | Opened | None:
         """Have the registry take the blob from another of its repositories. Where it opened an upload instead, that."""
         candidates = [name for name in self.mount_from if name != self.reference.repository][:MOST_MOUNTS]
@@ -253,6 +303,13 @@ class RegistrySink:
                 continue  # Not ours to read; what is wrong with our own repository the upload will say.
             return Way.MOUNTED if opened is None else opened
         return None
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def require_blob(layout: OciLayout, blob: Descriptor) -> None:
@@ -286,7 +343,7 @@ def _disk_full_named(folder: Path) -> Iterator[None]:
     except InterruptedError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(
                 "disk-full",
                 str(folder),

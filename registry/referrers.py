@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from registry.client import RegistryClient
 from registry.errors import LayoutError, RefusedError, RegistryError
 from registry.manifest import IMAGES, Descriptor, ImageIndex, ImageManifest, MediaType, digest_of, parse_manifest
+from registry.subject import fallback_tag
 
 EMPTY = b"{}"
 """The configuration of what has none."""
@@ -21,7 +21,6 @@ ROUNDS = 4
 """How often the tag's index is read anew, where others wrote it meanwhile. No such registry can be asked to write it
 only where nobody did: two may still meet between the last look and the write, and one of them is not found then."""
 NOT_FOUND = 404
-_TAG = re.compile(r"sha(256|512)-[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,21 +68,22 @@ def attached(
 ) -> tuple[Attached, ...]:
     """What is attached to a manifest, of some kinds or all, as far as it can be read. Raises RegistryError's subclasses
     where the registry does not answer."""
-    there = client.referrers(repository, digest)
-    found = _in_tag(client, repository, digest) if there is None else there
+    found = referrers(client, repository, digest)
     wanted = [entry for entry in found if kinds is None or entry.artifact_type in kinds]
     return tuple(read for entry in wanted if (read := _read(client, repository, entry, digest)) is not None)
 
 
-def fallback_tag(digest: str) -> str:
-    """The tag that stands for the referrers of a manifest where there is no API for them."""
-    algorithm, _, encoded = digest.partition(":")
-    return f"{algorithm[:32]}-{encoded[:64]}"
+def referrers(client: RegistryClient, repository: str, digest: str) -> tuple[Descriptor, ...]:
+    """The manifests that are attached to one. Raises RegistryError's subclasses where the registry does not answer."""
+    there = client.referrers(repository, digest)
+    return _in_tag(client, repository, digest) if there is None else there
 
 
-def subject_of_tag(tag: str) -> str | None:
-    """The digest of a manifest whose referrers a tag stands for; None of other tags."""
-    return tag.replace("-", ":", 1) if _TAG.fullmatch(tag) else None
+def name_referrers(client: RegistryClient, repository: str, digest: str, made: Sequence[Descriptor]) -> None:
+    """Have manifests that the repository holds be found as what is attached to one, beside what is. Raises
+    RegistryError's subclasses."""
+    if client.referrers(repository, digest) is None:
+        _name(client, repository, digest, made, set())
 
 
 def _put(client: RegistryClient, repository: str, subject: Descriptor, artifact: Artifact) -> Descriptor:
@@ -112,7 +112,8 @@ def _name(client: RegistryClient, repository: str, digest: str, made: Sequence[D
     tag = fallback_tag(digest)
     for _ in range(ROUNDS):
         previous, found = _index(client, repository, digest)
-        others = [entry for entry in found if entry.artifact_type not in kinds]
+        mine = {entry.digest for entry in made}
+        others = [entry for entry in found if entry.artifact_type not in kinds and entry.digest not in mine]
         index = ImageIndex.create([*others, *made])
         if client.manifest_digest(repository, tag) == previous:
             break

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -28,6 +29,8 @@ LOOK_SECONDS = 0.2
 
 LONGEST_ANSWER = 16 << 20
 """Bytes of an answer that is no blob."""
+_UNKNOWN_CLIENT = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_UNKNOWN_CA", "ALERT_CERTIFICATE_UNKNOWN")
+"""What a server's alerts say of a client certificate that is missing, or of an authority that it does not believe."""
 _PACKING = frozenset({"content-encoding", "transfer-encoding", "content-length"})
 
 Body = Callable[[], Iterable[bytes]]
@@ -70,7 +73,20 @@ class Transport:
             follow_redirects=False,
             headers={"User-Agent": "imageforge"},
             verify=access.trust(registry),
+            mounts=self._identified(),
         )
+
+    def _identified(self) -> dict[str, httpx.BaseTransport]:
+        """The connections on which we show a client certificate: those to the registry, and no others."""
+        context = self._access.identify(self.registry)
+        if context is None:
+            return {}
+        place = urlsplit(f"https://{urlsplit(self.base).netloc}")
+        # What is mounted goes by no proxy of itself.
+        proxy = None if proxy_bypass(place.hostname or "") else getproxies().get("https")
+        if proxy and "://" not in proxy:
+            proxy = f"http://{proxy}"
+        return {place.geturl(): httpx.HTTPTransport(verify=context, proxy=proxy)}
 
     def close(self) -> None:
         """Give the connections back."""
@@ -194,6 +210,13 @@ class Transport:
                 hint="check the network and the registry's load",
                 retryable=True,
                 hung=True,
+            )
+        if any(word in str(error) for word in _UNKNOWN_CLIENT):
+            return TransportError(
+                "client-certificate-refused",
+                self.registry,
+                f"it wants a client certificate that it knows: {error}",
+                hint=f"put client.cert and client.key into {self._access.folder(self.registry)}",
             )
         if isinstance(error, httpx.ConnectError):
             return TransportError(

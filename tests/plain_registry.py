@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from registry import RegistryClient, registry_config
+from registry import Access, RegistryClient, registry_config
 from registry.errors import RefusedError, TransportError
 
 PROGRAM = shutil.which("docker-registry") or shutil.which("registry") or "docker-registry"
@@ -21,8 +21,9 @@ HTPASSWD = "forge:$2y$05$FvrnU9lkXCoiuO5rbAcvzO3KQsB9N30Rzm2BMPVazlV096E.q1K3W"
 
 
 @contextlib.contextmanager
-def plain_registry(folder: Path, port: int, **changes: object) -> Iterator[str]:
-    """Runs docker-registry with changes to our configuration, its files in `folder`; gives its address."""
+def plain_registry(folder: Path, port: int, *, access: Access | None = None, **changes: object) -> Iterator[str]:
+    """Runs docker-registry with changes to our configuration, its files in `folder`; gives its address. `access` is
+    how it is asked whether it is up."""
     config = yaml.safe_load(registry_config(root=folder / "data", address="127.0.0.1", port=port))
     file = folder / "config.yml"
     file.write_text(yaml.safe_dump({**config, **changes}))
@@ -32,7 +33,7 @@ def plain_registry(folder: Path, port: int, **changes: object) -> Iterator[str]:
         deadline = time.monotonic() + 20
         while True:
             try:
-                with RegistryClient(f"127.0.0.1:{port}") as client:
+                with RegistryClient(f"127.0.0.1:{port}", access=access) as client:
                     client.ping()
             except RefusedError:
                 break

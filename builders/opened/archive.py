@@ -11,6 +11,7 @@ from pathlib import Path
 from builders.errors import ImageError
 from builders.limits import Limits
 from builders.opened.model import OpenedImage, require_sound
+from builders.room import require_room
 from builders.squash.run import disk_full_named
 from builders.squash.source import spool
 
@@ -19,10 +20,11 @@ _CHUNK = 1 << 20
 
 def open_archive(file: Path, folder: Path, *, name: str, limits: Limits, check: Callable[[], None]) -> OpenedImage:
     """The image in the archive, its layers into `folder`. Raises ImageError ``archive-missing``, ``layer-bomb`` and
-    ``image-too-large``; SquashError ``archive-damaged`` and ``unsupported-compression``."""
+    ``image-too-large``; SquashError ``archive-damaged`` and ``unsupported-compression``; DiskFull."""
     if not file.is_file():
         raise ImageError("archive-missing", name, "there is no such file", hint="docker save -o FILE IMAGE makes one")
     with disk_full_named(folder):
+        require_room(folder, file.stat().st_size, "reading the archive")
         source = spool(_pieces(file, limits, name), folder, subject=name, check=check, limits=limits)
     require_sound(source.config, name)
     return OpenedImage(name=name, source=source)

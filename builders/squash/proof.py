@@ -9,9 +9,10 @@ nor its plan nor the offsets it found contents at. Two things are taken from els
 - The bytes of the merged layer, which are fed to the proof as they are fed to the compressor, in the same order; that
   the blob inflates to them is shown by whoever packs it, block by block.
 
-Each content of the result is compared byte for byte, as it goes by, with the content that the source layers have for
-its path: read a second time, at the place where this module found it. What is the same lies, from then on, in that
-place; so two trees have the same contents where the places are the same, and no digest of a file is needed.
+Each content of the result is compared, as it goes by, with the content that the source layers have for its path, at the
+place where this module found it: byte for byte, read a second time; or, of small files that would have to be opened for
+that, by sha256 with the bytes that are read to verify the layer (`Proof.see`). What is the same lies, from then on, in
+that place; so two trees have the same contents where the places are the same.
 
 Where the two programs disagree the image is not published.
 """
@@ -68,6 +69,10 @@ class Proof:
         except Unreadable as error:
             raise self._failed(f"the merged layer cannot be read: {error}") from error
 
+    def see(self, content: Content, data: bytes) -> None:
+        """A content of a source layer, as it was read to verify that layer. Several threads may call."""
+        self._witness.see(content.path, content.offset, data)
+
     def conclude(self, size: int) -> int:
         """The number of paths compared, when all of the merged layer's `size` bytes have been fed; 0 for no layer.
 
@@ -75,7 +80,7 @@ class Proof:
         """
         try:
             entries = self._witness.finish()
-        except Unreadable as error:
+        except ValueError as error:
             raise self._failed(f"the merged layer cannot be read: {error}") from error
         if self._witness.size != size:
             raise self._failed(f"the merged layer has {size} bytes, and {self._witness.size} of them were seen")

@@ -192,7 +192,7 @@ def _merge(
     if members:
         blob = store.pack(write_layer(members), check, on_plain=proof.feed)
     # After the merge: a file that was changed before or while it was read shows now.
-    _verify([*above, *_used(base, members)], check)
+    _verify([*above, *_used(base, members)], proof, check)
     compared = proof.conclude(blob.uncompressed if blob else 0)
     logger.debug("proved %d paths of %s equal", compared, subject)
     return blob
@@ -209,10 +209,10 @@ def _used(base: Sequence[Layer], members: Sequence[Member]) -> list[Layer]:
     return [folders[folder] for folder in sorted(used)]
 
 
-def _verify(layers: Sequence[Layer], check: Check) -> None:
+def _verify(layers: Sequence[Layer], proof: Proof, check: Check) -> None:
     """Side by side, on as many cores as there are: hashing lets other threads run."""
     with ThreadPoolExecutor(max_workers=min(len(layers), os.cpu_count() or 1) or 1) as threads:
-        for done in [threads.submit(layer.verify, check) for layer in layers]:
+        for done in [threads.submit(layer.verify, check, proof.see) for layer in layers]:
             done.result()
 
 
@@ -263,7 +263,7 @@ def disk_full_named(folder: Path) -> Iterator[None]:
     except InterruptedError:
         raise  # an OSError by birth, and no disk's: whoever cancels says so by it
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise _disk_full(Path(error.filename or folder), "the disk became full while squashing") from error
         raise SquashError("squash-io", str(error.filename or folder), f"{error.strerror or error}") from error
 

@@ -69,13 +69,13 @@ class Layer:
         assert self.path is not None, f"{self.diff_id} was not to be read"
         return iter([Content(path=self.path, offset=self.offset, size=self.size)])
 
-    def verify(self, check: Callable[[], None]) -> None:
+    def verify(self, check: Callable[[], None], on_content: Callable[[Content, bytes], None] | None = None) -> None:
         """Reads all of a layer that was not, and raises SquashError ``layer-changed`` where its digest is another one;
-        OSError where a file of it is gone or shorter than it was."""
+        OSError where a file of it is gone or shorter than it was. `on_content` as for `stream`."""
         if self.split is None:
             return
         digest = hashlib.sha256()
-        for data in stream(self.pieces()):
+        for data in stream(self.pieces(), on_content):
             check()
             digest.update(data)
         self.require(f"sha256:{digest.hexdigest()}")

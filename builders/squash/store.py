@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from builders.engine import Endpoint, EngineFacts
+from builders.errors import SquashError
 from builders.squash.pieces import length
 from builders.squash.source import Layer, SourceImage
 from builders.squash.tarsplit import TarSplit
@@ -44,7 +45,7 @@ def read_store(
             _layer(root, chain, diff_id, known.get(diff_id))
             for diff_id, chain in zip(diff_ids, chain_ids(diff_ids), strict=True)
         ]
-    except (OSError, ValueError, KeyError, EOFError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, SquashError):
         return None
     return SourceImage(config_bytes=raw, config=config, layers=tuple(layers))
 
@@ -59,7 +60,7 @@ def chain_ids(diff_ids: Sequence[str]) -> list[str]:
 
 
 def _layer(root: Path, chain: str, diff_id: str, size: int | None) -> Layer:
-    """Raises OSError, ValueError, KeyError or EOFError where the store is not as it should be."""
+    """Raises OSError and SquashError where the store is not as it should be."""
     record = root / "image/overlay2/layerdb/sha256" / chain.removeprefix("sha256:")
     files = os.fsencode(root / "overlay2" / (record / "cache-id").read_text().strip() / "diff")
     split = TarSplit.read(record / "tar-split.json.gz", files)

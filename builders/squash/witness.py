@@ -31,6 +31,8 @@ _NO_RECORDS: dict[bytes, bytes] = {}
 _EXTENSIONS = (b"x", b"g", b"L", b"K")
 _OLD_FILES = (b"0", b"\0")
 _SLASH = 47
+_SMALL = 64 << 10
+"""Bytes up to which it takes longer to open a file than to reckon a digest."""
 _adler = zlib.adler32
 
 
@@ -143,8 +145,9 @@ class Witness:
     """Takes down a layer's entries as its bytes go by.
 
     Of a source layer the contents are only noted: `file` says where the fed bytes lie, if they do (a file, and the
-    offset of the tar in it). Of a result they are compared on the spot: `expected` gives the thing that should be at a
-    path; the contents that are the same byte for byte lie, from then on, where that thing's do, and all others nowhere.
+    offset of the tar in it). Of a result they are compared: `expected` gives the thing that should be at a path; the
+    contents that are the same lie, from then on, where that thing's do, and all others nowhere. Small ones that lie in
+    files of their own are the same only when they have been seen (`see`).
     """
 
     def __init__(
@@ -168,6 +171,8 @@ class Witness:
         self._records: dict[bytes, bytes] = _NO_RECORDS
         self._pieces: list[int] = []  # PAX 0.0 repeats its keys
         self._name = self._linkname = b""
+        self._unseen: dict[bytes, list[tuple[Thing, Thing, bytes]]] = {}
+        """By the file of a small content: a thing, what it should be the same as, and its content's digest."""
         self._numbers: dict[bytes, int] = {}
 
     def close(self) -> None:
@@ -176,6 +181,12 @@ class Witness:
 
     def feed(self, data: bytes) -> None:
         """The next bytes. Raises Unreadable."""
+        try:
+            self._feed(data)
+        except (KeyError, ValueError, OverflowError) as error:
+            raise error if isinstance(error, Unreadable) else Unreadable(f"a header says {error}") from error
+
+    def _feed(self, data: bytes) -> None:
         self.size += len(data)
         if self._ended:
             return
@@ -210,6 +221,14 @@ class Witness:
             raise Unreadable("its pieces do not fall where its headers say that contents are")
         self._thing.path, self._thing.offset = path, offset
         self.pass_by()
+
+    def see(self, path: Path | bytes, offset: int, data: bytes) -> None:
+        """What lies there is `data`, says who has read it; a small content that was to be the same is, if it is."""
+        if not isinstance(path, bytes):
+            return
+        for thing, model, digest in self._unseen.pop(path, ()):
+            if offset == model.offset and len(data) == model.size and hashlib.sha256(data).digest() == digest:
+                thing.lies_where(model)
 
     def finish(self) -> list[Entry]:
         """The entries, when all has been fed. Raises Unreadable where more should have come."""
@@ -305,7 +324,10 @@ class Witness:
         end = at + stored
         if end <= len(data):  # as of most files
             model = self._model
-            if model is not None and data[at:end] == model.content(self._contents, 0, stored):
+            if model is not None and isinstance(model.path, bytes) and model.pieces is None and stored <= _SMALL:
+                found = thing, model, hashlib.sha256(data[at:end]).digest()
+                self._unseen.setdefault(model.path, []).append(found)
+            elif model is not None and data[at:end] == model.content(self._contents, 0, stored):
                 thing.lies_where(model)
             self._padding = -stored % _BLOCK
             after = end + self._padding
@@ -357,11 +379,14 @@ class Witness:
                 length = data[at:space]
                 if space < 0 or not length.isdigit() or int(length) <= space - at:
                     raise Unreadable("a PAX record has no length")
-                key, _, value = data[space + 1 : at + int(length) - 1].partition(b"=")
+                end = at + int(length) - 1
+                if data[end : end + 1] != b"\n":
+                    raise Unreadable("a PAX record does not end where it says")
+                key, _, value = data[space + 1 : end].partition(b"=")
                 if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
                     self._pieces.append(int(value))
                 self._records[key] = value
-                at += int(length)
+                at = end + 1
 
     def _sparse(
         self, block: bytes, flag: bytes, stored: int, data: bytes, at: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,21 @@ from imageforge.errors import UsageError
 from imageforge.stack.catalog import services
 from imageforge.stack.for_now import running_for_now
 from imageforge.stack.process import read_pid_file
-from registry import FetchedManifest, ImageRef, RefusedError, RegistryClient, upload_blob
+from registry import FetchedManifest, ImageRef, RefusedError, RegistryClient, fallback_tag, upload_blob
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """A manifest and what it needs: blobs, and other manifests where it is an index."""
+    """A manifest and what it needs: blobs, and other manifests where it is an index. What is `attached` to an image is
+    no image of its own; `tag` is the one that leads to it."""
 
     repository: str
     digest: str
     media_type: str
     manifest: str
     blobs: tuple[str, ...] = field(default=())
+    attached: bool = False
+    tag: str | None = None
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Image:
@@ -65,6 +68,27 @@ def collect(references: Iterable[str], client: RegistryClient) -> tuple[tuple[Im
     return tuple(found.values()), tuple(missing)
 
 
+def collect_attached(images: Iterable[Image], client: RegistryClient) -> tuple[Image, ...]:
+    """What is attached to images, each after what it needs. Of one whose list names what is gone, nothing."""
+    found: dict[tuple[str, str], Image] = {}
+    for image in images:
+        tag = fallback_tag(image.digest)
+        digest = client.manifest_digest(image.repository, tag)
+        if digest is None:
+            continue
+        own: dict[tuple[str, str], Image] = {}
+        try:
+            _collect(image.repository, digest, client, own)
+        except RefusedError as error:
+            if error.code != "registry-manifest-unknown":
+                raise
+            continue
+        own = {key: replace(one, attached=True) for key, one in own.items()}
+        own[image.repository, digest] = replace(own[image.repository, digest], tag=tag)
+        found |= own
+    return tuple(found.values())
+
+
 def put_back(images: Iterable[Image], blobs: Path, client: RegistryClient) -> None:
     """Push images whose blobs are files named by their digests' hex."""
     for image in images:
@@ -72,7 +96,7 @@ def put_back(images: Iterable[Image], blobs: Path, client: RegistryClient) -> No
         for digest in image.blobs:
             if not client.has_blob(image.repository, digest):
                 upload_blob(client, image.repository, digest, blobs / digest.removeprefix("sha256:"))
-        stored = client.put_manifest(image.repository, image.digest, raw, image.media_type)
+        stored = client.put_manifest(image.repository, image.tag or image.digest, raw, image.media_type)
         if stored != image.digest:
             raise UsageError("backup-damaged", image.digest, "its manifest is another one", hint="take another copy")
 

@@ -65,7 +65,7 @@ def restore(home: Home, file: Path) -> Restored:
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Restored(head=bundle.head, images=len(images), repositories=repositories)
+    return Restored(head=bundle.head, images=sum(not image.attached for image in images), repositories=repositories)
 
 
 def _refuse_used(home: Home) -> None:

@@ -15,7 +15,7 @@ from typing import IO
 
 from imageforge import __version__
 from imageforge.backup.bundle import Head, Writer
-from imageforge.backup.images import Image, as_json, collect, local_registry
+from imageforge.backup.images import Image, as_json, collect, collect_attached, local_registry
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
 from imageforge.git_remote.repository import environment
@@ -70,8 +70,9 @@ def take(home: Home, settings: Settings, out: IO[bytes], *, keys: bool) -> Taken
         repositories = _add_repositories(home, folder, writer)
         with local_registry(home, settings) as client:
             images, missing = collect(references, client)
-            writer.add("images.json", as_json(images))
-            _add_blobs(images, client, folder / "blob", writer)
+            everything = (*images, *collect_attached(images, client))
+            writer.add("images.json", as_json(everything))
+            _add_blobs(everything, client, folder / "blob", writer)
         writer.finish()
     return Taken(images=len(images), repositories=repositories, missing=missing, sealed=sealed, keys=keys)
 

@@ -39,7 +39,8 @@ def copy(
     """Copy an image.
 
     What is there already is not sent. An index goes whole, with its attestations, unless --platform chooses; the
-    engine and archives take one image. An interrupted copy goes on where it was.
+    engine and archives take one image. What is attached to it (lint report, bill, provenance, signatures) goes along to
+    docker://REF and oci:DIR:TAG. An interrupted copy goes on where it was.
     """
     found, place = ImageName.parse(source), ImageName.parse(target)
     _carry(found, place, platform, all_platforms, ca, plain_http, form, compression)
@@ -149,7 +150,11 @@ def _tell(result: CopyResult, target: ImageName, form: Format) -> None:
         *([f"{megabytes(result.mounted_bytes)} taken from other repositories"] if result.mounted_blobs else []),
         *([f"{megabytes(result.there_bytes)} already there"] if result.there_blobs else []),
     ]
+    if result.attached:
+        said.append(f"with {counted(result.attached, 'document')} attached to it")
     say(f"copied {', '.join(said)}")
+    if result.note:
+        say(f"  note: {result.note}")
     data = {
         "name": name,
         "digest": result.digest,
@@ -158,6 +163,7 @@ def _tell(result: CopyResult, target: ImageName, form: Format) -> None:
         "sent_bytes": result.sent_bytes,
         "mounted_bytes": result.mounted_bytes,
         "there_bytes": result.there_bytes,
+        "attached": result.attached,
     }
     if form in (Format.JSON, Format.YAML):
         document(data, form)

@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 import traceback
-from collections import UserDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -24,8 +24,9 @@ from imageforge.cli.failure import (
     exit_code,
     render_usage,
 )
+from imageforge.cli.later import Later, absent
 from imageforge.cli.verbosity import VERBOSITY
-from imageforge.errors import Failure, UsageError
+from imageforge.errors import Failure
 from imageforge.report.failure import render
 
 OPTIONS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
@@ -68,38 +69,17 @@ def _load(name: str) -> Any:
         return None
 
 
-def _absent(name: str) -> Callable[[], None]:
-    def absent() -> None:
-        raise UsageError(
-            "needs-linux", name, "it works on the machine that runs the stack", hint="run it there, by ssh"
-        )
-
-    absent.__doc__ = "Only on Linux."
-    return absent
-
-
-class _Commands(UserDict[str, Any]):
-    """The commands by name, each loaded when it is asked for: one that talks to a server needs no database, and all of
-    them together take a second to load."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.data = dict.fromkeys((*COMMANDS, *GROUPS))
-
-    def __getitem__(self, name: str) -> Any:
-        if self.data[name] is None:
-            self.data[name] = self._made(name)
-        return self.data[name]
-
-    def _made(self, name: str) -> Any:
-        module, around = _load(name), typer.Typer(**OPTIONS)
-        if module is None:
-            around.command(name)(_absent(name))
-        elif name in GROUPS:
-            around.add_typer(module.app, name=name)
-        else:
-            around.command(name)(getattr(module, name))
-        return get_group(around).commands[name]
+def _made(name: str) -> Any:
+    """A command or a group of them. One that talks to a server needs no database, and all of them together take a
+    second to load."""
+    module, around = _load(name), typer.Typer(**OPTIONS)
+    if module is None:
+        around.command(name)(absent(name))
+    elif name in GROUPS:
+        around.add_typer(module.app, name=name)
+    else:
+        around.command(name)(getattr(module, name))
+    return get_group(around).commands[name]
 
 
 class _Tree(TyperGroup):
@@ -107,7 +87,7 @@ class _Tree(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands()
+        self.commands = Later({name: partial(_made, name) for name in (*COMMANDS, *GROUPS)})
 
 
 app = typer.Typer(

@@ -31,6 +31,7 @@ fi
 if [ "${1:-}" = "--bench" ]; then
     have docker-compose || missing="$missing docker-compose"
     have wrk || missing="$missing wrk"
+    have skopeo || missing="$missing skopeo"
 fi
 missing="${missing# }"
 

@@ -97,7 +97,7 @@ def test_dockers_folder_of_authorities_is_read(secured: str, authority: trustme.
     folder = tmp_path / secured
     folder.mkdir()
     authority.cert_pem.write_to_path(str(folder / "ca.crt"))
-    with RegistryClient(secured, access=Access(certificates=tmp_path)) as client:
+    with RegistryClient(secured, access=Access(certificates=(tmp_path,))) as client:
         client.ping()
 
 
@@ -127,7 +127,7 @@ def test_what_is_no_authority_is_told(tmp_path: Path) -> None:
 
 def test_plain_http_is_spoken_on_loopback_and_where_it_was_asked_for() -> None:
     nowhere = Path("/nonexistent")
-    access = Access(plain_http=frozenset({"r.lan:5000"}), certificates=nowhere)
+    access = Access(plain_http=frozenset({"r.lan:5000"}), certificates=(nowhere,))
     plain = {name: access.is_plain(name) for name in ("r.lan:5000", "r.lan", "127.0.0.1:5", "[::1]:5", "10.0.0.1:5")}
     assert plain == {"r.lan:5000": True, "r.lan": False, "127.0.0.1:5": True, "[::1]:5": True, "10.0.0.1:5": False}
 

@@ -1,0 +1,278 @@
+"""Images as their users carry them: from the built image in the engine to all bytes in an empty registry.
+
+The peers are docker-squash 1.2.2 with `docker push`, `docker push` alone, skopeo, and `docker pull`. All of a round
+runs in turn, each with a registry and a home of its own, and every ratio is of one round. What imageforge does is done
+by its command line, a process of its own each time.
+
+BENCH_ROUNDS is how many rounds (5), BENCH_CACHE a folder where the image and docker-squash stay
+for the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.command import Cost, Meter
+from benchmarks.figure import Figure
+from benchmarks.image import ABOVE, BASE, BUILT, CHANGED, COUNT, FILES, NAME, Images
+from benchmarks.pairs import Pair
+from builders import engine_facts, find_engine, inspect_image
+from tests.e2e.conftest import ROOT, unused_port
+from tests.plain_registry import plain_registry
+
+DOCKER_SQUASH = "docker-squash==1.2.2"
+HIDDEN = 'mount -t tmpfs none "$1" && shift && exec "$@"'
+"""Runs a command that finds an empty folder where the engine keeps its images, as on another machine."""
+
+SQUASH, SQUASH_SAVE, SQUASH_PEER = "squash, push", "squash, push, by docker save", "docker-squash, docker push"
+PUSH, PUSH_SAVE, PUSH_DOCKER, PUSH_SKOPEO = "push", "push, by docker save", "docker push", "skopeo copy"
+WARM, WARM_DOCKER = "push, layers known, base there", "docker push, base there"
+AGAIN = "squash, push, after one line"
+BACK, BACK_PEER = "squashed, into the engine", "docker pull"
+SMALL, MANY = "squash of the base alone", "squash of 100,000 files"
+
+LINES = (
+    (SQUASH, SQUASH_PEER),
+    (SQUASH_SAVE, SQUASH_PEER),
+    (PUSH, PUSH_DOCKER),
+    (PUSH_SAVE, PUSH_DOCKER),
+    (PUSH, PUSH_SKOPEO),
+    (PUSH_SAVE, PUSH_SKOPEO),
+    (WARM, PUSH_DOCKER),
+    (WARM, WARM_DOCKER),
+    (AGAIN, SQUASH),
+    (BACK, BACK_PEER),
+)
+"""Of which costs the ratios are."""
+
+Round = dict[str, Cost]
+
+
+def images_figures() -> tuple[list[Figure], list[Pair]]:
+    """Ratios, and what each command took."""
+    rounds = int(os.environ.get("BENCH_ROUNDS", "5"))
+    with tempfile.TemporaryDirectory(prefix="ifg-bench-", dir="/var/tmp") as name:
+        folder = Path(name)
+        images = Images(find_engine(private_socket=None), folder)
+        try:
+            images.make()
+            size = inspect_image(BUILT, endpoint=images.endpoint).size
+            bench = _Bench(images=images, folder=folder, peer=_docker_squash(folder))
+            # What comes first meets a machine that is busy writing what came last: each other round from behind.
+            found = [bench.round(backwards=bool(number % 2)) for number in range(rounds)]
+        finally:
+            images.remove()
+    pairs = [_pair(ours, theirs, found) for ours, theirs in LINES]
+    image = Figure(name="the image", value=f"{size / 1e6:.0f} MB", of=f"{ABOVE + 1} layers, {rounds} rounds")
+    return [image, *(_figure(name, found) for name in found[0]), _speed(found), _memory(found)], pairs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Bench:
+    images: Images
+    folder: Path
+    peer: str
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def round(self, *, backwards: bool) -> Round:
+        """All of it once."""
+        parts: list[Callable[[], Round]] = [
+            self._squash,
+            self._squash_save,
+            self._squash_peer,
+            self._push,
+            self._push_save,
+            self._push_docker,
+            self._push_docker_warm,
+            self._push_skopeo,
+            self._others,
+        ]
+        found: Round = {}
+        for part in reversed(parts) if backwards else parts:
+            found |= part()
+        for name, cost in found.items():
+            sys.stderr.write(f"{name}: {cost.seconds:.2f} s, {cost.processor:.2f} s of processor\n")
+        return found
+
+    def _squash(self) -> Round:
+        """And what follows on it: the same after a change, and the way back into the engine."""
+        with self._place() as (home, registry):
+            one, two = f"docker://{registry}/app:1", f"docker://{registry}/app:2"
+            first = self._ours(home, *_from_base(BUILT, one))
+            again = self._ours(home, *_from_base(CHANGED, two))
+            layout = home / "squashed"
+            self._ours(home, *_from_base(BUILT, f"oci:{layout}"))
+            with self._removed(f"{NAME}:back"):
+                back = self._ours(home, "image", "copy", f"oci:{layout}", f"docker-daemon:{NAME}:back")
+            with self._removed(f"{registry}/app:1"):
+                pulled = self._measured([self.images.client, "pull", "--quiet", f"{registry}/app:1"])
+        return {SQUASH: first, AGAIN: again, BACK: back, BACK_PEER: pulled}
+
+    def _squash_save(self) -> Round:
+        with self._place() as (home, registry):
+            words = _from_base(BUILT, f"docker://{registry}/app:1")
+            return {SQUASH_SAVE: self._ours(home, *words, before=self._without_store())}
+
+    def _squash_peer(self) -> Round:
+        with self._place() as (home, registry), self._removed(f"{registry}/app:1"):
+            command = [self.peer, "-f", str(ABOVE), "-t", f"{registry}/app:1", "--tmp-dir", str(home / "tmp"), BUILT]
+            squashed = self._measured(command)
+            return {SQUASH_PEER: squashed + self._measured([self.images.client, "push", f"{registry}/app:1"])}
+
+    def _push(self) -> Round:
+        """And once more to a registry that has the base, when all layers are known."""
+        with self._place() as (home, registry):
+            first = self._ours(home, "image", "push", f"docker-daemon:{BUILT}", f"docker://{registry}/app:1")
+            with self._registry() as other:
+                self._ours(home, "image", "push", f"docker-daemon:{BASE}", f"docker://{other}/app:base")
+                warm = self._ours(home, "image", "push", f"docker-daemon:{BUILT}", f"docker://{other}/app:1")
+        return {PUSH: first, WARM: warm}
+
+    def _push_save(self) -> Round:
+        with self._place() as (home, registry):
+            words = ("image", "push", f"docker-daemon:{BUILT}", f"docker://{registry}/app:1")
+            return {PUSH_SAVE: self._ours(home, *words, before=self._without_store())}
+
+    def _push_docker(self) -> Round:
+        with self._place() as (_, registry), self._tagged(BUILT, f"{registry}/app:1") as name:
+            return {PUSH_DOCKER: self._measured([self.images.client, "push", name])}
+
+    def _push_docker_warm(self) -> Round:
+        with self._place() as (_, registry), self._tagged(BASE, f"{registry}/app:base") as base:
+            self.images.docker("push", base)
+            with self._tagged(BUILT, f"{registry}/app:1") as name:
+                return {WARM_DOCKER: self._measured([self.images.client, "push", name])}
+
+    def _push_skopeo(self) -> Round:
+        with self._place() as (_, registry):
+            command = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false"]
+            command += ["--src-daemon-host", self.images.endpoint.host]
+            return {PUSH_SKOPEO: self._measured([*command, f"docker-daemon:{BUILT}", f"docker://{registry}/app:1"])}
+
+    def _others(self) -> Round:
+        """What has no peer: an image that is small, and one of many files, on one core."""
+        core = str(min(os.sched_getaffinity(0)))
+        with self._place() as (home, _):
+            small = self._ours(home, "squash", f"docker-daemon:{BASE}", f"oci:{home / 'small'}", "--all")
+            words = _from_base(FILES, f"oci:{home / 'many'}")
+            many = self._ours(home, *words, before=("taskset", "-c", core))
+        return {SMALL: small, MANY: many}
+
+    def _ours(self, home: Path, *words: str, before: Sequence[str] = ()) -> Cost:
+        bytecode = str(self.folder / "bytecode")
+        changes = {"IMAGEFORGE_HOME": str(home / "home"), "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": bytecode}
+        environ = {**self.images.environ, **changes}
+        # An installed program is compiled once, not in each run.
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        ours = [sys.executable, "-m", "imageforge", "--no-input"]
+        if not Path(bytecode).exists():
+            for warm in (("squash",), ("image", "push"), ("image", "copy")):
+                subprocess.run([*ours, *warm, "--help"], env=environ, check=True, stdout=subprocess.DEVNULL)
+        return self._measured([*before, *ours, *words], environ)
+
+    def _measured(self, command: Sequence[str], environ: dict[str, str] | None = None) -> Cost:
+        # Nobody pays for what others have left to write.
+        os.sync()
+        return Meter.of_engine(self.images.endpoint.host).run(command, environ or self.images.environ)
+
+    def _without_store(self) -> tuple[str, ...]:
+        root = engine_facts(self.images.endpoint).root_dir
+        return ("unshare", "--mount", "sh", "-c", HIDDEN, "sh", f"{root}/image")
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[tuple[Path, str]]:
+        """A folder that is empty, and an empty registry."""
+        home = self.folder / f"place-{next(self.numbers)}"
+        home.mkdir()
+        try:
+            with self._registry() as registry:
+                yield home, registry
+        finally:
+            shutil.rmtree(home)
+
+    @contextlib.contextmanager
+    def _registry(self) -> Iterator[str]:
+        folder = self.folder / f"registry-{next(self.numbers)}"
+        folder.mkdir()
+        try:
+            with plain_registry(folder, unused_port()) as address:
+                yield address
+        finally:
+            shutil.rmtree(folder)
+
+    @contextlib.contextmanager
+    def _tagged(self, image: str, name: str) -> Iterator[str]:
+        self.images.docker("tag", image, name)
+        with self._removed(name):
+            yield name
+
+    @contextlib.contextmanager
+    def _removed(self, name: str) -> Iterator[None]:
+        """Has the engine forget a name in the end, and what has no other."""
+        try:
+            yield
+        finally:
+            command = [self.images.client, "rmi", name]
+            subprocess.run(command, env=self.images.environ, capture_output=True, check=False)
+
+
+def _from_base(image: str, target: str) -> tuple[str, ...]:
+    return ("squash", f"docker-daemon:{image}", target, "--from-base", "--base", f"docker-daemon:{BASE}")
+
+
+def _docker_squash(folder: Path) -> str:
+    """The program, in a virtual environment of its own."""
+    place = Path(os.environ.get("BENCH_CACHE") or folder) / "docker-squash"
+    program = place / "bin" / "docker-squash"
+    if not program.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
+        command = [str(place / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", DOCKER_SQUASH]
+        subprocess.run(command, check=True)
+    return str(program)
+
+
+def _pair(ours: str, theirs: str, found: Sequence[Round]) -> Pair:
+    return Pair(
+        name=ours,
+        peer=theirs,
+        ours=statistics.median(one[ours].seconds for one in found),
+        theirs=statistics.median(one[theirs].seconds for one in found),
+        ratio=statistics.median(one[ours].seconds / one[theirs].seconds for one in found),
+        rounds=len(found),
+    )
+
+
+def _figure(name: str, found: Sequence[Round]) -> Figure:
+    def middle(part: Callable[[Cost], float]) -> float:
+        return statistics.median(part(one[name]) for one in found)
+
+    value = (
+        f"{middle(lambda cost: cost.seconds):.2f} s, {middle(lambda cost: cost.processor):.2f} s of processor, "
+        f"{middle(lambda cost: cost.memory) / 1e6:.0f} MB at most"
+    )
+    read, written = middle(lambda cost: cost.read) / 1e6, middle(lambda cost: cost.written) / 1e6
+    return Figure(name=name, value=value, of=f"{read:,.0f} MB read, {written:,.0f} MB written; the engine's with it")
+
+
+def _speed(found: Sequence[Round]) -> Figure:
+    each = statistics.median(COUNT / one[MANY].processor for one in found)
+    return Figure(
+        name="small files squashed and proved", value=f"{each:,.0f} a second of processor", of="start and all"
+    )
+
+
+def _memory(found: Sequence[Round]) -> Figure:
+    ours = [name for name in found[0] if name not in (SQUASH_PEER, PUSH_DOCKER, PUSH_SKOPEO, WARM_DOCKER, BACK_PEER)]
+    most = max(ours, key=lambda name: max(one[name].memory for one in found))
+    value = f"{max(one[most].memory for one in found) / 1e6:.0f} MB"
+    return Figure(name="the most memory that a command of ours took", value=value, of=most)
