@@ -75,8 +75,8 @@ class Codec:
 
 
 def crc32(data: bytes, before: int = 0) -> int:
-    """gzip's checksum, going on from that of what came `before`: one that two libraries agree on, for sound blocks are of
-    no use with a wrong one. It costs a hundredth of packing. Raises SquashError ``packing-failed``."""
+    """gzip's checksum, going on from that of what came `before`: one that two libraries agree on, for sound blocks are
+    of no use with a wrong one. It costs a hundredth of packing. Raises SquashError ``packing-failed``."""
     found: int = isal_zlib.crc32(data, before)
     if zlib_ng.crc32(data, before) != found:
         raise _failed("crc32", data)
