@@ -24,6 +24,7 @@ from builders.squash.members import Members, forget
 from builders.squash.pack import Packed, pack
 from builders.squash.pieces import Piece
 from builders.squash.source import Layer
+from builders.squash.spare import UNFINISHED
 from registry.manifest import MediaType
 
 
@@ -88,7 +89,7 @@ class BlobStore:
         """The blob of a new layer, which must have the `diff_id`, if one is given. What is promised of a blob stands
         in `codec`. `on_plain` is given the layer's bytes, those of the diff-ID, in their order. Nothing is left where
         this raises."""
-        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
+        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=UNFINISHED)
         written = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file, Members(self._folder) as members:
@@ -138,7 +139,7 @@ class BlobStore:
         written.replace(path)
         known = {"digest": packed.digest, "size": packed.size, "uncompressed": packed.uncompressed}
         note = self._index / _hexadecimal(packed.diff_id)
-        fresh = note.with_name(f".new-{os.getpid()}-{note.name}")
+        fresh = note.with_name(f"{UNFINISHED}{os.getpid()}-{note.name}")
         fresh.write_text(json.dumps(known))
         fresh.replace(note)
         return Blob(

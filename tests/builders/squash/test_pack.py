@@ -7,8 +7,10 @@ import gzip
 import hashlib
 import io
 import itertools
+import os
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,9 +34,11 @@ from builders.squash.codec import BLOCK, Compression, codec
 from builders.squash.cuts import LARGE
 from builders.squash.members import Members
 from builders.squash.pieces import Content, Piece
+from builders.squash.spare import remove_blobs
 
 from .test_cuts import tar
 
+ROOT = Path(__file__).resolve().parents[3]
 BALANCED = codec(Compression.BALANCED)
 
 
@@ -267,8 +271,6 @@ def test_an_index_in_whatever_state_is_no_error(tmp_path: Path, how: str) -> Non
 
 
 def test_members_of_blobs_that_go_are_forgotten(tmp_path: Path) -> None:
-    from builders.squash.spare import remove_blobs
-
     blob = packed(tmp_path, [RAW])
     with Members(tmp_path) as known:
         assert known.has_size(BALANCED.key, len(FILES[2][1]))
@@ -393,3 +395,69 @@ def test_no_more_is_held_than_a_few_blocks(tmp_path: Path) -> None:
     packing.pack(pieces(), Out(), codec=BALANCED, known=Members(tmp_path), check=lambda: None, workers=2)
     assert read == 64
     assert ahead <= (2 * 2 + 2) + 2 + 5  # begun, looked at, on their way to the disk
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from builders.squash.blobs import BlobStore
+from builders.squash.codec import BLOCK
+from builders.squash.pieces import Content
+store, *files = map(Path, sys.argv[1:])
+for file in files:
+    pieces = [Content(path=file, offset=0, size=file.stat().st_size)]
+    print(BlobStore(store).pack(pieces, lambda: None).digest, flush=True)
+"""
+
+
+def test_several_processes_pack_into_one_store_at_once(tmp_path: Path) -> None:
+    """They share the index and the blobs; each has what it would have alone."""
+    files = []
+    for number in range(3):
+        raw, _ = archive([(name, data + b"x" * number if name == "b" else data) for name, data in FILES])
+        files.append(tmp_path / f"{number}.tar")
+        files[-1].write_bytes(raw)
+    alone = [packed(tmp_path / "alone", [file.read_bytes()]).digest for file in files]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, tmp_path / "store", *files[first:], *files[:first]],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for first in range(3)
+    ]
+    said = [process.communicate(timeout=120)[0].split() for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert said == [[*alone[first:], *alone[:first]] for first in range(3)]
+    with Members(tmp_path / "store") as known:
+        assert known.has_size(BALANCED.key, len(FILES[2][1]))
+
+
+def test_what_a_killed_process_leaves_is_no_blob_and_is_swept(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    program = PROGRAM.replace(
+        "[Content(path=file, offset=0, size=file.stat().st_size)]", "iter(lambda f=file.open('rb'): f.read(BLOCK), b'')"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path / "store", pipe], cwd=ROOT) as process:
+        try:
+            with pipe.open("wb") as writing:
+                writing.write(mixed(1000) + b"\n")
+                # As much as it holds before it writes, and more: when all is taken, some has been written.
+                for seed in range(40):
+                    writing.write(Random(seed).randbytes(BLOCK))
+                writing.flush()
+                process.kill()
+                process.wait(60)
+        finally:
+            process.kill()
+    left = list((tmp_path / "store").glob(".new-*"))
+    assert len(left) == 1
+    assert list((tmp_path / "store" / "sha256").iterdir()) == []
+    blob = packed(tmp_path / "store", [RAW])
+    size = left[0].stat().st_size
+    assert size > 0
+    assert remove_blobs(tmp_path / "store", []) == size
+    assert not left[0].exists()
+    assert BlobStore(tmp_path / "store").find(blob.diff_id) == blob
