@@ -76,7 +76,7 @@ class BlobStore:
         known = self.find(layer.diff_id)
         if known is not None:
             return known
-        return self.pack(layer.pieces(), check, diff_id=layer.diff_id)
+        return self.pack(layer.pieces(), check, diff_id=layer.diff_id, prove=False)
 
     def pack(
         self,
@@ -84,11 +84,12 @@ class BlobStore:
         check: Callable[[], None],
         *,
         diff_id: str | None = None,
+        prove: bool = True,
         on_plain: Callable[[bytes], None] | None = None,
     ) -> Blob:
-        """The blob of a new layer, which must have the `diff_id`, if one is given. What is promised of a blob stands
-        in `codec`. `on_plain` is given the layer's bytes, those of the diff-ID, in their order. Nothing is left where
-        this raises."""
+        """The blob of a new layer, which must have the `diff_id`, if one is given. What is promised of a blob that is
+        to `prove` itself stands in `codec`. `on_plain` is given the layer's bytes, those of the diff-ID, in their
+        order. Nothing is left where this raises."""
         descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=UNFINISHED)
         written = Path(name)
         try:
@@ -99,6 +100,7 @@ class BlobStore:
                     codec=self._codec,
                     known=members,
                     check=check,
+                    prove=prove,
                     workers=self._workers,
                     on_plain=on_plain,
                 )

@@ -52,10 +52,12 @@ def pack(
     codec: Codec,
     known: Members,
     check: Callable[[], None],
+    prove: bool = True,
     workers: int | None = None,
     on_plain: Callable[[bytes], None] | None = None,
 ) -> Packed:
-    """Writes the tar that `pieces` are to `out`, packed. Members that are `known` are copied.
+    """Writes the tar that `pieces` are to `out`, packed. Members that are `known` are copied. To `prove` it means that
+    it unpacks to those bytes (the promise stands in `codec`).
 
     The bytes depend on those of the tar and on the codec alone. `check` is called for each block, and may raise;
     `workers` is how many blocks are packed at a time, if not one a core; `on_plain` is given the tar's bytes in their
@@ -64,7 +66,7 @@ def pack(
     """
     count = workers or min(len(os.sched_getaffinity(0)), _WORKERS_MOST)
     with Contents() as contents, _Threads(count) as threads:
-        packing = _Packing(codec, known, contents, threads, out, check, on_plain)
+        packing = _Packing(codec, known, contents, threads, out, check, prove, on_plain)
         for member in cut(pieces, contents):
             packing.add(member)
         return packing.end()
@@ -147,6 +149,7 @@ class _Made:
     seal: bytes
     digest: bytes | None
     crc: int
+    proved: bool
     copied: bool = False
 
 
@@ -173,9 +176,12 @@ class _Packing:
         threads: _Threads,
         out: BinaryIO,
         check: Callable[[], None],
+        prove: bool,
         on_plain: Callable[[bytes], None] | None,
     ) -> None:
         self._codec = codec
+        self._prove = prove
+        self._block = codec.proved if prove else codec.block
         self._known = known
         self._contents = contents
         self._threads = threads
@@ -220,7 +226,7 @@ class _Packing:
         size = len(plain)
         if size < KEYED:
             crc = crc32(plain)
-            made = _Made(packed=self._codec.member(plain, crc), seal=b"", digest=None, crc=crc)
+            made = _Made(packed=self._member(plain, crc), seal=b"", digest=None, crc=crc, proved=self._prove)
             self._begin(size, lambda: self._write_short(made, size))
         else:
             coming = self._threads.pool.submit(self._make, plain, digest)
@@ -230,13 +236,22 @@ class _Packing:
         """In the pool: the member out of another blob, or packed."""
         digest = digest or hashlib.sha256(plain).digest()
         crc = crc32(plain)
-        found = self._known.find(self._codec.key, digest)
+        found = self._find(digest)
         if found is not None and (found.placed.plain, found.placed.crc) == (len(plain), crc):
-            packed = found.read()
-            if packed is not None:
-                return _Made(packed=packed, seal=found.placed.packed, digest=digest, crc=crc, copied=True)
-        packed = self._codec.member(plain, crc)
-        return _Made(packed=packed, seal=hashlib.sha256(packed).digest(), digest=digest, crc=crc)
+            copied, placed = found.read(), found.placed
+            if copied is not None:
+                return _Made(
+                    packed=copied, seal=placed.packed, digest=digest, crc=crc, proved=placed.proved, copied=True
+                )
+        packed = self._member(plain, crc)
+        return _Made(packed=packed, seal=hashlib.sha256(packed).digest(), digest=digest, crc=crc, proved=self._prove)
+
+    def _member(self, plain: bytes, crc: int) -> bytes:
+        """A member of one block."""
+        return self._codec.header + self._block(plain, b"", True) + self._codec.trailer(crc, len(plain))
+
+    def _find(self, digest: bytes) -> Found | None:
+        return self._known.find(self._codec.key, digest, proved=self._prove)
 
     def _long(self, content: Content) -> None:
         """A content of several blocks, which can be read more than once."""
@@ -244,7 +259,7 @@ class _Packing:
         if said is None and not self._known.has_size(self._codec.key, content.size):
             self._passing(self._contents.blocks(content, BLOCK))
             return
-        if said is not None and self._known.find(self._codec.key, said) is None:
+        if said is not None and self._find(said) is None:
             self._blocks(self._contents.blocks(content, BLOCK), [self._plain], lambda: said)
             return
         # There may be one. Its plain bytes are read for the layer's digest anyway, and say whether it is this one.
@@ -256,7 +271,7 @@ class _Packing:
             if said is None:
                 own.update(block)
         digest = said or own.end()
-        found = self._known.find(self._codec.key, digest)
+        found = self._find(digest)
         if found is not None and (found.placed.plain, found.placed.crc) == (content.size, crc):
             coming = self._threads.pool.submit(found.sound)
             self._begin(BLOCK, lambda: self._copy(found, coming, content))
@@ -310,7 +325,7 @@ class _Packing:
             for each in digests:
                 each.update(block)
             member.crc = crc32(block, member.crc)
-            coming = self._threads.pool.submit(self._codec.block, block, before, following is None)
+            coming = self._threads.pool.submit(self._block, block, before, following is None)
             self._begin(len(block), partial(self._write_block, member, coming, len(block), following is None))
             before, block = block[-WINDOW:], following
         return member.crc
@@ -336,6 +351,7 @@ class _Packing:
                     start=self._packed.size,
                     size=len(made.packed),
                     packed=made.seal,
+                    proved=made.proved,
                 )
             )
         self._copied += plain if made.copied else 0
@@ -360,6 +376,7 @@ class _Packing:
                     start=member.start,
                     size=self._packed.size - member.start,
                     packed=member.packed.digest(),
+                    proved=self._prove,
                 )
             )
 

@@ -34,6 +34,7 @@ from builders.squash.codec import BLOCK, Compression, codec
 from builders.squash.cuts import LARGE
 from builders.squash.members import Members
 from builders.squash.pieces import Content, Piece
+from builders.squash.source import Layer
 from builders.squash.spare import remove_blobs
 
 from .test_cuts import tar
@@ -348,6 +349,23 @@ def test_a_blob_that_goes_while_a_member_is_copied(tmp_path: Path, monkeypatch: 
         packed(tmp_path / "store", [tar([("b", 2 * BLOCK)])[:512], content, bytes(1024)])
     assert caught.value.code == "blob-damaged"
     assert list((tmp_path / "store" / "sha256").iterdir()) == []
+
+
+def test_what_was_packed_without_a_proof_is_in_nothing_that_has_one(tmp_path: Path, calls: list[int]) -> None:
+    """A layer that is kept is packed as it is, and not unpacked; the merged one has no member of it."""
+    file = tmp_path / "layer.tar"
+    file.write_bytes(RAW)
+    layer = Layer(path=file, diff_id=f"sha256:{hashlib.sha256(RAW).hexdigest()}", size=len(RAW))
+    store = BlobStore(tmp_path / "store")
+    kept = store.compress(layer, lambda: None)
+    calls.clear()
+    merged = store.pack([Content(path=file, offset=0, size=len(RAW))], lambda: None)
+    assert (merged, sum(calls)) == (kept, len(RAW)), "the same bytes, all of them packed again"
+    for text, prove in (("one", False), ("two", True)):
+        calls.clear()
+        file.write_bytes(archive([(name, text.encode() if name == "a" else data) for name, data in FILES])[0])
+        store.pack([Content(path=file, offset=0, size=file.stat().st_size)], lambda: None, prove=prove)
+        assert sum(calls) < 10_000, "what was proved is copied, and stays so where it is copied into what is not"
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])
