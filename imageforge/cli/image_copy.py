@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from builders import Limits
 from imageforge.cli.image_access import CaOption, PlainOption, access, carrier, writing
+from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxRatio, PlatformOption
 from imageforge.cli.output import Format, FormatOption, document, facts, say, write
 from imageforge.cli.state import Workplace
 from imageforge.cli.verbosity import VERBOSITY
@@ -18,9 +21,6 @@ from imageforge.report.transfer import Transfer
 from imageforge.report.units import counted, megabytes
 from registry import CopyResult, ImageRef, Platform
 
-PlatformOption = Annotated[
-    str | None, typer.Option("--platform", help="Of several images, the one for OS/ARCHITECTURE[/VARIANT].")
-]
 AllOption = Annotated[bool, typer.Option("--all-platforms", help="All images, their index and attestations.")]
 SourceArgument = Annotated[str, typer.Argument(metavar="SRC", help="Where it is; a bare name is the engine's.")]
 
@@ -30,6 +30,8 @@ def copy(
     target: Annotated[str, typer.Argument(metavar="DST", help="Where it goes; a bare name is the engine's.")],
     platform: PlatformOption = None,
     all_platforms: AllOption = False,
+    max_bytes: MaxBytes = DEFAULTS.total,
+    max_ratio: MaxRatio = DEFAULTS.ratio,
     ca: CaOption = None,
     plain_http: PlainOption = None,
     form: FormatOption = Format.TABLE,
@@ -40,7 +42,8 @@ def copy(
     engine and archives take one image. What is attached to it (lint report, bill, provenance, signatures) goes along to
     docker://REF and oci:DIR:TAG. An interrupted copy goes on where it was.
     """
-    _carry(ImageName.parse(source), ImageName.parse(target), platform, all_platforms, ca, plain_http, form)
+    limits = replace(DEFAULTS, total=max_bytes, ratio=max_ratio)
+    _carry(ImageName.parse(source), ImageName.parse(target), platform, all_platforms, ca, plain_http, form, limits)
 
 
 def push(
@@ -50,6 +53,8 @@ def push(
         typer.Argument(metavar="[REF]", help="The name there; without one, the image's own."),
     ] = None,
     platform: PlatformOption = None,
+    max_bytes: MaxBytes = DEFAULTS.total,
+    max_ratio: MaxRatio = DEFAULTS.ratio,
     ca: CaOption = None,
     plain_http: PlainOption = None,
     form: FormatOption = Format.TABLE,
@@ -68,7 +73,8 @@ def push(
         raise UsageError("not-a-registry-name", named, "images are pushed to registries", hint="image copy SRC DST")
     if _without_registry(target or (found.tag or ""), place.named):
         place = ImageName.parse(f"docker://{local}/{place.named.familiar}")
-    _carry(found, place, platform, False, ca, plain_http, form)
+    limits = replace(DEFAULTS, total=max_bytes, ratio=max_ratio)
+    _carry(found, place, platform, False, ca, plain_http, form, limits)
 
 
 def pull(
@@ -111,13 +117,14 @@ def _carry(
     ca: Path | None,
     plain_http: list[str] | None,
     form: Format,
+    limits: Limits = DEFAULTS,
 ) -> None:
     if platform and all_platforms:
         raise UsageError("usage", "--platform", "--all-platforms takes all of them", hint="leave one of the two out")
     chosen = Platform.parse(platform) if platform else None
     here = Workplace.here()
     with contextlib.ExitStack() as held:
-        working = held.enter_context(carrier(here, access(ca, plain_http)))
+        working = replace(held.enter_context(carrier(here, access(ca, plain_http))), limits=limits)
         held.enter_context(writing(here, source, target))
         shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
         try:

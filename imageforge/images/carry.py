@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builders import Endpoint, SquashMode, inspect_image, load, squash, unpack_archive, write_archive
+from builders import Endpoint, Limits, SquashMode, inspect_image, load, squash, unpack_archive, write_archive
 from imageforge.config import Home
 from imageforge.errors import UsageError
 from imageforge.images.name import ImageName, Transport
@@ -47,6 +47,8 @@ class Carrier:
     cancelled: threading.Event = field(default_factory=threading.Event)
     mount_from: Callable[[str], tuple[str, ...]] = lambda _: ()
     """The repositories of a registry that may have an image's layers."""
+    limits: Limits = field(default_factory=Limits)
+    """How much an archive may become, unpacked."""
 
     def carry(
         self,
@@ -141,7 +143,14 @@ class Carrier:
                 "an archive is read that holds one image, which needs no name",
                 hint=f"docker-archive:{name.file}",
             )
-        unpack_archive(name.file, layout=layout, blobs=self.home.blobs, scratch=self.home.scratch, check=self.check)
+        unpack_archive(
+            name.file,
+            layout=layout,
+            blobs=self.home.blobs,
+            scratch=self.home.scratch,
+            limits=self.limits,
+            check=self.check,
+        )
 
     def check(self) -> None:
         """Raises InterruptedError where it is cancelled."""
