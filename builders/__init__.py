@@ -60,6 +60,7 @@ from builders.opened import (
     squash_opened,
 )
 from builders.squash import base_layers, drop_damaged, squash
+from builders.squash.codec import Compression
 from builders.squash.member import printable
 from builders.squash.spare import StoredBlob, remove_blobs, stored_blobs
 from builders.squash.survey import SeenFile, Survey, Waste
@@ -77,6 +78,7 @@ __all__ = [
     "Ceiling",
     "ClientError",
     "ClientKind",
+    "Compression",
     "ContextError",
     "DiskFull",
     "Endpoint",

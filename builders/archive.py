@@ -12,6 +12,7 @@ from builders.model import SquashedImage, SquashMode
 from builders.opened.archive import open_archive
 from builders.room import require_room
 from builders.squash.blobs import BlobStore
+from builders.squash.codec import Compression
 from builders.squash.plan import make_plan
 from builders.squash.run import disk_full_named, squash_source
 from registry.layout import OciLayout
@@ -25,9 +26,10 @@ def unpack_archive(
     scratch: Path,
     limits: Limits | None = None,
     check: Callable[[], None] = lambda: None,
+    compression: Compression = Compression.BALANCED,
 ) -> SquashedImage:
-    """Writes the image in a docker archive as an OCI layout at `layout`, as it is; its layers are compressed once, and
-    shared by the folder `blobs`. `check` is called now and then, and may raise.
+    """Writes the image in a docker archive as an OCI layout at `layout`, as it is; its layers are packed once, with
+    `compression`, and shared by the folder `blobs`. `check` is called now and then, and may raise.
 
     Raises ImageError (``archive-missing``, ``layer-bomb``, …), SquashError (``archive-damaged``, …), DiskFull.
     """
@@ -37,7 +39,8 @@ def unpack_archive(
     with disk_full_named(scratch), tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
         source = open_archive(file, Path(work), name=subject, limits=limits or Limits(), check=check).source
         plan = make_plan(SquashMode.NONE, layers=[layer.diff_id for layer in source.layers], base=None, subject=subject)
-        return squash_source(source, plan=plan, layout=layout, store=BlobStore(blobs), subject=subject, check=check)
+        store = BlobStore(blobs, compression=compression)
+        return squash_source(source, plan=plan, layout=layout, store=store, subject=subject, check=check)
 
 
 def write_archive(layout: Path, file: Path, *, tag: str | None) -> str:

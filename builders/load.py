@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from builders import zstd
 from builders.engine import Connection, Endpoint, connect
 from builders.engine.connection import TRANSFER_TIMEOUT
 from builders.engine.facts import facts_from
-from builders.errors import EngineError
+from builders.errors import EngineError, ImageError
 from registry.layout import OciLayout
-from registry.manifest import Descriptor, ImageManifest
+from registry.manifest import Descriptor, ImageManifest, MediaType
 
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
@@ -78,7 +79,8 @@ def _layers_present(engine: Connection, diff_ids: list[str]) -> int:
 
 
 def archive(layout: OciLayout, manifest: ImageManifest, tag: str | None, *, skip: int) -> Iterator[bytes]:
-    """The tar that `docker load` reads, without the first `skip` layers. Layers go as they are, compressed."""
+    """The tar that `docker load` reads, without the first `skip` layers. Layers go as they are, compressed; in zstd,
+    which engines before 23 do not read, they go plain."""
     config_name = f"{_hexadecimal(manifest.config)}.json"
     names = [f"{_hexadecimal(layer)}/layer.tar" for layer in manifest.layers]
     index: list[dict[str, Any]] = [{"Config": config_name, "RepoTags": [tag] if tag else None, "Layers": names}]
@@ -88,10 +90,22 @@ def archive(layout: OciLayout, manifest: ImageManifest, tag: str | None, *, skip
     for name, layer in list(zip(names, manifest.layers, strict=True))[skip:]:
         if name not in sent:
             sent.add(name)
-            yield from _entry(name, layer.size, _pieces(layout.blob_path(layer.digest)))
+            path = layout.blob_path(layer.digest)
+            if layer.media_type in (MediaType.OCI_LAYER_ZSTD, MediaType.DOCKER_LAYER_ZSTD):
+                yield from _plain(name, path)
+            else:
+                yield from _entry(name, layer.size, _pieces(path))
     document = json.dumps(index).encode()
     yield from _entry("manifest.json", len(document), [document])
     yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _plain(name: str, path: Path) -> Iterator[bytes]:
+    """A layer unpacked: once to know its size, which stands before it, and once more."""
+    try:
+        yield from _entry(name, sum(len(piece) for piece in zstd.unpack_file(path)), zstd.unpack_file(path))
+    except (zstd.ZstdError, EOFError) as error:
+        raise ImageError("layer-damaged", path.name, f"its zstd stream cannot be read: {error}") from error
 
 
 def _entry(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:

@@ -48,6 +48,12 @@ class EngineFacts:
     memory: int
     frontend: tuple[int, int]
 
+    @property
+    def reads_zstd(self) -> bool:
+        """Whether it pulls layers in zstd (release notes of 23.0)."""
+        found = re.match(r"\d+", self.version)
+        return found is not None and int(found[0]) >= 23
+
 
 def engine_facts(endpoint: Endpoint) -> EngineFacts:
     """Asks the engine. Raises EngineError ``engine-unreachable`` or ``engine-lost``."""

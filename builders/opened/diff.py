@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from builders.errors import ImageError
 from builders.limits import Limits
 from builders.opened.model import OpenedImage
 from builders.squash.proof import Change, Difference, compare, read_tree
+from builders.squash.source import Layer, SourceImage, whole
 from builders.squash.survey import survey_layers
 
 TIMES = "time"
@@ -60,21 +60,30 @@ def diff_images(
 
     Raises SquashError ``layer-damaged`` and the like, ImageError ``too-many-entries`` and ``layer-damaged``.
     """
-    shared = 0
-    while shared < min(len(one.diff_ids), len(other.diff_ids)) and one.diff_ids[shared] == other.diff_ids[shared]:
-        shared += 1
-    for image in (one, other):
-        # The proof reads what the squash has read before it, and leaves it to that to refuse what is no layer.
-        survey_layers(image.source.layers, subject=image.name, check=check, limits=limits)
+
+    def act(first: SourceImage, second: SourceImage) -> tuple[Difference, ...]:
+        for image, source in ((one, first), (other, second)):
+            # The proof reads what the squash has read before it, and leaves it to that to refuse what is no layer.
+            survey_layers(source.layers, subject=image.name, check=check, limits=limits)
+        shared = _shared(first.layers, second.layers)
+        below = read_tree(first.layers[:shared], check)
+        before = read_tree(first.layers[shared:], check, below)
+        after = read_tree(second.layers[shared:], check, below)
+        return tuple(compare(before, after, check, ignore=frozenset() if times else frozenset({TIMES})))
+
     try:
-        below = read_tree((layer.file for layer in one.source.layers[:shared]), check)
-        before = read_tree((layer.file for layer in one.source.layers[shared:]), check, below)
-        after = read_tree((layer.file for layer in other.source.layers[shared:]), check, below)
-        ignore = frozenset() if times else frozenset({TIMES})
-        paths = tuple(compare(before, after, check, ignore=ignore))
-    except (tarfile.TarError, EOFError, ValueError) as error:
+        paths = whole(one.source, lambda first: whole(other.source, lambda second: act(first, second)))
+    except (EOFError, ValueError) as error:
         raise ImageError("layer-damaged", f"{one.name}, {other.name}", f"a layer cannot be read: {error}") from error
     return ImageDiff(paths=paths, settings=tuple(_settings(one.source.config, other.source.config)))
+
+
+def _shared(one: Sequence[Layer], other: Sequence[Layer]) -> int:
+    """How many layers from the bottom up are the same."""
+    shared = 0
+    while shared < min(len(one), len(other)) and one[shared].diff_id == other[shared].diff_id:
+        shared += 1
+    return shared
 
 
 def _settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Setting]:

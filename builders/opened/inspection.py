@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.bill import Bill, LayerCost, price
+from builders.bill import Bill, Costs, LayerCost, price
 from builders.limits import Limits
 from builders.model import SquashMode
 from builders.opened.model import OpenedImage
 from builders.squash.blobs import BlobStore
 from builders.squash.plan import decided, make_plan
+from builders.squash.source import SourceImage, whole
 from builders.squash.survey import Survey, survey_layers
 from builders.squash.weigh import reckon
 
@@ -45,9 +46,13 @@ def inspect_opened(
     Raises SquashError ``layer-damaged`` and the like, ImageError ``too-many-entries``.
     """
     blobs.mkdir(parents=True, exist_ok=True)
-    survey = survey_layers(image.source.layers, subject=image.name, check=check, limits=limits)
     store = BlobStore(blobs)
-    costs = reckon(survey, image.source.layers, base=base, store=store, blobs=image.blobs, present=present)
+
+    def act(source: SourceImage) -> tuple[Survey, Costs]:
+        survey = survey_layers(source.layers, subject=image.name, check=check, limits=limits)
+        return survey, reckon(survey, source.layers, base=base, store=store, blobs=image.blobs, present=present)
+
+    survey, costs = whole(image.source, act)
     plan = make_plan(SquashMode.AUTO, layers=image.diff_ids, base=base, subject=image.name)
     if plan.start is not None:
         plan = decided(plan, costs)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from isal import igzip_lib, isal_zlib
 
+from builders import zstd
 from builders.errors import ImageError
 from builders.limits import Limits
 from builders.opened.model import OpenedImage, require_sound
@@ -23,6 +24,7 @@ Check = Callable[[], None]
 _CHUNK = 1 << 20
 _CONFIG_LIMIT = 64 << 20  # bytes
 _GZIPPED = (MediaType.OCI_LAYER_GZIP, MediaType.DOCKER_LAYER_GZIP)
+_ZSTD = (MediaType.OCI_LAYER_ZSTD, MediaType.DOCKER_LAYER_ZSTD)
 _PLAIN = (MediaType.OCI_LAYER, MediaType.DOCKER_LAYER)
 _GZIP_WINDOW = 31
 _INFLATE_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls it an instance
@@ -32,7 +34,7 @@ def open_layout(layout: Path, folder: Path, *, name: str, limits: Limits, check:
     """The only image of the layout, its layers uncompressed into `folder`.
 
     Raises ImageError: ``image-damaged``, ``blob-damaged``, ``layer-damaged``, ``wrong-diff-id``, ``layer-bomb``,
-    ``image-too-large``, ``unsupported-media-type``, ``unsupported-compression``; and LayoutError of registry.
+    ``image-too-large``, ``unsupported-media-type``; and LayoutError of registry.
     """
     with disk_full_named(folder):
         return _open(OciLayout.open(layout), folder, name, limits, check)
@@ -60,13 +62,14 @@ def _open(opened: OciLayout, folder: Path, name: str, limits: Limits, check: Che
         unpacking = _Unpacking(limits, sum(layer.size for layer in layers), f"{name} layer {number + 1}", check)
         layer = unpacking.run(opened, blob, diff_id, folder / f"layer-{number}")
         layers.append(layer)
-        if blob.media_type in _GZIPPED:
+        if blob.media_type not in _PLAIN:
             blobs[diff_id] = Blob(
                 path=opened.blob_path(blob.digest),
                 digest=blob.digest,
                 size=blob.size,
                 diff_id=diff_id,
                 uncompressed=layer.size,
+                media_type=MediaType.OCI_LAYER_ZSTD if blob.media_type in _ZSTD else MediaType.OCI_LAYER_GZIP,
             )
     source = SourceImage(config_bytes=config_bytes, config=config, layers=tuple(layers))
     return OpenedImage(name=name, source=source, blobs=blobs, manifest=manifest)
@@ -85,12 +88,11 @@ class _Unpacking:
     def run(self, layout: OciLayout, descriptor: Descriptor, diff_id: str, target: Path) -> Layer:
         """The layer in `target`."""
         digest, size = hashlib.sha256(), 0
-        gzipped = descriptor.media_type in _GZIPPED
         pieces = self._counted(_verified(layout, descriptor, self._subject))
         with target.open("wb") as file:
-            for piece in self._inflated(pieces) if gzipped else pieces:
+            for piece in self._unpacked(pieces, descriptor.media_type):
                 size += len(piece)
-                packed = self._packed if gzipped else size
+                packed = size if descriptor.media_type in _PLAIN else self._packed
                 self._limits.check_expanded(size, packed, before=self._before, subject=self._subject)
                 digest.update(piece)
                 file.write(piece)
@@ -106,6 +108,17 @@ class _Unpacking:
             self._check()
             self._packed += len(piece)
             yield piece
+
+    def _unpacked(self, pieces: Iterator[bytes], media_type: str) -> Iterator[bytes]:
+        if media_type in _GZIPPED:
+            return self._inflated(pieces)
+        return self._unzstd(pieces) if media_type in _ZSTD else pieces
+
+    def _unzstd(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            yield from zstd.unpack(pieces)
+        except (zstd.ZstdError, EOFError) as error:
+            raise ImageError("layer-damaged", self._subject, f"its zstd stream cannot be read: {error}") from error
 
     def _inflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The content of one or more gzip members, in pieces of bounded size, however small what they come from."""
@@ -150,9 +163,7 @@ def _verified(layout: OciLayout, descriptor: Descriptor, subject: str) -> Iterat
 
 
 def _refuse_unreadable(layer: Descriptor, subject: str) -> None:
-    if layer.media_type in (MediaType.OCI_LAYER_ZSTD, MediaType.DOCKER_LAYER_ZSTD):
-        raise ImageError("unsupported-compression", subject, "it is compressed with zstd; gzip was expected")
-    if layer.media_type not in (*_GZIPPED, *_PLAIN):
+    if layer.media_type not in (*_GZIPPED, *_ZSTD, *_PLAIN):
         raise ImageError("unsupported-media-type", subject, f"`{layer.media_type[:100]}` is no layer of files")
 
 

@@ -11,8 +11,10 @@ from builders.limits import Limits
 from builders.model import SquashedImage, SquashMode
 from builders.opened.model import OpenedImage
 from builders.squash.blobs import BlobStore
+from builders.squash.codec import Compression
 from builders.squash.plan import decided, make_plan
 from builders.squash.run import REF_NAME, disk_full_named, squash_source
+from builders.squash.source import SourceImage, whole
 from builders.squash.survey import survey_tree
 from builders.squash.weigh import reckon
 from registry.layout import OciLayout
@@ -30,33 +32,28 @@ def squash_opened(
     history: Sequence[Past] = (),
     present: Callable[[str], bool] = lambda _: False,
     check: Callable[[], None] = lambda: None,
+    compression: Compression = Compression.BALANCED,
 ) -> SquashedImage:
     """Writes the image as an OCI layout at `layout`, its layers merged as `mode` says, proved equal, with its bill.
 
     `base` are the base image's diff-IDs (empty for FROM scratch, None where it is not known), `keep` how many layers
     stay with `SquashMode.KEEP_LAYERS`. `history` are the releases before, newest first; `present` tells whether the
-    target has a blob, by its digest. `blobs` is a folder of compressed layers, which are shared.
+    target has a blob, by its digest. `blobs` is a folder of compressed layers, which are shared; new ones are packed
+    with `compression`, those that came packed stay as they are.
 
     Raises SquashError, ImageError ``too-many-entries``, DiskFull.
     """
-    blobs.mkdir(parents=True, exist_ok=True)
-    with disk_full_named(blobs):
-        store = BlobStore(blobs)
-        survey, tree = survey_tree(image.source.layers, subject=image.name, check=check, limits=limits)
+
+    def act(source: SourceImage, store: BlobStore) -> SquashedImage:
+        survey, tree = survey_tree(source.layers, subject=image.name, check=check, limits=limits)
         costs = reckon(
-            survey,
-            image.source.layers,
-            base=base,
-            store=store,
-            blobs=image.blobs,
-            history=history,
-            present=present,
+            survey, source.layers, base=base, store=store, blobs=image.blobs, history=history, present=present
         )
         plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.name, keep=keep)
         if mode is SquashMode.AUTO and plan.start is not None:
             plan = decided(plan, costs)
-        result = squash_source(
-            image.source,
+        return squash_source(
+            source,
             plan=plan,
             layout=layout,
             store=store,
@@ -67,7 +64,12 @@ def squash_opened(
             bill=price(costs, plan.start),
             tree=tree,
         )
-    return _as_it_came(result, image) if plan.start is None else result
+
+    blobs.mkdir(parents=True, exist_ok=True)
+    with disk_full_named(blobs):
+        store = BlobStore(blobs, compression=compression)
+        result = whole(image.source, lambda source: act(source, store))
+    return result if result.proved else _as_it_came(result, image)
 
 
 def _as_it_came(result: SquashedImage, image: OpenedImage) -> SquashedImage:

@@ -1,11 +1,11 @@
 """Compressed layers, each made once: found again by the diff-ID of what was compressed.
 
-Under the folder: ``sha256/<digest>`` are the blobs, ``gzip-<level>/<diff-ID>`` say which blob a layer became. Both
+Under the folder: ``sha256/<digest>`` are the blobs, ``<codec's key>/<diff-ID>`` say which blob a layer became. Both
 appear by rename, so that builds may share the folder, and a build that dies leaves nothing that passes for a blob.
+``members.sqlite`` says where in the blobs the large files lie, so that another layer that has them copies them.
 
-The codec is gzip because engines before 23.0 read no other. Its bytes are ISA-L's at a fixed level, fed in blocks of a
-fixed size, with no time and no name in the header: the same layer gives the same blob however it is fed and on however
-many cores.
+The codec is gzip, because engines before 23.0 read no other, unless zstd is asked for. The same layer gives the same
+blob under the same key, however it is read and on however many cores.
 """
 
 from __future__ import annotations
@@ -14,40 +14,49 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from isal import isal_zlib
-
+from builders.errors import SquashError
+from builders.squash.codec import Compression, codec
+from builders.squash.members import Members, forget
+from builders.squash.pack import Packed, pack
+from builders.squash.pieces import Piece
 from builders.squash.source import Layer
-
-LEVEL = 2  # of ISA-L's 0 to 3
-FEED = 1 << 20  # bytes given to the compressor at a time; part of the output's identity
-_GZIP_WINDOW = 31  # 15 bits of window and a gzip frame
+from registry.manifest import MediaType
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blob:
-    """A compressed layer in `path`: `digest` and `size` are the blob's, `diff_id` and `uncompressed` the layer's."""
+    """A compressed layer in `path`: `digest`, `size` and `media_type` are the blob's, `diff_id` and `uncompressed` the
+    layer's."""
 
     path: Path
     digest: str
     size: int
     diff_id: str
     uncompressed: int
+    media_type: MediaType = MediaType.OCI_LAYER_GZIP
 
 
 class BlobStore:
-    """The blobs in one folder."""
+    """The blobs in one folder, as `compression` has them; `workers` as for `pack`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, compression: Compression = Compression.BALANCED, workers: int | None = None
+    ) -> None:
         self._folder = folder
-        self._index = folder / f"gzip-{LEVEL}"
+        self._codec = codec(compression)
+        self._workers = workers
+        self._index = folder / self._codec.key
         for needed in (folder / "sha256", self._index):
             needed.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self._folder
 
     def find(self, diff_id: str) -> Blob | None:
         """The blob of that layer, if it is whole by its size."""
@@ -56,21 +65,56 @@ class BlobStore:
             path = self._folder / "sha256" / _hexadecimal(known["digest"])
             if path.stat().st_size != known["size"]:
                 return None
-            return Blob(path=path, diff_id=diff_id, **known)
+            return Blob(path=path, diff_id=diff_id, media_type=self._codec.media_type, **known)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
     def compress(self, layer: Layer, check: Callable[[], None]) -> Blob:
         """The blob of an uncompressed layer, made now if there is none. `check` is called between blocks, and may
-        raise."""
+        raise. Raises SquashError ``layer-damaged`` where the layer is not what its diff-ID says."""
         known = self.find(layer.diff_id)
         if known is not None:
             return known
-        with self.writer() as writer, layer.file.open("rb") as file:
-            while chunk := file.read(FEED):
-                check()
-                writer.write(chunk)
-        return writer.blob
+        return self.pack(layer.pieces(), check, diff_id=layer.diff_id)
+
+    def pack(
+        self,
+        pieces: Iterable[Piece],
+        check: Callable[[], None],
+        *,
+        diff_id: str | None = None,
+        on_plain: Callable[[bytes], None] | None = None,
+    ) -> Blob:
+        """The blob of a new layer, which must have the `diff_id`, if one is given. What is promised of a blob stands
+        in `codec`. `on_plain` is given the layer's bytes, those of the diff-ID, in their order. Nothing is left where
+        this raises."""
+        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
+        written = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file, Members(self._folder) as members:
+                packed = pack(
+                    pieces,
+                    file,
+                    codec=self._codec,
+                    known=members,
+                    check=check,
+                    workers=self._workers,
+                    on_plain=on_plain,
+                )
+                if diff_id is not None and packed.diff_id != diff_id:
+                    raise SquashError(
+                        "layer-damaged",
+                        diff_id,
+                        f"its content has the digest {packed.diff_id}",
+                        hint="build the image again",
+                    )
+                os.fchmod(descriptor, 0o644)
+                file.flush()
+                blob = self._keep(written, packed)
+                members.put(self._codec.key, blob.path.name, packed.members)
+                return blob
+        finally:
+            written.unlink(missing_ok=True)
 
     def drop_damaged(self, digests: Iterable[str]) -> tuple[str, ...]:
         """Removes the blobs of these digests whose bytes have another one, so that they are made again; gives the
@@ -86,84 +130,25 @@ class BlobStore:
             if found != path.name:
                 path.unlink(missing_ok=True)
                 damaged.append(digest)
+        forget(self._folder, [_hexadecimal(digest) for digest in damaged])
         return tuple(damaged)
 
-    @contextmanager
-    def writer(self) -> Iterator[BlobWriter]:
-        """A writer for a new layer; its `blob` is there when the block has ended well."""
-        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                writer = BlobWriter(file)
-                yield writer
-                writer.finish()
-                os.fchmod(descriptor, 0o644)
-            writer.blob = self._keep(Path(name), writer)
-        finally:
-            with suppress(FileNotFoundError):
-                Path(name).unlink()
-
-    def _keep(self, written: Path, writer: BlobWriter) -> Blob:
-        digest, diff_id = writer.digest, writer.diff_id
-        path = self._folder / "sha256" / _hexadecimal(digest)
+    def _keep(self, written: Path, packed: Packed) -> Blob:
+        path = self._folder / "sha256" / _hexadecimal(packed.digest)
         written.replace(path)
-        known = {"digest": digest, "size": writer.size, "uncompressed": writer.uncompressed}
-        note = self._index / _hexadecimal(diff_id)
+        known = {"digest": packed.digest, "size": packed.size, "uncompressed": packed.uncompressed}
+        note = self._index / _hexadecimal(packed.diff_id)
         fresh = note.with_name(f".new-{os.getpid()}-{note.name}")
         fresh.write_text(json.dumps(known))
         fresh.replace(note)
-        return Blob(path=path, diff_id=diff_id, digest=digest, size=writer.size, uncompressed=writer.uncompressed)
-
-
-class BlobWriter:
-    """Bytes of a layer in, in pieces of any size; a compressed file and both digests out."""
-
-    blob: Blob
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW)
-        self._plain, self._packed = hashlib.sha256(), hashlib.sha256()
-        self._waiting = bytearray()
-        self.size = 0
-        self.uncompressed = 0
-
-    def write(self, piece: bytes) -> None:
-        """Takes in the next bytes of the layer."""
-        self.uncompressed += len(piece)
-        if not self._waiting and len(piece) == FEED:
-            self._feed(piece)
-            return
-        self._waiting += piece
-        while len(self._waiting) >= FEED:
-            self._feed(bytes(memoryview(self._waiting)[:FEED]))
-            del self._waiting[:FEED]
-
-    def finish(self) -> None:
-        """Writes what is left. Called by the store."""
-        if self._waiting:
-            self._feed(bytes(self._waiting))
-            self._waiting.clear()
-        self._put(self._compressor.flush())
-
-    @property
-    def diff_id(self) -> str:
-        """The digest of what was written."""
-        return f"sha256:{self._plain.hexdigest()}"
-
-    @property
-    def digest(self) -> str:
-        """The digest of the compressed file."""
-        return f"sha256:{self._packed.hexdigest()}"
-
-    def _feed(self, block: bytes) -> None:
-        self._plain.update(block)
-        self._put(self._compressor.compress(block))
-
-    def _put(self, packed: bytes) -> None:
-        self._packed.update(packed)
-        self.size += len(packed)
-        self._file.write(packed)
+        return Blob(
+            path=path,
+            diff_id=packed.diff_id,
+            digest=packed.digest,
+            size=packed.size,
+            uncompressed=packed.uncompressed,
+            media_type=self._codec.media_type,
+        )
 
 
 def _hexadecimal(digest: str) -> str:

@@ -27,15 +27,16 @@ class Kind(StrEnum):
     FIFO = "fifo"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Member:
-    """An entry as a layer's tar has it.
+    """An entry as a layer's tar has it. Nobody changes one; it is not frozen because a frozen one takes as long to make
+    as all else that is done to an entry.
 
     `path` is canonical: no leading, trailing or doubled slash, no ``.``; the root is empty. `mtime` is the decimal
     string of the seconds. `link` is a symlink's text as it stands, or a hard link's canonical path. `records` are the
     PAX records that are not told elsewhere (``SCHILY.xattr.…``), sorted. The content is `size` bytes in the file
-    `source` from `offset` on; where `sparse` is given, its pairs (offset in the content, length) say where the stored
-    pieces belong, and all else is zeros.
+    `source` from `offset` on (bytes where its name comes from a layer, None where nothing is stored); where `sparse` is
+    given, its pairs (offset in the content, length) say where the stored pieces belong, and all else is zeros.
     """
 
     path: bytes
@@ -50,7 +51,7 @@ class Member:
     size: int = 0
     device: tuple[int, int] = (0, 0)
     records: tuple[tuple[bytes, bytes], ...] = ()
-    source: Path | None = None
+    source: Path | bytes | None = None
     offset: int = 0
     sparse: tuple[tuple[int, int], ...] | None = None
 
@@ -67,6 +68,10 @@ class Member:
 
 def canonical_path(raw: bytes, subject: str) -> bytes:
     """`raw` without what does not change its meaning. Raises SquashError ``unsafe-path`` for ``..`` and NUL."""
+    if raw and raw[0] not in b"./" and b"/." not in raw and b"//" not in raw and b"\0" not in raw:
+        path = raw[:-1] if raw[-1] == 47 else raw  # a slash
+        if path.count(b"/") < DEPTH_LIMIT:
+            return path
     parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
     if b".." in parts or b"\0" in raw:
         raise SquashError("unsafe-path", subject, f"the name {shown(raw)} leads out of the layer")

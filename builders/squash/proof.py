@@ -1,81 +1,114 @@
 """The proof: what a container sees before and after, read anew and compared.
 
-Nothing of the squash is used here but its way to show a path, neither its reader nor its trees nor its plan: the layers
-are read with the standard library's tarfile, applied to a flat table of paths, and the merged layer is read from the
-compressed blob that will be published. Where the two programs disagree the image is not published.
+What it trusts, and what not. Nothing of the squash is used but its way to show a path: neither its reader nor its trees
+nor its plan nor the offsets it found contents at. Two things are taken from elsewhere, and both are checked by digests:
+
+- The bytes of the source layers, as files or as pieces that put together make the tar. Whoever gives them sees to it
+  that all of them have the diff-ID's digest (`Layer`, `Layer.verify`). Pieces decide nothing here: headers are told
+  from contents by what the headers say (`witness`), and a piece that does not fall so is refused.
+- The bytes of the merged layer, which are fed to the proof as they are fed to the compressor, in the same order; that
+  the blob inflates to them is shown by whoever packs it, block by block.
+
+Each content of the result is compared, as it goes by, with the content that the source layers have for its path, at the
+place where this module found it: byte for byte, read a second time; or, of small files that would have to be opened for
+that, by sha256 with the bytes that are read to verify the layer (`Proof.see`). What is the same lies, from then on, in
+that place; so two trees have the same contents where the places are the same.
+
+Where the two programs disagree the image is not published.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import tarfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
 
 from builders.errors import SquashError
+from builders.squash.contents import Contents
 from builders.squash.member import shown
+from builders.squash.pieces import Content
+from builders.squash.source import Layer
+from builders.squash.witness import IMPLIED, Entry, Thing, Unreadable, Witness, digest_of
 
-_CHUNK = 1 << 20
+_WINDOW = 256 << 10
 _SHOWN = 10
-_MARK = ".wh."
-_OPAQUE = ".wh..wh..opq"
+_OFTEN = 1024  # paths between two looks at whether to go on
+_MARK = b".wh."
+_OPAQUE = b".wh..wh..opq"
+_ASIDE = b".wh..wh."
+
+Table = dict[bytes, Thing]
+"""A tree: every path of it, no slash around it, and what is there."""
 
 
-@dataclass(slots=True, eq=False)
-class _Thing:
-    """A file, folder or other object; names that are hard links of one another share it. `digest` is of the content,
-    None until it was needed."""
-
-    facts: tuple[object, ...]
-    archive: Path | None = None
-    entry: tarfile.TarInfo | None = None
-    digest: str | None = None
-
-
-_IMPLIED = ("folder", 0o755, 0, 0, Decimal(0), "", (0, 0), (), 0)
-Table = dict[str, _Thing]
-
-
-def prove(
-    *,
-    base: Iterable[Path],
-    merged: Iterable[Path],
-    result: Path | None,
-    diff_id: str | None,
-    subject: str,
-    check: Callable[[], None],
-) -> int:
-    """Compares `base` + `merged` (uncompressed layers) with `base` + `result` (a gzipped layer, None for none), and
-    returns the number of paths compared. `diff_id` is what the result's content must hash to.
+class Proof:
+    """Compares `base` + `merged` with `base` + the layer whose bytes are fed. It reads the source layers' headers when
+    it is made, so that what comes can be compared in passing.
 
     Equal are paths, types, modes, owners, times, link targets, hard-link groups, extended attributes, device numbers,
-    sizes and the sha256 of contents. Raises SquashError ``proof-failed`` with the first ten paths that differ.
+    sizes and contents. Raises SquashError ``proof-failed`` for layers that cannot be read.
     """
-    below = read_tree(base, check)
-    before = read_tree(merged, check, below)
-    after = dict(below)
-    stored: list[tuple[str, _Thing]] = []
-    if result is not None:
-        _apply(after, _noted(_read_blob(result, diff_id, subject), stored), check)
-    differing = [_in_words(difference) for difference in compare(before, after, check)]
-    if differing:
-        more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
-        raise SquashError(
+
+    def __init__(
+        self, *, base: Iterable[Layer], merged: Iterable[Layer], subject: str, check: Callable[[], None]
+    ) -> None:
+        self._subject = subject
+        self._check = check
+        try:
+            self._below = read_tree(base, check)
+            self._before = read_tree(merged, check, self._below)
+        except Unreadable as error:
+            raise self._failed(f"a layer cannot be read: {error}") from error
+        self._witness = Witness(expected=self._before.get)
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the merged layer. Raises SquashError ``proof-failed`` where they are no tar."""
+        try:
+            self._witness.feed(data)
+        except Unreadable as error:
+            raise self._failed(f"the merged layer cannot be read: {error}") from error
+
+    def see(self, content: Content, data: bytes) -> None:
+        """A content of a source layer, as it was read to verify that layer. Several threads may call."""
+        self._witness.see(content.path, content.offset, data)
+
+    def conclude(self, size: int) -> int:
+        """The number of paths compared, when all of the merged layer's `size` bytes have been fed; 0 for no layer.
+
+        Raises SquashError ``proof-failed`` with the first ten paths that differ.
+        """
+        try:
+            entries = self._witness.finish()
+        except ValueError as error:
+            raise self._failed(f"the merged layer cannot be read: {error}") from error
+        if self._witness.size != size:
+            raise self._failed(f"the merged layer has {size} bytes, and {self._witness.size} of them were seen")
+        after = dict(self._below)
+        _apply(after, entries, self._check)
+        differing = [_in_words(difference) for difference in compare(self._before, after, self._check)]
+        if differing:
+            more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+            raise self._failed(f"squashing would change {len(differing)} paths: {'; '.join(differing[:_SHOWN])}{more}")
+        self._refuse_unseen(entries, after)
+        return len(self._before)
+
+    def _refuse_unseen(self, entries: Iterable[Entry], after: Table) -> None:
+        """What the merged layer stores and nobody sees could be read out of it by who has the layer: a key, a
+        password."""
+        seen = {id(thing) for thing in after.values()}
+        for path, thing, _ in entries:
+            if thing is not None and thing.size and id(thing) not in seen:
+                raise self._failed(f"the merged layer holds a {_shown(path)} that no container sees")
+
+    def _failed(self, message: str) -> SquashError:
+        return SquashError(
             "proof-failed",
-            subject,
-            f"squashing would change {len(differing)} paths: {'; '.join(differing[:_SHOWN])}{more}",
+            self._subject,
+            message,
             hint="please report it; meanwhile build with --squash none",
             kept="the image as it was built",
         )
-    _refuse_unseen(stored, after, subject)
-    return len(before)
 
 
 class Change(StrEnum):
@@ -101,42 +134,78 @@ class Difference:
     what: tuple[str, ...] = ()
 
 
-def read_tree(layers: Iterable[Path], check: Callable[[], None], below: Table | None = None) -> Table:
-    """What uncompressed layers amount to, on top of the tree `below`, which stays as it is."""
+def read_tree(layers: Iterable[Layer], check: Callable[[], None], below: Table | None = None) -> Table:
+    """What uncompressed layers amount to, on top of the tree `below`, which stays as it is. Raises Unreadable, and
+    OSError where a layer is gone."""
     table = dict(below or {})
-    for path in layers:
-        _apply(table, _read_plain(path), check)
+    for layer in layers:
+        _apply(table, _entries(layer, check), check)
     return table
 
 
 def compare(
     before: Table, after: Table, check: Callable[[], None], *, ignore: frozenset[str] = frozenset()
 ) -> Iterator[Difference]:
-    """The paths that differ, sorted. What is to be ignored of them is not looked at."""
-    groups_before, groups_after = _first_names(before), _first_names(after)
-    with _contents() as content:
-        for path in sorted(before.keys() | after.keys()):
-            check()
+    """The paths that differ, sorted. What is to be ignored of them is not looked at. Raises OSError where a content
+    cannot be read."""
+    if _alike(before, after):
+        return
+    # Two trees group their links alike when the first names of what is at a path are the same, path by path.
+    first_before: dict[int, bytes] = {}
+    first_after: dict[int, bytes] = {}
+    with Contents() as contents:
+        for number, path in enumerate(sorted(before.keys() | after.keys())):
+            if number % _OFTEN == 0:
+                check()
             old, new = before.get(path), after.get(path)
+            name_before = first_before.setdefault(id(old), path) if old is not None else path
+            name_after = first_after.setdefault(id(new), path) if new is not None else path
             if old is None or new is None:
                 yield Difference(path=_shown(path), change=Change.ADDED if old is None else Change.REMOVED)
-                continue
-            what = [LINKS] if groups_before[id(old)] != groups_after[id(new)] else []
-            if old is not new:
-                what += _other_facts(old, new)
-                same_kind = old.facts[0] == new.facts[0]
-                if same_kind and CONTENT not in what and content(old) != content(new):
-                    what.append(CONTENT)
-            found = tuple(name for name in what if name not in ignore)
-            if found:
-                yield Difference(path=_shown(path), change=Change.CHANGED, what=found)
+            elif old is not new or name_before != name_after:
+                what = [LINKS] if name_before != name_after else []
+                if old is not new:
+                    what += _other_facts(old, new, contents)
+                found = tuple(name for name in what if name not in ignore)
+                if found:
+                    yield Difference(path=_shown(path), change=Change.CHANGED, what=found)
 
 
-def _other_facts(old: _Thing, new: _Thing) -> list[str]:
+def _alike(before: Table, after: Table) -> bool:
+    """Whether two trees are the same at first sight, in whatever order; where not, they may be still."""
+    if before.keys() != after.keys():
+        return False
+    names_before: dict[int, bytes] = {}
+    names_after: dict[int, bytes] = {}
+    for path, old in before.items():
+        new = after[path]
+        if names_before.setdefault(id(old), path) != names_after.setdefault(id(new), path):
+            return False
+        if old is not new and not (old.looks_like(new) and old.lies_with(new)):
+            return False
+    return True
+
+
+def _other_facts(old: Thing, new: Thing, contents: Contents) -> list[str]:
     """Of things of two kinds nothing else is worth saying; a file of another size has another content."""
-    if old.facts[0] != new.facts[0]:
-        return [FACTS[0]]
-    return [name for name, one, other in zip(FACTS, old.facts, new.facts, strict=True) if one != other]
+    what: list[str] = []
+    if not old.looks_like(new):
+        ones, others = old.facts(), new.facts()
+        if ones[0] != others[0]:
+            return [FACTS[0]]
+        what = [name for name, one, other in zip(FACTS, ones, others, strict=True) if one != other]
+    if old.size and CONTENT not in what and not _same_content(old, new, contents):
+        what.append(CONTENT)
+    return what
+
+
+def _same_content(old: Thing, new: Thing, contents: Contents) -> bool:
+    """Of two of the same size."""
+    if old.path is None or new.path is None:
+        return old.lies_with(new)
+    if old.lies_with(new):
+        return True
+    return digest_of(old, contents) == digest_of(new, contents)
 
 
 def _in_words(found: Difference) -> str:
@@ -149,230 +218,164 @@ def _in_words(found: Difference) -> str:
     return f"{found.path} has other attributes ({', '.join(found.what)})"
 
 
-def _noted(entries: Iterable[Entry], stored: list[tuple[str, _Thing]]) -> Iterator[Entry]:
-    for entry, thing in entries:
-        if thing is not None and entry.isreg() and entry.size:
-            stored.append((_canonical(entry.name), thing))
-        yield entry, thing
+def _entries(layer: Layer, check: Callable[[], None]) -> list[Entry]:
+    """A source layer's entries, contents passed by."""
+    if layer.split is not None:
+        witness = Witness()
+        for number, piece in enumerate(layer.split.pieces()):
+            if number % _OFTEN == 0:
+                check()
+            if isinstance(piece, Content):
+                witness.refer(piece.path, piece.offset, piece.size)
+            else:
+                witness.feed(piece)
+        return witness.finish()
+    assert layer.path is not None, f"{layer.diff_id} was not to be read"
+    return _entries_of_file(layer.path, layer.offset, layer.size, check)
 
 
-def _refuse_unseen(stored: Iterable[tuple[str, _Thing]], after: Table, subject: str) -> None:
-    """What the merged layer stores and nobody sees could be read out of it by who has the layer: a key, a password."""
-    seen = {id(thing) for thing in after.values()}
-    for path, thing in stored:
-        if id(thing) not in seen:
-            raise SquashError(
-                "proof-failed",
-                subject,
-                f"the merged layer holds a {_shown(path)} that no container sees",
-                hint="please report it; meanwhile build with --squash none",
-                kept="the image as it was built",
-            )
+def _entries_of_file(path: Path, offset: int, size: int, check: Callable[[], None]) -> list[Entry]:
+    witness = Witness(file=(path, offset))
+    with Contents() as contents:
+        position = 0
+        while position < size:
+            check()
+            window = min(_WINDOW, size - position)
+            witness.feed(contents.span(path, offset + position, window))
+            position += window
+            if witness.passable:
+                position += witness.passable
+                witness.pass_by()
+    if position > size:
+        raise Unreadable("it is cut short in a content")
+    return witness.finish()
 
 
-def _first_names(table: Table) -> dict[int, str]:
-    """For every thing the first of its names: two tables group their links alike when these agree path by path."""
-    first: dict[int, str] = {}
-    for path in sorted(table):
-        first.setdefault(id(table[path]), path)
-    return first
-
-
-@contextmanager
-def _contents() -> Iterator[Callable[[_Thing], str | None]]:
-    """A function that gives a thing's content digest, reading it where that was not done in passing."""
-    archives: dict[Path, tarfile.TarFile] = {}
-
-    def digest(thing: _Thing) -> str | None:
-        if thing.digest is None and thing.archive is not None and thing.entry is not None:
-            if thing.archive not in archives:
-                archives[thing.archive] = _open(name=thing.archive)
-            file = archives[thing.archive].extractfile(thing.entry)
-            assert file is not None
-            with file:
-                thing.digest = _hash(file)
-        return thing.digest
-
-    try:
-        yield digest
-    finally:
-        for archive in archives.values():
-            archive.close()
-
-
-Entry = tuple[tarfile.TarInfo, _Thing | None]  # None for a hard link, which is whatever it links to
-
-
-def _read_plain(path: Path) -> Iterator[Entry]:
-    with _open(name=path) as archive:
-        for entry in archive:
-            yield entry, None if entry.islnk() else _Thing(_facts(entry), path if entry.isreg() else None, entry)
-
-
-def _read_blob(path: Path, diff_id: str | None, subject: str) -> Iterator[Entry]:
-    """The entries of a gzipped layer with their contents hashed in passing; at its end, the digest of all of it."""
-    try:
-        with gzip.open(path, "rb") as unpacked:
-            stream = _Hashing(unpacked)
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK, **_TEXT) as archive:  # type: ignore[call-overload]
-                for entry in archive:
-                    thing = None if entry.islnk() else _Thing(_facts(entry))
-                    if thing is not None and entry.isreg():
-                        file = archive.extractfile(entry)
-                        assert file is not None
-                        thing.digest = _hash(file)
-                    yield entry, thing
-            while stream.read(_CHUNK):
-                pass
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise SquashError("proof-failed", subject, f"the merged layer cannot be read: {error}") from error
-    if stream.digest != diff_id:
-        raise SquashError("proof-failed", subject, f"the merged layer is {stream.digest}, not {diff_id}")
-
-
-_TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
-
-
-def _open(*, name: Path) -> tarfile.TarFile:
-    return tarfile.open(name=name, mode="r:", encoding="utf-8", errors="surrogateescape")
-
-
-def _facts(entry: tarfile.TarInfo) -> tuple[object, ...]:
-    kind = "folder" if entry.isdir() else "file" if entry.isreg() else entry.type.decode()
-    time = entry.pax_headers.get("mtime")
-    return (
-        kind,
-        entry.mode & 0o7777,
-        entry.uid,
-        entry.gid,
-        Decimal(time) if time is not None else Decimal(int(entry.mtime)),
-        entry.linkname if entry.issym() else "",
-        (entry.devmajor, entry.devminor) if entry.isdev() and not entry.isfifo() else (0, 0),
-        tuple(sorted(pair for pair in entry.pax_headers.items() if pair[0].startswith("SCHILY.xattr."))),
-        entry.size if entry.isreg() else 0,
-    )
-
-
-def _apply(table: Table, entries: Iterable[Entry], check: Callable[[], None]) -> None:
+def _apply(table: Table, entries: Sequence[Entry], check: Callable[[], None]) -> None:
     """One layer on the table: first everything it hides of what was there, then everything it brings."""
-    hidden: list[str] = []
-    cleared: list[str] = []
-    brought: Table = {}
-    links: list[tuple[str, str]] = []
-    asides: Table = {}
-    copies: dict[int, _Thing] = {}
-    for entry, thing in entries:
-        check()
-        path = _canonical(entry.name)
-        folder, _, name = path.rpartition("/")
-        if path.startswith(".wh..wh.") and path != _OPAQUE:
+    check()
+    change = _Change(table)
+    for path, thing, target in entries:
+        if _MARK not in path or not change.takes_marker(path, thing):
+            change.bring(path, thing, target)
+    change.connect_waiting()
+    _hide(table, change.hidden, change.cleared)
+    _cover(table, change.brought, [*change.cleared, *(path.rpartition(b"/")[0] for path in change.hidden)])
+
+
+class _Change:
+    """One layer on its own: what it hides of `lower`, and what it brings."""
+
+    def __init__(self, lower: Table) -> None:
+        self.hidden: list[bytes] = []
+        self.cleared: list[bytes] = []
+        self.brought: Table = {}
+        self._lower = lower
+        self._waiting: dict[bytes, bytes] = {}  # links whose target is not known yet
+        self._asides: Table = {}
+        self._copies: dict[int, Thing] = {}
+
+    def takes_marker(self, path: bytes, thing: Thing | None) -> bool:
+        """Whether the entry says what the layer hides, or is one of AUFS's own."""
+        folder, _, name = path.rpartition(b"/")
+        if path.startswith(_ASIDE) and path != _OPAQUE:
             if thing is not None:
-                asides[path] = thing
+                self._asides[path] = thing
         elif name == _OPAQUE:
-            cleared.append(folder)
-        elif name.startswith(".wh..wh."):
-            continue
-        elif name.startswith(_MARK):
-            hidden.append(f"{folder}/{name[4:]}" if folder else name[4:])
-        elif thing is None:
-            links[:] = [link for link in links if link[0] != path]
-            if not _link(path, _canonical(entry.linkname), brought, asides, table, copies):
-                links.append((path, _canonical(entry.linkname)))
-        else:
-            _bring(path, thing, brought)
-            links[:] = [link for link in links if link[0] != path]
-    while any(_link(path, target, brought, asides, table, copies) for path, target in list(links)):
-        links[:] = [link for link in links if link[0] not in brought]
-    _hide(table, hidden, cleared)
-    _cover(table, brought, [*cleared, *(path.rpartition("/")[0] for path in hidden)])
+            self.cleared.append(folder)
+        elif not name.startswith(_MARK):
+            return False
+        elif not name.startswith(_ASIDE):
+            self.hidden.append(folder + b"/" + name[len(_MARK) :] if folder else name[len(_MARK) :])
+        return True
+
+    def bring(self, path: bytes, thing: Thing | None, target: bytes) -> None:
+        """Takes in what is at `path`, a hard link to `target` where that is None. Of several the last counts."""
+        if self._waiting:
+            self._waiting.pop(path, None)
+        if thing is not None:
+            self._put(path, thing)
+        elif not self._connect(path, target):
+            self._waiting[path] = target
+
+    def connect_waiting(self) -> None:
+        """The links that came before their targets."""
+        while self._waiting:
+            done = [path for path, target in self._waiting.items() if self._connect(path, target)]
+            if not done:
+                return
+            for path in done:
+                del self._waiting[path]
+
+    def _put(self, path: bytes, thing: Thing) -> None:
+        there = self.brought.get(path)
+        if there is not None and there.is_folder and not thing.is_folder:
+            for below in [other for other in self.brought if other.startswith(path + b"/")]:
+                del self.brought[below]
+        self.brought[path] = thing
+
+    def _connect(self, path: bytes, target: bytes) -> bool:
+        """Gives what `target` is the name `path` too, if it is known. A lower layer's file is copied, once a layer."""
+        thing = self._asides.get(target) or self.brought.get(target)
+        if thing is None:
+            lower = self._lower.get(target)
+            if lower is not None and not lower.is_folder:
+                thing = self._copies.setdefault(id(lower), lower.copy())
+        if thing is None:
+            return False
+        self._put(path, thing)
+        return True
 
 
-def _bring(path: str, thing: _Thing, brought: Table) -> None:
-    if thing.facts[0] != "folder" and path in brought and brought[path].facts[0] == "folder":
-        for below in [other for other in brought if other.startswith(f"{path}/")]:
-            del brought[below]
-    brought[path] = thing
+def _hide(table: Table, hidden: list[bytes], cleared: list[bytes]) -> None:
+    """Takes away what is hidden, and all that is below it."""
+    trees = set()
+    for path in hidden:
+        thing = table.pop(path, None)
+        if thing is None or thing.is_folder:
+            trees.add(path)
+    _prune(table, trees | set(cleared))
 
 
-def _link(path: str, target: str, brought: Table, asides: Table, table: Table, copies: dict[int, _Thing]) -> bool:
-    """Gives what `target` is the name `path` too, if it is known yet. A lower layer's file is copied, once a layer."""
-    thing = asides.get(target) or brought.get(target)
-    if thing is None and target in table and table[target].facts[0] != "folder":
-        lower = table[target]
-        copy = _Thing(lower.facts, lower.archive, lower.entry, lower.digest)
-        thing = copies.setdefault(id(lower), copy)
-    if thing is None:
-        return False
-    _bring(path, thing, brought)
-    return True
-
-
-def _hide(table: Table, hidden: list[str], cleared: list[str]) -> None:
-    if not hidden and not cleared:
+def _prune(table: Table, folders: set[bytes]) -> None:
+    """Takes away all that is below those folders; the empty path is above everything."""
+    if not folders:
         return
-    gone, emptied = set(hidden), set(cleared)
-    for path in list(table):
-        parents = _parents(path)
-        if path and (path in gone or not gone.isdisjoint(parents) or not emptied.isdisjoint(parents)):
-            del table[path]
+    doomed: dict[bytes, bool] = {b"": b"" in folders}
+
+    def is_doomed(folder: bytes) -> bool:
+        known = doomed.get(folder)
+        if known is None:
+            known = doomed[folder] = folder in folders or is_doomed(folder.rpartition(b"/")[0])
+        return known
+
+    for path in [path for path in table if path and is_doomed(path.rpartition(b"/")[0])]:
+        del table[path]
 
 
-def _cover(table: Table, brought: Table, touched: list[str]) -> None:
+def _cover(table: Table, brought: Table, touched: list[bytes]) -> None:
     """What a layer brings replaces what is there: a folder keeps what is in a folder, all else covers it."""
-    implied = {parent for path in brought for parent in _parents(path) if parent} | {path for path in touched if path}
-    implied |= {parent for path in touched for parent in _parents(path) if parent}
-    for path in implied - brought.keys():
-        if path not in table or table[path].facts[0] != "folder":
-            brought[path] = _Thing(_IMPLIED)
-    covering = {
-        path
-        for path, thing in brought.items()
-        if path in table and path and (thing.facts[0] != "folder" or table[path].facts[0] != "folder")
-    }
-    if covering:
-        for path in list(table):
-            if path in covering or not covering.isdisjoint(_parents(path)):
-                del table[path]
+    known: set[bytes] = {b""}
+    folders = [path.rpartition(b"/")[0] for path in brought] + touched
+    for folder in folders:
+        while folder not in known:
+            known.add(folder)
+            folder = folder.rpartition(b"/")[0]  # noqa: PLW2901 - upwards, until one that has been seen
+    for path in known:
+        if path and path not in brought:
+            there = table.get(path)
+            if there is None or not there.is_folder:
+                implied = IMPLIED.copy()
+                brought[path] = implied
+    covered = set()
+    for path, thing in brought.items():
+        if path and not thing.is_folder:
+            there = table.get(path)
+            if there is not None and there.is_folder:
+                covered.add(path)
+    _prune(table, covered)
     table.update(brought)
 
 
-def _parents(path: str) -> list[str]:
-    """Every folder above `path`, the root as the empty text."""
-    found = [""]
-    position = path.find("/")
-    while position > 0:
-        found.append(path[:position])
-        position = path.find("/", position + 1)
-    return found if path else []
-
-
-def _canonical(name: str) -> str:
-    return "/".join(part for part in name.split("/") if part not in ("", "."))
-
-
-def _hash(file: Iterable[bytes] | BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK):  # type: ignore[union-attr]
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-class _Hashing:
-    """A stream that knows the digest of what was read of it."""
-
-    def __init__(self, file: BinaryIO | gzip.GzipFile) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._digest.update(data)
-        return data
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._digest.hexdigest()}"
-
-
-def _shown(path: str) -> str:
-    return shown(path.encode("utf-8", "surrogateescape"))
+def _shown(path: bytes) -> str:
+    return shown(path)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,15 +21,16 @@ from builders.engine.connection import TRANSFER_TIMEOUT
 from builders.errors import Cancelled, DiskFull, SquashError
 from builders.model import BuiltImage, SquashedImage, SquashMode
 from builders.squash.blobs import Blob, BlobStore
+from builders.squash.codec import Compression
 from builders.squash.config import rewrite
 from builders.squash.difference import entries
+from builders.squash.member import Member
 from builders.squash.merge import write_layer
 from builders.squash.plan import SCRATCH, Plan, decided, make_plan
-from builders.squash.proof import prove
-from builders.squash.source import SourceImage, spool
+from builders.squash.proof import Proof
+from builders.squash.source import Layer, SourceImage, spool, whole
 from builders.squash.store import read_store
 from builders.squash.survey import survey_tree
-from builders.squash.tarread import read_layer
 from builders.squash.tree import Directory, apply_layer, build_tree, copy_tree
 from builders.squash.weigh import reckon
 from registry.layout import OciLayout
@@ -51,14 +55,15 @@ def squash(
     cancelled: threading.Event | None = None,
     history: Sequence[Past] = (),
     present: Callable[[str], bool] = lambda _: False,
+    compression: Compression = Compression.BALANCED,
 ) -> SquashedImage:
     """Writes `image` as an OCI layout at `layout`, its layers merged as `mode` says.
 
     `base_image` is the reference of the last stage's FROM (``scratch`` for none; None where it is not known); its
     layers are kept bit for bit. `blobs` is a folder of compressed layers that builds share; `scratch` one for
-    temporary files, with room for the image twice. `history` are the pushes before, newest first, and `present` tells
-    whether the registry to push to has a blob, by its digest: by these ``auto`` decides. The image in the engine is
-    only read.
+    temporary files: the image goes there if the engine's own folders cannot be read. `history` are the pushes before,
+    newest first, and `present` tells whether the registry to push to has a blob, by its digest: by these ``auto``
+    decides. Layers are packed with `compression`. The image in the engine is only read.
 
     Raises SquashError (``proof-failed``, ``base-mismatch``, ``layer-damaged``, …), DiskFull, EngineError, Cancelled.
     """
@@ -67,31 +72,31 @@ def squash(
     check = _checker(image, cancelled)
     check()
     with disk_full_named(scratch):
-        ensure_room(image, scratch, blobs)
         base = base_layers(base_image, endpoint)
         plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.image_id)
         with tempfile.TemporaryDirectory(dir=scratch, prefix="squash-") as work:
-            store = BlobStore(blobs)
-            # A merge needs to see the layers below it; where there is none, the blobs of earlier builds will do.
-            there = [blob for diff_id in image.diff_ids if (blob := store.find(diff_id))] if plan.start is None else []
-            known = {blob.diff_id: blob.uncompressed for blob in there}
-            source = read_image(image, endpoint, Path(work), check, known)
-            bill = tree = None
-            if plan.start is not None:
-                survey, tree = survey_tree(source.layers, subject=image.image_id, check=check)
-                costs = reckon(survey, source.layers, base=base, store=store, history=history, present=present)
-                plan = decided(plan, costs) if mode is SquashMode.AUTO else plan
-                bill = price(costs, plan.start)
-            return squash_source(
-                source,
-                plan=plan,
-                layout=layout,
-                store=store,
-                subject=image.image_id,
-                check=check,
-                bill=bill,
-                tree=tree,
-            )
+            store = BlobStore(blobs, compression=compression)
+
+            def act(source: SourceImage) -> SquashedImage:
+                bill = tree = None
+                decision = plan
+                if plan.start is not None:
+                    survey, tree = survey_tree(source.layers, subject=image.image_id, check=check)
+                    costs = reckon(survey, source.layers, base=base, store=store, history=history, present=present)
+                    decision = decided(plan, costs) if mode is SquashMode.AUTO else plan
+                    bill = price(costs, decision.start)
+                return squash_source(
+                    source,
+                    plan=decision,
+                    layout=layout,
+                    store=store,
+                    subject=image.image_id,
+                    check=check,
+                    bill=bill,
+                    tree=tree,
+                )
+
+            return whole(read_image(image, endpoint, Path(work), check, store), act)
 
 
 def drop_damaged(layout: Path, *, blobs: Path) -> tuple[str, ...]:
@@ -104,16 +109,22 @@ def drop_damaged(layout: Path, *, blobs: Path) -> tuple[str, ...]:
 
 
 def read_image(
-    image: BuiltImage, endpoint: Endpoint, folder: Path, check: Check, known: Mapping[str, int]
+    image: BuiltImage, endpoint: Endpoint, folder: Path, check: Check, store: BlobStore | None = None
 ) -> SourceImage:
-    """The image from where it lies if that can be read, else from the engine. What is `known` need not be read."""
-    found = read_store(
-        image.image_id, endpoint=endpoint, facts=engine_facts(endpoint), folder=folder, check=check, known=known
-    )
-    if found is not None:
-        return found
-    with connect(endpoint, timeout=TRANSFER_TIMEOUT) as engine:
-        return spool(engine.save(image.image_id), folder, subject=image.image_id, check=check)
+    """The image from where it lies if that can be read, else from the engine, into `folder`. Sizes of layers that
+    `store` has blobs of need not be reckoned. Raises DiskFull where the engine's copy would not fit."""
+
+    def saved() -> SourceImage:
+        ensure_room(folder, image.size)
+        with connect(endpoint, timeout=TRANSFER_TIMEOUT) as engine:
+            return spool(engine.save(image.image_id), folder, subject=image.image_id, check=check)
+
+    known = {}
+    for diff_id in image.diff_ids if store is not None else ():
+        if store is not None and (blob := store.find(diff_id)):
+            known[diff_id] = blob.uncompressed
+    found = read_store(image.image_id, endpoint=endpoint, facts=engine_facts(endpoint), known=known)
+    return saved() if found is None else replace(found, saved=saved)
 
 
 def squash_source(
@@ -137,18 +148,12 @@ def squash_source(
     """
     start = len(source.layers) if plan.start is None else plan.start
     base, above = source.layers[:start], source.layers[start:]
-    kept = [blobs.get(layer.diff_id) or store.compress(layer, check) for layer in base]
+    there = [blobs.get(layer.diff_id) or store.find(layer.diff_id) for layer in base]
+    # Packed bytes are fewer, or hardly more.
+    new = [*(layer for layer, blob in zip(base, there, strict=True) if blob is None), *above]
+    ensure_room(store.folder, sum(layer.size for layer in new))
+    kept = [blob or store.compress(layer, check) for layer, blob in zip(base, there, strict=True)]
     merged = _merge(source, start, store, subject, check, tree) if above else None
-    if above:
-        compared = prove(
-            base=[layer.file for layer in base],
-            merged=[layer.file for layer in above],
-            result=merged.path if merged else None,
-            diff_id=merged.diff_id if merged else None,
-            subject=subject,
-            check=check,
-        )
-        logger.debug("proved %d paths of %s equal", compared, subject)
     result = [*kept, merged] if merged else kept
     config = source.config_bytes
     if above:
@@ -173,20 +178,42 @@ def squash_source(
 def _merge(
     source: SourceImage, start: int, store: BlobStore, subject: str, check: Check, final: Directory | None
 ) -> Blob | None:
-    """The blob of the layers from `start` on as one; None where together they change nothing."""
-    paths = [layer.file for layer in source.layers]
-    base = build_tree((read_layer(path, subject=subject) for path in paths[:start]), subject) if start else None
+    """The blob of the layers from `start` on as one, proved; None where together they change nothing."""
+    base, above = source.layers[:start], source.layers[start:]
+    proof = Proof(base=base, merged=above, subject=subject, check=check)
+    below = build_tree((layer.members(subject) for layer in base), subject) if start else None
     if final is None:
-        final = copy_tree(base) if base is not None else Directory(None, 0)
-        for number, path in enumerate(paths[start:], start):
+        final = copy_tree(below) if below is not None else Directory(None, 0)
+        for number, layer in enumerate(above, start):
             check()
-            apply_layer(final, read_layer(path, subject=subject), number, subject)
-    members = entries(base, final, start)
-    if not members:
-        return None
-    with store.writer() as writer:
-        write_layer(members, writer, check)
-    return writer.blob
+            apply_layer(final, layer.members(subject), number, subject)
+    members = entries(below, final, start)
+    blob = None
+    if members:
+        blob = store.pack(write_layer(members), check, on_plain=proof.feed)
+    # After the merge: a file that was changed before or while it was read shows now.
+    _verify([*above, *_used(base, members)], proof, check)
+    compared = proof.conclude(blob.uncompressed if blob else 0)
+    logger.debug("proved %d paths of %s equal", compared, subject)
+    return blob
+
+
+def _used(base: Sequence[Layer], members: Sequence[Member]) -> list[Layer]:
+    """The layers that stay of which a content was taken nevertheless: a hard link to a file of theirs."""
+    folders = {layer.split.files + b"/": layer for layer in base if layer.split is not None}
+    used = set()
+    for member in members if folders else ():
+        source = member.source
+        if isinstance(source, bytes):
+            used |= {folder for folder in folders if source.startswith(folder)}
+    return [folders[folder] for folder in sorted(used)]
+
+
+def _verify(layers: Sequence[Layer], proof: Proof, check: Check) -> None:
+    """Side by side, on as many cores as there are: hashing lets other threads run."""
+    with ThreadPoolExecutor(max_workers=min(len(layers), os.cpu_count() or 1) or 1) as threads:
+        for done in [threads.submit(layer.verify, check, proof.see) for layer in layers]:
+            done.result()
 
 
 def _write_layout(path: Path, config: bytes, blobs: list[Blob], annotations: Mapping[str, str]) -> ImageManifest:
@@ -195,7 +222,7 @@ def _write_layout(path: Path, config: bytes, blobs: list[Blob], annotations: Map
         layout.link_blob(blob.path, blob.digest)
     manifest = ImageManifest.create(
         config=Descriptor(media_type=MediaType.OCI_CONFIG, digest=layout.add_blob(config), size=len(config)),
-        layers=[Descriptor(media_type=MediaType.OCI_LAYER_GZIP, digest=blob.digest, size=blob.size) for blob in blobs],
+        layers=[Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size) for blob in blobs],
         annotations=annotations,
     )
     layout.put_manifest(manifest, REF_NAME)
@@ -222,14 +249,11 @@ def _checker(image: BuiltImage, cancelled: threading.Event | None) -> Check:
     return check
 
 
-def ensure_room(image: BuiltImage, scratch: Path, blobs: Path) -> None:
-    """The saved image goes to `scratch`, at most as much again, compressed, to `blobs`."""
-    same_disk = scratch.stat().st_dev == blobs.stat().st_dev
-    wanted = {scratch: image.size * (2 if same_disk else 1)} | ({} if same_disk else {blobs: image.size})
-    for folder, size in wanted.items():
-        free = shutil.disk_usage(folder).free
-        if free < size + _SLACK:
-            raise _disk_full(folder, f"squashing needs {_mb(size + _SLACK)} there, and {_mb(free)} are free")
+def ensure_room(folder: Path, size: int) -> None:
+    """Raises DiskFull where `size` bytes, and some to spare, would not fit into `folder`."""
+    free = shutil.disk_usage(folder).free
+    if free < size + _SLACK:
+        raise _disk_full(folder, f"squashing needs {_mb(size + _SLACK)} there, and {_mb(free)} are free")
 
 
 @contextmanager

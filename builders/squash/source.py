@@ -6,50 +6,137 @@ Both archive forms are read: that of engines up to 24 (``<id>/layer.tar``) and t
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
 import json
+import logging
 import math
 import sys
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeGuard
+from typing import IO, Any, TypeGuard, TypeVar
 
+from builders import zstd
 from builders.errors import SquashError
 from builders.limits import Limits
+from builders.squash.contents import Contents
+from builders.squash.garbage import collected_later
+from builders.squash.member import Member
+from builders.squash.pieces import Content, Piece
+from builders.squash.pieces import length as piece_length
+from builders.squash.stream import stream
+from builders.squash.tarread import read_layer, read_pieces
+from builders.squash.tarsplit import TarSplit
 
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
 _CHUNK = 1 << 20
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP = b"\x1f\x8b"
 _CONFIG_LIMIT = 64 << 20  # bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """An uncompressed layer in `path`, `size` bytes; its content has been checked against `diff_id`. `path` is None
-    where it was not read, because nobody needs more of it than what the blob store has."""
+    """An uncompressed layer of `size` bytes: where it lies.
 
-    path: Path | None
+    In a file, at `path` from `offset` on; its content has been checked against `diff_id`. Or, as `split`, in the
+    engine's own folders: then nothing of it has been read, and whoever takes contents of it must see to it that all of
+    it has that digest (`verify`). Neither, where nobody needs more of it than what the blob store has.
+    """
+
     diff_id: str
     size: int
+    path: Path | None = None
+    offset: int = 0
+    split: TarSplit | None = None
 
-    @property
-    def file(self) -> Path:
-        """Where it lies, for those who need it read."""
+    def members(self, subject: str) -> Iterator[Member]:
+        """Its entries in their order; no content is read. Raises SquashError ``layer-damaged`` and the like."""
+        if self.split is not None:
+            return read_pieces(self.split.pieces(), name=self.diff_id, subject=subject)
         assert self.path is not None, f"{self.diff_id} was not to be read"
-        return self.path
+        return read_layer(self.path, subject=subject, offset=self.offset, size=self.size)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Its bytes in their order, as they lie."""
+        if self.split is not None:
+            return self.split.pieces()
+        assert self.path is not None, f"{self.diff_id} was not to be read"
+        return iter([Content(path=self.path, offset=self.offset, size=self.size)])
+
+    def verify(self, check: Callable[[], None], on_content: Callable[[Content, bytes], None] | None = None) -> None:
+        """Reads all of a layer that was not, and raises SquashError ``layer-changed`` where its digest is another one;
+        OSError where a file of it is gone or shorter than it was. `on_content` as for `stream`."""
+        if self.split is None:
+            return
+        digest = hashlib.sha256()
+        for data in stream(self.pieces(), on_content):
+            check()
+            digest.update(data)
+        self.require(f"sha256:{digest.hexdigest()}")
+
+    def require(self, digest: str) -> None:
+        """Raises SquashError ``layer-changed`` where that is not its digest."""
+        if digest != self.diff_id:
+            raise SquashError(
+                "layer-changed", self.diff_id, f"where it lies it is {digest}", hint="build the image again"
+            )
+
+    def ranges(self, offsets: Sequence[int], length: int) -> list[bytes]:
+        """`length` bytes from each of the ascending offsets on, fewer at the end of the layer."""
+        found: list[list[bytes]] = [[] for _ in offsets]
+        position = first = 0
+        with Contents() as contents:
+            for piece in self.pieces():
+                end = position + piece_length(piece)
+                for number in range(first, len(offsets)):
+                    begin, until = max(offsets[number], position), min(offsets[number] + length, end)
+                    if offsets[number] >= end:
+                        break
+                    if begin < until and isinstance(piece, Content):
+                        found[number].append(contents.span(piece.path, piece.offset + begin - position, until - begin))
+                    elif begin < until and not isinstance(piece, Content):
+                        found[number].append(piece[begin - position : until - position])
+                position = end
+                while first < len(offsets) and offsets[first] + length <= position:
+                    first += 1
+                if first == len(offsets):
+                    break
+        return [b"".join(parts) for parts in found]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceImage:
-    """An image on disk. `config_bytes` are the engine's own, whose digest is the image's ID."""
+    """An image on disk. `config_bytes` are the engine's own, whose digest is the image's ID. `saved` gives the same
+    image as the engine saves it, where this one is read from the engine's own folders: see `whole`."""
 
     config_bytes: bytes
     config: dict[str, Any]
     layers: tuple[Layer, ...]
+    saved: Callable[[], SourceImage] | None = None
+
+
+def whole(source: SourceImage, act: Callable[[SourceImage], Result]) -> Result:
+    """What `act` makes of the image. Where its layers turn out, in the middle of it, not to be what they should be in
+    the engine's own folders, or to be gone, it is done again, all of it, with the image that the engine saves."""
+    if source.saved is None:
+        with collected_later():
+            return act(source)
+    try:
+        with collected_later():
+            return act(source)
+    except (SquashError, OSError) as error:
+        if isinstance(error, InterruptedError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        logger.info("reading the image's layers where they lie has failed (%s); the engine is asked to save it", error)
+    saved = source.saved()
+    with collected_later():
+        return act(saved)
 
 
 def spool(
@@ -136,27 +223,23 @@ class _Parts:
         digest = self._digests[path]
         with path.open("rb") as file:
             magic = file.read(4)
-        if magic[:2] == _GZIP:
-            path, digest = self._expanded(path)
-        elif magic == _ZSTD:
-            raise SquashError(
-                "unsupported-compression", self._subject, f"layer {diff_id} is compressed with zstd; gzip was expected"
-            )
+        if magic[:2] == _GZIP or magic == zstd.MAGIC:
+            path, digest = self._expanded(path, zstandard=magic == zstd.MAGIC)
         if digest != diff_id:
             raise _damaged(self._subject, f"layer {diff_id} has the content of {digest}")
         return Layer(path=path, diff_id=diff_id, size=path.stat().st_size)
 
-    def _expanded(self, path: Path) -> tuple[Path, str]:
+    def _expanded(self, path: Path, *, zstandard: bool) -> tuple[Path, str]:
         expanded = path.with_suffix(".tar")
         digest, size, packed_size = hashlib.sha256(), 0, path.stat().st_size
         try:
-            with gzip.open(path, "rb") as packed, expanded.open("wb") as file:
-                while chunk := packed.read(_CHUNK):
+            with expanded.open("wb") as file:
+                for chunk in zstd.unpack_file(path) if zstandard else _gunzipped(path):
                     size += len(chunk)
                     self._limits.check_expanded(size, packed_size, before=self._written, subject=self._subject)
                     digest.update(chunk)
                     file.write(chunk)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error, zstd.ZstdError) as error:
             raise _damaged(self._subject, f"a compressed layer cannot be read: {error}") from error
         self._written += size
         self._digests[expanded] = f"sha256:{digest.hexdigest()}"
@@ -170,6 +253,11 @@ class _Parts:
         if wanted not in self._files:
             raise _damaged(self._subject, f"it lacks {name}")
         return self._files[wanted]
+
+
+def _gunzipped(path: Path) -> Iterator[bytes]:
+    with gzip.open(path, "rb") as packed:
+        yield from iter(lambda: packed.read(_CHUNK), b"")
 
 
 class _Stream(io.RawIOBase):

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from builders.squash.members import forget
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredBlob:
@@ -46,6 +48,10 @@ def remove_blobs(folder: Path, digests: Collection[str]) -> int:
             with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
                 if json.loads(note.read_bytes())["digest"].removeprefix("sha256:") in names:
                     note.unlink()
+        # What an older version noted under another name ends so too, when its last blob does.
+        with suppress(OSError):
+            index.rmdir()
+    forget(folder, names)
     freed = 0
     for name in names:
         file = folder / "sha256" / name

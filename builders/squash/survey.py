@@ -13,12 +13,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from builders.limits import Limits
 from builders.squash.member import AUFS, OPAQUE, WHITEOUT, Kind, Member, shown
 from builders.squash.source import Layer
-from builders.squash.tarread import BLOCK, read_layer
+from builders.squash.tarbytes import BLOCK
 from builders.squash.tree import Directory, Inode, apply_layer, walk
 
 SHOWN = 20
@@ -118,7 +117,7 @@ def survey_tree(
     tree, surveyed = Directory(None, 0), _Surveyed(subject, limits)
     for number, layer in enumerate(layers):
         check()
-        apply_layer(tree, surveyed.passing(number, read_layer(layer.file, subject=subject)), number, subject)
+        apply_layer(tree, surveyed.passing(number, layer.members(subject)), number, subject)
     return surveyed.result(layers, tree), tree
 
 
@@ -139,59 +138,53 @@ class _Surveyed:
         self._limits = limits
         self._count = 0
         self._traces: list[_Traces] = []
-        self._stored: dict[tuple[Any, int], tuple[int, bytes, int]] = {}
-        """By source and offset of a content: its layer, path and stored bytes."""
+        self._stored: list[list[Member]] = []
+        """Of each layer the entries that have a content."""
 
     def passing(self, number: int, members: Iterable[Member]) -> Iterator[Member]:
         """The members as they come, taken note of."""
         traces = _Traces()
         self._traces.append(traces)
+        self._stored.append([])
         for member in members:
             self._count += 1
             traces.entries += 1
             if self._limits is not None and self._count % 1000 == 0:
                 self._limits.check_entries(self._count, self._subject)
-            self._note(number, member, traces)
+            path, kind = member.path, member.kind
+            if WHITEOUT in path and _marks(member, traces):
+                pass
+            elif kind is Kind.DIRECTORY:
+                traces.folders.add(path)
+            else:
+                traces.covering.add(path)
+                if kind is Kind.FILE:
+                    traces.files += 1
+                    if member.source is not None:
+                        self._stored[number].append(member)
             yield member
         if self._limits is not None:
             self._limits.check_entries(self._count, self._subject)
 
-    def _note(self, number: int, member: Member, traces: _Traces) -> None:
-        name, parent = member.name, member.parent
-        if name == OPAQUE:
-            traces.hidden.add(parent)
-        elif name.startswith(WHITEOUT):
-            if not name.startswith(AUFS):
-                gone = name.removeprefix(WHITEOUT)
-                traces.hidden.add(parent + b"/" + gone if parent else gone)
-        elif member.kind is Kind.DIRECTORY:
-            traces.folders.add(member.path)
-        else:
-            traces.covering.add(member.path)
-            if member.kind is Kind.FILE:
-                traces.files += 1
-                stored = member.size if member.sparse is None else sum(length for _, length in member.sparse)
-                if stored:
-                    padded = BLOCK + -(-stored // BLOCK) * BLOCK
-                    self._stored[member.source, member.offset] = number, member.path, padded
-
     def result(self, layers: Sequence[Layer], tree: Directory) -> Survey:
-        seen: set[tuple[Any, int]] = set()
+        seen: set[int] = set()  # the ids of entries, which `_stored` keeps
         files: dict[int, tuple[bytes, Inode]] = {}  # one name of each
         for path, node in walk(tree):
             if isinstance(node, Inode) and node.member.kind is Kind.FILE:
                 files.setdefault(id(node), (path, node))
-                seen.add((node.member.source, node.member.offset))
+                seen.add(id(node.member))
         largest = heapq.nsmallest(SHOWN, files.values(), key=lambda found: (-found[1].member.size, found[0]))
         raising = sorted((found for found in files.values() if found[1].member.mode & _RAISING), key=lambda it: it[0])
         wasted, wastes = defaultdict[int, int](int), defaultdict[int, int](int)
         waste = []
-        for place, (number, path, size) in self._stored.items():
-            if place not in seen:
-                by, how = self._culprit(number, path)
-                wasted[number] += size
-                wastes[by] += size
-                waste.append(Waste(path=shown(path), size=size, layer=number, by=by, how=how))
+        for number, members in enumerate(self._stored):
+            for member in members:
+                if id(member) not in seen:
+                    size = _stored_size(member)
+                    by, how = self._culprit(number, member.path)
+                    wasted[number] += size
+                    wastes[by] += size
+                    waste.append(Waste(path=shown(member.path), size=size, layer=number, by=by, how=how))
         return Survey(
             layers=tuple(
                 LayerSurvey(
@@ -221,6 +214,25 @@ class _Surveyed:
             if path in traces.hidden or any(place in traces.hidden or place in traces.covering for place in above):
                 return number, How.DELETED
         return layer, How.REWRITTEN
+
+
+def _marks(member: Member, traces: _Traces) -> bool:
+    """Whether it is a marker; what it hides is taken note of."""
+    name, parent = member.name, member.parent
+    if name == OPAQUE:
+        traces.hidden.add(parent)
+    elif not name.startswith(WHITEOUT):
+        return False
+    elif not name.startswith(AUFS):
+        gone = name.removeprefix(WHITEOUT)
+        traces.hidden.add(parent + b"/" + gone if parent else gone)
+    return True
+
+
+def _stored_size(member: Member) -> int:
+    """Its content's bytes in the tar, with a header."""
+    stored = member.size if member.sparse is None else sum(length for _, length in member.sparse)
+    return BLOCK + -(-stored // BLOCK) * BLOCK
 
 
 def _parents(path: bytes) -> list[bytes]:

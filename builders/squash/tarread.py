@@ -7,16 +7,20 @@ floats, and holds every member it has seen. No content is read, except the map o
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 from builders.errors import SquashError
 from builders.squash.member import Kind, Member, canonical_path
+from builders.squash.pieces import Piece
+from builders.squash.tarbytes import BLOCK, FileBytes, PieceBytes, TarBytes
 
-BLOCK = 512
 _ENTRY_LIMIT = 10_000_000
 _EXTENSION_LIMIT = 4 << 20  # bytes of one PAX header or long name
 _ZERO = bytes(BLOCK)
@@ -34,17 +38,32 @@ _KINDS = {
     b"6": Kind.FIFO,
 }
 _TOLD_ELSEWHERE = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"uname", b"gname", b"mtime"})
+_NO_RECORDS: Mapping[bytes, bytes] = {}
+_NO_DEVICE = (0, 0)
+_DEVICES = (Kind.CHARACTER, Kind.BLOCK)
+_KNOWN_LIMIT = 100_000
 _DECIMAL = re.compile(rb"-?\d+(?:\.\d*)?")
+_FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+"""name, mode, uid, gid, size, mtime, checksum, type, link, magic, uname, gname, two device numbers, prefix"""
 
 
-def read_layer(path: Path, *, subject: str) -> Iterator[Member]:
-    """The entries of the uncompressed layer at `path` in their order, doubles and whiteouts included.
+def read_layer(path: Path, *, subject: str, offset: int = 0, size: int | None = None) -> Iterator[Member]:
+    """The entries of the uncompressed layer at `path` in their order, doubles and whiteouts included. It is all of the
+    file, or `size` bytes from `offset` on.
 
     Raises SquashError ``layer-damaged`` (cut short, wrong checksum, trailing garbage), ``unsafe-path`` or
     ``unsupported-entry``, all naming `subject`.
     """
-    with path.open("rb") as file:
-        yield from _Reader(file=file, path=path, subject=subject).members()
+    with path.open("rb", buffering=0) as file:
+        length = os.fstat(file.fileno()).st_size - offset if size is None else size
+        there = FileBytes(file.fileno(), path, offset, length)
+        yield from _Reader(file=there, name=path.name, subject=subject).members()
+
+
+def read_pieces(pieces: Iterator[Piece], *, name: str, subject: str) -> Iterator[Member]:
+    """The same of a layer in pieces, every content of it by reference; none is opened. `name` is the layer's, for
+    messages. Sparse files are refused as damaged: whoever cut the pieces may have seen them otherwise."""
+    yield from _Reader(file=PieceBytes(pieces), name=name, subject=subject, no_sparse=True).members()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -59,23 +78,30 @@ class _Extension:
 
 @dataclass(kw_only=True, slots=True)
 class _Reader:
-    file: BinaryIO
-    path: Path
+    file: TarBytes
+    name: str
     subject: str
+    no_sparse: bool = False
+    known: dict[bytes, int] = field(default_factory=dict)  # numbers, as headers write them again and again
 
     def members(self) -> Iterator[Member]:
-        extension, count = _Extension(), 0
-        while (header := self._next_header()) is not None:
-            count += 1
-            if count > _ENTRY_LIMIT:
-                self._damaged(f"it has more than {_ENTRY_LIMIT} entries")
-            flag = header[156:157]
-            if flag in b"xgLK" and flag:
-                self._extend(extension, flag, self._payload(header))
-                continue
-            yield self._member(header, flag, extension)
-            extension = _Extension()
-        if extension != _Extension():
+        extension: _Extension | None = None
+        count = 0
+        try:
+            while (header := self._next_header()) is not None:
+                count += 1
+                if count > _ENTRY_LIMIT:
+                    self._damaged(f"it has more than {_ENTRY_LIMIT} entries")
+                flag = header[156:157]
+                if flag in b"xgLK":
+                    extension = extension or _Extension()
+                    self._extend(extension, flag, self._payload(header))
+                    continue
+                yield self._member(header, flag, extension)
+                extension = None
+        except EOFError:
+            self._damaged("it is cut short, or its pieces do not fall where its headers say")
+        if extension is not None and extension != _Extension():
             self._damaged("it ends with an extended header that belongs to nothing")
 
     def _next_header(self) -> bytes | None:
@@ -94,18 +120,20 @@ class _Reader:
         return None
 
     def _check_sum(self, block: bytes) -> None:
+        # The lower half of Adler-32, begun at 0, is the sum of the bytes, as long as that is less than 65,521.
+        unsigned = (zlib.adler32(block[:256], 0) & 0xFFFF) + (zlib.adler32(block[256:], 0) & 0xFFFF)
+        unsigned += 8 * 0x20 - sum(block[148:156])
         try:
             stated = _number(block[148:156])
         except ValueError:
             self._damaged("a header's checksum is not a number")
-        unsigned = sum(block) - sum(block[148:156]) + 8 * 0x20
         # Some old writers summed signed bytes.
-        if stated not in (unsigned, unsigned - 256 * sum(byte > 127 for byte in block)):
+        if stated != unsigned and stated != unsigned - 256 * sum(byte > 127 for byte in block[:148] + block[156:]):
             self._damaged(f"the header at byte {self.file.tell() - BLOCK} has a wrong checksum")
 
     def _payload(self, header: bytes) -> bytes:
         """The content of an extension, padding skipped."""
-        size = self._field(header, 124, 136, "size")
+        size = self._field(header[124:136], "size")
         if not 0 <= size <= _EXTENSION_LIMIT:
             self._damaged(f"an extended header claims {size} bytes")
         data = self.file.read(_padded(size))
@@ -139,45 +167,53 @@ class _Reader:
             yield key, value
             position = end
 
-    def _member(self, header: bytes, flag: bytes, extension: _Extension) -> Member:
-        records = extension.records
-        stored = self._pax_number(records, b"size", self._field(header, 124, 136, "size"))
-        raw_name = self._raw_name(header, extension)
+    def _member(self, header: bytes, flag: bytes, extension: _Extension | None) -> Member:
+        name, mode, uid, gid, size, mtime, _, _, link, magic, uname, gname, major, minor, prefix = _FIELDS.unpack(
+            header
+        )
+        raw_name, link, records = _text(name), _text(link) if link[0] else b"", _NO_RECORDS
+        if prefix[0] and magic[:6] == b"ustar\0":
+            raw_name = _text(prefix) + b"/" + raw_name
+        if extension is not None:
+            records = extension.records
+            given = records.get(b"GNU.sparse.name") or records.get(b"path") or extension.name
+            raw_name = raw_name if given is None else given
+            link = records.get(b"linkpath") or extension.link or link
         kind = self._kind(flag, raw_name)
-        link = records.get(b"linkpath") or extension.link or header[157:257].split(b"\0", 1)[0]
-        size, sparse = stored if kind is Kind.FILE else 0, None
-        stored = size
-        if size < 0:
+        length = self._field(size, "size")
+        owner, group = self._field(uid, "uid"), self._field(gid, "gid")
+        if records:
+            length = self._pax_number(records, b"size", length)
+            owner, group = self._pax_number(records, b"uid", owner), self._pax_number(records, b"gid", group)
+        if kind is not Kind.FILE:
+            length = 0
+        if length < 0:
             self._damaged("an entry has a negative size")
-        offset = self.file.tell()
-        if kind is Kind.FILE and (flag == b"S" or any(key.startswith(b"GNU.sparse.") for key in records)):
-            size, sparse, offset, stored = self._sparse(header, flag, extension, stored)
-        self._skip(offset, stored)
+        stored, pieces = length, None
+        source: Path | bytes | None = None
+        offset = 0
+        if kind is Kind.FILE:
+            if flag == b"S" or (records and any(key.startswith(b"GNU.sparse.") for key in records)):
+                length, pieces, stored = self._sparse(header, flag, extension or _Extension(), stored)
+            if stored:
+                source, offset = self._content(stored)
         return Member(
             path=canonical_path(raw_name, self.subject),
             kind=kind,
-            mode=self._field(header, 100, 108, "mode") & 0o7777,
-            uid=self._pax_number(records, b"uid", self._field(header, 108, 116, "uid")),
-            gid=self._pax_number(records, b"gid", self._field(header, 116, 124, "gid")),
-            mtime=self._mtime(header, records),
-            uname=records.get(b"uname") or header[265:297].split(b"\0", 1)[0],
-            gname=records.get(b"gname") or header[297:329].split(b"\0", 1)[0],
+            mode=self._field(mode, "mode") & 0o7777,
+            uid=owner,
+            gid=group,
+            mtime=self._mtime(mtime, records) if records else str(self._field(mtime, "mtime")),
+            uname=(records and records.get(b"uname")) or (_text(uname) if uname[0] else b""),
+            gname=(records and records.get(b"gname")) or (_text(gname) if gname[0] else b""),
             link=canonical_path(link, self.subject) if kind is Kind.HARDLINK else _only_symlink(kind, link),
-            size=size,
-            device=self._device(header, kind),
-            records=_kept(records),
-            source=self.path if kind is Kind.FILE else None,
+            size=length,
+            device=self._device(major, minor) if kind in _DEVICES else _NO_DEVICE,
+            records=_kept(records) if records else (),
+            source=source,
             offset=offset,
-            sparse=sparse,
+            sparse=pieces,
         )
-
-    def _raw_name(self, header: bytes, extension: _Extension) -> bytes:
-        given = extension.records.get(b"GNU.sparse.name") or extension.records.get(b"path") or extension.name
-        if given is not None:
-            return given
-        name = header[0:100].split(b"\0", 1)[0]
-        prefix = header[345:500].split(b"\0", 1)[0] if header[257:263] == b"ustar\0" else b""
-        return prefix + b"/" + name if prefix else name
 
     def _kind(self, flag: bytes, raw_name: bytes) -> Kind:
         kind = _KINDS.get(flag)
@@ -188,14 +224,14 @@ class _Reader:
         # Before POSIX a folder was a file whose name ends with a slash; engines read it so still.
         return Kind.DIRECTORY if flag in (b"0", b"\0") and raw_name.endswith(b"/") else kind
 
-    def _skip(self, offset: int, stored: int) -> None:
+    def _content(self, stored: int) -> tuple[Path | bytes, int]:
         """Goes past the content, and makes sure that it is there."""
-        if stored:
-            self.file.seek(offset + _padded(stored) - 1)
-            if not self.file.read(1):
-                self._damaged("it is cut short in the content of an entry")
+        try:
+            return self.file.content(stored)
+        except EOFError:
+            self._damaged("it is cut short in the content of an entry")
 
-    def _mtime(self, header: bytes, records: dict[bytes, bytes]) -> str:
+    def _mtime(self, mtime: bytes, records: Mapping[bytes, bytes]) -> str:
         value = records.get(b"mtime")
         if value:
             if not _DECIMAL.fullmatch(value):
@@ -203,26 +239,24 @@ class _Reader:
             whole, _, fraction = value.decode().partition(".")
             fraction = fraction.rstrip("0")
             return f"{whole}.{fraction}" if fraction else whole
-        return str(self._field(header, 136, 148, "mtime"))
+        return str(self._field(mtime, "mtime"))
 
-    def _device(self, header: bytes, kind: Kind) -> tuple[int, int]:
-        if kind not in (Kind.CHARACTER, Kind.BLOCK):
-            return (0, 0)
-        return self._field(header, 329, 337, "device"), self._field(header, 337, 345, "device")
+    def _device(self, major: bytes, minor: bytes) -> tuple[int, int]:
+        return self._field(major, "device"), self._field(minor, "device")
 
     def _sparse(
         self, header: bytes, flag: bytes, extension: _Extension, stored: int
-    ) -> tuple[int, tuple[tuple[int, int], ...], int, int]:
-        """The real size, the map, and where the stored pieces begin and how long they are."""
+    ) -> tuple[int, tuple[tuple[int, int], ...], int]:
+        """The real size, the map, and how long the stored pieces are, which come next."""
+        if self.no_sparse:
+            self._damaged("it has a sparse file, whose pieces are not known")
         records, begin = extension.records, self.file.tell()
         if flag == b"S":
             numbers, size = self._old_sparse(header)
-            begin = self.file.tell()
         elif records.get(b"GNU.sparse.major") == b"1":
             size = self._pax_number(records, b"GNU.sparse.realsize", -1)
             numbers = self._sparse_map()
             stored -= self.file.tell() - begin
-            begin = self.file.tell()
         else:
             size = self._pax_number(records, b"GNU.sparse.size", -1)
             texts = [value for _, value in extension.sparse]
@@ -231,7 +265,7 @@ class _Reader:
             numbers = [self._decimal(text) for text in texts if text]
         pieces = tuple(zip(numbers[::2], numbers[1::2], strict=False))
         self._check_pieces(pieces, len(numbers), size, stored)
-        return size, pieces, begin, stored
+        return size, pieces, stored
 
     def _check_pieces(self, pieces: tuple[tuple[int, int], ...], numbers: int, size: int, stored: int) -> None:
         end = 0
@@ -245,16 +279,16 @@ class _Reader:
     def _old_sparse(self, header: bytes) -> tuple[list[int], int]:
         numbers: list[int] = []
         for position in range(386, 386 + 4 * 24, 12):
-            numbers.append(self._field(header, position, position + 12, "sparse map"))
+            numbers.append(self._field(header[position : position + 12], "sparse map"))
         more = header[482]
         while more:
             block = self.file.read(BLOCK)
             if len(block) < BLOCK:
                 self._damaged("it is cut short in a sparse map")
-            numbers += [self._field(block, at, at + 12, "sparse map") for at in range(0, 21 * 24, 12)]
+            numbers += [self._field(block[at : at + 12], "sparse map") for at in range(0, 21 * 24, 12)]
             more = block[504]
         pairs = [pair for pair in zip(numbers[::2], numbers[1::2], strict=True) if pair != (0, 0)]
-        return [number for pair in pairs for number in pair], self._field(header, 483, 495, "size")
+        return [number for pair in pairs for number in pair], self._field(header[483:495], "size")
 
     def _sparse_map(self) -> list[int]:
         """PAX 1.0: a count, then offsets and lengths, a decimal a line, padded to a block."""
@@ -268,7 +302,7 @@ class _Reader:
                 needed = 1 + 2 * self._decimal(text.split(b"\n", 1)[0])
         return [self._decimal(line) for line in text.split(b"\n")[1:needed]]
 
-    def _pax_number(self, records: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
+    def _pax_number(self, records: Mapping[bytes, bytes], key: bytes, otherwise: int) -> int:
         value = records.get(key)
         return self._decimal(value) if value else otherwise
 
@@ -277,14 +311,19 @@ class _Reader:
             self._damaged(f"{value[:40]!r} is not a number")
         return int(value)
 
-    def _field(self, block: bytes, start: int, end: int, what: str) -> int:
-        try:
-            return _number(block[start:end])
-        except ValueError:
-            self._damaged(f"a header's {what} is not a number")
+    def _field(self, text: bytes, what: str) -> int:
+        number = self.known.get(text)
+        if number is None:
+            try:
+                number = _number(text)
+            except ValueError:
+                self._damaged(f"a header's {what} is not a number")
+            if len(self.known) < _KNOWN_LIMIT:
+                self.known[text] = number
+        return number
 
     def _damaged(self, message: str) -> NoReturn:
-        raise SquashError("layer-damaged", self.subject, f"{self.path.name}: {message}")
+        raise SquashError("layer-damaged", self.subject, f"{self.name}: {message}")
 
 
 def _number(text: bytes) -> int:
@@ -301,11 +340,16 @@ def _padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
+def _text(field_: bytes) -> bytes:
+    """What comes before the first NUL."""
+    return field_.partition(b"\0")[0]
+
+
 def _only_symlink(kind: Kind, link: bytes) -> bytes:
     return link if kind is Kind.SYMLINK else b""
 
 
-def _kept(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+def _kept(records: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(
         sorted(
             (key, value)

@@ -101,27 +101,37 @@ class _LayerTree:
         self._raised: dict[int, Inode] = {}  # by the lower Inode's id: the one that this layer's links share
         self._aufs_links: dict[bytes, Inode] = {}
         self._waiting: list[Member] = []
+        self._here: Directory | None = None  # the folder of the last entry, for its siblings
+        self._here_path = b""
 
     def add(self, member: Member) -> None:
         """Takes in one entry. Of several with the same path the last counts."""
-        if self._take_marker(member):
+        path, kind = member.path, member.kind
+        if WHITEOUT in path and self._take_marker(member):
             return
-        if not member.path:
-            if member.kind is Kind.DIRECTORY:
+        if not path:
+            if kind is Kind.DIRECTORY:
                 self.root.member = member
             return
-        parent = self._folder(member.parent, member)
-        self._waiting = [other for other in self._waiting if other.path != member.path]
-        if member.kind is Kind.DIRECTORY:
-            existing = parent.children.get(member.name)
+        head, _, name = path.rpartition(b"/")
+        if self._here is None or head != self._here_path:
+            self._here, self._here_path = self._folder(head, member), head
+        parent = self._here
+        if self._waiting:
+            self._waiting = [other for other in self._waiting if other.path != path]
+        existing = parent.children.get(name)
+        if kind is Kind.DIRECTORY:
             if isinstance(existing, Directory):
                 existing.member = member
             else:
-                parent.children[member.name] = Directory(member, self._number)
-        elif member.kind is Kind.HARDLINK:
+                parent.children[name] = Directory(member, self._number)
+            return
+        if kind is Kind.HARDLINK:
             self._link(member, parent)
         else:
-            parent.children[member.name] = Inode(member, self._number)
+            parent.children[name] = Inode(member, self._number)
+        if isinstance(existing, Directory):
+            self._here = None  # it may have been in there
 
     def resolve_waiting(self) -> None:
         """Links that came before their target: each waits for an entry of its layer, or for another such link."""

@@ -58,12 +58,7 @@ def reckon(
 def estimate(layer: Layer) -> int:
     """About how many bytes a layer's blob will have, from samples that lie evenly in it: a mebibyte is read at most."""
     if layer.size <= _SAMPLES * _SAMPLE:
-        return len(zlib.compress(layer.file.read_bytes(), _LEVEL))
-    plain = packed = 0
-    with layer.file.open("rb") as file:
-        for number in range(_SAMPLES):
-            file.seek(number * (layer.size - _SAMPLE) // (_SAMPLES - 1))
-            sample = file.read(_SAMPLE)
-            plain += len(sample)
-            packed += len(zlib.compress(sample, _LEVEL))
-    return round(layer.size * packed / plain)
+        return len(zlib.compress(b"".join(layer.ranges([0], layer.size)), _LEVEL))
+    offsets = [number * (layer.size - _SAMPLE) // (_SAMPLES - 1) for number in range(_SAMPLES)]
+    packed = sum(len(zlib.compress(sample, _LEVEL)) for sample in layer.ranges(offsets, _SAMPLE))
+    return round(layer.size * packed / (_SAMPLES * _SAMPLE))

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from builders import Compression
 from imageforge.cli.failure import EXIT_INTERRUPTED
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
@@ -31,6 +32,10 @@ PlainOption = Annotated[
     list[str] | None,
     typer.Option("--plain-http", metavar="REGISTRY", help="Speak plain HTTP to this registry; loopback needs it not."),
 ]
+CompressionOption = Annotated[
+    Compression | None,
+    typer.Option("--compression", help="How layers are packed that are not; without it, as in settings.toml."),
+]
 
 
 def access(ca: Path | None, plain: list[str] | None) -> Access:
@@ -46,7 +51,7 @@ def access(ca: Path | None, plain: list[str] | None) -> Access:
 
 
 @contextmanager
-def carrier(here: Workplace, reached: Access) -> Iterator[Carrier]:
+def carrier(here: Workplace, reached: Access, compression: Compression | None = None) -> Iterator[Carrier]:
     """What copies work with. Ctrl-C cancels; the second one does not wait for a registry that hangs."""
     here.home.prepare()
     with cancelled_by_interrupt() as cancelled, _twice(cancelled):
@@ -55,6 +60,7 @@ def carrier(here: Workplace, reached: Access) -> Iterator[Carrier]:
             engine=lambda: engine_choice.answering(here.home, here.settings),
             access=reached,
             cancelled=cancelled,
+            compression=compression or Compression(here.settings.compression),
             mount_from=lambda registry: _repositories(here, registry),
         )
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from builders import Limits
-from imageforge.cli.image_access import CaOption, PlainOption, access, carrier, writing
+from builders import Compression, Limits
+from imageforge.cli.image_access import CaOption, CompressionOption, PlainOption, access, carrier, writing
 from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxRatio, PlatformOption
 from imageforge.cli.output import Format, FormatOption, document, facts, say, write
 from imageforge.cli.state import Workplace
@@ -30,6 +30,7 @@ def copy(
     target: Annotated[str, typer.Argument(metavar="DST", help="Where it goes; a bare name is the engine's.")],
     platform: PlatformOption = None,
     all_platforms: AllOption = False,
+    compression: CompressionOption = None,
     max_bytes: MaxBytes = DEFAULTS.total,
     max_ratio: MaxRatio = DEFAULTS.ratio,
     ca: CaOption = None,
@@ -42,8 +43,9 @@ def copy(
     engine and archives take one image. What is attached to it (lint report, bill, provenance, signatures) goes along to
     docker://REF and oci:DIR:TAG. An interrupted copy goes on where it was.
     """
+    found, place = ImageName.parse(source), ImageName.parse(target)
     limits = replace(DEFAULTS, total=max_bytes, ratio=max_ratio)
-    _carry(ImageName.parse(source), ImageName.parse(target), platform, all_platforms, ca, plain_http, form, limits)
+    _carry(found, place, platform, all_platforms, ca, plain_http, form, compression, limits)
 
 
 def push(
@@ -53,6 +55,7 @@ def push(
         typer.Argument(metavar="[REF]", help="The name there; without one, the image's own."),
     ] = None,
     platform: PlatformOption = None,
+    compression: CompressionOption = None,
     max_bytes: MaxBytes = DEFAULTS.total,
     max_ratio: MaxRatio = DEFAULTS.ratio,
     ca: CaOption = None,
@@ -74,7 +77,7 @@ def push(
     if _without_registry(target or (found.tag or ""), place.named):
         place = ImageName.parse(f"docker://{local}/{place.named.familiar}")
     limits = replace(DEFAULTS, total=max_bytes, ratio=max_ratio)
-    _carry(found, place, platform, False, ca, plain_http, form, limits)
+    _carry(found, place, platform, False, ca, plain_http, form, compression, limits)
 
 
 def pull(
@@ -117,14 +120,23 @@ def _carry(
     ca: Path | None,
     plain_http: list[str] | None,
     form: Format,
+    compression: Compression | None = None,
     limits: Limits = DEFAULTS,
 ) -> None:
+    if compression and source.transport not in (Transport.ENGINE, Transport.ARCHIVE):
+        raise UsageError(
+            "packed-already",
+            str(source),
+            "its layers are copied as they are packed, and --compression is for those of an engine or a docker-archive",
+            hint="leave --compression out",
+        )
     if platform and all_platforms:
         raise UsageError("usage", "--platform", "--all-platforms takes all of them", hint="leave one of the two out")
     chosen = Platform.parse(platform) if platform else None
     here = Workplace.here()
     with contextlib.ExitStack() as held:
-        working = replace(held.enter_context(carrier(here, access(ca, plain_http))), limits=limits)
+        working = held.enter_context(carrier(here, access(ca, plain_http), compression))
+        working = replace(working, limits=limits)
         held.enter_context(writing(here, source, target))
         shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
         try:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from builders import Limits, SquashedImage, SquashMode, squash_opened
-from imageforge.cli.image_access import CaOption, PlainOption, access, carrier
+from imageforge.cli.image_access import CaOption, CompressionOption, PlainOption, access, carrier
 from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
 from imageforge.cli.output import Format, FormatOption, document, facts, say, write
 from imageforge.cli.state import Workplace
@@ -46,6 +46,7 @@ def squash(
     ] = None,
     replace_source: Annotated[bool, typer.Option("--replace", help="DST may be SRC itself.")] = False,
     platform: PlatformOption = None,
+    compression: CompressionOption = None,
     max_entries: MaxEntries = DEFAULTS.entries,
     max_bytes: MaxBytes = DEFAULTS.total,
     max_ratio: MaxRatio = DEFAULTS.ratio,
@@ -66,7 +67,7 @@ def squash(
     here, given = Workplace.here(), base or (_from(file) if file else None)
     limits = Limits(entries=max_entries, total=max_bytes, ratio=max_ratio)
     with contextlib.ExitStack() as held:
-        working = held.enter_context(carrier(here, access(ca, plain_http)))
+        working = held.enter_context(carrier(here, access(ca, plain_http), compression))
         # Whatever the places, the merged layer goes through the store of layers, which is swept.
         held.enter_context(writing_registry(here.home))
         folder = held.enter_context(working.scratch())
@@ -84,6 +85,7 @@ def squash(
                 layout=folder / "layout",
                 blobs=here.home.blobs,
                 check=working.check,
+                compression=working.compression,
             )
             done = ImageName.parse(f"oci:{folder / 'layout'}")
             working.carry(done, goal, platform=_platform(image.source.config), on_progress=shown, on_plan=shown.plan)

@@ -50,6 +50,7 @@ class Settings(BaseModel):
     build_free_disk: Annotated[int, Field(ge=0)] = 1024
     build_memory: Annotated[int, Field(ge=0)] = 0
     build_cpus: Annotated[float, Field(ge=0)] = 0.0
+    compression: Literal["fast", "balanced", "small", "zstd"] = "balanced"
     context_limit: Annotated[int, Field(ge=1)] = 2048
     git_http: bool = False
     git_networks: tuple[str, ...] = ()

@@ -10,7 +10,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builders import Endpoint, Limits, SquashMode, inspect_image, load, squash, unpack_archive, write_archive
+from builders import (
+    Compression,
+    Endpoint,
+    Limits,
+    SquashMode,
+    inspect_image,
+    load,
+    squash,
+    unpack_archive,
+    write_archive,
+)
 from imageforge.config import Home
 from imageforge.errors import UsageError
 from imageforge.images.name import ImageName, Transport
@@ -45,6 +55,8 @@ class Carrier:
     access: Access = field(default_factory=Access)
     patience: Patience = field(default_factory=Patience)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    compression: Compression = Compression.BALANCED
+    """Of what comes from the engine or an archive; what comes packed stays as it is."""
     mount_from: Callable[[str], tuple[str, ...]] = lambda _: ()
     """The repositories of a registry that may have an image's layers."""
     limits: Limits = field(default_factory=Limits)
@@ -134,6 +146,7 @@ class Carrier:
                 blobs=self.home.blobs,
                 scratch=self.home.scratch,
                 cancelled=self.cancelled,
+                compression=self.compression,
             )
             return
         if name.reference is not None:
@@ -150,6 +163,7 @@ class Carrier:
             scratch=self.home.scratch,
             limits=self.limits,
             check=self.check,
+            compression=self.compression,
         )
 
     def check(self) -> None:

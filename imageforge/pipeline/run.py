@@ -15,6 +15,7 @@ from builders import (
     BuildEventKind,
     BuildRequest,
     BuiltImage,
+    Compression,
     Endpoint,
     EngineError,
     SquashedImage,
@@ -30,6 +31,7 @@ from builders import (
     squash,
 )
 from imageforge.config import Home, Settings
+from imageforge.errors import UsageError
 from imageforge.images.known import known_repositories
 from imageforge.pipeline import shipped
 from imageforge.pipeline.attachments import attach_reports
@@ -101,6 +103,7 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
         product = reuse(find(key), build_id, workshop, recorder)
         if product is not None:
             return replace(product, fingerprint=key)
+    _compression(workshop)  # before minutes are spent on what could not be pulled
     with recorder.stage("build") as log:
         built = _build(plan, build_id, report.base_image, workshop, log)
     layout = workshop.home.layouts / str(build_id)
@@ -279,12 +282,28 @@ def _squash(
             cancelled=workshop.cancelled,
             history=shipped.history(workshop.home, plan.app),
             present=present,
+            compression=_compression(workshop),
         )
     log.summary = squash_line(result)
     if result.note and result.mode is SquashMode.NONE:
         log.emit(EventKind.NOTE, result.note)
     log.data.update(squash_data(result))
     return result
+
+
+def _compression(workshop: Workshop) -> Compression:
+    """The setting. Raises UsageError (`engine-reads-no-zstd`) where the engine could not pull what is pushed."""
+    chosen = Compression(workshop.settings.compression)
+    if chosen is Compression.ZSTD:
+        facts = engine_facts(workshop.endpoint)
+        if not facts.reads_zstd:
+            raise UsageError(
+                "engine-reads-no-zstd",
+                "compression",
+                f"the engine is of version {facts.version}, and layers in zstd are pulled from 23.0 on",
+                hint='set compression = "balanced" in settings.toml',
+            )
+    return chosen
 
 
 def _goal(plan: Plan, build_id: int, workshop: Workshop) -> ImageRef:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import importlib
 import lzma
+import sys
 import zlib
 from typing import BinaryIO, Protocol
 
 from imageforge.sources.errors import SourceRefused
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _CHUNK = 1 << 16
 _XZ_MEMORY = 256 << 20
 """An xz header may ask for a dictionary of 4 GiB; `xz -9` asks for 65 MiB."""
 _RATIO_GRACE = 16 << 20
 """A small tar is mostly padding and reaches any ratio, and 16 MiB hurt nobody."""
-_BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+_BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstd.ZstdError)
 
 
 class Stream:
@@ -31,7 +36,7 @@ class Stream:
         self._ratio = ratio
         self._ceiling = ceiling
         self._count = 0
-        self._source = _decompressor(raw, subject)
+        self._source = _decompressor(raw)
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; fewer only at the end. `size` is the caller's, and bounds the memory."""
@@ -89,7 +94,7 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def _decompressor(raw: BinaryIO, subject: str) -> _Readable:
+def _decompressor(raw: BinaryIO) -> _Readable:
     magic = raw.read(6)
     raw.seek(0)
     if magic.startswith(b"\x1f\x8b"):
@@ -99,7 +104,7 @@ def _decompressor(raw: BinaryIO, subject: str) -> _Readable:
     if magic == b"\xfd7zXZ\0":
         return _Xz(raw)
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        return _zstd(raw, subject)
+        return zstd.ZstdFile(raw)
     return raw
 
 
@@ -126,14 +131,3 @@ class _Xz:
     @staticmethod
     def _fresh() -> lzma.LZMADecompressor:
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
-
-
-def _zstd(raw: BinaryIO, subject: str) -> _Readable:
-    try:
-        module = importlib.import_module("compression.zstd")
-    except ImportError as error:
-        raise SourceRefused(
-            "archive-unreadable", subject, "zstd needs Python 3.14 here", hint="pack it with gzip or xz"
-        ) from error
-    file: _Readable = module.ZstdFile(raw)
-    return file

@@ -21,6 +21,8 @@ from registry import Descriptor, ImageManifest, LayoutError, MediaType, OciLayou
 
 if sys.version_info >= (3, 14):
     from compression import zstd
+else:
+    from backports import zstd
 
 # Images hold hundreds of megabytes of code and words: a shorter value would be found in them by chance.
 _SHORTEST = 8
@@ -29,7 +31,7 @@ _EXCERPT = 160
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _INDEXES = frozenset({MediaType.OCI_INDEX, MediaType.DOCKER_MANIFEST_LIST})
 _IsalError = cast(type[Exception], isal_zlib.error)  # its stub takes the class for an instance
-_UNREADABLE = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, _IsalError)
+_UNREADABLE = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, zstd.ZstdError, _IsalError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +47,7 @@ def scan_layout(layout: Path, secrets: Mapping[str, str], *, skip: frozenset[str
 
     Values of fewer than 8 characters are not searched, nor is what is packed inside of a layer's files. `skip` are the
     digests of layers that are known to be clean; they need not be there. Raises LayoutError (`layout-missing`,
-    `layout-damaged`, `blob-damaged`, `manifest-invalid`, `unsupported-compression`): what cannot be read to its end
-    is never taken for clean.
+    `layout-damaged`, `blob-damaged`, `manifest-invalid`): what cannot be read to its end is never taken for clean.
     """
     opened = OciLayout.open(layout)
     search = _Search.of(secrets)
@@ -224,16 +225,8 @@ def _unpacked(packed: IO[bytes], layer: Descriptor) -> Iterator[IO[bytes]]:
         with igzip.open(packed, "rb") as stream:  # type: ignore[no-untyped-call]
             yield stream
     elif magic == _ZSTD or layer.media_type.endswith("zstd"):
-        if sys.version_info >= (3, 14):
-            with zstd.open(packed, "rb") as stream:
-                yield cast(IO[bytes], stream)
-        else:
-            raise LayoutError(
-                "unsupported-compression",
-                layer.digest,
-                "the layer is compressed with zstd, which Python reads from 3.14 on",
-                hint="have the layers compressed with gzip",
-            )
+        with zstd.open(packed, "rb") as stream:
+            yield cast(IO[bytes], stream)
     else:
         yield packed
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 import yaml
 
-from builders import SquashMode
-from imageforge.config import RepositoryConfig
+from builders import Compression, Endpoint, SquashMode
+from builders.engine.facts import facts_from
+from imageforge.config import Home, RepositoryConfig, Settings
 from imageforge.errors import UsageError
+from imageforge.pipeline import run as pipeline
 from imageforge.pipeline.manifests import (
     Worker,
     Workload,
@@ -22,7 +25,7 @@ from imageforge.pipeline.manifests import (
     with_hosts,
 )
 from imageforge.pipeline.plan import Request, plan
-from imageforge.pipeline.run import destination
+from imageforge.pipeline.run import Workshop, destination
 from registry import InvalidReference
 from runtime import Label, load_manifests
 from runtime.container import Identity, container_request
@@ -236,3 +239,22 @@ def test_a_releases_hosts_are_those_of_the_moment_and_of_its_own_service_alone()
     assert service["metadata"]["annotations"] == {"imageforge.io/host": "shop.localhost, www.example.org"}
     assert kept["metadata"]["annotations"] == {"imageforge.io/host": "o.localhost"}
     assert [deployment] == [next(iter(yaml.safe_load_all(generate(workload()))))]
+
+
+@pytest.mark.parametrize(("release", "code"), [("20.10.24", "engine-reads-no-zstd"), ("28.1.0", None)])
+def test_zstd_is_refused_for_an_engine_that_could_not_pull_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, code: str | None
+) -> None:
+    monkeypatch.setattr(pipeline, "engine_facts", lambda _: facts_from({"Version": release}, {}))
+    workshop = Workshop(
+        home=Home(tmp_path),
+        endpoint=Endpoint(host="unix:///none", origin="test"),
+        settings=Settings(compression="zstd"),
+        cancelled=Event(),
+    )
+    if code is None:
+        assert pipeline._compression(workshop) is Compression.ZSTD
+        return
+    with pytest.raises(UsageError) as caught:
+        pipeline._compression(workshop)
+    assert (caught.value.code, release in caught.value.message) == (code, True)

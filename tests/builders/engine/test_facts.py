@@ -39,6 +39,14 @@ def test_later_engines_never_have_an_earlier_frontend() -> None:
     assert versions == sorted(versions)
 
 
+@pytest.mark.parametrize(
+    ("release", "reads"),
+    [("20.10.24+dfsg1", False), ("22.06.0-beta.0", False), ("23.0.0", True), ("29.1", True), ("", False)],
+)
+def test_which_engines_read_zstd(release: str, reads: bool) -> None:
+    assert facts_from({"Version": release}, {}).reads_zstd is reads
+
+
 def test_the_containerd_store_is_seen() -> None:
     info: dict[str, Any] = {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]], "Driver": "overlayfs"}
     assert facts_from({}, info).containerd_store

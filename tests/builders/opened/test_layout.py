@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builders import ImageError, Limits, open_layout
+from builders.squash.stream import stream
 from registry import Descriptor, ImageManifest, MediaType, OciLayout
 from registry.manifest import canonical_json, digest_of
 
@@ -34,7 +35,7 @@ def opened(packed: bytes, diff_id: str, folder: Path) -> bytes | str:
         image = open_layout(layout.path, folder / "layers", name="x", limits=Limits(), check=lambda: None)
     except ImageError as error:
         return error.code
-    return image.source.layers[0].file.read_bytes()
+    return b"".join(stream(image.source.layers[0].pieces()))
 
 
 def oracle(packed: bytes) -> bytes | None:

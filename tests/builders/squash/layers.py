@@ -23,6 +23,8 @@ from builders.squash.source import Layer, SourceImage
 from builders.squash.survey import survey_tree
 from registry.layout import OciLayout
 
+from .splits import split_layer
+
 MARK, OPAQUE = ".wh.", ".wh..wh..opq"
 
 
@@ -269,10 +271,14 @@ def squash_layers(
     start: int,
     config: dict[str, object] | None = None,
     surveyed: bool = False,
+    split: bool = False,
 ) -> Squashed:
     """Squashes the layers from `start` on, proof included, and reads the result back. Where they are `surveyed` before,
-    the tree is the survey's."""
+    the tree is the survey's; where they are `split`, they lie as an overlay2 engine keeps them."""
     source = source_of(folder_ / "source", raws, config)
+    if split:
+        layers = tuple(split_layer(folder_ / "engine" / str(number), raw) for number, raw in enumerate(raws))
+        source = replace(source, layers=layers)
     image = squash_source(
         source,
         plan=Plan(mode=SquashMode.FROM_BASE if start else SquashMode.ALL, start=start),

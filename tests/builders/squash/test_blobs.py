@@ -5,24 +5,27 @@ from __future__ import annotations
 import gzip
 import hashlib
 import itertools
+import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.errors import SquashError
 from builders.squash import blobs
-from builders.squash.blobs import FEED, Blob, BlobStore
+from builders.squash.blobs import Blob, BlobStore
+from builders.squash.codec import Compression, codec
 from builders.squash.source import Layer
+from builders.squash.spare import remove_blobs, stored_blobs
 
 CONTENT = b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest() + b"x" * 40 for number in range(60_000))
 
 
 def stored(folder: Path, pieces: list[bytes]) -> Blob:
-    with BlobStore(folder).writer() as writer:
-        for piece in pieces:
-            writer.write(piece)
-    return writer.blob
+    return BlobStore(folder).pack(pieces, lambda: None)
 
 
 def test_a_blob_is_what_it_says(tmp_path: Path) -> None:
@@ -45,18 +48,6 @@ def test_how_it_is_fed_makes_no_difference(tmp_path_factory: pytest.TempPathFact
     assert stored(folder, pieces).digest == stored(folder, [CONTENT]).digest
 
 
-def test_feeding_in_blocks_is_what_makes_it_so() -> None:
-    """The compressor itself does depend on how it is fed; if that ends, the blocks are needless."""
-    from isal import isal_zlib
-
-    def packed(step: int) -> bytes:
-        compressor = isal_zlib.compressobj(blobs.LEVEL, isal_zlib.DEFLATED, 31)
-        parts = [compressor.compress(CONTENT[at : at + step]) for at in range(0, len(CONTENT), step)]
-        return b"".join(parts) + compressor.flush()
-
-    assert packed(1000) != packed(FEED)
-
-
 def test_a_layer_is_compressed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = tmp_path / "layer.tar"
     layer.write_bytes(CONTENT)
@@ -67,7 +58,7 @@ def test_a_layer_is_compressed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def never(*_: object) -> None:
         raise AssertionError("compressed again")
 
-    monkeypatch.setattr(blobs.isal_zlib, "compressobj", never)
+    monkeypatch.setattr(blobs, "pack", never)
     assert BlobStore(tmp_path / "store").compress(source, lambda: None) == first
     unread = Layer(path=None, diff_id=diff_id, size=len(CONTENT))
     assert BlobStore(tmp_path / "store").compress(unread, lambda: None) == first
@@ -86,21 +77,59 @@ def test_a_damaged_blob_is_made_again(tmp_path: Path, damage: str) -> None:
     elif damage == "gone":
         blob.path.unlink()
     else:
-        (tmp_path / "store" / "gzip-2" / diff_id.partition(":")[2]).write_text("{")
+        (tmp_path / "store" / codec(Compression.BALANCED).key / diff_id.partition(":")[2]).write_text("{")
     assert store.find(diff_id) is None
     assert store.compress(source, lambda: None) == blob
     assert gzip.decompress(blob.path.read_bytes()) == CONTENT
 
 
-def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    def fail() -> None:
-        with BlobStore(tmp_path).writer() as writer:
-            writer.write(CONTENT)
-            raise RuntimeError
+def test_what_fails_leaves_no_blob_and_no_thread(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield CONTENT
+        raise RuntimeError
 
+    before = threading.active_count()
     with pytest.raises(RuntimeError):
-        fail()
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+        BlobStore(tmp_path).pack(pieces(), lambda: None)
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "members.sqlite"] == []
+    assert threading.active_count() == before
+
+
+def test_a_layer_that_is_not_what_its_diff_id_says(tmp_path: Path) -> None:
+    file = tmp_path / "layer.tar"
+    file.write_bytes(CONTENT)
+    store = BlobStore(tmp_path / "store")
+    said = f"sha256:{'0' * 64}"
+    with pytest.raises(SquashError) as caught:
+        store.compress(Layer(path=file, diff_id=said, size=len(CONTENT)), lambda: None)
+    assert (caught.value.code, caught.value.subject) == ("layer-damaged", said)
+    assert list((tmp_path / "store" / "sha256").iterdir()) == []
+
+
+def test_another_compression_has_blobs_of_its_own(tmp_path: Path) -> None:
+    balanced = BlobStore(tmp_path).pack([CONTENT], lambda: None)
+    fast = BlobStore(tmp_path, compression=Compression.FAST)
+    assert fast.find(balanced.diff_id) is None
+    other = fast.pack([CONTENT], lambda: None)
+    assert (other.diff_id, gzip.decompress(other.path.read_bytes())) == (balanced.diff_id, CONTENT)
+    assert other.digest != balanced.digest
+    assert BlobStore(tmp_path).find(balanced.diff_id) == balanced
+
+
+def test_what_an_older_version_left_is_not_found_and_goes_with_its_blob(tmp_path: Path) -> None:
+    """Blobs that another codec made stay where images have them; their notes end with them."""
+    blob = BlobStore(tmp_path).pack([CONTENT], lambda: None)
+    note = {"digest": blob.digest, "size": blob.size, "uncompressed": blob.uncompressed}
+    blob.path.rename(old := blob.path.with_name("0" * 64))
+    (tmp_path / "gzip-2").mkdir()
+    (tmp_path / "gzip-2" / blob.diff_id.partition(":")[2]).write_text(
+        json.dumps(note | {"digest": f"sha256:{old.name}"})
+    )
+    assert BlobStore(tmp_path).find(blob.diff_id) is None
+    assert [stored.digest for stored in stored_blobs(tmp_path)] == [f"sha256:{old.name}"]
+    assert remove_blobs(tmp_path, [f"sha256:{old.name}"]) == blob.size
+    assert not (tmp_path / "gzip-2").exists()
+    assert BlobStore(tmp_path).pack([CONTENT], lambda: None) == blob
 
 
 def test_a_damaged_blob_is_dropped_and_made_again_and_a_good_one_stays(tmp_path: Path) -> None:

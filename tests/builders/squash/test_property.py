@@ -109,7 +109,7 @@ def test_a_squash_means_what_its_layers_meant(layers: list[list[Item]], data: st
     raws = [tar_of(items) for items in layers]
     with tempfile.TemporaryDirectory() as work:
         result = squash_layers(Path(work) / "one", raws, start=start)
-        again = squash_layers(Path(work) / "two", raws, start=start, surveyed=True)
+        again = squash_layers(Path(work) / "two", raws, start=start, surveyed=True, split=True)
     base, above = merged(layers[:start]), result.layers[start:]
     for items in above:
         assert_well_formed(items, base)

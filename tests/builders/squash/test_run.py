@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from builders import BuiltImage, Cancelled, DiskFull, Endpoint, EngineError, SquashedImage, SquashError, SquashMode
-from builders.squash import run, squash, store
+from builders.squash import run, squash
+from builders.squash.contents import Contents
 
 from ..conftest import BASE, Builder
 from ..proxy import engine_proxy
@@ -109,14 +112,19 @@ def test_where_nothing_is_merged_no_layer_is_read_twice(
     assert first.mode is SquashMode.NONE
     shutil.rmtree(first.layout)
     read = []
-    real = store._copy
-    monkeypatch.setattr(store, "_copy", lambda *args: read.append(args[2]) or real(*args))
+    real = Contents.span
+
+    def reading(self: Contents, path: Path | bytes, *args: int) -> bytes:
+        read.append(os.fsdecode(path))
+        return real(self, path, *args)
+
+    monkeypatch.setattr(Contents, "span", reading)
     again = squashed(image, endpoint, tmp_path)
     assert (again.digest, again.bytes_before, read) == (first.digest, first.bytes_before, [])
-    other = build_image(f"FROM {BASE}\nRUN echo b > /b\n")
+    other = build_image(f"FROM {BASE}\nRUN echo b > /a\n")
     shutil.rmtree(again.layout)
     squashed(other, endpoint, tmp_path)
-    assert read == [other.diff_ids[-1]], "the base's layers are there"
+    assert [Path(path).name for path in read] == ["a"], "the base's layers are there"
 
 
 def test_where_the_layers_are_read_makes_no_difference(
@@ -127,6 +135,55 @@ def test_where_the_layers_are_read_makes_no_difference(
     monkeypatch.setattr(run, "read_store", lambda *_, **__: None)
     saved = squashed(image, endpoint, tmp_path / "saved")
     assert (here.digest, here.image_id) == (saved.digest, saved.image_id)
+
+
+def test_a_layer_that_is_not_what_it_was_is_had_from_the_engine(
+    build_image: Builder, endpoint: Endpoint, instance: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of the engine's own that vanish, are shorter, or have other bytes, before the squash or in the middle."""
+    base = f"imageforge-test/{instance}:base"
+    build_image("FROM scratch\nCOPY Dockerfile /low\n", tag="base")
+    image = build_image(f"FROM {base}\nCOPY Dockerfile /a\nCOPY Dockerfile /b\n")
+    right = squashed(image, endpoint, tmp_path / "right", SquashMode.FROM_BASE, base)
+    real = Contents.span
+    count = 0  # of contents read in the engine's folders, whose names are bytes
+
+    def watch(wrong: Callable[[int, bytes], bool], change: Callable[[bytes], bytes]) -> None:
+        nonlocal count
+        count = 0
+
+        def reading(self: Contents, path: Path | bytes, *args: int) -> bytes:
+            nonlocal count
+            data = real(self, path, *args)
+            count += isinstance(path, bytes)
+            return change(data) if isinstance(path, bytes) and wrong(count, path) else data
+
+        monkeypatch.setattr(Contents, "span", reading)
+
+    def gone(_: bytes) -> bytes:
+        raise FileNotFoundError(errno.ENOENT, "gone", "there")
+
+    def zeros(data: bytes) -> bytes:
+        return bytes(len(data))
+
+    watch(lambda *_: False, zeros)
+    squashed(image, endpoint, tmp_path / "counted", SquashMode.FROM_BASE, base)
+    last, saved = count, list[int]()
+    assert last > 4
+    real_spool = run.spool
+    monkeypatch.setattr(run, "spool", lambda *a, **k: (saved.append(1), real_spool(*a, **k))[1])
+    surprises: list[tuple[Callable[[int, bytes], bool], Callable[[bytes], bytes]]] = [
+        (lambda number, _: number == 1, gone),
+        (lambda number, _: number == last, gone),
+        (lambda number, _: number == last, zeros),
+        (lambda _, path: path.endswith(b"/diff/b"), zeros),  # a merged one, the same whoever reads it
+        (lambda _, path: path.endswith(b"/diff/low"), zeros),  # one of the base
+    ]
+    for number, (wrong, change) in enumerate(surprises):
+        watch(wrong, change)
+        again = squashed(image, endpoint, tmp_path / str(number), SquashMode.FROM_BASE, base)
+        assert (number, again.digest, len(saved)) == (number, right.digest, number + 1)
+        assert leftovers(tmp_path / str(number)) == []
 
 
 @pytest.mark.parametrize("when", ["before", "while it is saved", "while it is written"])
@@ -141,8 +198,8 @@ def test_cancelled(
         monkeypatch.setattr(run, "read_store", lambda *_, **__: None)
         monkeypatch.setattr(run, "spool", lambda *a, **k: (cancelled.set(), real_spool(*a, **k))[1])
     else:
-        real_prove = run.prove
-        monkeypatch.setattr(run, "prove", lambda **k: (cancelled.set(), real_prove(**k))[1])
+        real_proof = run.Proof
+        monkeypatch.setattr(run, "Proof", lambda **k: (cancelled.set(), real_proof(**k))[1])
     with pytest.raises(Cancelled) as caught:
         squashed(image, endpoint, tmp_path, cancelled=cancelled)
     assert caught.value.code == "build-cancelled"
@@ -161,19 +218,23 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
     assert leftovers(tmp_path) == []
 
 
-def test_a_disk_that_becomes_full(image: BuiltImage, endpoint: Endpoint, tmp_path: Path) -> None:
-    """A file system of 100 MB, behind a check that believes it has more."""
+@pytest.mark.parametrize(("where", "size"), [("scratch", "100m"), ("blobs", "20m")])
+def test_a_disk_that_becomes_full(image: BuiltImage, endpoint: Endpoint, tmp_path: Path, where: str, size: str) -> None:
+    """A small file system, behind a check that believes it has more."""
     import subprocess
 
-    small = tmp_path / "scratch"
+    small = tmp_path / where
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(small)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)], check=True)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(run, "ensure_room", lambda *_: None)
+            if where == "scratch":
+                patch.setattr(run, "read_store", lambda *_, **__: None)
             with pytest.raises(DiskFull) as caught:
                 squashed(image, endpoint, tmp_path)
         assert caught.value.kept
         assert leftovers(tmp_path) == []
+        assert not (tmp_path / "layout").exists()
     finally:
         subprocess.run(["umount", str(small)], check=True)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from builders import zstd
 from builders.errors import SquashError
 from builders.squash.source import SourceImage, spool
+from builders.squash.stream import stream
 
 from .layers import file, tar_of
 
@@ -132,12 +134,16 @@ def test_damage_is_named(tmp_path: Path, raw: bytes, part_of_message: str) -> No
     assert caught.value.code == "archive-damaged"
 
 
-def test_zstd_is_refused_by_name(tmp_path: Path) -> None:
-    layer = b"\x28\xb5\x2f\xfd rest"
-    raw = archive([("x", layer), ("c.json", config_of(layer)), ("manifest.json", manifest("c.json", "x"))])
-    with pytest.raises(SquashError) as caught:
-        read(tmp_path, raw)
-    assert caught.value.code == "unsupported-compression"
+def test_a_layer_in_zstd(tmp_path: Path) -> None:
+    layer = zstd.pack(ONE, 3)
+    raw = archive([("x", layer), ("c.json", config_of(ONE)), ("manifest.json", manifest("c.json", "x"))])
+    (found,) = read(tmp_path, raw).layers
+    assert b"".join(stream(found.pieces())) == ONE
+    for damaged in (layer[:-1], layer[:20], zstd.MAGIC + b" rest"):
+        raw = archive([("x", damaged), ("c.json", config_of(ONE)), ("manifest.json", manifest("c.json", "x"))])
+        with pytest.raises(SquashError) as caught:
+            read(tmp_path, raw)
+        assert caught.value.code == "archive-damaged"
 
 
 def test_names_in_the_archive_are_no_paths(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class Trap:
     has: dict[str, bytes | None]
     lacks: tuple[str, ...] = ()
     linked: tuple[tuple[str, ...], ...] = ()
+    unsplit: bool = False  # no engine's folder could hold it
     meant: list[list[Item]] | None = None  # what the oracle is given, where it does not know the layers' dialect
 
     @property
@@ -218,13 +219,17 @@ TRAPS = [
         meant=[[file("a", A), file("b", B)], []],
     ),
     Trap(
-        name="21 a path twice in a layer", layers=[[file("f", A), file("f", B)], [file("g", C)]], has={"f": B, "g": C}
+        name="21 a path twice in a layer",
+        layers=[[file("f", A), file("f", B)], [file("g", C)]],
+        has={"f": B, "g": C},
+        unsplit=True,
     ),
     Trap(
         name="21 a folder, then a file of the name",
         layers=[[file("z", A)], [folder("d"), file("d/x", A), file("d", B)]],
         has={"d": B, "z": A},
         lacks=("d/x",),
+        unsplit=True,
     ),
     Trap(
         name="21 a link, then a file of the name",
@@ -434,6 +439,8 @@ def test_all_layers_become_one_of_the_same_meaning(trap: Trap, tmp_path: Path) -
 def test_layers_above_a_base_become_one_of_the_same_meaning(trap: Trap, tmp_path: Path) -> None:
     raws = [tar_of(layer) for layer in trap.layers]
     result = squash_layers(tmp_path, raws, start=1)
+    if not trap.unsplit:
+        assert squash_layers(tmp_path / "split", raws, start=1, split=True).image.digest == result.image.digest
     base, above = merged(trap.meaning[:1]), result.layers[1:]
     assert len(above) <= 1
     assert result.raws[0] == raws[0]

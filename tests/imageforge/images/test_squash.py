@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,7 +273,7 @@ def evil(images: Path, what: str) -> None:
         ("wrong diff-ID", "wrong-diff-id"),
         ("more layers than diff-IDs", "image-damaged"),
         ("foreign", "foreign-layer"),
-        ("zstd", "unsupported-compression"),
+        ("zstd", "layer-damaged"),
         ("wrong digest", "blob-damaged"),
         ("truncated gzip", "layer-damaged"),
         ("no gzip", "layer-damaged"),
@@ -306,3 +307,60 @@ def test_a_bomb_in_an_archive(images: Path, tmp_path: Path, capsys: pytest.Captu
     assert run(["image", "copy", f"oci:{images}:evil", f"docker-archive:{tmp_path / 'inner.tar'}"]) == 0
     capsys.readouterr()
     assert refused(capsys, f"docker-archive:{tmp_path / 'inner.tar'}", f"oci:{images}:x") == (1, "layer-bomb")
+
+
+@pytest.mark.parametrize(
+    ("how", "media_type"),
+    [
+        ("fast", MediaType.OCI_LAYER_GZIP),
+        ("balanced", MediaType.OCI_LAYER_GZIP),
+        ("small", MediaType.OCI_LAYER_GZIP),
+        ("zstd", MediaType.OCI_LAYER_ZSTD),
+    ],
+)
+def test_merged_layers_are_packed_as_is_asked(
+    images: Path, tmp_path: Path, squash: Squash, how: str, media_type: MediaType
+) -> None:
+    squash(
+        f"oci:{images}:app",
+        f"oci:{tmp_path / 'out'}:x",
+        "--from-base",
+        "--base",
+        f"oci:{images}:base",
+        "--compression",
+        how,
+    )
+    before, after = OciLayout.open(images).manifest("app"), OciLayout.open(tmp_path / "out").manifest("x")
+    assert after.layers[:2] == before.layers[:2], "layers that stay keep their blobs"
+    assert after.layers[2].media_type == media_type
+    again = squash(f"oci:{tmp_path / 'out'}:x", f"oci:{tmp_path / 'again'}:x", "--all")
+    assert again["proved"]
+    assert run(["image", "diff", f"oci:{images}:app", f"oci:{tmp_path / 'again'}:x"]) == 0
+    assert run(["image", "inspect", f"oci:{tmp_path / 'out'}:x"]) == 0
+
+
+def test_an_archive_in_zstd_and_back(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An archive has its layers plain, so that every engine reads it."""
+    first, second, out = tmp_path / "a.tar", tmp_path / "b.tar", f"oci:{tmp_path / 'out'}:x"
+    for command in (
+        [f"oci:{images}:app", f"docker-archive:{first}"],
+        [f"docker-archive:{first}", out, "--compression", "zstd"],
+        [out, f"docker-archive:{second}"],
+    ):
+        assert run(["image", "copy", *command]) == 0, capsys.readouterr().err
+    layers = OciLayout.open(tmp_path / "out").manifest("x").layers
+    assert {layer.media_type for layer in layers} == {MediaType.OCI_LAYER_ZSTD}
+    with tarfile.open(second) as archive:
+        lowest = archive.extractfile(json.load(archive.extractfile("manifest.json"))[0]["Layers"][0])  # type: ignore[arg-type]
+        assert lowest is not None
+        assert lowest.read(4) == b"bin/"
+    assert run(["image", "diff", f"oci:{images}:app", f"docker-archive:{second}"]) == 0
+
+
+def test_what_is_packed_already_is_not_packed_again(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["image", "copy", f"oci:{images}:app", f"oci:{tmp_path / 'out'}:x", "--compression", "small"]
+    assert run(arguments) == 3
+    assert "error[packed-already]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

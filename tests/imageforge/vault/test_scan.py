@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import zstd
 from imageforge.vault import scan
 from imageforge.vault.scan import Leak, scan_layout
 from registry import Descriptor, ImageManifest, LayoutError, MediaType, OciLayout
@@ -241,11 +243,18 @@ def test_a_damaged_layer_is_never_clean(layout: OciLayout, layer: bytes) -> None
     assert caught.value.code == "blob-damaged"
 
 
-def test_zstd_is_refused_by_name(layout: OciLayout) -> None:
-    image(layout, b"\x28\xb5\x2f\xfd rest", media_type=MediaType.OCI_LAYER_ZSTD)
-    with pytest.raises(LayoutError, match="zstd") as caught:
+def test_zstd_is_searched_too(layout: OciLayout) -> None:
+    packed = zstd.pack(tar({"srv/key": TOKEN.encode()})[:700], 3) + zstd.pack(tar({"srv/key": TOKEN.encode()})[700:], 3)
+    image(layout, packed, media_type=MediaType.OCI_LAYER_ZSTD)
+    assert len(places(layout)) == 1
+
+
+@pytest.mark.parametrize("damage", [lambda packed: packed[:-3], lambda packed: packed[:6] + b"x" * 20])
+def test_zstd_that_is_damaged_is_never_clean(layout: OciLayout, damage: Callable[[bytes], bytes]) -> None:
+    image(layout, damage(zstd.pack(tar({"srv/app.py": b"print()"}), 3)), media_type=MediaType.OCI_LAYER_ZSTD)
+    with pytest.raises(LayoutError) as caught:
         scan_layout(layout.path, SECRETS)
-    assert caught.value.code == "unsupported-compression"
+    assert caught.value.code == "blob-damaged"
 
 
 @pytest.mark.parametrize(

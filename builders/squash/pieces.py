@@ -1,0 +1,32 @@
+"""A layer's tar as a sequence of pieces: small things as they are, the contents of its files by reference.
+
+Whoever reads a layer gives it so, from wherever its bytes lie; whoever packs it reads each content once, and not at all
+where its packed bytes are known already. The pieces put together are the tar, byte for byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """The content of a regular file: `size` bytes from `offset` on of what is at `path`, whole or in part.
+
+    `path` is bytes where the name comes from a layer and need not be text. `digest` is the content's, as
+    ``sha256:<hexadecimal>``, if somebody has reckoned it.
+    """
+
+    path: Path | bytes
+    offset: int
+    size: int
+    digest: str | None = None
+
+
+Piece = bytes | Content
+
+
+def length(piece: Piece) -> int:
+    """How many bytes of the tar a piece is."""
+    return piece.size if isinstance(piece, Content) else len(piece)

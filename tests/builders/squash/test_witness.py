@@ -1,0 +1,203 @@
+"""The proof's reader against the standard library's, which it shares nothing with."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from builders.squash.contents import Contents
+from builders.squash.witness import Entry, Unreadable, Witness
+
+from .layers import Item, tar_of
+from .test_tarread import GNU_FORMATS, SPARSE, gnu_tar
+
+Facts = dict[str, tuple[object, ...]]
+
+
+def feed(witness: Witness, raw: bytes, steps: list[int]) -> list[Entry]:
+    at = number = 0
+    while at < len(raw):
+        step = steps[number % len(steps)]
+        witness.feed(raw[at : at + step])
+        at, number = at + step, number + 1
+        if witness.passable and number % 2:
+            at += witness.passable
+            witness.pass_by()
+    return witness.finish()
+
+
+def seen(path: Path, raw: bytes, steps: list[int]) -> Facts:
+    """What the witness says of the tar, contents read where it says they lie."""
+    path.write_bytes(raw)
+    found: Facts = {}
+    with Contents() as contents:
+        for name, thing, link in feed(Witness(file=(path, 0)), raw, steps):
+            key = name.decode("utf-8", "surrogateescape")
+            if thing is None:
+                found[key] = ("1", link.decode("utf-8", "surrogateescape"))
+            else:
+                kind, mode, uid, gid, time, target, device, xattrs, size = thing.facts()
+                assert isinstance(target, bytes)
+                content = thing.content(contents, 0, thing.size)
+                assert content == b"".join(
+                    thing.content(contents, at, min(700, thing.size - at)) for at in range(0, thing.size, 700)
+                )
+                text = target.decode("utf-8", "surrogateescape")
+                found[key] = (kind, mode, uid, gid, time, text, device, xattrs, size, content)
+    return found
+
+
+def oracle(raw: bytes) -> Facts:
+    found: Facts = {}
+    with tarfile.open(fileobj=io.BytesIO(raw), mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
+        for entry in tar:
+            key = "/".join(part for part in entry.name.split("/") if part not in ("", "."))
+            if entry.islnk():
+                link = "/".join(part for part in entry.linkname.split("/") if part not in ("", "."))
+                found[key] = ("1", link)
+                continue
+            content = tar.extractfile(entry) if entry.isreg() else None
+            time = entry.pax_headers.get("mtime")
+            attributes = (
+                (key.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape"))
+                for key, value in sorted(entry.pax_headers.items())
+                if key.startswith("SCHILY.xattr.")
+            )
+            found[key] = (
+                "folder" if entry.isdir() else "file" if entry.isreg() else entry.type.decode(),
+                entry.mode & 0o7777,
+                entry.uid,
+                entry.gid,
+                Decimal(time) if time is not None else Decimal(int(entry.mtime)),
+                entry.linkname if entry.issym() else "",
+                (entry.devmajor, entry.devminor) if entry.isdev() and not entry.isfifo() else (0, 0),
+                tuple(attributes),
+                entry.size if entry.isreg() else 0,
+                content.read() if content else b"",
+            )
+    return found
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=120).filter(
+    lambda name: name not in (".", "..")
+)
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
+ITEMS = st.builds(
+    Item,
+    kind=st.sampled_from(["file", "file", "folder", "symlink", "hardlink", "character", "block", "fifo"]),
+    path=PATHS | PATHS.map(lambda path: f"./{path}"),
+    content=st.binary(max_size=40) | st.integers(0, 3000).map(lambda size: b"c" * size),
+    target=PATHS,
+    mode=st.integers(0, 0o7777),
+    uid=st.integers(0, 2**31),
+    gid=st.sampled_from([0, 1000, 2**21, 2**31]),
+    mtime=st.integers(0, 2**34).map(str) | st.integers(0, 99).map(lambda number: f"12.{number}5"),
+    device=st.tuples(st.integers(0, 2**20), st.integers(0, 2**20)),
+    pax=st.dictionaries(NAMES.map(lambda name: f"SCHILY.xattr.user.{name.replace('=', '_')}"), NAMES, max_size=2),
+)
+STEPS = st.lists(st.sampled_from([1, 100, 511, 512, 513, 1024, 4096, 1 << 20]), min_size=1, max_size=3)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(items=st.lists(ITEMS, max_size=6), steps=STEPS, gnu=st.booleans())
+def test_it_sees_what_the_standard_library_sees(items: list[Item], steps: list[int], gnu: bool) -> None:
+    if gnu:  # which has no place for attributes and parts of seconds
+        items = [item.but(pax={}, mtime=item.mtime.partition(".")[0]) for item in items]
+    raw = tar_of(items, tarfile.GNU_FORMAT if gnu else tarfile.PAX_FORMAT)
+    with tempfile.TemporaryDirectory() as work:
+        assert seen(Path(work) / "layer.tar", raw, steps) == oracle(raw)
+
+
+@pytest.mark.parametrize("options", [*([form] for form in GNU_FORMATS), *SPARSE], ids=" ".join)
+@pytest.mark.parametrize("step", [512, 700, 1 << 20])
+def test_it_sees_what_gnu_tar_wrote(tmp_path: Path, options: list[str], step: int) -> None:
+    tree = tmp_path / "tree"
+    (tree / "d").mkdir(parents=True)
+    (tree / "d" / "f").write_bytes(b"content" * 300)
+    (tree / "d" / "g").hardlink_to(tree / "d" / "f")
+    (tree / "l").symlink_to("/d/f")
+    sparse = options in SPARSE
+    if sparse:
+        with (tree / "sparse").open("wb") as holes:
+            holes.truncate(2_000_000)
+            for number in range(40):
+                holes.seek(number * 49_152 + 5)
+                holes.write(b"piece%d" % number)
+        with (tree / "nothing").open("wb") as holes:
+            holes.truncate(1_000_000)
+    raw = gnu_tar(tree, *options, *(["--sparse"] if sparse else []))
+    found = seen(tmp_path / "layer.tar", raw, [step])
+    assert found == oracle(raw)
+    assert found["d/f"][-1] == b"content" * 300
+    if sparse:
+        assert found["sparse"][-1] == (tree / "sparse").read_bytes()
+        assert found["nothing"][-1] == bytes(1_000_000)
+
+
+RAW = tar_of([Item(kind="folder", path="d"), Item(kind="file", path="d/f", content=b"x" * 2000, mtime="1.5")])
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda raw: raw[:100],
+        lambda raw: raw[:2560],
+        lambda raw: raw.replace(b"d/f", b"d/g"),
+        lambda raw: raw.replace(b"13 mtime=1.5", b"99 mtime=1.5"),
+        lambda raw: raw.replace(b"13 mtime=1.5", b"xx mtime=1.5"),
+    ],
+    ids=range(5),
+)
+def test_what_is_no_sound_tar_is_not_read_as_less(edit: Callable[[bytes], bytes]) -> None:
+    damaged = edit(RAW)
+    assert damaged != RAW
+    with pytest.raises(Unreadable):
+        feed(Witness(), damaged, [600])
+
+
+def test_references_must_fall_on_contents() -> None:
+    witness = Witness()
+    with pytest.raises(Unreadable):
+        witness.refer(b"/there", 0, 5)
+    at = RAW.index(b"x" * 2000)
+    for size, sound in ((2000, True), (1999, False), (2001, False)):
+        witness = Witness()
+        witness.feed(RAW[:at])
+        if not sound:
+            with pytest.raises(Unreadable):
+                witness.refer(b"/there", 7, size)
+            continue
+        witness.refer(b"/there", 7, size)
+        witness.feed(RAW[at + 2000 :])
+        _, thing, _ = witness.finish()[1]
+        assert thing is not None
+        assert (thing.path, thing.offset, thing.size) == (b"/there", 7, 2000)
+
+
+@settings(max_examples=300, deadline=None)
+@given(at=st.integers(0, len(RAW) - 1), value=st.integers(0, 255), step=st.sampled_from([1, 512, 10_000]))
+def test_any_changed_byte_is_seen_or_refused_as_tar_sees_it(at: int, value: int, step: int) -> None:
+    """A header's bytes are summed; a content's are another content."""
+    damaged = RAW[:at] + bytes([value]) + RAW[at + 1 :]
+    with tempfile.TemporaryDirectory() as work:
+        try:
+            found = seen(Path(work) / "layer.tar", damaged, [step])
+        except (Unreadable, ValueError):
+            return
+        assert found == oracle(damaged)
+
+
+def test_gnu_tar_agrees_on_the_names(tmp_path: Path) -> None:
+    (tmp_path / "layer.tar").write_bytes(RAW)
+    listed = subprocess.run(["tar", "tf", str(tmp_path / "layer.tar")], capture_output=True, check=True, text=True)
+    found = [path.decode() for path, _, _ in feed(Witness(), RAW, [512])]
+    assert [name.rstrip("/") for name in listed.stdout.split()] == found
