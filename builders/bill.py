@@ -181,12 +181,11 @@ def _coming(costs: Costs, start: int | None, merged: int, shared: int) -> tuple[
 
 
 def _shared_prefixes(costs: Costs) -> list[int]:
-    """For each step from one push to the next, how many layers stayed. With no push before, the last layer is expected
-    to change: it is where a Dockerfile puts what changes most."""
+    """For each step from one push to the next, how many layers stayed; and one step more, in which only the last layer
+    changed: it is where a Dockerfile puts what changes most. Without that one, a single step would be all that is known
+    of the next ten: after a base image was made anew, a base that stays would be worth nothing."""
     stacks = [tuple(layer.diff_id for layer in costs.layers), *(past.layers for past in costs.history[:HORIZON])]
-    if len(stacks) == 1:
-        return [max(len(costs.layers) - 1, 0)]
-    return [_common(newer, older) for newer, older in _steps(stacks)]
+    return [max(len(costs.layers) - 1, 0), *(_common(newer, older) for newer, older in _steps(stacks))]
 
 
 def _shared_with_previous(costs: Costs) -> int:

@@ -66,6 +66,20 @@ APP = (("deps", 40.0), ("code", 2.0), ("static", 0.2))
             id="waste that is sent once and then shared",
         ),
         pytest.param(
+            stack(*BASE, ("deps", 40.0, 1.0), ("a", 0.01), ("b", 0.01)),
+            [("old base", "old deps", "old a", "old b")],
+            2,
+            "fewer layers",
+            id="a base that was made anew once stays from now on",
+        ),
+        pytest.param(
+            stack(("base", 100.0, 60.0), ("deps", 40.0, 1.0), ("code", 1.0)),
+            [(f"base {number}", f"deps {number}", f"code {number}") for number in range(4)],
+            0,
+            "for the bytes that it wasted",
+            id="a base that is made anew each time is nothing to share",
+        ),
+        pytest.param(
             stack(*BASE, ("deps", 40.0, 39.9), ("rm", 0.01), ("code", 0.1)),
             [],
             1,
