@@ -24,6 +24,7 @@ from builders.squash.members import Members, forget
 from builders.squash.pack import Packed, pack
 from builders.squash.pieces import Piece
 from builders.squash.source import Layer
+from builders.squash.spare import UNFINISHED
 from registry.manifest import MediaType
 
 
@@ -75,7 +76,7 @@ class BlobStore:
         known = self.find(layer.diff_id)
         if known is not None:
             return known
-        return self.pack(layer.pieces(), check, diff_id=layer.diff_id)
+        return self.pack(layer.pieces(), check, diff_id=layer.diff_id, prove=False)
 
     def pack(
         self,
@@ -83,12 +84,13 @@ class BlobStore:
         check: Callable[[], None],
         *,
         diff_id: str | None = None,
+        prove: bool = True,
         on_plain: Callable[[bytes], None] | None = None,
     ) -> Blob:
-        """The blob of a new layer, which must have the `diff_id`, if one is given. What is promised of a blob stands
-        in `codec`. `on_plain` is given the layer's bytes, those of the diff-ID, in their order. Nothing is left where
-        this raises."""
-        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".new-")
+        """The blob of a new layer, which must have the `diff_id`, if one is given. What is promised of a blob that is
+        to `prove` itself stands in `codec`. `on_plain` is given the layer's bytes, those of the diff-ID, in their
+        order. Nothing is left where this raises."""
+        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=UNFINISHED)
         written = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file, Members(self._folder) as members:
@@ -98,6 +100,7 @@ class BlobStore:
                     codec=self._codec,
                     known=members,
                     check=check,
+                    prove=prove,
                     workers=self._workers,
                     on_plain=on_plain,
                 )
@@ -138,7 +141,7 @@ class BlobStore:
         written.replace(path)
         known = {"digest": packed.digest, "size": packed.size, "uncompressed": packed.uncompressed}
         note = self._index / _hexadecimal(packed.diff_id)
-        fresh = note.with_name(f".new-{os.getpid()}-{note.name}")
+        fresh = note.with_name(f"{UNFINISHED}{os.getpid()}-{note.name}")
         fresh.write_text(json.dumps(known))
         fresh.replace(note)
         return Blob(

@@ -19,13 +19,14 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 _NAME = "members.sqlite"
-_VERSION = 1
+_VERSION = 2
 _STEP = 1 << 20
 _PATIENCE = 5.0  # seconds for another process to be done
 _TABLES = """
 CREATE TABLE member (
     codec TEXT NOT NULL, digest BLOB NOT NULL, plain INTEGER NOT NULL, crc INTEGER NOT NULL,
     blob TEXT NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, packed BLOB NOT NULL,
+    proved INTEGER NOT NULL,
     PRIMARY KEY (codec, digest)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX member_plain ON member (codec, plain);
@@ -36,7 +37,7 @@ CREATE INDEX member_blob ON member (blob);
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
     """A member in a blob: `size` bytes from `start` on, whose sha256 is `packed`. Its `plain` bytes have the sha256
-    `digest` and the crc32 `crc`."""
+    `digest` and the crc32 `crc`; that it unpacks to them was `proved`, or not."""
 
     digest: bytes
     plain: int
@@ -44,6 +45,7 @@ class Placed:
     start: int
     size: int
     packed: bytes
+    proved: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,14 +99,18 @@ class Members:
                 self._database.close()
             self._database = None
 
-    def find(self, codec: str, digest: bytes) -> Found | None:
-        """Where a member of these plain bytes lies."""
+    def find(self, codec: str, digest: bytes, *, proved: bool = False) -> Found | None:
+        """Where a member of these plain bytes lies; one that is `proved`, if it must be."""
         rows = self._ask(
-            "SELECT plain, crc, blob, start, size, packed FROM member WHERE codec = ? AND digest = ?", codec, digest
+            "SELECT plain, crc, blob, start, size, packed, proved FROM member WHERE codec = ? AND digest = ?",
+            codec,
+            digest,
         )
-        for plain, crc, blob, start, size, packed in rows:
-            if _is_name(blob):
-                placed = Placed(digest=digest, plain=plain, crc=crc, start=start, size=size, packed=packed)
+        for plain, crc, blob, start, size, packed, was in rows:
+            if _is_name(blob) and was >= proved:
+                placed = Placed(
+                    digest=digest, plain=plain, crc=crc, start=start, size=size, packed=packed, proved=bool(was)
+                )
                 return Found(path=self._folder / "sha256" / blob, placed=placed)
         return None
 
@@ -115,10 +121,10 @@ class Members:
     def put(self, codec: str, blob: str, members: Iterable[Placed]) -> None:
         """Notes the members of a blob, whose hexadecimal digest is `blob`. The newest place of a member counts."""
         rows = [
-            (codec, member.digest, member.plain, member.crc, blob, member.start, member.size, member.packed)
-            for member in members
+            (codec, one.digest, one.plain, one.crc, blob, one.start, one.size, one.packed, one.proved)
+            for one in members
         ]
-        self._change("INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._change("INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def forget(self, blobs: Collection[str]) -> None:
         """Drops what lay in blobs, by their hexadecimal digests."""

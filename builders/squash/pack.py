@@ -1,8 +1,8 @@
 """Packing a layer: pieces in, a blob out, on all cores and in bounded memory.
 
-One thread reads and puts in order; a pool packs blocks and proves them; both digests go along in threads of their own.
-isal and hashlib give up the interpreter's lock while they work. What is in flight is bounded by bytes, so that a layer
-may have any size.
+One thread reads and puts in order; a pool packs blocks and proves them; digests go along in threads of their own, and
+the one of what is packed writes it. isal and hashlib give up the interpreter's lock while they work. What is in flight
+is bounded by bytes, so that a layer may have any size.
 """
 
 from __future__ import annotations
@@ -52,19 +52,21 @@ def pack(
     codec: Codec,
     known: Members,
     check: Callable[[], None],
+    prove: bool = True,
     workers: int | None = None,
     on_plain: Callable[[bytes], None] | None = None,
 ) -> Packed:
-    """Writes the tar that `pieces` are to `out`, packed. Members that are `known` are copied.
+    """Writes the tar that `pieces` are to `out`, packed. Members that are `known` are copied. To `prove` it means that
+    it unpacks to those bytes (the promise stands in `codec`).
 
     The bytes depend on those of the tar and on the codec alone. `check` is called for each block, and may raise;
     `workers` is how many blocks are packed at a time, if not one a core; `on_plain` is given the tar's bytes in their
-    order, those that the diff-ID is of. Raises SquashError ``layer-damaged`` and
-    ``packing-failed``, OSError; no thread is left behind then.
+    order, those that the diff-ID is of. Raises SquashError ``layer-damaged``, ``blob-damaged`` and ``packing-failed``,
+    OSError; no thread is left behind then.
     """
     count = workers or min(len(os.sched_getaffinity(0)), _WORKERS_MOST)
     with Contents() as contents, _Threads(count) as threads:
-        packing = _Packing(codec, known, contents, threads, out, check, on_plain)
+        packing = _Packing(codec, known, contents, threads, out, check, prove, on_plain)
         for member in cut(pieces, contents):
             packing.add(member)
         return packing.end()
@@ -89,11 +91,19 @@ class _Threads:
 
 
 class _Digest:
-    """A sha256 that is reckoned in another thread, of bytes that come in order."""
+    """A sha256 that is reckoned in another thread, of bytes that come in order. `also` is given them by the caller's
+    thread, `then` by the other one."""
 
-    def __init__(self, thread: ThreadPoolExecutor, also: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        thread: ThreadPoolExecutor,
+        *,
+        also: Callable[[bytes], None] | None = None,
+        then: Callable[[bytes], object] | None = None,
+    ) -> None:
         self._thread = thread
         self._also = also
+        self._then = then
         self._digest = hashlib.sha256()
         self._gathered: list[bytes] = []
         self._waiting = 0
@@ -126,6 +136,8 @@ class _Digest:
     def _take(self, parts: list[bytes]) -> None:
         for part in parts:
             self._digest.update(part)
+            if self._then is not None:
+                self._then(part)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +149,7 @@ class _Made:
     seal: bytes
     digest: bytes | None
     crc: int
+    proved: bool
     copied: bool = False
 
 
@@ -163,15 +176,17 @@ class _Packing:
         threads: _Threads,
         out: BinaryIO,
         check: Callable[[], None],
+        prove: bool,
         on_plain: Callable[[bytes], None] | None,
     ) -> None:
         self._codec = codec
+        self._prove = prove
+        self._block = codec.proved if prove else codec.block
         self._known = known
         self._contents = contents
         self._threads = threads
-        self._plain = _Digest(threads.plain, on_plain)
-        self._packed = _Digest(threads.packed)
-        self._out = out
+        self._plain = _Digest(threads.plain, also=on_plain)
+        self._packed = _Digest(threads.packed, then=out.write)
         self._check = check
         self._begun: deque[tuple[int, Callable[[], None]]] = deque()  # its plain bytes, and what writes it
         self._held = 0
@@ -211,7 +226,7 @@ class _Packing:
         size = len(plain)
         if size < KEYED:
             crc = crc32(plain)
-            made = _Made(packed=self._codec.member(plain, crc), seal=b"", digest=None, crc=crc)
+            made = _Made(packed=self._member(plain, crc), seal=b"", digest=None, crc=crc, proved=self._prove)
             self._begin(size, lambda: self._write_short(made, size))
         else:
             coming = self._threads.pool.submit(self._make, plain, digest)
@@ -221,13 +236,22 @@ class _Packing:
         """In the pool: the member out of another blob, or packed."""
         digest = digest or hashlib.sha256(plain).digest()
         crc = crc32(plain)
-        found = self._known.find(self._codec.key, digest)
+        found = self._find(digest)
         if found is not None and (found.placed.plain, found.placed.crc) == (len(plain), crc):
-            packed = found.read()
-            if packed is not None:
-                return _Made(packed=packed, seal=found.placed.packed, digest=digest, crc=crc, copied=True)
-        packed = self._codec.member(plain, crc)
-        return _Made(packed=packed, seal=hashlib.sha256(packed).digest(), digest=digest, crc=crc)
+            copied, placed = found.read(), found.placed
+            if copied is not None:
+                return _Made(
+                    packed=copied, seal=placed.packed, digest=digest, crc=crc, proved=placed.proved, copied=True
+                )
+        packed = self._member(plain, crc)
+        return _Made(packed=packed, seal=hashlib.sha256(packed).digest(), digest=digest, crc=crc, proved=self._prove)
+
+    def _member(self, plain: bytes, crc: int) -> bytes:
+        """A member of one block."""
+        return self._codec.header + self._block(plain, b"", True) + self._codec.trailer(crc, len(plain))
+
+    def _find(self, digest: bytes) -> Found | None:
+        return self._known.find(self._codec.key, digest, proved=self._prove)
 
     def _long(self, content: Content) -> None:
         """A content of several blocks, which can be read more than once."""
@@ -235,7 +259,7 @@ class _Packing:
         if said is None and not self._known.has_size(self._codec.key, content.size):
             self._passing(self._contents.blocks(content, BLOCK))
             return
-        if said is not None and self._known.find(self._codec.key, said) is None:
+        if said is not None and self._find(said) is None:
             self._blocks(self._contents.blocks(content, BLOCK), [self._plain], lambda: said)
             return
         # There may be one. Its plain bytes are read for the layer's digest anyway, and say whether it is this one.
@@ -247,18 +271,18 @@ class _Packing:
             if said is None:
                 own.update(block)
         digest = said or own.end()
-        found = self._known.find(self._codec.key, digest)
+        found = self._find(digest)
         if found is not None and (found.placed.plain, found.placed.crc) == (content.size, crc):
             coming = self._threads.pool.submit(found.sound)
             self._begin(BLOCK, lambda: self._copy(found, coming, content))
         else:
-            self._again(content, digest, crc)
+            self._again(content, crc)
 
     def _copy(self, found: Found, sound: Future[bool], content: Content) -> None:
         """Writes a member out of another blob; packed, and before what was begun after it, where that is damaged."""
         if not sound.result():
             later, self._begun = self._begun, deque()
-            self._again(content, found.placed.digest, found.placed.crc)
+            self._again(content, found.placed.crc)
             while self._begun:
                 self._write_next()
             self._begun = later
@@ -266,13 +290,19 @@ class _Packing:
         start = self._packed.size
         for block in found.blocks():
             self._check()
-            self._put(block)
+            self._packed.update(block)
+        if self._packed.size - start != found.placed.size:
+            name = found.path.name
+            raise SquashError(
+                "blob-damaged", name, "it went while a part of it was copied", hint="build the image again"
+            )
         self._members.append(replace(found.placed, start=start))
         self._copied += content.size
 
-    def _again(self, content: Content, digest: bytes, crc: int) -> None:
+    def _again(self, content: Content, crc: int) -> None:
         """A content that was read once already, packed; it must be what it was."""
-        if self._blocks(self._contents.blocks(content, BLOCK), [], lambda: digest) != crc:
+        own = _Digest(self._threads.content)
+        if self._blocks(self._contents.blocks(content, BLOCK), [own], own.end) != crc:
             name = shown(os.fsencode(content.path))
             raise SquashError("layer-damaged", name, "its content changed while it was read")
 
@@ -295,7 +325,7 @@ class _Packing:
             for each in digests:
                 each.update(block)
             member.crc = crc32(block, member.crc)
-            coming = self._threads.pool.submit(self._codec.block, block, before, following is None)
+            coming = self._threads.pool.submit(self._block, block, before, following is None)
             self._begin(len(block), partial(self._write_block, member, coming, len(block), following is None))
             before, block = block[-WINDOW:], following
         return member.crc
@@ -321,10 +351,11 @@ class _Packing:
                     start=self._packed.size,
                     size=len(made.packed),
                     packed=made.seal,
+                    proved=made.proved,
                 )
             )
         self._copied += plain if made.copied else 0
-        self._put(made.packed)
+        self._packed.update(made.packed)
 
     def _write_block(self, member: _Long, coming: Future[bytes], plain: int, last: bool) -> None:
         packed = coming.result()
@@ -335,7 +366,7 @@ class _Packing:
         if last:
             packed += self._codec.trailer(member.crc, member.plain)
         member.packed.update(packed)
-        self._put(packed)
+        self._packed.update(packed)
         if last:
             self._members.append(
                 Placed(
@@ -345,12 +376,9 @@ class _Packing:
                     start=member.start,
                     size=self._packed.size - member.start,
                     packed=member.packed.digest(),
+                    proved=self._prove,
                 )
             )
-
-    def _put(self, packed: bytes) -> None:
-        self._packed.update(packed)
-        self._out.write(packed)
 
 
 def _joined(parts: Iterable[Piece], contents: Contents) -> Iterator[bytes]:

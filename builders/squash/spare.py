@@ -10,6 +10,9 @@ from pathlib import Path
 
 from builders.squash.members import forget
 
+UNFINISHED = ".new-"
+"""How the names of blobs begin that are being written."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredBlob:
@@ -41,7 +44,8 @@ def stored_blobs(folder: Path) -> tuple[StoredBlob, ...]:
 
 
 def remove_blobs(folder: Path, digests: Collection[str]) -> int:
-    """Take blobs out, and the notes by which layers found them; the bytes that came free. Nobody may be building."""
+    """Take blobs out, the notes by which layers found them, and what builds that were killed have left half-written;
+    the bytes that came free. Nobody may be building."""
     names = {digest.removeprefix("sha256:") for digest in digests}
     for index in folder.glob("*-*"):
         for note in index.glob("*") if index.is_dir() else ():
@@ -53,8 +57,7 @@ def remove_blobs(folder: Path, digests: Collection[str]) -> int:
             index.rmdir()
     forget(folder, names)
     freed = 0
-    for name in names:
-        file = folder / "sha256" / name
+    for file in [*(folder / "sha256" / name for name in names), *folder.glob(f"{UNFINISHED}*")]:
         with suppress(FileNotFoundError):
             freed += file.stat().st_size
             file.unlink()

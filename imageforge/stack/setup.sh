@@ -26,6 +26,7 @@ have ip || missing="$missing iproute2"
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ "${1:-}" = "--tests" ]; then
     have pebble || missing="$missing pebble"
+    [ "$(uname -m)" != x86_64 ] || have qemu-x86_64 || missing="$missing qemu-user"
     ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
 fi
 if [ "${1:-}" = "--bench" ]; then

@@ -7,8 +7,10 @@ import gzip
 import hashlib
 import io
 import itertools
+import os
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,9 +34,12 @@ from builders.squash.codec import BLOCK, Compression, codec
 from builders.squash.cuts import LARGE
 from builders.squash.members import Members
 from builders.squash.pieces import Content, Piece
+from builders.squash.source import Layer
+from builders.squash.spare import remove_blobs
 
 from .test_cuts import tar
 
+ROOT = Path(__file__).resolve().parents[3]
 BALANCED = codec(Compression.BALANCED)
 
 
@@ -267,8 +272,6 @@ def test_an_index_in_whatever_state_is_no_error(tmp_path: Path, how: str) -> Non
 
 
 def test_members_of_blobs_that_go_are_forgotten(tmp_path: Path) -> None:
-    from builders.squash.spare import remove_blobs
-
     blob = packed(tmp_path, [RAW])
     with Members(tmp_path) as known:
         assert known.has_size(BALANCED.key, len(FILES[2][1]))
@@ -299,6 +302,70 @@ def test_a_packer_that_errs_is_found_out(tmp_path: Path, monkeypatch: pytest.Mon
         packed(tmp_path, [RAW])
     assert caught.value.code == "packing-failed"
     assert list((tmp_path / "sha256").iterdir()) == []
+
+
+def test_a_checksum_that_two_libraries_disagree_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = SimpleNamespace(crc32=lambda data, before=0: codecs.isal_zlib.crc32(data, before) ^ 1)
+    monkeypatch.setattr(codecs, "zlib_ng", wrong)
+    with pytest.raises(SquashError) as caught:
+        packed(tmp_path, [RAW])
+    assert (caught.value.code, caught.value.subject) == ("packing-failed", "crc32")
+
+
+def test_a_content_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    """It is read twice where one of its size is known: for the layer's digest, and to be packed."""
+    size = 2 * BLOCK
+    file = tmp_path / "file"
+    file.write_bytes(mixed(size, 1))
+    packed(tmp_path / "store", [tar([("a", size)])[:512], Content(path=file, offset=0, size=size), bytes(1024)])
+    file.write_bytes(mixed(size, 2))
+    asked = itertools.count()
+
+    def check() -> None:
+        if next(asked) == 3:  # after the gap, two blocks for the digest, and one of two to be packed
+            file.write_bytes(mixed(size, 3))
+
+    with pytest.raises(SquashError) as caught:
+        BlobStore(tmp_path / "store").pack(
+            [tar([("a", size)])[:512], Content(path=file, offset=0, size=size), bytes(1024)], check
+        )
+    assert (caught.value.code, caught.value.message) == ("layer-damaged", "its content changed while it was read")
+
+
+def test_a_blob_that_goes_while_a_member_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(mixed(2 * BLOCK, 1))
+    content = Content(path=file, offset=0, size=2 * BLOCK)
+    first = packed(tmp_path / "store", [tar([("a", 2 * BLOCK)])[:512], content, bytes(1024)])
+    sound = members.Found.sound
+
+    def gone(found: members.Found) -> bool:
+        was = sound(found)
+        first.path.unlink()
+        return was
+
+    monkeypatch.setattr(members.Found, "sound", gone)
+    with pytest.raises(SquashError) as caught:
+        packed(tmp_path / "store", [tar([("b", 2 * BLOCK)])[:512], content, bytes(1024)])
+    assert caught.value.code == "blob-damaged"
+    assert list((tmp_path / "store" / "sha256").iterdir()) == []
+
+
+def test_what_was_packed_without_a_proof_is_in_nothing_that_has_one(tmp_path: Path, calls: list[int]) -> None:
+    """A layer that is kept is packed as it is, and not unpacked; the merged one has no member of it."""
+    file = tmp_path / "layer.tar"
+    file.write_bytes(RAW)
+    layer = Layer(path=file, diff_id=f"sha256:{hashlib.sha256(RAW).hexdigest()}", size=len(RAW))
+    store = BlobStore(tmp_path / "store")
+    kept = store.compress(layer, lambda: None)
+    calls.clear()
+    merged = store.pack([Content(path=file, offset=0, size=len(RAW))], lambda: None)
+    assert (merged, sum(calls)) == (kept, len(RAW)), "the same bytes, all of them packed again"
+    for text, prove in (("one", False), ("two", True)):
+        calls.clear()
+        file.write_bytes(archive([(name, text.encode() if name == "a" else data) for name, data in FILES])[0])
+        store.pack([Content(path=file, offset=0, size=file.stat().st_size)], lambda: None, prove=prove)
+        assert sum(calls) < 10_000, "what was proved is copied, and stays so where it is copied into what is not"
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])
@@ -334,7 +401,7 @@ def test_no_more_is_held_than_a_few_blocks(tmp_path: Path) -> None:
         yield tar([("a", 64 * BLOCK)])[:512]
         for _ in range(64):
             read += 1
-            yield bytes(BLOCK)
+            yield Random(read).randbytes(BLOCK)
 
     class Out(io.BytesIO):
         def write(self, data: Buffer, /) -> int:
@@ -345,4 +412,70 @@ def test_no_more_is_held_than_a_few_blocks(tmp_path: Path) -> None:
 
     packing.pack(pieces(), Out(), codec=BALANCED, known=Members(tmp_path), check=lambda: None, workers=2)
     assert read == 64
-    assert ahead <= (2 * 2 + 2) + 2
+    assert ahead <= (2 * 2 + 2) + 2 + 5  # begun, looked at, on their way to the disk
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from builders.squash.blobs import BlobStore
+from builders.squash.codec import BLOCK
+from builders.squash.pieces import Content
+store, *files = map(Path, sys.argv[1:])
+for file in files:
+    pieces = [Content(path=file, offset=0, size=file.stat().st_size)]
+    print(BlobStore(store).pack(pieces, lambda: None).digest, flush=True)
+"""
+
+
+def test_several_processes_pack_into_one_store_at_once(tmp_path: Path) -> None:
+    """They share the index and the blobs; each has what it would have alone."""
+    files = []
+    for number in range(3):
+        raw, _ = archive([(name, data + b"x" * number if name == "b" else data) for name, data in FILES])
+        files.append(tmp_path / f"{number}.tar")
+        files[-1].write_bytes(raw)
+    alone = [packed(tmp_path / "alone", [file.read_bytes()]).digest for file in files]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, tmp_path / "store", *files[first:], *files[:first]],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for first in range(3)
+    ]
+    said = [process.communicate(timeout=120)[0].split() for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert said == [[*alone[first:], *alone[:first]] for first in range(3)]
+    with Members(tmp_path / "store") as known:
+        assert known.has_size(BALANCED.key, len(FILES[2][1]))
+
+
+def test_what_a_killed_process_leaves_is_no_blob_and_is_swept(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    program = PROGRAM.replace(
+        "[Content(path=file, offset=0, size=file.stat().st_size)]", "iter(lambda f=file.open('rb'): f.read(BLOCK), b'')"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path / "store", pipe], cwd=ROOT) as process:
+        try:
+            with pipe.open("wb") as writing:
+                writing.write(mixed(1000) + b"\n")
+                # As much as it holds before it writes, and more: when all is taken, some has been written.
+                for seed in range(40):
+                    writing.write(Random(seed).randbytes(BLOCK))
+                writing.flush()
+                process.kill()
+                process.wait(60)
+        finally:
+            process.kill()
+    left = list((tmp_path / "store").glob(".new-*"))
+    assert len(left) == 1
+    assert list((tmp_path / "store" / "sha256").iterdir()) == []
+    blob = packed(tmp_path / "store", [RAW])
+    size = left[0].stat().st_size
+    assert size > 0
+    assert remove_blobs(tmp_path / "store", []) == size
+    assert not left[0].exists()
+    assert BlobStore(tmp_path / "store").find(blob.diff_id) == blob
