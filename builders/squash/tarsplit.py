@@ -31,36 +31,63 @@ _SIZED = b'"size":'  # left out where it is 0; within a name its quotes would be
 _INFLATE_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls it an instance
 _WINDOW = 15 + 16  # bits, of a gzip stream
 _CHUNK = 256 << 10
+_OBJECT, _CONTENT = 48, 250  # bytes that a piece takes besides, and that a reference takes
 _decode = json.JSONDecoder().raw_decode
+
+
+class Keeper:
+    """Pieces of the layers of an image, as many bytes of them as there is `room` for."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._kept: dict[bytes, tuple[Piece, ...]] = {}
+
+    def kept(self, name: bytes) -> tuple[Piece, ...] | None:
+        """Those of that name."""
+        return self._kept.get(name)
+
+    def keep(self, name: bytes, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """The pieces as they come, which are kept when the last one has, if all of them have room."""
+        taken: list[Piece] | None = []
+        size = 0
+        for piece in pieces:
+            if taken is not None:
+                taken.append(piece)
+                size += _OBJECT + len(piece) if isinstance(piece, bytes) else _CONTENT
+                if size > self._room:
+                    taken = None
+            yield piece
+        if taken is not None and name not in self._kept:
+            self._room -= size
+            self._kept[name] = tuple(taken)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TarSplit:
-    """`record` is the gzipped list, `files` the folder that the files named in it lie in. Its pieces are kept, and not
-    made anew for whoever goes through them next, where `kept` has a place for them: about fifteen times the record."""
+    """`record` is the gzipped list, `files` the folder that the files named in it lie in. Its pieces are kept by
+    `keeper`, where there is one that has room for them, and not made anew for whoever goes through them next."""
 
     record: bytes = field(repr=False)
     files: bytes
-    kept: list[tuple[Piece, ...]] | None = field(default=None, repr=False, compare=False)
+    keeper: Keeper | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def read(cls, record: Path, files: bytes, *, keep: bool = False) -> TarSplit:
+    def read(cls, record: Path, files: bytes, *, keeper: Keeper | None = None) -> TarSplit:
         """The list at `record`. Raises OSError."""
-        return cls(record=record.read_bytes(), files=files, kept=[] if keep else None)
+        return cls(record=record.read_bytes(), files=files, keeper=keeper)
 
     def pieces(self) -> Iterator[Piece]:
         """The layer's tar: headers and padding as they are, every file's content by reference; no file is opened.
         Raises SquashError ``layer-damaged`` where the list is not as it should be."""
-        if self.kept:
-            yield from self.kept[0]
+        kept = self.keeper.kept(self.files) if self.keeper is not None else None
+        if kept is not None:
+            yield from kept
             return
         try:
-            if self.kept is None:
+            if self.keeper is None:
                 yield from self._pieces()
             else:
-                pieces = tuple(self._pieces())
-                self.kept.append(pieces)
-                yield from pieces
+                yield from self.keeper.keep(self.files, self._pieces())
         except (ValueError, KeyError, TypeError, EOFError) as error:
             raise SquashError(
                 "layer-damaged", os.fsdecode(self.files), f"the engine's list of its files cannot be read: {error}"
