@@ -16,7 +16,6 @@ from pathlib import Path
 
 from builders.engine import Endpoint, EngineFacts
 from builders.errors import SquashError
-from builders.squash.pieces import length
 from builders.squash.source import Layer, SourceImage
 from builders.squash.tarsplit import Keeper, TarSplit
 
@@ -73,5 +72,5 @@ def _layer(root: Path, record: Path, diff_id: str, size: int | None, *, keeper: 
     """Raises OSError and SquashError where the store is not as it should be."""
     files = os.fsencode(root / "overlay2" / record.with_name("cache-id").read_text().strip() / "diff")
     split = TarSplit.read(record, files, keeper=keeper)
-    size = sum(map(length, split.pieces())) if size is None else size
+    size = split.size() if size is None else size
     return Layer(diff_id=diff_id, size=size, split=split)

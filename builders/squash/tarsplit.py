@@ -46,9 +46,10 @@ class Keeper:
         """Those of that name."""
         return self._kept.get(name)
 
-    def keep(self, name: bytes, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        """The pieces as they come, which are kept when the last one has, if all of them have room."""
-        taken: list[Piece] | None = []
+    def keep(self, name: bytes, pieces: Iterator[Piece], least: int) -> Iterator[Piece]:
+        """The pieces as they come, which are kept when the last one has, if all of them have room, `least` bytes or
+        more."""
+        taken: list[Piece] | None = [] if least <= self._room else None
         size = 0
         for piece in pieces:
             if taken is not None:
@@ -87,11 +88,29 @@ class TarSplit:
             if self.keeper is None:
                 yield from self._pieces()
             else:
-                yield from self.keeper.keep(self.files, self._pieces())
+                yield from self.keeper.keep(self.files, self._pieces(), self._least())
         except (ValueError, KeyError, TypeError, EOFError) as error:
-            raise SquashError(
-                "layer-damaged", os.fsdecode(self.files), f"the engine's list of its files cannot be read: {error}"
-            ) from error
+            raise self._unreadable(error) from error
+
+    def size(self) -> int:
+        """How many bytes the layer's tar has. Raises as `pieces` does."""
+        begin, total = len(_RAW_BYTES), 0
+        try:
+            for line in self._lines():
+                if line.startswith(_RAW_BYTES):
+                    end = line.index(b'"', begin)
+                    # Base64: four characters for three bytes, the last ones padded.
+                    total += (end - begin) // 4 * 3 - line.count(b"=", end - 2, end)
+                elif _SIZED in line:
+                    told = _FILE.match(line)
+                    total += int(told[2]) if told else int(_decode(line.decode())[0].get("size") or 0)
+        except (ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+            raise self._unreadable(error) from error
+        return total
+
+    def _unreadable(self, error: Exception) -> SquashError:
+        files = os.fsdecode(self.files)
+        return SquashError("layer-damaged", files, f"the engine's list of its files cannot be read: {error}")
 
     def _pieces(self) -> Iterator[Piece]:
         folder, begin = self.files + b"/", len(_RAW_BYTES)
@@ -110,6 +129,10 @@ class TarSplit:
                     if size < 0 or b".." in name.split(b"/"):
                         raise ValueError(f"the layer's list of files leads out of it: {name!r}")
                     yield Content(path=folder + name, offset=0, size=size)
+
+    def _least(self) -> int:
+        """About how many bytes the pieces take: three of four characters of the list, whose length gzip tells."""
+        return int.from_bytes(self.record[-4:], "little") * 3 // 4
 
     def _lines(self) -> Iterator[bytes]:
         reader, data, rest = isal_zlib.decompressobj(_WINDOW), self.record, b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import json
@@ -53,6 +54,8 @@ def test_it_is_the_same_layer(tmp_path: Path, keeper: Keeper | None) -> None:
     assert sum(isinstance(piece, Content) for piece in split.pieces()) == 7
     for one, other in zip(plain.members("x"), split.members("x"), strict=True):
         assert replace(one, source=None, offset=0) == replace(other, source=None, offset=0)
+    assert split.split is not None
+    assert split.split.size() == len(RAW)
     split.verify(lambda: None)
     seen: list[bytes] = []
     split.verify(lambda: None, lambda _, data: seen.append(data))
@@ -133,6 +136,8 @@ HEADERS = {"type": 2, "payload": base64.b64encode(RAW[:512]).decode()}
 def test_a_damaged_list_is_no_shorter_layer(damaged: bytes) -> None:
     with pytest.raises(SquashError, match="list of its files cannot be read"):
         list(TarSplit(record=damaged, files=b"/nowhere").pieces())
+    with contextlib.suppress(SquashError):
+        TarSplit(record=damaged, files=b"/nowhere").size()
 
 
 @pytest.mark.parametrize(
