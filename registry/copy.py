@@ -37,6 +37,8 @@ DEEPEST = 4
 MOST_MANIFESTS = 1000
 MOST_REFERRERS = 100
 """Documents of one manifest that are carried."""
+LARGEST_DOCUMENT = 64 << 20
+"""Bytes of one: anybody may have attached it, and nobody asked for it by name."""
 SWEPT = frozenset({"registry-manifest-blob-unknown", "registry-blob-unknown"})
 
 OnProgress = Callable[[str, int, int], None]
@@ -176,8 +178,8 @@ def copy(
     attached to it goes behind, where the sink can hold it; where that does not work, the image is copied all the same.
 
     `on_progress` is told (digest, bytes gone, bytes in all), from several threads; `on_plan` first what there is to
-    carry. Raises RegistryError's subclasses, and InterruptedError when `cancelled` says so: then no name was set, and
-    what has arrived is found there by the next call.
+    carry. Raises RegistryError's subclasses, and InterruptedError when `cancelled` says so: then no name was set, but
+    where only what is attached was still to come, and what has arrived is found there by the next call.
     """
     cargo = collect(source, platform)
     if on_plan:
@@ -230,6 +232,9 @@ def _carry_document(
     if isinstance(found, ImageIndex) or found.subject is None or found.subject.digest != subject:
         return False
     blobs = {blob.digest: blob for blob in (found.config, *found.layers)}
+    size = sum(blob.size for blob in blobs.values())
+    if size > LARGEST_DOCUMENT:
+        raise LayoutError("document-too-large", entry.digest, f"{size:,} bytes, expected at most {LARGEST_DOCUMENT:,}")
     _Carrier(source, sink, staging, lambda *_: None, cancelled).carry(tuple(blobs.values()), AT_ONCE)
     sink.put_manifest(found.raw, _said(found, entry.media_type))
     return True

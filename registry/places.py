@@ -190,11 +190,12 @@ class LayoutSink:
 
     def require_room(self, blobs: Sequence[Descriptor], source: Source) -> None:
         """Raise StorageError (`disk-full`) where the disk has no room for those that are missing."""
-        if source.device == standing(self.path).stat().st_dev:
-            return
-        sizes = {path: blob.size for blob in blobs if not (path := self._layout.blob_path(blob.digest)).is_file()}
-        begun = sum(_size(self.path / PARTIAL / f"{path.name}.part") for path in sizes)
-        require_room(self.path, max(0, sum(sizes.values()) - begun), "the image")
+        with _disk_full_named(self.path):
+            if source.device == standing(self.path).stat().st_dev:
+                return
+            missing = {path: blob.size for blob in blobs if not (path := self._layout.blob_path(blob.digest)).is_file()}
+            begun = sum(_size(self.path / PARTIAL / f"{path.name}.part") for path in missing)
+            require_room(self.path, max(0, sum(missing.values()) - begun), "the image")
 
     def name_referrers(self, digest: str, made: Sequence[Descriptor]) -> None:
         """Have manifests that were put be found as what is attached to one."""

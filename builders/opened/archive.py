@@ -13,19 +13,26 @@ from builders.limits import Limits
 from builders.opened.model import OpenedImage, require_sound
 from builders.room import require_room
 from builders.squash.run import disk_full_named
-from builders.squash.source import spool
+from builders.squash.source import read_archive, spool
 
 _CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
 
 
 def open_archive(file: Path, folder: Path, *, name: str, limits: Limits, check: Callable[[], None]) -> OpenedImage:
-    """The image in the archive, its layers into `folder`. Raises ImageError ``archive-missing``, ``layer-bomb`` and
-    ``image-too-large``; SquashError ``archive-damaged`` and ``unsupported-compression``; DiskFull."""
+    """The image in the archive, its layers where they lie, or, where something is compressed, in `folder`. Raises
+    ImageError ``archive-missing``, ``layer-bomb`` and ``image-too-large``; SquashError ``archive-damaged`` and
+    ``unsupported-compression``; DiskFull."""
     if not file.is_file():
         raise ImageError("archive-missing", name, "there is no such file", hint="docker save -o FILE IMAGE makes one")
     with disk_full_named(folder):
-        require_room(folder, file.stat().st_size, "reading the archive")
-        source = spool(_pieces(file, limits, name), folder, subject=name, check=check, limits=limits)
+        with file.open("rb") as handle:
+            packed = handle.read(len(_GZIP)) == _GZIP
+        if packed:
+            require_room(folder, file.stat().st_size, "reading the archive")
+            source = spool(_pieces(file, limits, name), folder, subject=name, check=check, limits=limits)
+        else:
+            source = read_archive(file, folder, subject=name, check=check, limits=limits)
     require_sound(source.config, name)
     return OpenedImage(name=name, source=source)
 
@@ -33,12 +40,6 @@ def open_archive(file: Path, folder: Path, *, name: str, limits: Limits, check: 
 def _pieces(path: Path, limits: Limits, name: str) -> Iterator[bytes]:
     size = 0
     with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        if not packed:
-            while piece := raw.read(_CHUNK):
-                yield piece
-            return
         try:
             with gzip.open(raw) as unpacked:
                 while piece := unpacked.read(_CHUNK):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ _INFLATE_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls it
 
 
 def open_layout(layout: Path, folder: Path, *, name: str, limits: Limits, check: Check) -> OpenedImage:
-    """The only image of the layout, its layers uncompressed into `folder`.
+    """The only image of the layout, its layers uncompressed into `folder`; those that are not compressed stay.
 
     Raises ImageError: ``image-damaged``, ``blob-damaged``, ``layer-damaged``, ``wrong-diff-id``, ``layer-bomb``,
     ``image-too-large``, ``unsupported-media-type``; and LayoutError of registry.
@@ -86,22 +87,25 @@ class _Unpacking:
         self._packed = 0
 
     def run(self, layout: OciLayout, descriptor: Descriptor, diff_id: str, target: Path) -> Layer:
-        """The layer in `target`."""
+        """The layer in `target`; where it lies, if it is not compressed."""
         digest, size = hashlib.sha256(), 0
+        plain = descriptor.media_type in _PLAIN
         pieces = self._counted(_verified(layout, descriptor, self._subject))
-        with target.open("wb") as file:
+        with contextlib.ExitStack() as opened:
+            file = None if plain else opened.enter_context(target.open("wb"))
             for piece in self._unpacked(pieces, descriptor.media_type):
                 size += len(piece)
-                packed = size if descriptor.media_type in _PLAIN else self._packed
+                packed = size if plain else self._packed
                 self._limits.check_expanded(size, packed, before=self._before, subject=self._subject)
                 digest.update(piece)
-                file.write(piece)
+                if file is not None:
+                    file.write(piece)
         found = f"sha256:{digest.hexdigest()}"
         if found != diff_id:
             raise ImageError(
                 "wrong-diff-id", self._subject, f"its content is {found}, and the image's configuration says {diff_id}"
             )
-        return Layer(path=target, diff_id=diff_id, size=size)
+        return Layer(path=layout.blob_path(descriptor.digest) if plain else target, diff_id=diff_id, size=size)
 
     def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:

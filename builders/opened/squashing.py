@@ -15,7 +15,7 @@ from builders.squash.codec import Compression
 from builders.squash.plan import decided, make_plan
 from builders.squash.run import REF_NAME, disk_full_named, squash_source
 from builders.squash.source import SourceImage, whole
-from builders.squash.survey import survey_tree
+from builders.squash.survey import survey_trees
 from builders.squash.weigh import reckon
 from registry.layout import OciLayout
 
@@ -45,11 +45,11 @@ def squash_opened(
     """
 
     def act(source: SourceImage, store: BlobStore) -> SquashedImage:
-        survey, tree = survey_tree(source.layers, subject=image.name, check=check, limits=limits)
+        plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.name, keep=keep)
+        survey, trees = survey_trees(source.layers, subject=image.name, check=check, limits=limits, start=plan.start)
         costs = reckon(
             survey, source.layers, base=base, store=store, blobs=image.blobs, history=history, present=present
         )
-        plan = make_plan(mode, layers=image.diff_ids, base=base, subject=image.name, keep=keep)
         if mode is SquashMode.AUTO and plan.start is not None:
             plan = decided(plan, costs)
         return squash_source(
@@ -62,7 +62,7 @@ def squash_opened(
             blobs=image.blobs,
             annotations=image.annotations,
             bill=price(costs, plan.start),
-            tree=tree,
+            trees=trees,
         )
 
     blobs.mkdir(parents=True, exist_ok=True)

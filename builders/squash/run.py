@@ -30,8 +30,8 @@ from builders.squash.plan import SCRATCH, Plan, decided, make_plan
 from builders.squash.proof import Proof
 from builders.squash.source import Layer, SourceImage, spool, whole
 from builders.squash.store import read_store
-from builders.squash.survey import survey_tree
-from builders.squash.tree import Directory, apply_layer, build_tree, copy_tree
+from builders.squash.survey import survey_trees
+from builders.squash.tree import Trees
 from builders.squash.weigh import reckon
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, ImageManifest, MediaType
@@ -78,10 +78,10 @@ def squash(
             store = BlobStore(blobs, compression=compression)
 
             def act(source: SourceImage) -> SquashedImage:
-                bill = tree = None
+                bill = trees = None
                 decision = plan
                 if plan.start is not None:
-                    survey, tree = survey_tree(source.layers, subject=image.image_id, check=check)
+                    survey, trees = survey_trees(source.layers, subject=image.image_id, check=check, start=plan.start)
                     costs = reckon(survey, source.layers, base=base, store=store, history=history, present=present)
                     decision = decided(plan, costs) if mode is SquashMode.AUTO else plan
                     bill = price(costs, decision.start)
@@ -93,7 +93,7 @@ def squash(
                     subject=image.image_id,
                     check=check,
                     bill=bill,
-                    tree=tree,
+                    trees=trees,
                 )
 
             return whole(read_image(image, endpoint, Path(work), check, store), act)
@@ -138,13 +138,13 @@ def squash_source(
     blobs: Mapping[str, Blob] = MappingProxyType({}),
     annotations: Mapping[str, str] = MappingProxyType({}),
     bill: Bill | None = None,
-    tree: Directory | None = None,
+    trees: Trees | None = None,
 ) -> SquashedImage:
     """Carries out `plan` on an image on disk. No engine is asked. Raises as `squash` does.
 
     `blobs` are compressed layers that came with the image, by diff-ID: one that stays keeps its digest, and so is not
-    sent to a registry that has it. `annotations` are those of the image's manifest. `tree` is what all layers make, of
-    whoever has read them.
+    sent to a registry that has it. `annotations` are those of the image's manifest. `trees` are what the layers make,
+    of whoever has read them.
     """
     start = len(source.layers) if plan.start is None else plan.start
     base, above = source.layers[:start], source.layers[start:]
@@ -153,7 +153,7 @@ def squash_source(
     new = [*(layer for layer, blob in zip(base, there, strict=True) if blob is None), *above]
     ensure_room(store.folder, sum(layer.size for layer in new))
     kept = [blob or store.compress(layer, check) for layer, blob in zip(base, there, strict=True)]
-    merged = _merge(source, start, store, subject, check, tree) if above else None
+    merged = _merge(source, start, store, subject, check, trees) if above else None
     result = [*kept, merged] if merged else kept
     config = source.config_bytes
     if above:
@@ -176,18 +176,14 @@ def squash_source(
 
 
 def _merge(
-    source: SourceImage, start: int, store: BlobStore, subject: str, check: Check, final: Directory | None
+    source: SourceImage, start: int, store: BlobStore, subject: str, check: Check, trees: Trees | None
 ) -> Blob | None:
     """The blob of the layers from `start` on as one, proved; None where together they change nothing."""
     base, above = source.layers[:start], source.layers[start:]
     proof = Proof(base=base, merged=above, subject=subject, check=check)
-    below = build_tree((layer.members(subject) for layer in base), subject) if start else None
-    if final is None:
-        final = copy_tree(below) if below is not None else Directory(None, 0)
-        for number, layer in enumerate(above, start):
-            check()
-            apply_layer(final, layer.members(subject), number, subject)
-    members = entries(below, final, start)
+    if trees is None or (start and trees.start != start):
+        trees = survey_trees(source.layers, subject=subject, check=check, start=start)[1]
+    members = entries(trees.below if start else None, trees.final, start)
     blob = None
     if members:
         blob = store.pack(write_layer(members), check, on_plain=proof.feed)

@@ -6,6 +6,7 @@ Both archive forms are read: that of engines up to 24 (``<id>/layer.tar``) and t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -24,6 +25,7 @@ from typing import IO, Any, TypeGuard, TypeVar
 from builders import zstd
 from builders.errors import SquashError
 from builders.limits import Limits
+from builders.room import require_room
 from builders.squash.contents import Contents
 from builders.squash.garbage import collected_later
 from builders.squash.member import Member
@@ -160,6 +162,26 @@ def spool(
                 parts.add(entry, outer.extractfile(entry) if entry.isreg() else None)
     except (tarfile.TarError, EOFError) as error:
         raise _damaged(subject, f"the engine's archive cannot be read: {error}") from error
+    return _image(parts, subject)
+
+
+def read_archive(
+    archive: Path, folder: Path, *, subject: str, check: Callable[[], None], limits: Limits | None = None
+) -> SourceImage:
+    """The same of an archive that lies in a file, not compressed: its layers stay where they are, but for those that
+    are compressed."""
+    parts = _Parts(folder, subject, limits or Limits(total=sys.maxsize, ratio=math.inf))
+    try:
+        with tarfile.open(archive, mode="r:") as outer:
+            for entry in outer:
+                check()
+                parts.add(entry, outer.extractfile(entry) if entry.isreg() else None, archive)
+    except (tarfile.TarError, EOFError) as error:
+        raise _damaged(subject, f"the engine's archive cannot be read: {error}") from error
+    return _image(parts, subject)
+
+
+def _image(parts: _Parts, subject: str) -> SourceImage:
     manifest = parts.json("manifest.json")
     if not isinstance(manifest, list) or len(manifest) != 1 or not isinstance(manifest[0], dict):
         raise _damaged(subject, "its manifest.json does not name one image")
@@ -175,41 +197,66 @@ def spool(
     return SourceImage(config_bytes=config_bytes, config=config, layers=layers)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """A file of the archive: where its `size` bytes lie, and their digest."""
+
+    path: Path
+    offset: int
+    size: int
+    digest: str
+
+
 class _Parts:
     """The archive's files as they come, under numbers of our own: its names are never used as paths."""
 
     def __init__(self, folder: Path, subject: str, limits: Limits) -> None:
         self._folder = folder
         self._limits = limits
-        self._written = 0
+        self._written = 0  # bytes gone through
+        self._writes = False
         self._subject = subject
-        self._files: dict[str, Path] = {}
-        self._digests: dict[Path, str] = {}
+        self._files: dict[str, _Part] = {}
         self._links: dict[str, str] = {}
 
-    def add(self, entry: tarfile.TarInfo, content: IO[bytes] | None) -> None:
+    def add(self, entry: tarfile.TarInfo, content: IO[bytes] | None, archive: Path | None = None) -> None:
+        """Takes in an entry. In an `archive` that stays, what is not compressed does as well."""
         name = _normal(entry.name)
         if entry.issym() or entry.islnk():
             # Engines up to 24 store a layer that an image has twice once, and a link to it.
             target = entry.linkname if entry.islnk() else f"{name.rpartition('/')[0]}/{entry.linkname}"
             self._links[name] = _normal(target)
         elif content is not None:
-            path = self._folder / f"part-{len(self._files)}"
-            digest = hashlib.sha256()
-            with path.open("wb") as file:
-                while chunk := content.read(_CHUNK):
-                    self._written += len(chunk)
-                    self._limits.check_expanded(0, 0, before=self._written, subject=self._subject)
+            chunk = content.read(_CHUNK)
+            stays = archive is not None and not _is_packed(chunk) and not entry.issparse()
+            path = archive if archive is not None and stays else self._folder / f"part-{len(self._files)}"
+            if archive is not None and not stays and not self._writes:
+                require_room(self._folder, archive.stat().st_size, "reading the archive")
+            self._writes = self._writes or not stays
+            digest, size = hashlib.sha256(), 0
+            with contextlib.ExitStack() as opened:
+                file = None if stays else opened.enter_context(path.open("wb"))
+                while chunk:
+                    size += len(chunk)
+                    self._limits.check_expanded(0, 0, before=self._written + size, subject=self._subject)
                     digest.update(chunk)
-                    file.write(chunk)
-            self._files[name] = path
-            self._digests[path] = f"sha256:{digest.hexdigest()}"
+                    if file is not None:
+                        file.write(chunk)
+                    chunk = content.read(_CHUNK)
+            self._written += size
+            self._files[name] = _Part(
+                path=path,
+                offset=entry.offset_data if stays else 0,
+                size=size,
+                digest=f"sha256:{digest.hexdigest()}",
+            )
 
     def bytes(self, name: str) -> bytes:
-        path = self._path(name)
-        if path.stat().st_size > _CONFIG_LIMIT:
+        part = self._part(name)
+        if part.size > _CONFIG_LIMIT:
             raise _damaged(self._subject, f"{name} is larger than any configuration")
-        return path.read_bytes()
+        with Contents() as contents:
+            return contents.span(part.path, part.offset, part.size)
 
     def json(self, name: str) -> Any:
         try:
@@ -219,17 +266,16 @@ class _Parts:
 
     def layer(self, name: str, diff_id: str) -> Layer:
         """The layer under that name, uncompressed where it was not, and verified."""
-        path = self._path(name)
-        digest = self._digests[path]
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if magic[:2] == _GZIP or magic == zstd.MAGIC:
-            path, digest = self._expanded(path, zstandard=magic == zstd.MAGIC)
-        if digest != diff_id:
-            raise _damaged(self._subject, f"layer {diff_id} has the content of {digest}")
-        return Layer(path=path, diff_id=diff_id, size=path.stat().st_size)
+        part = self._part(name)
+        with Contents() as contents:
+            magic = contents.span(part.path, part.offset, min(4, part.size))
+        if _is_packed(magic):
+            part = self._expanded(part.path, zstandard=magic == zstd.MAGIC)
+        if part.digest != diff_id:
+            raise _damaged(self._subject, f"layer {diff_id} has the content of {part.digest}")
+        return Layer(path=part.path, offset=part.offset, diff_id=diff_id, size=part.size)
 
-    def _expanded(self, path: Path, *, zstandard: bool) -> tuple[Path, str]:
+    def _expanded(self, path: Path, *, zstandard: bool) -> _Part:
         expanded = path.with_suffix(".tar")
         digest, size, packed_size = hashlib.sha256(), 0, path.stat().st_size
         try:
@@ -242,10 +288,9 @@ class _Parts:
         except (gzip.BadGzipFile, EOFError, zlib.error, zstd.ZstdError) as error:
             raise _damaged(self._subject, f"a compressed layer cannot be read: {error}") from error
         self._written += size
-        self._digests[expanded] = f"sha256:{digest.hexdigest()}"
-        return expanded, self._digests[expanded]
+        return _Part(path=expanded, offset=0, size=size, digest=f"sha256:{digest.hexdigest()}")
 
-    def _path(self, name: str) -> Path:
+    def _part(self, name: str) -> _Part:
         wanted, seen = _normal(name), set[str]()
         while wanted in self._links and wanted not in seen:
             seen.add(wanted)
@@ -253,6 +298,10 @@ class _Parts:
         if wanted not in self._files:
             raise _damaged(self._subject, f"it lacks {name}")
         return self._files[wanted]
+
+
+def _is_packed(begin: bytes) -> bool:
+    return begin[: len(_GZIP)] == _GZIP or begin[: len(zstd.MAGIC)] == zstd.MAGIC
 
 
 def _gunzipped(path: Path) -> Iterator[bytes]:

@@ -20,6 +20,9 @@ from builders.squash.pieces import length
 from builders.squash.source import Layer, SourceImage
 from builders.squash.tarsplit import TarSplit
 
+_KEPT = 2 << 20
+"""Bytes of an image's lists up to which what they say is kept: some forty thousand entries, in thirty megabytes."""
+
 
 def read_store(
     image_id: str,
@@ -41,9 +44,11 @@ def read_store(
             return None
         config = json.loads(raw)
         diff_ids = config["rootfs"].get("diff_ids") or []
+        records = [_record(root, chain) for chain in chain_ids(diff_ids)]
+        keep = sum(record.stat().st_size for record in records) <= _KEPT
         layers = [
-            _layer(root, chain, diff_id, known.get(diff_id))
-            for diff_id, chain in zip(diff_ids, chain_ids(diff_ids), strict=True)
+            _layer(root, record, diff_id, known.get(diff_id), keep=keep)
+            for diff_id, record in zip(diff_ids, records, strict=True)
         ]
     except (OSError, ValueError, KeyError, TypeError, SquashError):
         return None
@@ -59,10 +64,14 @@ def chain_ids(diff_ids: Sequence[str]) -> list[str]:
     return chains
 
 
-def _layer(root: Path, chain: str, diff_id: str, size: int | None) -> Layer:
+def _record(root: Path, chain: str) -> Path:
+    """Where the engine keeps the list of a layer."""
+    return root / "image/overlay2/layerdb/sha256" / chain.removeprefix("sha256:") / "tar-split.json.gz"
+
+
+def _layer(root: Path, record: Path, diff_id: str, size: int | None, *, keep: bool) -> Layer:
     """Raises OSError and SquashError where the store is not as it should be."""
-    record = root / "image/overlay2/layerdb/sha256" / chain.removeprefix("sha256:")
-    files = os.fsencode(root / "overlay2" / (record / "cache-id").read_text().strip() / "diff")
-    split = TarSplit.read(record / "tar-split.json.gz", files)
+    files = os.fsencode(root / "overlay2" / record.with_name("cache-id").read_text().strip() / "diff")
+    split = TarSplit.read(record, files, keep=keep)
     size = sum(map(length, split.pieces())) if size is None else size
     return Layer(diff_id=diff_id, size=size, split=split)

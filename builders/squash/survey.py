@@ -18,7 +18,7 @@ from builders.limits import Limits
 from builders.squash.member import AUFS, OPAQUE, WHITEOUT, Kind, Member, shown
 from builders.squash.source import Layer
 from builders.squash.tarbytes import BLOCK
-from builders.squash.tree import Directory, Inode, apply_layer, walk
+from builders.squash.tree import Directory, Inode, Trees, apply_layer, copy_tree, walk
 
 SHOWN = 20
 """Files of each kind that a survey names, the largest ones."""
@@ -107,18 +107,27 @@ def survey_layers(
 ) -> Survey:
     """Reads the headers of all layers. Raises SquashError ``layer-damaged``, ``unsafe-path`` and the like; ImageError
     ``too-many-entries``."""
-    return survey_tree(layers, subject=subject, check=check, limits=limits)[0]
+    return survey_trees(layers, subject=subject, check=check, limits=limits)[0]
 
 
-def survey_tree(
-    layers: Sequence[Layer], *, subject: str, check: Callable[[], None], limits: Limits | None = None
-) -> tuple[Survey, Directory]:
-    """The same, with the tree that all layers make: who merges them next need not read them again."""
+def survey_trees(
+    layers: Sequence[Layer],
+    *,
+    subject: str,
+    check: Callable[[], None],
+    limits: Limits | None = None,
+    start: int | None = None,
+) -> tuple[Survey, Trees]:
+    """The same, with the trees that the layers make, all of them and those below number `start`: who merges them next
+    need not read them again."""
     tree, surveyed = Directory(None, 0), _Surveyed(subject, limits)
+    below: Directory | None = None
     for number, layer in enumerate(layers):
         check()
+        if number == start:
+            below = copy_tree(tree)
         apply_layer(tree, surveyed.passing(number, layer.members(subject)), number, subject)
-    return surveyed.result(layers, tree), tree
+    return surveyed.result(layers, tree), Trees(start=start, below=below, final=tree)
 
 
 @dataclass(slots=True)

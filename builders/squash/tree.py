@@ -45,6 +45,15 @@ class Directory:
 Node = Directory | Inode
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trees:
+    """What layers make: `final` all of them, `below` those below number `start` (None where that was not asked for)."""
+
+    start: int | None
+    below: Directory | None
+    final: Directory
+
+
 def build_tree(layers: Iterable[Iterable[Member]], subject: str) -> Directory:
     """The merged tree of `layers`, lowest first."""
     root = Directory(None, 0)

@@ -69,7 +69,8 @@ def collect(references: Iterable[str], client: RegistryClient) -> tuple[tuple[Im
 
 
 def collect_attached(images: Iterable[Image], client: RegistryClient) -> tuple[Image, ...]:
-    """What is attached to images, each after what it needs. Of one whose list names what is gone, nothing."""
+    """What is attached to images, each after what it needs. Of one whose list names what is gone, or is none, nothing:
+    whoever may push there may have written it."""
     found: dict[tuple[str, str], Image] = {}
     for image in images:
         tag = fallback_tag(image.digest)
@@ -82,6 +83,8 @@ def collect_attached(images: Iterable[Image], client: RegistryClient) -> tuple[I
         except RefusedError as error:
             if error.code != "registry-manifest-unknown":
                 raise
+            continue
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
         own = {key: replace(one, attached=True) for key, one in own.items()}
         own[image.repository, digest] = replace(own[image.repository, digest], tag=tag)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from builders import Compression
+from builders import Compression, Limits
 from imageforge.cli.image_access import CaOption, CompressionOption, PlainOption, access, carrier, writing
+from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxRatio, PlatformOption
 from imageforge.cli.output import Format, FormatOption, document, facts, say, write
 from imageforge.cli.state import Workplace
 from imageforge.cli.verbosity import VERBOSITY
@@ -19,9 +21,6 @@ from imageforge.report.transfer import Transfer
 from imageforge.report.units import counted, megabytes
 from registry import CopyResult, ImageRef, Platform
 
-PlatformOption = Annotated[
-    str | None, typer.Option("--platform", help="Of several images, the one for OS/ARCHITECTURE[/VARIANT].")
-]
 AllOption = Annotated[bool, typer.Option("--all-platforms", help="All images, their index and attestations.")]
 SourceArgument = Annotated[str, typer.Argument(metavar="SRC", help="Where it is; a bare name is the engine's.")]
 
@@ -32,6 +31,8 @@ def copy(
     platform: PlatformOption = None,
     all_platforms: AllOption = False,
     compression: CompressionOption = None,
+    max_bytes: MaxBytes = DEFAULTS.total,
+    max_ratio: MaxRatio = DEFAULTS.ratio,
     ca: CaOption = None,
     plain_http: PlainOption = None,
     form: FormatOption = Format.TABLE,
@@ -43,7 +44,8 @@ def copy(
     docker://REF and oci:DIR:TAG. An interrupted copy goes on where it was.
     """
     found, place = ImageName.parse(source), ImageName.parse(target)
-    _carry(found, place, platform, all_platforms, ca, plain_http, form, compression)
+    limits = replace(DEFAULTS, total=max_bytes, ratio=max_ratio)
+    _carry(found, place, platform, all_platforms, ca, plain_http, form, compression, limits)
 
 
 def push(
@@ -54,6 +56,8 @@ def push(
     ] = None,
     platform: PlatformOption = None,
     compression: CompressionOption = None,
+    max_bytes: MaxBytes = DEFAULTS.total,
+    max_ratio: MaxRatio = DEFAULTS.ratio,
     ca: CaOption = None,
     plain_http: PlainOption = None,
     form: FormatOption = Format.TABLE,
@@ -72,7 +76,8 @@ def push(
         raise UsageError("not-a-registry-name", named, "images are pushed to registries", hint="image copy SRC DST")
     if _without_registry(target or (found.tag or ""), place.named):
         place = ImageName.parse(f"docker://{local}/{place.named.familiar}")
-    _carry(found, place, platform, False, ca, plain_http, form, compression)
+    limits = replace(DEFAULTS, total=max_bytes, ratio=max_ratio)
+    _carry(found, place, platform, False, ca, plain_http, form, compression, limits)
 
 
 def pull(
@@ -116,6 +121,7 @@ def _carry(
     plain_http: list[str] | None,
     form: Format,
     compression: Compression | None = None,
+    limits: Limits = DEFAULTS,
 ) -> None:
     if compression and source.transport not in (Transport.ENGINE, Transport.ARCHIVE):
         raise UsageError(
@@ -130,6 +136,7 @@ def _carry(
     here = Workplace.here()
     with contextlib.ExitStack() as held:
         working = held.enter_context(carrier(here, access(ca, plain_http), compression))
+        working = replace(working, limits=limits)
         held.enter_context(writing(here, source, target))
         shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
         try:

@@ -10,7 +10,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builders import Compression, Endpoint, SquashMode, inspect_image, load, squash, unpack_archive, write_archive
+from builders import (
+    Compression,
+    Endpoint,
+    Limits,
+    SquashMode,
+    inspect_image,
+    load,
+    squash,
+    unpack_archive,
+    write_archive,
+)
 from imageforge.config import Home
 from imageforge.errors import UsageError
 from imageforge.images.name import ImageName, Transport
@@ -49,6 +59,8 @@ class Carrier:
     """Of what comes from the engine or an archive; what comes packed stays as it is."""
     mount_from: Callable[[str], tuple[str, ...]] = lambda _: ()
     """The repositories of a registry that may have an image's layers."""
+    limits: Limits = field(default_factory=Limits)
+    """How much an archive may become, unpacked."""
 
     def carry(
         self,
@@ -149,6 +161,7 @@ class Carrier:
             layout=layout,
             blobs=self.home.blobs,
             scratch=self.home.scratch,
+            limits=self.limits,
             check=self.check,
             compression=self.compression,
         )

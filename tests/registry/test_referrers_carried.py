@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,14 @@ def test_a_document_of_an_unknown_kind_goes_as_it_is(
     assert copy(source, LayoutSink(path=tmp_path / "kept", ref_name="v1")).attached == 3
     kept = OciLayout.open(tmp_path / "kept")
     assert kept.blob_path(signature.layers[0].digest).read_bytes() == b"signed"
+
+
+def test_one_that_is_too_large_to_be_a_document_stays_behind(
+    subject: Descriptor, client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("registry.copy"), "LARGEST_DOCUMENT", 1000)
+    attach(client, "from", subject, [document("application/vnd.large", "x" * 2000)])
+    source = RegistrySource(client=client, reference=reference(client, "from"))
+    result = copy(source, RegistrySink(client=client, reference=reference(client, "large")))
+    assert result.attached == 2
+    assert "expected at most 1,000" in result.note

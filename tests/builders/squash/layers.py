@@ -20,7 +20,7 @@ from builders.squash.blobs import BlobStore
 from builders.squash.plan import Plan
 from builders.squash.run import squash_source
 from builders.squash.source import Layer, SourceImage
-from builders.squash.survey import survey_tree
+from builders.squash.survey import survey_trees
 from registry.layout import OciLayout
 
 from .splits import split_layer
@@ -274,10 +274,12 @@ def squash_layers(
     split: bool = False,
 ) -> Squashed:
     """Squashes the layers from `start` on, proof included, and reads the result back. Where they are `surveyed` before,
-    the tree is the survey's; where they are `split`, they lie as an overlay2 engine keeps them."""
+    the trees are the survey's; where they are `split`, they lie as an overlay2 engine keeps them."""
     source = source_of(folder_ / "source", raws, config)
     if split:
-        layers = tuple(split_layer(folder_ / "engine" / str(number), raw) for number, raw in enumerate(raws))
+        layers = tuple(
+            split_layer(folder_ / "engine" / str(number), raw, keep=bool(number % 2)) for number, raw in enumerate(raws)
+        )
         source = replace(source, layers=layers)
     image = squash_source(
         source,
@@ -286,7 +288,7 @@ def squash_layers(
         store=BlobStore(folder_ / "blobs"),
         subject="test",
         check=lambda: None,
-        tree=survey_tree(source.layers, subject="test", check=lambda: None)[1] if surveyed else None,
+        trees=survey_trees(source.layers, subject="test", check=lambda: None, start=start)[1] if surveyed else None,
     )
     layout = OciLayout.open(image.layout)
     layout.verify()

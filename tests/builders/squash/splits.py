@@ -15,7 +15,7 @@ from builders.squash.source import Layer
 from builders.squash.tarsplit import TarSplit
 
 
-def split_layer(folder: Path, raw: bytes) -> Layer:
+def split_layer(folder: Path, raw: bytes, *, keep: bool = False) -> Layer:
     """The layer whose tar is `raw`, its files below `folder`. Where a path comes twice the later one has its place, and
     the layer is not what it was."""
     lines, position = [], 0
@@ -36,7 +36,9 @@ def split_layer(folder: Path, raw: bytes) -> Layer:
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line | {"position": at}, separators=(",", ":")) + "\n" for at, line in enumerate(lines))
     record.write_bytes(gzip.compress(text.encode(), mtime=0))
-    return Layer(diff_id=f"sha256:{hashlib.sha256(raw).hexdigest()}", size=len(raw), split=TarSplit.read(record, diff))
+    return Layer(
+        diff_id=f"sha256:{hashlib.sha256(raw).hexdigest()}", size=len(raw), split=TarSplit.read(record, diff, keep=keep)
+    )
 
 
 def _raw(data: bytes) -> dict[str, object]:

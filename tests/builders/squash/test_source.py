@@ -14,7 +14,7 @@ import pytest
 
 from builders import zstd
 from builders.errors import SquashError
-from builders.squash.source import SourceImage, spool
+from builders.squash.source import SourceImage, read_archive, spool
 from builders.squash.stream import stream
 
 from .layers import file, tar_of
@@ -56,6 +56,16 @@ def read(folder: Path, raw: bytes, step: int = 1000) -> SourceImage:
     return spool(pieces, folder, subject="image", check=lambda: None)
 
 
+def read_file(folder: Path, raw: bytes) -> SourceImage:
+    (folder / "archive.tar").write_bytes(raw)
+    (folder / "parts").mkdir()
+    return read_archive(folder / "archive.tar", folder / "parts", subject="image", check=lambda: None)
+
+
+def contents(image: SourceImage) -> list[bytes]:
+    return [b"".join(stream(layer.pieces())) for layer in image.layers]
+
+
 def old_form(*entries: tuple[str, bytes | str]) -> bytes:
     parts: list[tuple[str, bytes | str]] = [("1/layer.tar", ONE), ("2/layer.tar", TWO), ("c.json", config_of(ONE, TWO))]
     return archive([*parts, *entries, ("manifest.json", manifest("c.json", "1/layer.tar", "2/layer.tar"))])
@@ -80,9 +90,9 @@ def test_the_form_of_engines_from_25_on(tmp_path: Path) -> None:
         ("oci-layout", b"{}"),
         ("manifest.json", manifest(*names)),
     ]
-    image = read(tmp_path, archive(parts))
-    assert [layer.path.read_bytes() for layer in image.layers] == [ONE, TWO]
-    assert image.layers[1].size == len(TWO)
+    for image in (read(tmp_path, archive(parts)), read_file(tmp_path, archive(parts))):
+        assert contents(image) == [ONE, TWO]
+        assert image.layers[1].size == len(TWO)
 
 
 def test_a_layer_that_an_image_has_twice_is_a_link(tmp_path: Path) -> None:
@@ -94,6 +104,17 @@ def test_a_layer_that_an_image_has_twice_is_a_link(tmp_path: Path) -> None:
     ]
     image = read(tmp_path, archive(parts))
     assert [layer.diff_id for layer in image.layers] == [digest(ONE)] * 2
+
+
+def test_an_archive_in_a_file_is_read_where_it_lies(tmp_path: Path) -> None:
+    image = read_file(tmp_path, old_form())
+    assert contents(image) == [ONE, TWO]
+    assert {layer.path for layer in image.layers} == {tmp_path / "archive.tar"}
+    (tmp_path / "link.tar").symlink_to("archive.tar")
+    linked = read_archive(tmp_path / "link.tar", tmp_path / "parts", subject="image", check=lambda: None)
+    assert contents(linked) == [ONE, TWO]
+    assert list((tmp_path / "parts").iterdir()) == []
+    assert [member.path for layer in image.layers for member in layer.members("x")] == [b"a", b"b"]
 
 
 @pytest.mark.parametrize(
@@ -129,9 +150,10 @@ def test_a_layer_that_an_image_has_twice_is_a_link(tmp_path: Path) -> None:
     ],
 )
 def test_damage_is_named(tmp_path: Path, raw: bytes, part_of_message: str) -> None:
-    with pytest.raises(SquashError, match=part_of_message) as caught:
-        read(tmp_path, raw)
-    assert caught.value.code == "archive-damaged"
+    for reading in (read, read_file):
+        with pytest.raises(SquashError, match=part_of_message) as caught:
+            reading(tmp_path, raw)
+        assert caught.value.code == "archive-damaged"
 
 
 def test_a_layer_in_zstd(tmp_path: Path) -> None:

@@ -46,8 +46,9 @@ def in_file(path: Path, raw: bytes) -> Layer:
     return Layer(path=path, diff_id=f"sha256:{hashlib.sha256(raw).hexdigest()}", size=len(raw))
 
 
-def test_it_is_the_same_layer(tmp_path: Path) -> None:
-    plain, split = in_file(tmp_path / "layer.tar", RAW), split_layer(tmp_path, RAW)
+@pytest.mark.parametrize("keep", [True, False])
+def test_it_is_the_same_layer(tmp_path: Path, keep: bool) -> None:
+    plain, split = in_file(tmp_path / "layer.tar", RAW), split_layer(tmp_path, RAW, keep=keep)
     assert b"".join(stream(split.pieces())) == b"".join(stream(plain.pieces())) == RAW
     assert sum(isinstance(piece, Content) for piece in split.pieces()) == 7
     for one, other in zip(plain.members("x"), split.members("x"), strict=True):
@@ -99,6 +100,7 @@ HEADERS = {"type": 2, "payload": base64.b64encode(RAW[:512]).decode()}
         b"",
         b"no gzip",
         record(HEADERS)[:-9],
+        record(HEADERS)[:-8] + b"????" + record(HEADERS)[-4:],  # another checksum
         record({"type": 2, "payload": "!"}),
         record({"type": 1, "size": 5}),
         record({"type": 1, "name": "../out", "size": 5}),
@@ -109,7 +111,7 @@ HEADERS = {"type": 2, "payload": base64.b64encode(RAW[:512]).decode()}
         gzip.compress(b"{\n", mtime=0),
         gzip.compress(b'{"type":2,"payload":"AAAA', mtime=0),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_a_damaged_list_is_no_shorter_layer(damaged: bytes) -> None:
     with pytest.raises(SquashError, match="list of its files cannot be read"):
