@@ -106,8 +106,8 @@ class Members:
         return bool(self._ask("SELECT 1 FROM member WHERE codec = ? AND plain = ? LIMIT 1", codec, plain))
 
     def put(self, codec: str, blob: str, members: Iterable[Placed]) -> None:
-        """Notes the members of a blob, whose hexadecimal digest is `blob`. The newest place of a member counts, and more
-        than it that one is proved."""
+        """Notes the members of a blob, whose hexadecimal digest is `blob`. The newest place of a member counts, but a
+        proved one more."""
         rows = [(codec, one.plain, one.crc, blob, one.start, one.size, one.digest, one.seal) for one in members]
         self._change(_PUT, rows)
 
