@@ -42,7 +42,8 @@ _NO_RECORDS: Mapping[bytes, bytes] = {}
 _NO_DEVICE = (0, 0)
 _DEVICES = (Kind.CHARACTER, Kind.BLOCK)
 _KNOWN_LIMIT = 100_000
-_DECIMAL = re.compile(rb"-?\d+(?:\.\d*)?")
+_DECIMAL = re.compile(rb"-?\d{1,40}(?:\.\d{0,40})?")
+"""A number as records have them; Python turns one of thousands of digits into none."""
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 """name, mode, uid, gid, size, mtime, checksum, type, link, magic, uname, gname, two device numbers, prefix"""
 

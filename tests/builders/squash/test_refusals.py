@@ -77,6 +77,9 @@ def test_entries_that_mean_nothing_good(tmp_path: Path, items: list[Item], code:
         (pax_header(b"12 size=abc\n"), "not a number"),
         (pax_header(b"12 size=-10\n"), "negative"),
         (pax_header(b"14 mtime=noon\n"), "not a number"),
+        (pax_header(b"5011 size=" + b"1" * 5000 + b"\n"), "not a number"),
+        (pax_header(b"5010 uid=" + b"1" * 5000 + b"\n"), "not a number"),
+        (pax_header(b"5012 mtime=" + b"1" * 5000 + b"\n"), "not a number"),
     ],
 )
 def test_damage_is_an_error_and_not_a_shorter_layer(tmp_path: Path, raw: bytes, part_of_message: str) -> None:
