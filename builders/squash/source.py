@@ -275,7 +275,7 @@ class _Parts:
     def json(self, name: str) -> Any:
         try:
             return json.loads(self.bytes(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(self._subject, f"{name} is not JSON: {error}") from error
 
     def layer(self, name: str, diff_id: str) -> Layer:
@@ -361,7 +361,7 @@ def _normal(name: str) -> str:
 def _object(raw: bytes, subject: str) -> dict[str, Any]:
     try:
         document = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(subject, f"its configuration is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise _damaged(subject, "its configuration is not a JSON object")

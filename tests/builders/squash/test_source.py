@@ -121,6 +121,7 @@ def test_an_archive_in_a_file_is_read_where_it_lies(tmp_path: Path) -> None:
         (b"no tar", "cannot be read"),
         (old_form()[:4000], "cannot be read|lacks"),
         (archive([("manifest.json", b"{")]), "not JSON"),
+        (archive([("manifest.json", b"[" * 5000 + b"]" * 5000)]), "not JSON"),
         (archive([("manifest.json", b"[]")]), "does not name one image"),
         (archive([("manifest.json", manifest("c.json"))]), "lacks c.json"),
         (archive([("c.json", b"[]"), ("manifest.json", manifest("c.json"))]), "not a JSON object"),
