@@ -11,7 +11,7 @@ from builders.errors import SquashError
 from builders.squash.member import shown
 from builders.squash.pieces import Content, Piece
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # nothing but a file: a pipe would make us wait
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would make us wait
 _OPEN = 16  # files kept open: a layer's contents lie in one file, or each in its own
 
 
@@ -59,7 +59,7 @@ class Contents:
     def _descriptor(self, path: Path | bytes) -> int:
         descriptor = self._open.get(path)
         if descriptor is None:
-            descriptor = self._open[path] = os.open(path, _FLAGS)
+            descriptor = self._open[path] = os.open(path, _FLAGS | os.O_NOFOLLOW if isinstance(path, bytes) else _FLAGS)
             if len(self._open) > _OPEN:
                 os.close(self._open.popitem(last=False)[1])
         else:

@@ -25,6 +25,7 @@ from typing import IO, Any, TypeGuard, TypeVar
 from builders import zstd
 from builders.errors import SquashError
 from builders.limits import Limits
+from builders.room import require_room
 from builders.squash.contents import Contents
 from builders.squash.garbage import collected_later
 from builders.squash.member import Member
@@ -230,7 +231,8 @@ class _Parts:
     def __init__(self, folder: Path, subject: str, limits: Limits) -> None:
         self._folder = folder
         self._limits = limits
-        self._written = 0
+        self._written = 0  # bytes gone through
+        self._writes = False
         self._subject = subject
         self._files: dict[str, _Part] = {}
         self._links: dict[str, str] = {}
@@ -246,6 +248,9 @@ class _Parts:
             chunk = content.read(_CHUNK)
             there = archive if not _is_packed(chunk) and not entry.issparse() else None
             path = there[0] if there else self._folder / f"part-{len(self._files)}"
+            if archive is not None and there is None and not self._writes:
+                require_room(self._folder, archive[0].stat().st_size, "reading the archive")
+            self._writes = self._writes or there is None
             digest, size = hashlib.sha256(), 0
             with contextlib.ExitStack() as opened:
                 file = None if there else opened.enter_context(path.open("wb"))

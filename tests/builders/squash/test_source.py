@@ -110,6 +110,9 @@ def test_an_archive_in_a_file_is_read_where_it_lies(tmp_path: Path) -> None:
     image = read_file(tmp_path, old_form())
     assert contents(image) == [ONE, TWO]
     assert {layer.path for layer in image.layers} == {tmp_path / "archive.tar"}
+    (tmp_path / "link.tar").symlink_to("archive.tar")
+    linked = read_archive(tmp_path / "link.tar", tmp_path / "parts", subject="image", check=lambda: None)
+    assert contents(linked) == [ONE, TWO]
     assert list((tmp_path / "parts").iterdir()) == []
     assert [member.path for layer in image.layers for member in layer.members("x")] == [b"a", b"b"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from collections.abc import Callable
@@ -81,9 +82,12 @@ def test_what_is_on_its_way_to_another_registry_must_fit_as_well(remote: str, ho
     assert all(int(line.split()[0]) <= 3_000_000 for line in ended.left if line.endswith(".part"))
 
 
-def test_an_archive_that_does_not_fit_unpacked_is_not_begun(remote: str, home: Path, tmp_path: Path) -> None:
+def test_an_archive_that_does_not_fit_unpacked_is_not_begun(
+    make: Maker, home: Path, noise: Callable[[int], bytes], tmp_path: Path
+) -> None:
     archive = f"docker-archive:{tmp_path / 'big.tar'}"
-    assert imageforge("image", "pull", remote, archive).code == 0
+    make.layout.put_manifest(make.image(gzip.compress(noise(12_000_000), 1)), "packed")
+    assert imageforge("image", "copy", f"oci:{make.layout.path}:packed", archive).code == 0
     ended = on_small(home, "image", "copy", archive, f"oci:{tmp_path / 'kept'}")
     assert ended.code == 4
     assert "reading the archive needs" in ended.err
