@@ -23,6 +23,9 @@ from builders.squash.tarbytes import BLOCK, FileBytes, PieceBytes, TarBytes
 
 _ENTRY_LIMIT = 10_000_000
 _EXTENSION_LIMIT = 4 << 20  # bytes of one PAX header or long name
+_EXTENSIONS_LIMIT = 64 << 20
+_EXTENSIONS_EACH = 4 << 10
+"""Bytes of all extended headers of a layer, and as many more a header: what they say is kept in memory."""
 _ZERO = bytes(BLOCK)
 _CHUNK = 1 << 20
 _KINDS = {
@@ -87,7 +90,7 @@ class _Reader:
 
     def members(self) -> Iterator[Member]:
         extension: _Extension | None = None
-        count = 0
+        count = extended = 0
         try:
             while (header := self._next_header()) is not None:
                 count += 1
@@ -96,7 +99,11 @@ class _Reader:
                 flag = header[156:157]
                 if flag in b"xgLK":
                     extension = extension or _Extension()
-                    self._extend(extension, flag, self._payload(header))
+                    data = self._payload(header)
+                    extended += len(data)
+                    if extended > _EXTENSIONS_LIMIT + count * _EXTENSIONS_EACH:
+                        self._damaged(f"its extended headers have more than {_EXTENSIONS_LIMIT:,} bytes")
+                    self._extend(extension, flag, data)
                     continue
                 yield self._member(header, flag, extension)
                 extension = None
