@@ -40,6 +40,9 @@ Result = TypeVar("Result")
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
 _CONFIG_LIMIT = 64 << 20  # bytes
+_PARTS_LIMIT = 10_000
+"""Entries of an archive, which has three a layer at most; each may be a file here, and tarfile remembers all that it
+has seen."""
 
 
 Mark = tuple[int, int, int]
@@ -233,12 +236,16 @@ class _Parts:
         self._limits = limits
         self._written = 0  # bytes gone through
         self._writes = False
+        self._count = 0
         self._subject = subject
         self._files: dict[str, _Part] = {}
         self._links: dict[str, str] = {}
 
     def add(self, entry: tarfile.TarInfo, content: IO[bytes] | None, archive: tuple[Path, Mark] | None = None) -> None:
         """Takes in an entry. In an `archive` that stays, what is not compressed does as well."""
+        self._count += 1
+        if self._count > _PARTS_LIMIT:
+            raise _damaged(self._subject, f"it has more than {_PARTS_LIMIT:,} parts, and no image has as many")
         name = _normal(entry.name)
         if entry.issym() or entry.islnk():
             # Engines up to 24 store a layer that an image has twice once, and a link to it.

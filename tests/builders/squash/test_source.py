@@ -126,6 +126,7 @@ def test_an_archive_in_a_file_is_read_where_it_lies(tmp_path: Path) -> None:
         (archive([("manifest.json", b"{")]), "not JSON"),
         (archive([("manifest.json", b"[" * 5000 + b"]" * 5000)]), "not JSON"),
         (archive([("manifest.json", b"[]")]), "does not name one image"),
+        (archive([(str(number), b"") for number in range(10_001)]), "more than 10,000 parts"),
         (archive([("manifest.json", manifest("c.json"))]), "lacks c.json"),
         (archive([("c.json", b"[]"), ("manifest.json", manifest("c.json"))]), "not a JSON object"),
         (archive([("c.json", config_of(ONE)), ("manifest.json", manifest("c.json"))]), "0 layers"),
