@@ -389,7 +389,7 @@ def require_platform(source: Source, platform: Platform) -> None:
     ):
         try:
             config: Any = json.loads(file.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             said = f"the configuration is no JSON: {error}"
             raise LayoutError("manifest-invalid", found.config.digest, said) from error
     config = config if isinstance(config, dict) else {}

@@ -183,7 +183,7 @@ class OciLayout:
         descriptor = self.manifest(ref_name).config
         try:
             found = json.loads(self.blob_path(descriptor.digest).read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise LayoutError(
                 "layout-damaged", descriptor.digest, f"the configuration is unreadable: {error}"
             ) from error
@@ -246,7 +246,7 @@ class OciLayout:
         try:
             raw = json.loads(self._index_file.read_bytes())
             return [Descriptor.from_dict(entry) for entry in raw["manifests"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise LayoutError("layout-damaged", str(self._index_file), f"unreadable index: {error!r}") from error
 
 

@@ -91,11 +91,11 @@ class Descriptor:
                 media_type=str(raw["mediaType"]),
                 digest=str(raw["digest"]),
                 size=int(raw["size"]),
-                annotations=dict(raw.get("annotations") or {}),
-                platform=raw.get("platform"),
+                annotations=_annotations(raw),
+                platform=dict(raw["platform"]) if raw.get("platform") else None,
                 artifact_type=raw.get("artifactType"),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise LayoutError("manifest-invalid", "descriptor", f"needs mediaType, digest and size: {error}") from error
         if not DIGEST.fullmatch(found.digest):
             raise LayoutError("manifest-invalid", "descriptor", f"`{found.digest[:100]}` is no digest")
@@ -129,6 +129,7 @@ class ImageManifest:
             config, layers = found["config"], found["layers"]
             if not (isinstance(config, dict) and isinstance(layers, list)):
                 raise TypeError("config and layers are no descriptors")
+            annotations = _annotations(found)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise LayoutError("manifest-invalid", digest_of(raw), f"no image manifest: {error!r}") from error
         return cls(
@@ -136,7 +137,7 @@ class ImageManifest:
             media_type=str(found.get("mediaType") or MediaType.OCI_MANIFEST),
             config=Descriptor.from_dict(config),
             layers=tuple(Descriptor.from_dict(layer) for layer in layers),
-            annotations=dict(found.get("annotations") or {}),
+            annotations=annotations,
             artifact_type=found.get("artifactType"),
             subject=Descriptor.from_dict(found["subject"]) if found.get("subject") else None,
         )
@@ -188,13 +189,14 @@ class ImageIndex:
             entries = found["manifests"]
             if not isinstance(entries, list):
                 raise TypeError("manifests is no list")
+            annotations = _annotations(found)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise LayoutError("manifest-invalid", digest_of(raw), f"no index of manifests: {error!r}") from error
         return cls(
             raw=raw,
             media_type=str(found.get("mediaType") or MediaType.OCI_INDEX),
             manifests=tuple(Descriptor.from_dict(entry) for entry in entries),
-            annotations=dict(found.get("annotations") or {}),
+            annotations=annotations,
         )
 
     @classmethod
@@ -241,6 +243,14 @@ def parse_manifest(raw: bytes, media_type: str) -> ImageManifest | ImageIndex:
                 f"a layer of the type {layer.media_type[:100]}, expected a tar, plain or by gzip or zstd",
             )
     return manifest
+
+
+def _annotations(raw: Mapping[str, Any]) -> dict[str, str]:
+    """Those of a manifest or a descriptor, which are texts. Raises TypeError."""
+    found = raw.get("annotations") or {}
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise TypeError("its annotations are no texts by name")
+    return found
 
 
 def _is_both(raw: bytes) -> bool:

@@ -44,6 +44,21 @@ def never() -> bool:
     return False
 
 
+class _OfOnePort(httpx.BaseTransport):
+    """The transport to a host's own port, 443, and another one to its others."""
+
+    def __init__(self, own: httpx.BaseTransport, others: httpx.BaseTransport) -> None:
+        self._own = own
+        self._others = others
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return (self._own if request.url.port is None else self._others).handle_request(request)
+
+    def close(self) -> None:
+        self._own.close()
+        self._others.close()
+
+
 class Transport:
     """Requests to one registry. Plain HTTP on loopback, as Docker does it; HTTPS elsewhere, unless `access` says
     otherwise."""
@@ -86,7 +101,12 @@ class Transport:
         proxy = None if proxy_bypass(place.hostname or "") else getproxies().get("https")
         if proxy and "://" not in proxy:
             proxy = f"http://{proxy}"
-        return {place.geturl(): httpx.HTTPTransport(verify=context, proxy=proxy)}
+        known = httpx.HTTPTransport(verify=context, proxy=proxy)
+        if place.port is not None:
+            return {place.geturl(): known}
+        # A pattern without a port is for all of a host's.
+        others = httpx.HTTPTransport(verify=self._access.trust(self.registry), proxy=proxy)
+        return {place.geturl(): _OfOnePort(known, others)}
 
     def close(self) -> None:
         """Give the connections back."""

@@ -15,7 +15,7 @@ from builders.limits import Limits
 from builders.opened.model import OpenedImage, require_sound
 from builders.squash.blobs import Blob
 from builders.squash.run import disk_full_named
-from builders.squash.source import Layer, SourceImage
+from builders.squash.source import Layer, SourceImage, mark_of
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, MediaType
 
@@ -86,6 +86,8 @@ class _Unpacking:
         """The layer in `target`; where it lies, if it is not compressed."""
         digest, size = hashlib.sha256(), 0
         plain = descriptor.media_type in _PLAIN
+        there = layout.blob_path(descriptor.digest)
+        mark = mark_of(there) if plain and there.is_file() else None
         pieces = self._counted(_verified(layout, descriptor, self._subject))
         with contextlib.ExitStack() as opened:
             file = None if plain else opened.enter_context(target.open("wb"))
@@ -101,7 +103,7 @@ class _Unpacking:
             raise ImageError(
                 "wrong-diff-id", self._subject, f"its content is {found}, and the image's configuration says {diff_id}"
             )
-        return Layer(path=layout.blob_path(descriptor.digest) if plain else target, diff_id=diff_id, size=size)
+        return Layer(path=there if plain else target, diff_id=diff_id, size=size, lent=mark)
 
     def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:

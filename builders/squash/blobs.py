@@ -2,7 +2,8 @@
 
 Under the folder: ``sha256/<digest>`` are the blobs, ``<codec's key>/<diff-ID>`` say which blob a layer became. Both
 appear by rename, so that builds may share the folder, and a build that dies leaves nothing that passes for a blob.
-``members.sqlite`` says where in the blobs the large files lie, so that another layer that has them copies them.
+``lists-1/<diff-ID>`` says by which of an engine's lists a layer was found right. ``members.sqlite`` says where in the
+blobs the large files lie, so that another layer that has them copies them.
 
 The codec is gzip, because engines before 23.0 read no other, unless zstd is asked for. The same layer gives the same
 blob under the same key, however it is read and on however many cores.
@@ -27,6 +28,8 @@ from builders.squash.pieces import Piece
 from builders.squash.source import Layer
 from builders.squash.spare import UNFINISHED
 from registry.manifest import MediaType
+
+_LISTS = "lists-1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +80,33 @@ class BlobStore:
         known = self.find(layer.diff_id)
         if known is not None:
             return known
-        return self.pack(layer.pieces(), check, diff_id=layer.diff_id, prove=False)
+        blob = self.pack(layer.pieces(), check, diff_id=layer.diff_id, prove=False)
+        self.vouch(layer)
+        return blob
+
+    def vouches(self, layer: Layer) -> bool:
+        """Whether the list of a layer that lies in the engine's folders is one that its digest was once found right
+        by: then what it says of the layer's entries is believed. Of others there is no list."""
+        if layer.split is None:
+            return True
+        try:
+            known = json.loads((self._folder / _LISTS / _hexadecimal(layer.diff_id)).read_bytes())
+            return bool(known["list"] == layer.split.digest)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def vouch(self, layer: Layer) -> None:
+        """Notes that a layer's digest was found right by its list; the note goes when the layer's blob does."""
+        blob = self.find(layer.diff_id)
+        if layer.split is None or blob is None:
+            return
+        # One that cannot be written costs the next one a look.
+        with suppress(OSError):
+            (self._folder / _LISTS).mkdir(exist_ok=True)
+            _write(
+                self._folder / _LISTS / _hexadecimal(layer.diff_id),
+                {"digest": blob.digest, "list": layer.split.digest},
+            )
 
     def pack(
         self,
@@ -140,11 +169,8 @@ class BlobStore:
     def _keep(self, written: Path, packed: Packed) -> Blob:
         path = self._folder / "sha256" / _hexadecimal(packed.digest)
         written.replace(path)
-        known = {"digest": packed.digest, "size": packed.size, "uncompressed": packed.uncompressed}
-        note = self._index / _hexadecimal(packed.diff_id)
-        fresh = note.with_name(f"{UNFINISHED}{os.getpid()}-{note.name}")
-        fresh.write_text(json.dumps(known))
-        fresh.replace(note)
+        known: dict[str, object] = {"digest": packed.digest, "size": packed.size, "uncompressed": packed.uncompressed}
+        _write(self._index / _hexadecimal(packed.diff_id), known)
         return Blob(
             path=path,
             diff_id=packed.diff_id,
@@ -164,6 +190,12 @@ def plain_sizes(folder: Path, diff_ids: Iterable[str]) -> dict[str, int]:
                 with suppress(OSError, ValueError, KeyError, TypeError):
                     found[diff_id] = int(json.loads(note.read_bytes())["uncompressed"])
     return found
+
+
+def _write(note: Path, known: dict[str, object]) -> None:
+    fresh = note.with_name(f"{UNFINISHED}{os.getpid()}-{note.name}")
+    fresh.write_text(json.dumps(known))
+    fresh.replace(note)
 
 
 def _hexadecimal(digest: str) -> str:

@@ -61,9 +61,9 @@ class Found:
     placed: Placed
 
     def blocks(self) -> Iterator[bytes]:
-        """Its bytes, as far as there are any."""
+        """Its bytes, as far as there are any, and the index says where; a disk may fail, too."""
         at, end = self.placed.start, self.placed.start + self.placed.size
-        with suppress(FileNotFoundError), self.path.open("rb", buffering=0) as file:
+        with suppress(OSError), self.path.open("rb", buffering=0) as file:
             while at < end and (block := os.pread(file.fileno(), min(_STEP, end - at), at)):
                 at += len(block)
                 yield block
@@ -155,7 +155,8 @@ class Members:
             if self._database is not None:
                 self._database.close()
         self._database = None
-        busy = isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in (
+        # Errors that the module finds by itself, such as text that is not UTF-8, have no code.
+        busy = getattr(error, "sqlite_errorcode", None) in (
             sqlite3.SQLITE_BUSY,
             sqlite3.SQLITE_LOCKED,
             sqlite3.SQLITE_FULL,

@@ -40,15 +40,28 @@ Result = TypeVar("Result")
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
 _CONFIG_LIMIT = 64 << 20  # bytes
+_PARTS_LIMIT = 10_000
+"""Entries of an archive, which has three a layer at most; each may be a file here, and tarfile remembers all that it
+has seen."""
+
+
+Mark = tuple[int, int, int]
+
+
+def mark_of(path: Path) -> Mark:
+    """What tells a file from one that was written to, or put in its place, since: its inode, size and time."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
     """An uncompressed layer of `size` bytes: where it lies.
 
-    In a file, at `path` from `offset` on; its content has been checked against `diff_id`. Or, as `split`, in the
-    engine's own folders: then nothing of it has been read, and whoever takes contents of it must see to it that all of
-    it has that digest (`verify`). Neither, where nobody needs more of it than what the blob store has.
+    In a file, at `path` from `offset` on; its content has been checked against `diff_id`. A file that is somebody
+    else's is `lent`, and that says what it was before it was checked (`mark_of`): others may write to it. Or, as
+    `split`, in the engine's own folders: then nothing of it has been read, and whoever takes contents of it must see to
+    it that all of it has that digest (`verify`). Neither, where nobody needs more of it than what the blob store has.
     """
 
     diff_id: str
@@ -56,6 +69,7 @@ class Layer:
     path: Path | None = None
     offset: int = 0
     split: TarSplit | None = None
+    lent: Mark | None = None
 
     def members(self, subject: str) -> Iterator[Member]:
         """Its entries in their order; no content is read. Raises SquashError ``layer-damaged`` and the like."""
@@ -72,9 +86,14 @@ class Layer:
         return iter([Content(path=self.path, offset=self.offset, size=self.size)])
 
     def verify(self, check: Callable[[], None], on_content: Callable[[Content, bytes], None] | None = None) -> None:
-        """Reads all of a layer that was not, and raises SquashError ``layer-changed`` where its digest is another one;
-        OSError where a file of it is gone or shorter than it was. `on_content` as for `stream`."""
+        """Reads all of a layer that was not, and raises SquashError ``layer-changed`` where its digest is another one,
+        or a file that is lent is not as it was; OSError where a file of it is gone or shorter than it was. `on_content`
+        as for `stream`."""
         if self.split is None:
+            if self.lent is not None and self.path is not None and mark_of(self.path) != self.lent:
+                raise SquashError(
+                    "layer-changed", str(self.path), "it was written to while it was read", hint="do it again"
+                )
             return
         digest = hashlib.sha256()
         for data in stream(self.pieces(), on_content):
@@ -171,11 +190,12 @@ def read_archive(
     """The same of an archive that lies in a file, not compressed: its layers stay where they are, but for those that
     are compressed."""
     parts = _Parts(folder, subject, limits or Limits(total=sys.maxsize, ratio=math.inf))
+    mark = mark_of(archive)
     try:
         with tarfile.open(archive, mode="r:") as outer:
             for entry in outer:
                 check()
-                parts.add(entry, outer.extractfile(entry) if entry.isreg() else None, archive)
+                parts.add(entry, outer.extractfile(entry) if entry.isreg() else None, (archive, mark))
     except (tarfile.TarError, EOFError) as error:
         raise _damaged(subject, f"the engine's archive cannot be read: {error}") from error
     return _image(parts, subject)
@@ -199,12 +219,13 @@ def _image(parts: _Parts, subject: str) -> SourceImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Part:
-    """A file of the archive: where its `size` bytes lie, and their digest."""
+    """A file of the archive: where its `size` bytes lie, and their digest; `lent` as for `Layer`."""
 
     path: Path
     offset: int
     size: int
     digest: str
+    lent: Mark | None = None
 
 
 class _Parts:
@@ -215,12 +236,16 @@ class _Parts:
         self._limits = limits
         self._written = 0  # bytes gone through
         self._writes = False
+        self._count = 0
         self._subject = subject
         self._files: dict[str, _Part] = {}
         self._links: dict[str, str] = {}
 
-    def add(self, entry: tarfile.TarInfo, content: IO[bytes] | None, archive: Path | None = None) -> None:
+    def add(self, entry: tarfile.TarInfo, content: IO[bytes] | None, archive: tuple[Path, Mark] | None = None) -> None:
         """Takes in an entry. In an `archive` that stays, what is not compressed does as well."""
+        self._count += 1
+        if self._count > _PARTS_LIMIT:
+            raise _damaged(self._subject, f"it has more than {_PARTS_LIMIT:,} parts, and no image has as many")
         name = _normal(entry.name)
         if entry.issym() or entry.islnk():
             # Engines up to 24 store a layer that an image has twice once, and a link to it.
@@ -228,14 +253,14 @@ class _Parts:
             self._links[name] = _normal(target)
         elif content is not None:
             chunk = content.read(_CHUNK)
-            stays = archive is not None and not _is_packed(chunk) and not entry.issparse()
-            path = archive if archive is not None and stays else self._folder / f"part-{len(self._files)}"
-            if archive is not None and not stays and not self._writes:
-                require_room(self._folder, archive.stat().st_size, "reading the archive")
-            self._writes = self._writes or not stays
+            there = archive if not _is_packed(chunk) and not entry.issparse() else None
+            path = there[0] if there else self._folder / f"part-{len(self._files)}"
+            if archive is not None and there is None and not self._writes:
+                require_room(self._folder, archive[0].stat().st_size, "reading the archive")
+            self._writes = self._writes or there is None
             digest, size = hashlib.sha256(), 0
             with contextlib.ExitStack() as opened:
-                file = None if stays else opened.enter_context(path.open("wb"))
+                file = None if there else opened.enter_context(path.open("wb"))
                 while chunk:
                     size += len(chunk)
                     self._limits.check_expanded(0, 0, before=self._written + size, subject=self._subject)
@@ -246,9 +271,10 @@ class _Parts:
             self._written += size
             self._files[name] = _Part(
                 path=path,
-                offset=entry.offset_data if stays else 0,
+                offset=entry.offset_data if there else 0,
                 size=size,
                 digest=f"sha256:{digest.hexdigest()}",
+                lent=there[1] if there else None,
             )
 
     def bytes(self, name: str) -> bytes:
@@ -261,7 +287,7 @@ class _Parts:
     def json(self, name: str) -> Any:
         try:
             return json.loads(self.bytes(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(self._subject, f"{name} is not JSON: {error}") from error
 
     def layer(self, name: str, diff_id: str) -> Layer:
@@ -273,7 +299,7 @@ class _Parts:
             part = self._expanded(part.path, zstandard=magic == zstd.MAGIC)
         if part.digest != diff_id:
             raise _damaged(self._subject, f"layer {diff_id} has the content of {part.digest}")
-        return Layer(path=part.path, offset=part.offset, diff_id=diff_id, size=part.size)
+        return Layer(path=part.path, offset=part.offset, diff_id=diff_id, size=part.size, lent=part.lent)
 
     def _expanded(self, path: Path, *, zstandard: bool) -> _Part:
         expanded = path.with_suffix(".tar")
@@ -347,7 +373,7 @@ def _normal(name: str) -> str:
 def _object(raw: bytes, subject: str) -> dict[str, Any]:
     try:
         document = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(subject, f"its configuration is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise _damaged(subject, "its configuration is not a JSON object")

@@ -23,6 +23,9 @@ from builders.squash.tarbytes import BLOCK, FileBytes, PieceBytes, TarBytes
 
 _ENTRY_LIMIT = 10_000_000
 _EXTENSION_LIMIT = 4 << 20  # bytes of one PAX header or long name
+_EXTENSIONS_LIMIT = 64 << 20
+_EXTENSIONS_EACH = 4 << 10
+"""Bytes of all extended headers of a layer, and as many more a header: what they say is kept in memory."""
 _ZERO = bytes(BLOCK)
 _CHUNK = 1 << 20
 _KINDS = {
@@ -42,7 +45,8 @@ _NO_RECORDS: Mapping[bytes, bytes] = {}
 _NO_DEVICE = (0, 0)
 _DEVICES = (Kind.CHARACTER, Kind.BLOCK)
 _KNOWN_LIMIT = 20_000
-_DECIMAL = re.compile(rb"-?\d+(?:\.\d*)?")
+_DECIMAL = re.compile(rb"-?\d{1,40}(?:\.\d{0,40})?")
+"""A number as records have them; Python turns one of thousands of digits into none."""
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 """name, mode, uid, gid, size, mtime, checksum, type, link, magic, uname, gname, two device numbers, prefix"""
 
@@ -89,7 +93,7 @@ class _Reader:
 
     def members(self) -> Iterator[Member]:
         extension: _Extension | None = None
-        count = 0
+        count = extended = 0
         try:
             while (header := self._next_header()) is not None:
                 count += 1
@@ -98,7 +102,11 @@ class _Reader:
                 flag = header[156:157]
                 if flag in b"xgLK":
                     extension = extension or _Extension()
-                    self._extend(extension, flag, self._payload(header))
+                    data = self._payload(header)
+                    extended += len(data)
+                    if extended > _EXTENSIONS_LIMIT + count * _EXTENSIONS_EACH:
+                        self._damaged(f"its extended headers have more than {_EXTENSIONS_LIMIT:,} bytes")
+                    self._extend(extension, flag, data)
                     continue
                 yield self._member(header, flag, extension)
                 extension = None

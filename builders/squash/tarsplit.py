@@ -7,6 +7,7 @@ the pieces amount to has yet to be checked against the layer's diff-ID.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -76,6 +77,11 @@ class TarSplit:
     def read(cls, record: Path, files: bytes, *, keeper: Keeper | None = None) -> TarSplit:
         """The list at `record`. Raises OSError."""
         return cls(record=record.read_bytes(), files=files, keeper=keeper)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the list."""
+        return hashlib.sha256(self.record).hexdigest()
 
     def pieces(self) -> Iterator[Piece]:
         """The layer's tar: headers and padding as they are, every file's content by reference; no file is opened.

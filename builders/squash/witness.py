@@ -481,7 +481,10 @@ def _require_sum(block: bytes, total: int) -> None:
 def _number(text: bytes) -> int:
     """Octal, or base-256 where the first bit is set."""
     if text and text[0] & 0x80:
-        return int.from_bytes(text, "big", signed=True) if text[0] == 0xFF else int.from_bytes(text[1:], "big")
+        # Two's complement of what the first bit leaves.
+        bits = 8 * len(text) - 1
+        number = int.from_bytes(text, "big") - (1 << bits)
+        return number - (1 << bits) if text[0] & 0x40 else number
     digits = _text(text.lstrip(b" \0")).strip()
     try:
         return int(digits, 8) if digits else 0

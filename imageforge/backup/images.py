@@ -84,7 +84,7 @@ def collect_attached(images: Iterable[Image], client: RegistryClient) -> tuple[I
             if error.code != "registry-manifest-unknown":
                 raise
             continue
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         own = {key: replace(one, attached=True) for key, one in own.items()}
         own[image.repository, digest] = replace(own[image.repository, digest], tag=tag)

@@ -88,7 +88,9 @@ def squash(
                 compression=working.compression,
             )
             done = ImageName.parse(f"oci:{folder / 'layout'}")
-            working.carry(done, goal, platform=_platform(image.source.config), on_progress=shown, on_plan=shown.plan)
+            wanted = _platform(image.source.config)
+            with working.dropping(folder / "layout"):
+                working.carry(done, goal, platform=wanted, on_progress=shown, on_plan=shown.plan)
         except InterruptedError:
             raise KeyboardInterrupt from None
     _tell(result, goal, form)

@@ -13,8 +13,10 @@ from pathlib import Path
 from builders import (
     Compression,
     Endpoint,
+    EngineError,
     Limits,
     SquashMode,
+    drop_damaged,
     inspect_image,
     load,
     squash,
@@ -28,6 +30,7 @@ from registry import (
     Access,
     Cargo,
     CopyResult,
+    LayoutError,
     LayoutSink,
     LayoutSource,
     OciLayout,
@@ -131,7 +134,19 @@ class Carrier:
             with self.scratch() as folder:
                 layout = folder / "source"
                 self._unpack(name, layout)
-                yield LayoutSource(layout=OciLayout.open(layout))
+                with self.dropping(layout):
+                    yield LayoutSource(layout=OciLayout.open(layout))
+
+    @contextmanager
+    def dropping(self, layout: Path) -> Iterator[None]:
+        """Where a layer of the layout is found to be damaged it is taken out of the store of layers, too, from which it
+        is linked: the next call makes it again."""
+        try:
+            yield
+        except (LayoutError, EngineError) as error:
+            if drop_damaged(layout, blobs=self.home.blobs):
+                error.hint = "it was damaged on the disk, and dropped: do it again, and it is made anew"
+            raise
 
     def _unpack(self, name: ImageName, layout: Path) -> None:
         """The engine's image, or an archive's, as a layout; its layers are compressed once, ever."""

@@ -27,7 +27,9 @@ Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
 @contextlib.contextmanager
-def serving(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[int]:
+def serving(
+    answer: Answer, context: ssl.SSLContext | None = None, *, at: tuple[str, int] = ("127.0.0.1", 0)
+) -> Iterator[int]:
     """A web server on loopback, by TLS where a context is given; gives its port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -45,7 +47,7 @@ def serving(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[i
         def handle_error(self, *_: object) -> None:
             """Clients that do not trust us go away in the handshake."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(at, Handler)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

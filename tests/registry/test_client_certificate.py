@@ -156,10 +156,12 @@ def test_a_key_with_a_passphrase_is_told_and_nobody_is_asked_for_it(guarded: Gua
     assert refused(guarded).code == "client-certificate-unreadable"
 
 
-def test_a_certificate_does_not_follow_a_download_to_another_host(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [("127.0.0.1", 0), ("127.86.11.1", 443)], ids=["a port", "the port of https"])
+def test_a_certificate_does_not_follow_a_download_to_another_host(tmp_path: Path, own: tuple[str, int]) -> None:
+    """Nor to another port of the same."""
     authority, seen = trustme.CA(), list[tuple[str, bool]]()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert(own[0]).configure_cert(context)
     authority.configure_trust(context)
     context.verify_mode = ssl.CERT_OPTIONAL
 
@@ -172,21 +174,22 @@ def test_a_certificate_does_not_follow_a_download_to_another_host(tmp_path: Path
         note(handler, "store")
         say(handler, 200, b"bytes")
 
-    with serving(store, context) as elsewhere:
+    with serving(store, context, at=(own[0], 0)) as elsewhere:
 
         def registry(handler: http.server.BaseHTTPRequestHandler) -> None:
             note(handler, "registry")
             if "/blobs/" in handler.path:
-                say(handler, 307, Location=f"https://127.0.0.1:{elsewhere}/there")
+                say(handler, 307, Location=f"https://{own[0]}:{elsewhere}/there")
             else:
                 fine(handler)
 
-        with serving(registry, context) as port:
-            folder = tmp_path / f"127.0.0.1:{port}"
+        with serving(registry, context, at=own) as port:
+            name = own[0] if own[1] else f"{own[0]}:{port}"
+            folder = tmp_path / name
             folder.mkdir()
             authority.cert_pem.write_to_path(str(folder / "ca.crt"))
             write_identity(folder, authority)
-            with RegistryClient(f"127.0.0.1:{port}", access=Access(certificates=(tmp_path,))) as client:
+            with RegistryClient(name, access=Access(certificates=(tmp_path,))) as client:
                 client.ping()
                 with client.open_blob("app", "sha256:" + "0" * 64) as (_, pieces):
                     assert b"".join(pieces) == b"bytes"

@@ -227,7 +227,7 @@ def test_a_damaged_blob_does_not_spread(tmp_path: Path, how: str, size: int, pro
     assert gzip.decompress(third.path.read_bytes())[512 : 512 + size] == mixed(size, 9)
 
 
-@pytest.mark.parametrize("how", ["text", "empty", "version", "rows", "locked", "folder"])
+@pytest.mark.parametrize("how", ["text", "empty", "version", "rows", "places", "bytes", "locked", "folder"])
 def test_an_index_in_whatever_state_is_no_error(tmp_path: Path, how: str) -> None:
     file = tmp_path / "layer.tar"
     file.write_bytes(RAW)
@@ -247,6 +247,10 @@ def test_an_index_in_whatever_state_is_no_error(tmp_path: Path, how: str) -> Non
             other = held.enter_context(contextlib.closing(sqlite3.connect(index)))
             if how == "version":
                 other.executescript("PRAGMA user_version = 9; DROP TABLE member; CREATE TABLE member (x)")
+            elif how == "places":
+                other.executescript("UPDATE member SET start = -1")
+            elif how == "bytes":
+                other.executescript("UPDATE member SET blob = CAST(x'ff80' AS TEXT)")
             elif how == "rows":
                 other.executescript(
                     "UPDATE member SET start = start + 1 WHERE plain % 2;"

@@ -77,6 +77,9 @@ def test_entries_that_mean_nothing_good(tmp_path: Path, items: list[Item], code:
         (pax_header(b"12 size=abc\n"), "not a number"),
         (pax_header(b"12 size=-10\n"), "negative"),
         (pax_header(b"14 mtime=noon\n"), "not a number"),
+        (pax_header(b"5011 size=" + b"1" * 5000 + b"\n"), "not a number"),
+        (pax_header(b"5010 uid=" + b"1" * 5000 + b"\n"), "not a number"),
+        (pax_header(b"5012 mtime=" + b"1" * 5000 + b"\n"), "not a number"),
     ],
 )
 def test_damage_is_an_error_and_not_a_shorter_layer(tmp_path: Path, raw: bytes, part_of_message: str) -> None:
@@ -129,3 +132,13 @@ def test_an_empty_file_is_an_empty_layer(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     tarfile.open(fileobj=buffer, mode="w").close()
     assert read(tmp_path, buffer.getvalue()) == []
+
+
+def test_what_is_kept_of_a_layer_does_not_grow_with_its_bytes(tmp_path: Path) -> None:
+    """Attributes of a few megabytes each, which no file system holds."""
+    items = [file(f"f{number}", pax={"comment": "c" * (3 << 20)}) for number in range(24)]
+    with pytest.raises(SquashError) as caught:
+        read(tmp_path, tar_of(items))
+    assert caught.value.code == "layer-damaged"
+    assert "extended headers" in caught.value.message
+    assert len(read(tmp_path, tar_of(items[:20]))) == 20

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builders.squash.contents import Contents
+from builders.squash.tarread import read_layer
 from builders.squash.witness import Entry, Unreadable, Witness
 
 from .layers import Item, tar_of
@@ -206,3 +207,23 @@ def test_gnu_tar_agrees_on_the_names(tmp_path: Path) -> None:
     listed = subprocess.run(["tar", "tf", str(tmp_path / "layer.tar")], capture_output=True, check=True, text=True)
     found = [path.decode() for path, _, _ in feed(Witness(), RAW, [512])]
     assert [name.rstrip("/") for name in listed.stdout.split()] == found
+
+
+@pytest.mark.parametrize(
+    "field",
+    [b"\x80" + bytes(6) + b"\x05", b"\x81" + bytes(7), b"\xbf" + b"\xff" * 7, b"\xc0" + bytes(7), b"\xff" * 8],
+    ids=bytes.hex,
+)
+def test_numbers_in_base_256_are_what_the_squash_reads(tmp_path: Path, field: bytes) -> None:
+    raw = bytearray(tar_of([Item(kind="file", path="a")]))
+    raw[108:116], raw[148:156] = field, b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw[:512])
+    ((_, thing, _),) = feed(Witness(file=(tmp_path / "layer.tar", 0)), bytes(raw), [1 << 20])
+    (tmp_path / "layer.tar").write_bytes(raw)
+    (member,) = read_layer(tmp_path / "layer.tar", subject="x")
+    assert thing is not None
+    assert (
+        thing.facts()[2]
+        == member.uid
+        == int.from_bytes(field, "big", signed=False) % 2**63 - (2**63 if field[0] & 0x40 else 0)
+    )

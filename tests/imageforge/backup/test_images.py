@@ -79,10 +79,13 @@ def test_a_backup_of_before_has_no_word_of_what_is_attached() -> None:
     assert (image.attached, image.tag) == (False, None)
 
 
-def test_a_list_that_cannot_be_read_keeps_no_image_from_its_backup(pushed: tuple[RegistryClient, str]) -> None:
+@pytest.mark.parametrize("more", [b'"\xff"', b"[" * 5000 + b"]" * 5000], ids=["no text", "deep"])
+def test_a_list_that_cannot_be_read_keeps_no_image_from_its_backup(
+    pushed: tuple[RegistryClient, str], more: bytes
+) -> None:
     client, digest = pushed
     raw = client.get_manifest("app", fallback_tag(digest)).raw
-    raw = raw.replace(b'"schemaVersion"', b'"x":"\xff","schemaVersion"')
+    raw = raw.replace(b'"schemaVersion"', b'"x":' + more + b',"schemaVersion"')
     client.put_manifest("app", fallback_tag(digest), raw, "application/vnd.oci.image.index.v1+json")
     images, _ = collect([f"{client.registry}/app@{digest}"], client)
     assert collect_attached(images, client) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -364,3 +365,25 @@ def test_what_is_packed_already_is_not_packed_again(
     assert run(arguments) == 3
     assert "error[packed-already]" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [["image", "copy"], ["squash", "--keep-layers", "2"]], ids=["copy", "squash"])
+def test_a_layer_that_is_damaged_in_the_store_is_made_again_the_next_time(
+    images: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    archive = f"docker-archive:{tmp_path / 'app.tar'}"
+    assert run(["image", "copy", f"oci:{images}:app", archive]) == 0
+    assert run([*command, archive, f"oci:{tmp_path / 'first'}:x"]) == 0
+    first = OciLayout.open(tmp_path / "first").manifest("x")
+    shutil.rmtree(tmp_path / "first")
+    (stored,) = home.rglob(f"blobs/sha256/{first.layers[0].digest.removeprefix('sha256:')}")
+    raw = bytearray(stored.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    stored.write_bytes(raw)
+    capsys.readouterr()
+    assert run([*command, archive, f"oci:{tmp_path / 'second'}:x"]) == 1
+    assert "error[blob-damaged]" in (said := capsys.readouterr().err)
+    assert "do it again" in said
+    assert run([*command, archive, f"oci:{tmp_path / 'second'}:x"]) == 0
+    assert OciLayout.open(tmp_path / "second").manifest("x").raw == first.raw
+    OciLayout.open(tmp_path / "second").verify("x")
