@@ -15,6 +15,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,6 +153,17 @@ class BlobStore:
             uncompressed=packed.uncompressed,
             media_type=self._codec.media_type,
         )
+
+
+def plain_sizes(folder: Path, diff_ids: Iterable[str]) -> dict[str, int]:
+    """Bytes of layers, unpacked, by diff-ID; of those that the store in `folder` has packed, in whatever way."""
+    found = {}
+    for diff_id in diff_ids:
+        for note in folder.glob(f"*/{_hexadecimal(diff_id)}"):
+            if note.parent.name != "sha256":
+                with suppress(OSError, ValueError, KeyError, TypeError):
+                    found[diff_id] = int(json.loads(note.read_bytes())["uncompressed"])
+    return found
 
 
 def _hexadecimal(digest: str) -> str:
