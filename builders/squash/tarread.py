@@ -188,7 +188,7 @@ class _Reader:
         if extension is not None:
             records = extension.records
             given = records.get(b"GNU.sparse.name") or records.get(b"path") or extension.name
-            raw_name = raw_name if given is None else given
+            raw_name = given or raw_name
             link = records.get(b"linkpath") or extension.link or link
         kind = self._kind(flag, raw_name)
         length = self._field(size, "size")

@@ -227,3 +227,13 @@ def test_numbers_in_base_256_are_what_the_squash_reads(tmp_path: Path, field: by
         == member.uid
         == int.from_bytes(field, "big", signed=False) % 2**63 - (2**63 if field[0] & 0x40 else 0)
     )
+
+
+def test_a_long_name_of_no_bytes_says_nothing(tmp_path: Path) -> None:
+    """As Go's reader has it, and so engines: the header's own name counts."""
+    raw = bytearray(tar_of([Item(kind="file", path="long"), Item(kind="file", path="a")], tarfile.GNU_FORMAT))
+    raw[156:157], raw[148:156] = b"L", b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw[:512])
+    (tmp_path / "layer.tar").write_bytes(raw)
+    assert [name for name, _, _ in feed(Witness(), bytes(raw), [1 << 20])] == [b"a"]
+    assert [member.path for member in read_layer(tmp_path / "layer.tar", subject="x")] == [b"a"]
