@@ -39,8 +39,19 @@ def main(names: Sequence[str]) -> int:
         figures += found
         pairs += more
     if pairs:
-        rows = [(p.name, p.peer, f"{p.ours:.2f} s", f"{p.theirs:.2f} s", f"{p.ratio:.2f}", p.rounds) for p in pairs]
-        heads = ("ours", "theirs", "ours, median", "theirs, median", "ratio, median", "rounds")
+        rows = [
+            (
+                p.name,
+                p.peer,
+                f"{p.ours:.2f} s",
+                f"{p.theirs:.2f} s",
+                f"{p.ratio:.2f}",
+                f"{p.processor:.2f}" if p.processor is not None else "",
+                p.rounds,
+            )
+            for p in pairs
+        ]
+        heads = ("ours", "theirs", "ours, median", "theirs, median", "ratio, median", "of processor", "rounds")
         sys.stdout.write(tabulate(rows, headers=heads) + "\n\n")
     if figures:
         sys.stdout.write(tabulate([(f.name, f.value, f.of) for f in figures], headers=("what", "figure", "of")) + "\n")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """Medians in seconds of ours and theirs, and the median of ours/theirs pair by pair."""
+    """Medians in seconds of ours and theirs, and the median of ours/theirs pair by pair; `processor` is the same of the
+    processor's seconds, where those were measured: what others do beside it changes it little."""
 
     name: str
     peer: str
@@ -18,6 +19,7 @@ class Pair:
     theirs: float
     ratio: float
     rounds: int
+    processor: float | None = None
 
 
 def _nothing() -> None:

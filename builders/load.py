@@ -6,15 +6,16 @@ import io
 import json
 import logging
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders import zstd
+from builders import gunzip, zstd
 from builders.engine import Connection, Endpoint, connect
 from builders.engine.connection import TRANSFER_TIMEOUT
 from builders.engine.facts import facts_from
 from builders.errors import EngineError, ImageError
+from builders.squash.blobs import plain_sizes
 from registry.layout import OciLayout
 from registry.manifest import Descriptor, ImageManifest, MediaType
 
@@ -22,12 +23,19 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
 
 
-def load(layout: Path, *, endpoint: Endpoint, tag: str | None) -> str:
+class _NotAsKnownError(Exception):
+    """A layer is not what the store of layers says of it."""
+
+
+def load(layout: Path, *, endpoint: Endpoint, tag: str | None, blobs: Path | None = None) -> str:
     """Loads the image at `layout` and returns its ID in the engine, under `tag` where one is given.
 
     The archive names all layers and holds those that no image of the engine begins with; an engine that has one of the
-    others no more is sent everything. Raises EngineError ``image-id-differs`` where the engine made another image
-    of it than the layout's configuration says.
+    others no more is sent everything. `blobs` is a folder of compressed layers: those that were packed there go plain,
+    because their size is known; an engine takes them in a fifth faster than packed ones.
+
+    Raises EngineError ``image-id-differs`` where the engine made another image of it than the layout's configuration
+    says.
     """
     source = OciLayout.open(layout)
     manifest, config = source.manifest(), source.config()
@@ -36,7 +44,13 @@ def load(layout: Path, *, endpoint: Endpoint, tag: str | None) -> str:
         facts = facts_from(engine.version(), engine.info())
         # The containerd store keeps compressed blobs, and has no use for an archive without them.
         present = 0 if facts.containerd_store else _layers_present(engine, diff_ids)
+        known = {} if facts.containerd_store or blobs is None else plain_sizes(blobs, diff_ids)
+        sizes = [known.get(diff_id) for diff_id in diff_ids]
         try:
+            engine.load(archive(source, manifest, tag, skip=present, sizes=sizes), str(layout))
+        except _NotAsKnownError as error:
+            # What is wrong with it, the engine will say.
+            logger.debug("%s, sending layers as they are", error)
             engine.load(archive(source, manifest, tag, skip=present), str(layout))
         except EngineError as error:
             if not present or error.code != "engine-refused":
@@ -78,21 +92,26 @@ def _layers_present(engine: Connection, diff_ids: list[str]) -> int:
     return most
 
 
-def archive(layout: OciLayout, manifest: ImageManifest, tag: str | None, *, skip: int) -> Iterator[bytes]:
+def archive(
+    layout: OciLayout, manifest: ImageManifest, tag: str | None, *, skip: int, sizes: Sequence[int | None] = ()
+) -> Iterator[bytes]:
     """The tar that `docker load` reads, without the first `skip` layers. Layers go as they are, compressed; in zstd,
-    which engines before 23 do not read, they go plain."""
+    which engines before 23 do not read, they go plain, and so do those whose `sizes`, unpacked, are given."""
     config_name = f"{_hexadecimal(manifest.config)}.json"
     names = [f"{_hexadecimal(layer)}/layer.tar" for layer in manifest.layers]
     index: list[dict[str, Any]] = [{"Config": config_name, "RepoTags": [tag] if tag else None, "Layers": names}]
     config = layout.blob_path(manifest.config.digest).read_bytes()
     yield from _entry(config_name, len(config), [config])
     sent: set[str] = set()
-    for name, layer in list(zip(names, manifest.layers, strict=True))[skip:]:
+    given = [*sizes, *[None] * (len(names) - len(sizes))]
+    for name, layer, size in list(zip(names, manifest.layers, given, strict=True))[skip:]:
         if name not in sent:
             sent.add(name)
             path = layout.blob_path(layer.digest)
             if layer.media_type in (MediaType.OCI_LAYER_ZSTD, MediaType.DOCKER_LAYER_ZSTD):
                 yield from _plain(name, path)
+            elif size is not None and layer.media_type in (MediaType.OCI_LAYER_GZIP, MediaType.DOCKER_LAYER_GZIP):
+                yield from _entry(name, size, _unpacked(path, size))
             else:
                 yield from _entry(name, layer.size, _pieces(path))
     document = json.dumps(index).encode()
@@ -106,6 +125,21 @@ def _plain(name: str, path: Path) -> Iterator[bytes]:
         yield from _entry(name, sum(len(piece) for piece in zstd.unpack_file(path)), zstd.unpack_file(path))
     except (zstd.ZstdError, EOFError) as error:
         raise ImageError("layer-damaged", path.name, f"its zstd stream cannot be read: {error}") from error
+
+
+def _unpacked(path: Path, size: int) -> Iterator[bytes]:
+    """A layer that unpacks to `size` bytes. Raises _NotAsKnownError where it does not, before one too many is given."""
+    rest = size
+    try:
+        for piece in gunzip.unpack_file(path):
+            rest -= len(piece)
+            if rest < 0:
+                break
+            yield piece
+    except (gunzip.GzipError, EOFError) as error:
+        raise _NotAsKnownError(f"{path.name}: {error}") from error
+    if rest:
+        raise _NotAsKnownError(f"{path.name} does not unpack to {size} bytes")
 
 
 def _entry(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:

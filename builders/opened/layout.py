@@ -7,11 +7,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from isal import igzip_lib, isal_zlib
-
-from builders import zstd
+from builders import gunzip, zstd
 from builders.errors import ImageError
 from builders.limits import Limits
 from builders.opened.model import OpenedImage, require_sound
@@ -27,8 +25,6 @@ _CONFIG_LIMIT = 64 << 20  # bytes
 _GZIPPED = (MediaType.OCI_LAYER_GZIP, MediaType.DOCKER_LAYER_GZIP)
 _ZSTD = (MediaType.OCI_LAYER_ZSTD, MediaType.DOCKER_LAYER_ZSTD)
 _PLAIN = (MediaType.OCI_LAYER, MediaType.DOCKER_LAYER)
-_GZIP_WINDOW = 31
-_INFLATE_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls it an instance
 
 
 def open_layout(layout: Path, folder: Path, *, name: str, limits: Limits, check: Check) -> OpenedImage:
@@ -127,28 +123,12 @@ class _Unpacking:
             raise ImageError("layer-damaged", self._subject, f"its zstd stream cannot be read: {error}") from error
 
     def _inflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The content of one or more gzip members, in pieces of bounded size, however small what they come from."""
-        reader, begun = isal_zlib.decompressobj(_GZIP_WINDOW), False
         try:
-            for piece in pieces:
-                rest = piece
-                while rest:
-                    if reader.eof:
-                        rest = rest.lstrip(b"\0")  # tar's blocks, and some writers, pad with zeros
-                        if not rest:
-                            break
-                        reader = isal_zlib.decompressobj(_GZIP_WINDOW)
-                    begun = True
-                    out = reader.decompress(rest, _CHUNK)
-                    rest = reader.unused_data if reader.eof else reader.unconsumed_tail
-                    if out:
-                        yield out
-                while begun and not reader.eof and (out := reader.decompress(b"", _CHUNK)):
-                    yield out
-        except _INFLATE_ERROR as error:
+            yield from gunzip.unpack(pieces)
+        except gunzip.GzipError as error:
             raise ImageError("layer-damaged", self._subject, f"its gzip stream cannot be read: {error}") from error
-        if not reader.eof:
-            raise ImageError("layer-damaged", self._subject, "its gzip stream ends early")
+        except EOFError as error:
+            raise ImageError("layer-damaged", self._subject, "its gzip stream ends early") from error
 
 
 def _verified(layout: OciLayout, descriptor: Descriptor, subject: str) -> Iterator[bytes]:

@@ -187,6 +187,17 @@ def _write(note: Path, known: dict[str, object]) -> None:
     fresh.replace(note)
 
 
+def plain_sizes(folder: Path, diff_ids: Iterable[str]) -> dict[str, int]:
+    """Bytes of layers, unpacked, by diff-ID; of those that the store in `folder` has packed, in whatever way."""
+    found = {}
+    for diff_id in diff_ids:
+        for note in folder.glob(f"*/{_hexadecimal(diff_id)}"):
+            if note.parent.name != "sha256":
+                with suppress(OSError, ValueError, KeyError, TypeError):
+                    found[diff_id] = int(json.loads(note.read_bytes())["uncompressed"])
+    return found
+
+
 def _hexadecimal(digest: str) -> str:
     algorithm, _, encoded = digest.partition(":")
     if algorithm != "sha256" or len(encoded) != 64 or not encoded.isalnum():

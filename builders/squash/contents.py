@@ -12,6 +12,7 @@ from builders.squash.member import shown
 from builders.squash.pieces import Content, Piece
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would make us wait
+_SMALL = 64 << 10  # what lies in a file of its own, and so is read once
 _OPEN = 16  # files kept open: a layer's contents lie in one file, or each in its own
 
 
@@ -40,13 +41,14 @@ class Contents:
 
     def span(self, path: Path | bytes, offset: int, size: int) -> bytes:
         """The same of `size` bytes at `path` from `offset` on."""
+        if size <= _SMALL and isinstance(path, bytes):
+            return _small(path, offset, size)
         descriptor, at, parts = self._descriptor(path), offset, list[bytes]()
         end = offset + size
         while at < end:
             part = os.pread(descriptor, end - at, at)
             if not part:
-                name = os.fsencode(path)
-                raise SquashError("layer-damaged", shown(name), "its content ends early", hint="build the image again")
+                raise _ends_early(path)
             parts.append(part)
             at += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -65,6 +67,22 @@ class Contents:
         else:
             self._open.move_to_end(path)
         return descriptor
+
+
+def _small(path: bytes, offset: int, size: int) -> bytes:
+    descriptor = os.open(path, _FLAGS | os.O_NOFOLLOW)
+    try:
+        data = os.pread(descriptor, size, offset)
+    finally:
+        os.close(descriptor)
+    if len(data) < size:
+        raise _ends_early(path)
+    return data
+
+
+def _ends_early(path: Path | bytes) -> SquashError:
+    name = shown(os.fsencode(path))
+    return SquashError("layer-damaged", name, "its content ends early", hint="build the image again")
 
 
 def portion(content: Content, start: int, size: int) -> Content:

@@ -1,12 +1,11 @@
-"""Where members lie in the blobs of the store: found by the digest of their plain bytes, to be copied.
+"""Where members lie in the blobs of the store: found by size and checksum of their plain bytes, to be copied.
 
-The index is a help and no more. Whatever it says is checked before it is believed, one that cannot be read is thrown
+The index is a help and no more: what it finds is compared before it is copied, an index that cannot be read is thrown
 away, and what it does not know is packed again. Several processes may use it at once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import sqlite3
@@ -19,53 +18,47 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 _NAME = "members.sqlite"
-_VERSION = 2
+_VERSION = 4
 _STEP = 1 << 20
 _PATIENCE = 5.0  # seconds for another process to be done
 _TABLES = """
 CREATE TABLE member (
-    codec TEXT NOT NULL, digest BLOB NOT NULL, plain INTEGER NOT NULL, crc INTEGER NOT NULL,
-    blob TEXT NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, packed BLOB NOT NULL,
-    proved INTEGER NOT NULL,
-    PRIMARY KEY (codec, digest)
+    codec TEXT NOT NULL, plain INTEGER NOT NULL, crc INTEGER NOT NULL,
+    blob TEXT NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL,
+    digest BLOB NOT NULL, seal BLOB NOT NULL,
+    PRIMARY KEY (codec, plain, crc)
 ) WITHOUT ROWID, STRICT;
-CREATE INDEX member_plain ON member (codec, plain);
 CREATE INDEX member_blob ON member (blob);
+"""
+_PUT = """
+INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    blob = excluded.blob, start = excluded.start, size = excluded.size, digest = excluded.digest, seal = excluded.seal
+    WHERE excluded.digest != x'' OR member.digest = x''
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
-    """A member in a blob: `size` bytes from `start` on, whose sha256 is `packed`. Its `plain` bytes have the sha256
-    `digest` and the crc32 `crc`; that it unpacks to them was `proved`, or not."""
+    """A member in a blob: `size` bytes from `start` on, made of `plain` bytes, with the crc32 `crc`.
 
-    digest: bytes
+    Where it is proved that it unpacks to them, `digest` is their sha256, and `seal` that of the packed ones. Else
+    `digest` is empty, and `seal` the crc32 of the packed ones.
+    """
+
     plain: int
     crc: int
     start: int
     size: int
-    packed: bytes
-    proved: bool
+    digest: bytes
+    seal: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A member to be copied out of the blob at `path`."""
+    """A member in the blob at `path`, which may be the one that is looked for."""
 
     path: Path
     placed: Placed
-
-    def read(self) -> bytes | None:
-        """All of it; None where it is not what it was when it was made."""
-        data = b"".join(self.blocks())
-        return data if hashlib.sha256(data).digest() == self.placed.packed else None
-
-    def sound(self) -> bool:
-        """Whether it is what it was, without holding all of it."""
-        digest = hashlib.sha256()
-        for block in self.blocks():
-            digest.update(block)
-        return digest.digest() == self.placed.packed
 
     def blocks(self) -> Iterator[bytes]:
         """Its bytes, as far as there are any, and the index says where; a disk may fail, too."""
@@ -99,18 +92,12 @@ class Members:
                 self._database.close()
             self._database = None
 
-    def find(self, codec: str, digest: bytes, *, proved: bool = False) -> Found | None:
-        """Where a member of these plain bytes lies; one that is `proved`, if it must be."""
-        rows = self._ask(
-            "SELECT plain, crc, blob, start, size, packed, proved FROM member WHERE codec = ? AND digest = ?",
-            codec,
-            digest,
-        )
-        for plain, crc, blob, start, size, packed, was in rows:
-            if _is_name(blob) and was >= proved:
-                placed = Placed(
-                    digest=digest, plain=plain, crc=crc, start=start, size=size, packed=packed, proved=bool(was)
-                )
+    def find(self, codec: str, plain: int, crc: int) -> Found | None:
+        """Where a member of so many plain bytes with this checksum lies."""
+        query = "SELECT blob, start, size, digest, seal FROM member WHERE codec = ? AND plain = ? AND crc = ?"
+        for blob, start, size, digest, seal in self._ask(query, codec, plain, crc):
+            if _is_name(blob):
+                placed = Placed(plain=plain, crc=crc, start=start, size=size, digest=digest, seal=seal)
                 return Found(path=self._folder / "sha256" / blob, placed=placed)
         return None
 
@@ -119,12 +106,10 @@ class Members:
         return bool(self._ask("SELECT 1 FROM member WHERE codec = ? AND plain = ? LIMIT 1", codec, plain))
 
     def put(self, codec: str, blob: str, members: Iterable[Placed]) -> None:
-        """Notes the members of a blob, whose hexadecimal digest is `blob`. The newest place of a member counts."""
-        rows = [
-            (codec, one.digest, one.plain, one.crc, blob, one.start, one.size, one.packed, one.proved)
-            for one in members
-        ]
-        self._change("INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        """Notes the members of a blob, whose hexadecimal digest is `blob`. The newest place of a member counts, but a
+        proved one more."""
+        rows = [(codec, one.plain, one.crc, blob, one.start, one.size, one.digest, one.seal) for one in members]
+        self._change(_PUT, rows)
 
     def forget(self, blobs: Collection[str]) -> None:
         """Drops what lay in blobs, by their hexadecimal digests."""

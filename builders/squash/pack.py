@@ -18,7 +18,7 @@ from itertools import chain
 from typing import Any, BinaryIO
 
 from builders.errors import SquashError
-from builders.squash.codec import BLOCK, WINDOW, Codec, crc32
+from builders.squash.codec import BLOCK, WINDOW, Codec, Damaged, crc32
 from builders.squash.contents import Contents
 from builders.squash.cuts import Stored, cut
 from builders.squash.member import shown
@@ -142,24 +142,23 @@ class _Digest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Made:
-    """A member of one block, made or copied. `digest` is of the plain bytes, `seal` of the `packed` ones; no `digest`,
-    no note of it."""
+    """A member of one block, made or copied; `crc`, `digest` and `seal` as of `Placed`."""
 
     packed: bytes
-    seal: bytes
-    digest: bytes | None
     crc: int
-    proved: bool
+    digest: bytes
+    seal: bytes
     copied: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class _Long:
-    """A member of several blocks on its way. `digest` is of its plain bytes, when all have been read; `packed` goes
-    along with what is written."""
+    """A member of several blocks on its way. Where it is to be proved `digest` goes along with what is read of it, and
+    `seal` with what is written; else `weak_seal` does."""
 
-    digest: Callable[[], bytes]
-    packed: Any = field(default_factory=hashlib.sha256)
+    digest: _Digest | None
+    seal: Any = field(default_factory=hashlib.sha256)
+    weak_seal: int = 0
     start: int = 0
     crc: int = 0
     plain: int = 0
@@ -196,18 +195,18 @@ class _Packing:
     def add(self, member: bytes | Stored) -> None:
         """The next member of the layer."""
         if isinstance(member, bytes):
-            self._short(member, None)
+            self._short(member)
         elif member.whole is None:
             self._passing(_joined(member.parts, self._contents))
         elif member.size <= BLOCK:
-            self._short(self._contents.read(member.whole), _raw(member.whole.digest))
+            self._short(self._contents.read(member.whole))
         else:
             self._long(member.whole)
 
     def end(self) -> Packed:
         """Writes what is left."""
         if not self._plain.size:
-            self._short(b"", None)
+            self._short(b"")
         while self._begun:
             self._write_next()
         return Packed(
@@ -219,111 +218,137 @@ class _Packing:
             copied=self._copied,
         )
 
-    def _short(self, plain: bytes, digest: bytes | None) -> None:
+    def _short(self, plain: bytes) -> None:
         """A member of one block, which is there."""
         self._check()
         self._plain.update(plain)
         size = len(plain)
         if size < KEYED:
             crc = crc32(plain)
-            made = _Made(packed=self._member(plain, crc), seal=b"", digest=None, crc=crc, proved=self._prove)
+            made = _Made(packed=self._member(plain, crc), crc=crc, digest=b"", seal=b"")
             self._begin(size, lambda: self._write_short(made, size))
         else:
-            coming = self._threads.pool.submit(self._make, plain, digest)
+            coming = self._threads.pool.submit(self._make if self._prove else self._make_unproved, plain)
             self._begin(size, lambda: self._write_short(coming.result(), size))
 
-    def _make(self, plain: bytes, digest: bytes | None) -> _Made:
+    def _make(self, plain: bytes) -> _Made:
         """In the pool: the member out of another blob, or packed."""
-        digest = digest or hashlib.sha256(plain).digest()
-        crc = crc32(plain)
-        found = self._find(digest)
-        if found is not None and (found.placed.plain, found.placed.crc) == (len(plain), crc):
-            copied, placed = found.read(), found.placed
-            if copied is not None:
-                return _Made(
-                    packed=copied, seal=placed.packed, digest=digest, crc=crc, proved=placed.proved, copied=True
-                )
+        crc, digest = crc32(plain), hashlib.sha256(plain).digest()
+        found = self._known.find(self._codec.key, len(plain), crc)
+        if found is not None and found.placed.size <= 2 * len(plain):
+            packed = b"".join(found.blocks())
+            held = self._compared(found.placed, digest, [packed], [plain])
+            if held is not None:
+                return _Made(packed=packed, crc=crc, digest=digest, seal=held[0].seal, copied=True)
         packed = self._member(plain, crc)
-        return _Made(packed=packed, seal=hashlib.sha256(packed).digest(), digest=digest, crc=crc, proved=self._prove)
+        return _Made(packed=packed, crc=crc, digest=digest, seal=hashlib.sha256(packed).digest())
+
+    def _make_unproved(self, plain: bytes) -> _Made:
+        """In the pool: the member, packed: that costs no more than to unpack one and to compare it."""
+        crc = crc32(plain)
+        packed = self._member(plain, crc)
+        return _Made(packed=packed, crc=crc, digest=b"", seal=_weak(crc32(packed)))
 
     def _member(self, plain: bytes, crc: int) -> bytes:
         """A member of one block."""
         return self._codec.header + self._block(plain, b"", True) + self._codec.trailer(crc, len(plain))
 
-    def _find(self, digest: bytes) -> Found | None:
-        return self._known.find(self._codec.key, digest, proved=self._prove)
+    def _compared(
+        self, placed: Placed, digest: bytes, packed: Iterable[bytes], plain: Iterable[bytes]
+    ) -> tuple[Placed, int] | None:
+        """In the pool: a member that is that of the plain bytes, which have the `digest`, as it is to be noted, and its
+        own crc32; None where it is not. It was proved to be that of such bytes, or it is unpacked now."""
+        seal, crc = hashlib.sha256(), 0
+
+        def passing() -> Iterator[bytes]:
+            nonlocal crc
+            for piece in packed:
+                seal.update(piece)
+                crc = crc32(piece, crc)
+                yield piece
+
+        if placed.digest == digest:
+            for _ in passing():
+                pass
+            return (placed, crc) if seal.digest() == placed.seal else None
+        try:
+            same = _same(self._codec.unpacked(passing()), plain) and placed.seal == _weak(crc)
+        except Damaged:
+            same = False
+        return (replace(placed, digest=digest, seal=seal.digest()), crc) if same else None
+
+    def _stands_for(self, found: Found, digest: bytes, content: Content) -> tuple[Placed, int] | None:
+        """In the pool: as `_compared`, of a content where it lies."""
+        with Contents() as contents:
+            return self._compared(found.placed, digest, found.blocks(), contents.blocks(content, BLOCK))
 
     def _long(self, content: Content) -> None:
         """A content of several blocks, which can be read more than once."""
-        said = _raw(content.digest)
-        if said is None and not self._known.has_size(self._codec.key, content.size):
+        if not self._prove or not self._known.has_size(self._codec.key, content.size):
             self._passing(self._contents.blocks(content, BLOCK))
             return
-        if said is not None and self._find(said) is None:
-            self._blocks(self._contents.blocks(content, BLOCK), [self._plain], lambda: said)
-            return
-        # There may be one. Its plain bytes are read for the layer's digest anyway, and say whether it is this one.
+        # There may be one. Its plain bytes are read for the layer's digest anyway, and say which it could be.
         own, crc = _Digest(self._threads.content), 0
         for block in self._contents.blocks(content, BLOCK):
             self._check()
             self._plain.update(block)
+            own.update(block)
             crc = crc32(block, crc)
-            if said is None:
-                own.update(block)
-        digest = said or own.end()
-        found = self._find(digest)
-        if found is not None and (found.placed.plain, found.placed.crc) == (content.size, crc):
-            coming = self._threads.pool.submit(found.sound)
-            self._begin(BLOCK, lambda: self._copy(found, coming, content))
-        else:
+        found = self._known.find(self._codec.key, content.size, crc)
+        if found is None:
             self._again(content, crc)
+        else:
+            coming = self._threads.pool.submit(self._stands_for, found, own.end(), content)
+            self._begin(BLOCK, lambda: self._copy(found, coming, content))
 
-    def _copy(self, found: Found, sound: Future[bool], content: Content) -> None:
-        """Writes a member out of another blob; packed, and before what was begun after it, where that is damaged."""
-        if not sound.result():
+    def _copy(self, found: Found, coming: Future[tuple[Placed, int] | None], content: Content) -> None:
+        """Writes a member out of another blob; packed, and before what was begun after it, where that is not it."""
+        held = coming.result()
+        if held is None:
             later, self._begun = self._begun, deque()
             self._again(content, found.placed.crc)
             while self._begun:
                 self._write_next()
             self._begun = later
             return
-        start = self._packed.size
+        start, crc = self._packed.size, 0
         for block in found.blocks():
             self._check()
+            crc = crc32(block, crc)
             self._packed.update(block)
-        if self._packed.size - start != found.placed.size:
-            name = found.path.name
+        if crc != held[1]:
             raise SquashError(
-                "blob-damaged", name, "it went while a part of it was copied", hint="build the image again"
+                "blob-damaged", found.path.name, "it went while a part of it was copied", hint="build the image again"
             )
-        self._members.append(replace(found.placed, start=start))
+        self._members.append(replace(held[0], start=start))
         self._copied += content.size
 
     def _again(self, content: Content, crc: int) -> None:
         """A content that was read once already, packed; it must be what it was."""
-        own = _Digest(self._threads.content)
-        if self._blocks(self._contents.blocks(content, BLOCK), [own], own.end) != crc:
+        if self._blocks(self._contents.blocks(content, BLOCK), counted=False) != crc:
             name = shown(os.fsencode(content.path))
             raise SquashError("layer-damaged", name, "its content changed while it was read")
 
     def _passing(self, blocks: Iterator[bytes]) -> None:
-        """A content that is read once, in blocks, with its digest beside."""
+        """A content that is read once, in blocks."""
         first, second = next(blocks, b""), next(blocks, None)
         if second is None:
-            self._short(first, None)
+            self._short(first)
             return
-        own = _Digest(self._threads.content)
-        self._blocks(chain((first, second), blocks), [self._plain, own], own.end)
+        self._blocks(chain((first, second), blocks), counted=True)
 
-    def _blocks(self, blocks: Iterator[bytes], digests: list[_Digest], digest: Callable[[], bytes]) -> int:
-        """Begins a member of several blocks; its crc32. `digests` go along."""
-        member, before = _Long(digest), b""
+    def _blocks(self, blocks: Iterator[bytes], *, counted: bool) -> int:
+        """Begins a member of several blocks, which are `counted` into the layer's digest, or were already; its
+        crc32."""
+        member, before = _Long(_Digest(self._threads.content) if self._prove else None), b""
         block = next(blocks, None)
         while block is not None:
             self._check()
             following = next(blocks, None)
-            for each in digests:
-                each.update(block)
+            if counted:
+                self._plain.update(block)
+            if member.digest is not None:
+                member.digest.update(block)
             member.crc = crc32(block, member.crc)
             coming = self._threads.pool.submit(self._block, block, before, following is None)
             self._begin(len(block), partial(self._write_block, member, coming, len(block), following is None))
@@ -342,18 +367,16 @@ class _Packing:
         write()
 
     def _write_short(self, made: _Made, plain: int) -> None:
-        if made.digest is not None:
-            self._members.append(
-                Placed(
-                    digest=made.digest,
-                    plain=plain,
-                    crc=made.crc,
-                    start=self._packed.size,
-                    size=len(made.packed),
-                    packed=made.seal,
-                    proved=made.proved,
-                )
+        if plain >= KEYED:
+            placed = Placed(
+                plain=plain,
+                crc=made.crc,
+                start=self._packed.size,
+                size=len(made.packed),
+                digest=made.digest,
+                seal=made.seal,
             )
+            self._members.append(placed)
         self._copied += plain if made.copied else 0
         self._packed.update(made.packed)
 
@@ -365,20 +388,40 @@ class _Packing:
         member.plain += plain
         if last:
             packed += self._codec.trailer(member.crc, member.plain)
-        member.packed.update(packed)
+        if member.digest is not None:
+            member.seal.update(packed)
+        else:
+            member.weak_seal = crc32(packed, member.weak_seal)
         self._packed.update(packed)
         if last:
-            self._members.append(
-                Placed(
-                    digest=member.digest(),
-                    plain=member.plain,
-                    crc=member.crc,
-                    start=member.start,
-                    size=self._packed.size - member.start,
-                    packed=member.packed.digest(),
-                    proved=self._prove,
-                )
+            placed = Placed(
+                plain=member.plain,
+                crc=member.crc,
+                start=member.start,
+                size=self._packed.size - member.start,
+                digest=member.digest.end() if member.digest is not None else b"",
+                seal=member.seal.digest() if member.digest is not None else _weak(member.weak_seal),
             )
+            self._members.append(placed)
+
+
+def _weak(crc: int) -> bytes:
+    return crc.to_bytes(4, "little")
+
+
+def _same(one: Iterable[bytes], other: Iterable[bytes]) -> bool:
+    """Whether two sequences of pieces are the same bytes."""
+    pieces, rest = iter(one), b""
+    for wanted in other:
+        while len(rest) < len(wanted):
+            more = next(pieces, None)
+            if more is None:
+                return False
+            rest = rest + more if rest else more
+        if rest[: len(wanted)] != wanted:
+            return False
+        rest = rest[len(wanted) :]
+    return not rest and next(pieces, None) is None
 
 
 def _joined(parts: Iterable[Piece], contents: Contents) -> Iterator[bytes]:
@@ -392,8 +435,3 @@ def _joined(parts: Iterable[Piece], contents: Contents) -> Iterator[bytes]:
                 del waiting[:BLOCK]
     if waiting:
         yield bytes(waiting)
-
-
-def _raw(digest: str | None) -> bytes | None:
-    """The 32 bytes of a digest that somebody said."""
-    return bytes.fromhex(digest.removeprefix("sha256:")) if digest is not None else None

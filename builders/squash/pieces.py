@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, unsafe_hash=True)
 class Content:
-    """The content of a regular file: `size` bytes from `offset` on of what is at `path`, whole or in part.
+    """The content of a regular file: `size` bytes from `offset` on of what is at `path`, whole or in part. Nobody
+    changes one; it is not frozen because a frozen one takes thrice as long to make.
 
-    `path` is bytes where the name comes from a layer and need not be text. `digest` is the content's, as
-    ``sha256:<hexadecimal>``, if somebody has reckoned it.
+    `path` is bytes where the name comes from a layer and need not be text.
     """
 
     path: Path | bytes
     offset: int
     size: int
-    digest: str | None = None
 
 
 Piece = bytes | Content

@@ -79,9 +79,12 @@ class Proof:
         Raises SquashError ``proof-failed`` with the first ten paths that differ.
         """
         try:
-            entries = self._witness.finish()
-        except ValueError as error:
-            raise self._failed(f"the merged layer cannot be read: {error}") from error
+            return self._conclude(size)
+        except Unreadable as error:
+            raise self._failed(f"a layer cannot be read: {error}") from error
+
+    def _conclude(self, size: int) -> int:
+        entries = self._witness.finish()
         if self._witness.size != size:
             raise self._failed(f"the merged layer has {size} bytes, and {self._witness.size} of them were seen")
         after = dict(self._below)

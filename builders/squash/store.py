@@ -16,12 +16,11 @@ from pathlib import Path
 
 from builders.engine import Endpoint, EngineFacts
 from builders.errors import SquashError
-from builders.squash.pieces import length
 from builders.squash.source import Layer, SourceImage
-from builders.squash.tarsplit import TarSplit
+from builders.squash.tarsplit import Keeper, TarSplit
 
-_KEPT = 2 << 20
-"""Bytes of an image's lists up to which what they say is kept: some forty thousand entries, in thirty megabytes."""
+_KEPT = 32 << 20
+"""Bytes of what an image's lists say that are kept: some thirty thousand entries."""
 
 
 def read_store(
@@ -45,9 +44,9 @@ def read_store(
         config = json.loads(raw)
         diff_ids = config["rootfs"].get("diff_ids") or []
         records = [_record(root, chain) for chain in chain_ids(diff_ids)]
-        keep = sum(record.stat().st_size for record in records) <= _KEPT
+        keeper = Keeper(_KEPT)
         layers = [
-            _layer(root, record, diff_id, known.get(diff_id), keep=keep)
+            _layer(root, record, diff_id, known.get(diff_id), keeper=keeper)
             for diff_id, record in zip(diff_ids, records, strict=True)
         ]
     except (OSError, ValueError, KeyError, TypeError, SquashError):
@@ -69,9 +68,9 @@ def _record(root: Path, chain: str) -> Path:
     return root / "image/overlay2/layerdb/sha256" / chain.removeprefix("sha256:") / "tar-split.json.gz"
 
 
-def _layer(root: Path, record: Path, diff_id: str, size: int | None, *, keep: bool) -> Layer:
+def _layer(root: Path, record: Path, diff_id: str, size: int | None, *, keeper: Keeper) -> Layer:
     """Raises OSError and SquashError where the store is not as it should be."""
     files = os.fsencode(root / "overlay2" / record.with_name("cache-id").read_text().strip() / "diff")
-    split = TarSplit.read(record, files, keep=keep)
-    size = sum(map(length, split.pieces())) if size is None else size
+    split = TarSplit.read(record, files, keeper=keeper)
+    size = split.size() if size is None else size
     return Layer(diff_id=diff_id, size=size, split=split)

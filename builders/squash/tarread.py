@@ -44,7 +44,7 @@ _TOLD_ELSEWHERE = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"un
 _NO_RECORDS: Mapping[bytes, bytes] = {}
 _NO_DEVICE = (0, 0)
 _DEVICES = (Kind.CHARACTER, Kind.BLOCK)
-_KNOWN_LIMIT = 100_000
+_KNOWN_LIMIT = 20_000
 _DECIMAL = re.compile(rb"-?\d{1,40}(?:\.\d{0,40})?")
 """A number as records have them; Python turns one of thousands of digits into none."""
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
@@ -86,7 +86,10 @@ class _Reader:
     name: str
     subject: str
     no_sparse: bool = False
-    known: dict[bytes, int] = field(default_factory=dict)  # numbers, as headers write them again and again
+    # Numbers, times and names, as headers write them again and again: each is parsed, and held, once.
+    known: dict[bytes, int] = field(default_factory=dict)
+    times: dict[bytes, str] = field(default_factory=dict)
+    owners: dict[bytes, bytes] = field(default_factory=dict)
 
     def members(self) -> Iterator[Member]:
         extension: _Extension | None = None
@@ -211,9 +214,9 @@ class _Reader:
             mode=self._field(mode, "mode") & 0o7777,
             uid=owner,
             gid=group,
-            mtime=self._mtime(mtime, records) if records else str(self._field(mtime, "mtime")),
-            uname=(records and records.get(b"uname")) or (_text(uname) if uname[0] else b""),
-            gname=(records and records.get(b"gname")) or (_text(gname) if gname[0] else b""),
+            mtime=self._mtime(mtime, records),
+            uname=(records and records.get(b"uname")) or self._owner(uname),
+            gname=(records and records.get(b"gname")) or self._owner(gname),
             link=canonical_path(link, self.subject) if kind is Kind.HARDLINK else _only_symlink(kind, link),
             size=length,
             device=self._device(major, minor) if kind in _DEVICES else _NO_DEVICE,
@@ -240,14 +243,27 @@ class _Reader:
             self._damaged("it is cut short in the content of an entry")
 
     def _mtime(self, mtime: bytes, records: Mapping[bytes, bytes]) -> str:
-        value = records.get(b"mtime")
+        value = records.get(b"mtime") if records else None
         if value:
             if not _DECIMAL.fullmatch(value):
                 self._damaged("a modification time is not a number")
             whole, _, fraction = value.decode().partition(".")
             fraction = fraction.rstrip("0")
             return f"{whole}.{fraction}" if fraction else whole
-        return str(self._field(mtime, "mtime"))
+        time = self.times.get(mtime)
+        if time is None:
+            time = str(self._field(mtime, "mtime"))
+            if len(self.times) < _KNOWN_LIMIT:
+                self.times[mtime] = time
+        return time
+
+    def _owner(self, name: bytes) -> bytes:
+        owner = self.owners.get(name)
+        if owner is None:
+            owner = _text(name)
+            if len(self.owners) < _KNOWN_LIMIT:
+                self.owners[name] = owner
+        return owner
 
     def _device(self, major: bytes, minor: bytes) -> tuple[int, int]:
         return self._field(major, "device"), self._field(minor, "device")

@@ -32,22 +32,51 @@ _SIZED = b'"size":'  # left out where it is 0; within a name its quotes would be
 _INFLATE_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub calls it an instance
 _WINDOW = 15 + 16  # bits, of a gzip stream
 _CHUNK = 256 << 10
+_OBJECT, _CONTENT = 48, 250  # bytes that a piece takes besides, and that a reference takes
 _decode = json.JSONDecoder().raw_decode
+
+
+class Keeper:
+    """Pieces of the layers of an image, as many bytes of them as there is `room` for."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._kept: dict[bytes, tuple[Piece, ...]] = {}
+
+    def kept(self, name: bytes) -> tuple[Piece, ...] | None:
+        """Those of that name."""
+        return self._kept.get(name)
+
+    def keep(self, name: bytes, pieces: Iterator[Piece], least: int) -> Iterator[Piece]:
+        """The pieces as they come, which are kept when the last one has, if all of them have room, `least` bytes or
+        more."""
+        taken: list[Piece] | None = [] if least <= self._room else None
+        size = 0
+        for piece in pieces:
+            if taken is not None:
+                taken.append(piece)
+                size += _OBJECT + len(piece) if isinstance(piece, bytes) else _CONTENT
+                if size > self._room:
+                    taken = None
+            yield piece
+        if taken is not None and name not in self._kept:
+            self._room -= size
+            self._kept[name] = tuple(taken)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TarSplit:
-    """`record` is the gzipped list, `files` the folder that the files named in it lie in. Its pieces are kept, and not
-    made anew for whoever goes through them next, where `kept` has a place for them: about fifteen times the record."""
+    """`record` is the gzipped list, `files` the folder that the files named in it lie in. Its pieces are kept by
+    `keeper`, where there is one that has room for them, and not made anew for whoever goes through them next."""
 
     record: bytes = field(repr=False)
     files: bytes
-    kept: list[tuple[Piece, ...]] | None = field(default=None, repr=False, compare=False)
+    keeper: Keeper | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def read(cls, record: Path, files: bytes, *, keep: bool = False) -> TarSplit:
+    def read(cls, record: Path, files: bytes, *, keeper: Keeper | None = None) -> TarSplit:
         """The list at `record`. Raises OSError."""
-        return cls(record=record.read_bytes(), files=files, kept=[] if keep else None)
+        return cls(record=record.read_bytes(), files=files, keeper=keeper)
 
     @property
     def digest(self) -> str:
@@ -57,20 +86,37 @@ class TarSplit:
     def pieces(self) -> Iterator[Piece]:
         """The layer's tar: headers and padding as they are, every file's content by reference; no file is opened.
         Raises SquashError ``layer-damaged`` where the list is not as it should be."""
-        if self.kept:
-            yield from self.kept[0]
+        kept = self.keeper.kept(self.files) if self.keeper is not None else None
+        if kept is not None:
+            yield from kept
             return
         try:
-            if self.kept is None:
+            if self.keeper is None:
                 yield from self._pieces()
             else:
-                pieces = tuple(self._pieces())
-                self.kept.append(pieces)
-                yield from pieces
+                yield from self.keeper.keep(self.files, self._pieces(), self._least())
         except (ValueError, KeyError, TypeError, EOFError) as error:
-            raise SquashError(
-                "layer-damaged", os.fsdecode(self.files), f"the engine's list of its files cannot be read: {error}"
-            ) from error
+            raise self._unreadable(error) from error
+
+    def size(self) -> int:
+        """How many bytes the layer's tar has. Raises as `pieces` does."""
+        begin, total = len(_RAW_BYTES), 0
+        try:
+            for line in self._lines():
+                if line.startswith(_RAW_BYTES):
+                    end = line.index(b'"', begin)
+                    # Base64: four characters for three bytes, the last ones padded.
+                    total += (end - begin) // 4 * 3 - line.count(b"=", end - 2, end)
+                elif _SIZED in line:
+                    told = _FILE.match(line)
+                    total += int(told[2]) if told else int(_decode(line.decode())[0].get("size") or 0)
+        except (ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+            raise self._unreadable(error) from error
+        return total
+
+    def _unreadable(self, error: Exception) -> SquashError:
+        files = os.fsdecode(self.files)
+        return SquashError("layer-damaged", files, f"the engine's list of its files cannot be read: {error}")
 
     def _pieces(self) -> Iterator[Piece]:
         folder, begin = self.files + b"/", len(_RAW_BYTES)
@@ -89,6 +135,10 @@ class TarSplit:
                     if size < 0 or b".." in name.split(b"/"):
                         raise ValueError(f"the layer's list of files leads out of it: {name!r}")
                     yield Content(path=folder + name, offset=0, size=size)
+
+    def _least(self) -> int:
+        """About how many bytes the pieces take: three of four characters of the list, whose length gzip tells."""
+        return int.from_bytes(self.record[-4:], "little") * 3 // 4
 
     def _lines(self) -> Iterator[bytes]:
         reader, data, rest = isal_zlib.decompressobj(_WINDOW), self.record, b""

@@ -100,7 +100,14 @@ class Thing:
         )
 
     def facts(self) -> tuple[object, ...]:
-        """What it is but for its content: type, mode, owner, group, time, target, device, xattrs, size."""
+        """What it is but for its content: type, mode, owner, group, time, target, device, xattrs, size. Raises
+        Unreadable."""
+        try:
+            return self._facts()
+        except (ValueError, ArithmeticError) as error:
+            raise Unreadable(f"a header says {error}") from error
+
+    def _facts(self) -> tuple[object, ...]:
         records = dict(self.pax)
         raw = self.raw
         time = records.get(b"mtime")
@@ -173,6 +180,7 @@ class Witness:
         self._name = self._linkname = b""
         self._unseen: dict[bytes, list[tuple[Thing, Thing, bytes]]] = {}
         """By the file of a small content: a thing, what it should be the same as, and its content's digest."""
+        self._raws: dict[bytes, bytes] = {}  # those that many entries have are held once
         self._numbers: dict[bytes, int] = {}
 
     def close(self) -> None:
@@ -279,7 +287,8 @@ class Witness:
             self.entries.append((path, None, canonical(self._link_of(block))))
             self._forget()
             return at
-        thing = Thing(kind, block[100:124] + block[136:148], pax)
+        raw = block[100:124] + block[136:148]
+        thing = Thing(kind, self._raws.setdefault(raw, raw), pax)
         stored = 0
         if kind == _FILE:
             thing.size = stored = size

@@ -200,7 +200,7 @@ class Carrier:
     def _hand_over(self, layout: Path, target: ImageName) -> None:
         tag = target.reference.familiar if target.reference else None
         if target.transport is Transport.ENGINE:
-            load(layout, endpoint=self.engine(), tag=tag)
+            load(layout, endpoint=self.engine(), tag=tag, blobs=self.home.blobs)
         else:
             write_archive(layout, target.file, tag=tag)
 

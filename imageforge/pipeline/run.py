@@ -157,7 +157,7 @@ def _ship(
         squashed = _squash(plan, built, report.base_image, workshop, layout, log, goal)
         bill = dict(log.data)
         if goal is None:
-            image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag)
+            image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag, blobs=workshop.home.blobs)
             return squashed, image_id, image_id
     workshop.secrets.refuse_leaks(squashed.layout, plan.app)
     with recorder.stage("push") as log:
@@ -174,14 +174,15 @@ def _ship(
             mask=workshop.secrets.mask,
             log=log,
         )
-        return squashed, str(pushed), _keep(built, squashed, str(pushed), workshop.endpoint)
+        return squashed, str(pushed), _keep(built, squashed, str(pushed), workshop)
 
 
-def _keep(built: BuiltImage, squashed: SquashedImage, reference: str, endpoint: Endpoint) -> str:
+def _keep(built: BuiltImage, squashed: SquashedImage, reference: str, workshop: Workshop) -> str:
     """Have the engine hold the very bytes that were pushed, under the name that a rollout asks for; its ID there."""
     # What was left as it was built is there already: the ID is the digest of all that makes the image.
     same = built.image_id == squashed.image_id
-    image_id = built.image_id if same else load(squashed.layout, endpoint=endpoint, tag=None)
+    endpoint, blobs = workshop.endpoint, workshop.home.blobs
+    image_id = built.image_id if same else load(squashed.layout, endpoint=endpoint, tag=None, blobs=blobs)
     # Now, while it has another name: an image that loses its last one is deleted, and would be fetched as a whole.
     # Where it does not work, the rollout fetches it, and tells why it cannot.
     with contextlib.suppress(EngineError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import tarfile
 from importlib import import_module
@@ -13,6 +15,7 @@ import pytest
 
 from builders import Endpoint, EngineError, SquashedImage, SquashMode, load, remove_tag, squash
 from builders.load import archive
+from builders.squash.blobs import plain_sizes
 from registry.errors import LayoutError
 from registry.layout import OciLayout
 from tests.builders.ran import printed
@@ -66,6 +69,31 @@ def test_only_the_new_layer_is_sent(
     tag = f"imageforge-test/{instance}:loaded"
     assert load(squashed.layout, endpoint=endpoint, tag=tag) == squashed.image_id
     assert printed(docker_client, tag, instance, ["cat", "/two"]) == b"two\n"
+
+
+def test_what_the_store_has_packed_goes_plain_and_what_it_is_wrong_about_as_it_is(
+    squashed: SquashedImage, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    layout = OciLayout.open(squashed.layout)
+    diff_ids = layout.config()["rootfs"]["diff_ids"]
+    sizes = plain_sizes(tmp_path / "blobs", diff_ids)
+    assert sizes.keys() == set(diff_ids)
+    given = [sizes[diff_id] for diff_id in diff_ids]
+    with tarfile.open(
+        fileobj=io.BytesIO(b"".join(archive(layout, layout.manifest(), None, skip=1, sizes=given)))
+    ) as tar:
+        (layer,) = (entry for entry in tar if entry.name.endswith("layer.tar"))
+        content = tar.extractfile(layer)
+        assert content is not None
+        assert f"sha256:{hashlib.sha256(content.read()).hexdigest()}" == diff_ids[-1]
+    assert load(squashed.layout, endpoint=endpoint, tag=None, blobs=tmp_path / "blobs") == squashed.image_id
+    assert remove_tag(endpoint, squashed.image_id)
+    for wrong in (-1, 1, 1 << 30):
+        for note in (tmp_path / "blobs").glob(f"*/{diff_ids[-1].removeprefix('sha256:')}"):
+            known = json.loads(note.read_text())
+            note.write_text(json.dumps({**known, "uncompressed": given[-1] + wrong}))
+        assert load(squashed.layout, endpoint=endpoint, tag=None, blobs=tmp_path / "blobs") == squashed.image_id
+        assert remove_tag(endpoint, squashed.image_id)
 
 
 def test_loading_twice_and_without_a_tag(squashed: SquashedImage, endpoint: Endpoint, instance: str) -> None:

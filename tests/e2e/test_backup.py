@@ -54,6 +54,9 @@ def test_a_home_is_brought_back_to_serving(own_forge: Forge, tmp_path: Path) -> 
     assert "restore  " in restored.out + restored.err
     assert forge.get("shop") == (200, "two hello")
     assert commit in repository.git("ls-remote", remote).stdout
+    (release, *_) = forge.ok("releases", "shop", "-o", "json").json
+    inspected = forge.ok("image", "inspect", f"docker://{release['image']}", "-o", "json").json
+    assert inspected["attached"].keys() == {"lint", "bill", "provenance"}
     forge.ok("rollback", "shop", "1")
     assert forge.get("shop")[1].startswith("one"), "the images of earlier releases are back too"
 

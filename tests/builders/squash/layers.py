@@ -21,6 +21,7 @@ from builders.squash.plan import Plan
 from builders.squash.run import squash_source
 from builders.squash.source import Layer, SourceImage
 from builders.squash.survey import survey_trees
+from builders.squash.tarsplit import Keeper
 from registry.layout import OciLayout
 
 from .splits import split_layer
@@ -277,8 +278,9 @@ def squash_layers(
     the trees are the survey's; where they are `split`, they lie as an overlay2 engine keeps them."""
     source = source_of(folder_ / "source", raws, config)
     if split:
+        keeper = Keeper(4000)  # room for some of them
         layers = tuple(
-            split_layer(folder_ / "engine" / str(number), raw, keep=bool(number % 2)) for number, raw in enumerate(raws)
+            split_layer(folder_ / "engine" / str(number), raw, keeper=keeper) for number, raw in enumerate(raws)
         )
         source = replace(source, layers=layers)
     image = squash_source(

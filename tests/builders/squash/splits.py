@@ -12,10 +12,10 @@ import tarfile
 from pathlib import Path
 
 from builders.squash.source import Layer
-from builders.squash.tarsplit import TarSplit
+from builders.squash.tarsplit import Keeper, TarSplit
 
 
-def split_layer(folder: Path, raw: bytes, *, keep: bool = False) -> Layer:
+def split_layer(folder: Path, raw: bytes, *, keeper: Keeper | None = None) -> Layer:
     """The layer whose tar is `raw`, its files below `folder`. Where a path comes twice the later one has its place, and
     the layer is not what it was."""
     lines, position = [], 0
@@ -37,7 +37,9 @@ def split_layer(folder: Path, raw: bytes, *, keep: bool = False) -> Layer:
     text = "".join(json.dumps(line | {"position": at}, separators=(",", ":")) + "\n" for at, line in enumerate(lines))
     record.write_bytes(gzip.compress(text.encode(), mtime=0))
     return Layer(
-        diff_id=f"sha256:{hashlib.sha256(raw).hexdigest()}", size=len(raw), split=TarSplit.read(record, diff, keep=keep)
+        diff_id=f"sha256:{hashlib.sha256(raw).hexdigest()}",
+        size=len(raw),
+        split=TarSplit.read(record, diff, keeper=keeper),
     )
 
 

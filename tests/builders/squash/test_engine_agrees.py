@@ -148,7 +148,7 @@ def agree(stacks: Sequence[Stack], client: docker.DockerClient, instance: str) -
 
 
 @settings(
-    max_examples=5,
+    max_examples=3,
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
@@ -162,7 +162,7 @@ def test_the_engine_shows_what_the_oracle_says(
 
 
 @pytest.mark.soak
-@settings(max_examples=60, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(stacks=st.lists(stack(), min_size=10, max_size=10))
 def test_the_engine_shows_what_the_oracle_says_of_many(
     docker_client: docker.DockerClient, instance: str, stacks: list[Stack]

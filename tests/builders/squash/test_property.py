@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +106,19 @@ def stack(draw: st.DrawFn) -> list[list[Item]]:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(layers=stack(), data=st.data())
 def test_a_squash_means_what_its_layers_meant(layers: list[list[Item]], data: st.DataObject) -> None:
+    assert_same_meaning(layers, data)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(layers=stack(), data=st.data())
+def test_thousands_of_squashes_mean_what_their_layers_meant(layers: list[list[Item]], data: st.DataObject) -> None:
+    assert_same_meaning(layers, data)
+
+
+def assert_same_meaning(layers: list[list[Item]], data: st.DataObject) -> None:
+    """A squash from any layer on, of all that is above it, as the oracle has it."""
     start = data.draw(st.integers(0, len(layers) - 1))
     raws = [tar_of(items) for items in layers]
     with tempfile.TemporaryDirectory() as work:

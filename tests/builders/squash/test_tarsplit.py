@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import json
@@ -18,7 +19,7 @@ from builders.errors import SquashError
 from builders.squash.pieces import Content
 from builders.squash.source import Layer, SourceImage, whole
 from builders.squash.stream import stream
-from builders.squash.tarsplit import TarSplit
+from builders.squash.tarsplit import Keeper, TarSplit
 
 from .layers import file, folder, hardlink, items_of, symlink, tar_of
 from .splits import split_layer
@@ -46,17 +47,36 @@ def in_file(path: Path, raw: bytes) -> Layer:
     return Layer(path=path, diff_id=f"sha256:{hashlib.sha256(raw).hexdigest()}", size=len(raw))
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_it_is_the_same_layer(tmp_path: Path, keep: bool) -> None:
-    plain, split = in_file(tmp_path / "layer.tar", RAW), split_layer(tmp_path, RAW, keep=keep)
+@pytest.mark.parametrize("keeper", [None, Keeper(0), Keeper(5000), Keeper(1 << 20)], ids=range(4))
+def test_it_is_the_same_layer(tmp_path: Path, keeper: Keeper | None) -> None:
+    plain, split = in_file(tmp_path / "layer.tar", RAW), split_layer(tmp_path, RAW, keeper=keeper)
     assert b"".join(stream(split.pieces())) == b"".join(stream(plain.pieces())) == RAW
     assert sum(isinstance(piece, Content) for piece in split.pieces()) == 7
     for one, other in zip(plain.members("x"), split.members("x"), strict=True):
         assert replace(one, source=None, offset=0) == replace(other, source=None, offset=0)
+    assert split.split is not None
+    assert split.split.size() == len(RAW)
     split.verify(lambda: None)
     seen: list[bytes] = []
     split.verify(lambda: None, lambda _, data: seen.append(data))
     assert sorted(seen) == sorted(item.content for item in items_of(RAW) if 0 < len(item.content) <= 1 << 20)
+
+
+def test_what_is_kept_is_all_of_a_layer_or_none(tmp_path: Path) -> None:
+    keeper = Keeper(1 << 20)
+    split = split_layer(tmp_path, RAW, keeper=keeper)
+    assert split.split is not None
+    begun = split.pieces()
+    next(begun)
+    assert keeper.kept(split.split.files) is None
+    first = list(split.pieces())
+    assert keeper.kept(split.split.files) == tuple(first)
+    assert [*begun] == first[1:]
+    other = split_layer(tmp_path / "other", RAW, keeper=Keeper(1000))
+    list(other.pieces())
+    assert other.split is not None
+    assert other.split.keeper is not None
+    assert other.split.keeper.kept(other.split.files) is None
 
 
 @given(offsets=st.lists(st.integers(0, len(RAW)), min_size=1, max_size=5).map(sorted), length=st.integers(0, 5000))
@@ -116,6 +136,8 @@ HEADERS = {"type": 2, "payload": base64.b64encode(RAW[:512]).decode()}
 def test_a_damaged_list_is_no_shorter_layer(damaged: bytes) -> None:
     with pytest.raises(SquashError, match="list of its files cannot be read"):
         list(TarSplit(record=damaged, files=b"/nowhere").pieces())
+    with contextlib.suppress(SquashError):
+        TarSplit(record=damaged, files=b"/nowhere").size()
 
 
 @pytest.mark.parametrize(
