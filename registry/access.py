@@ -9,6 +9,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from registry.auth import docker_folder
 from registry.errors import TransportError
 
 CERTIFICATES = "certs.d"
@@ -17,8 +18,8 @@ CERTIFICATES = "certs.d"
 def docker_certificates() -> tuple[Path, ...]:
     """Where Docker keeps the certificates of a registry, for its user and for the machine: in a folder of its name,
     ``*.crt`` are authorities, and ``NAME.cert`` with ``NAME.key`` is who we are."""
-    own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    return own / CERTIFICATES, Path("/etc/docker") / CERTIFICATES
+    own, machine = docker_folder(os.environ), Path("/etc/docker")
+    return tuple(folder / CERTIFICATES for folder in (own, machine) if folder is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,12 +92,20 @@ class Access:
         return next((place / registry for place in self.certificates), Path(registry))
 
     def _authorities(self, registry: str) -> list[Path]:
-        found = [file for place in self.certificates for file in sorted((place / registry).glob("*.crt"))]
+        found = [file for place in self.certificates for file in _files(place / registry, "*.crt")]
         return [*found, self.ca] if self.ca else found
 
     def _identities(self, registry: str) -> list[Path]:
         """Of the first folder that has any: the user's own before the machine's."""
-        return next((found for place in self.certificates if (found := sorted((place / registry).glob("*.cert")))), [])
+        return next((found for place in self.certificates if (found := _files(place / registry, "*.cert"))), [])
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """Those of a folder, sorted; none where it may not be looked into: it is another user's, as after `sudo -u`."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
 
 
 def is_loopback(registry: str) -> bool:

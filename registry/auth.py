@@ -58,6 +58,15 @@ class Found:
     note: str = ""
 
 
+def docker_folder(environ: Mapping[str, str]) -> Path | None:
+    """Where Docker's client keeps what is the user's; None for a user who has no home."""
+    given = environ.get("DOCKER_CONFIG")
+    try:
+        return Path(given) if given else Path.home() / ".docker"
+    except RuntimeError:
+        return None
+
+
 def find_credentials(registry: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
     """What `docker login` stored for a registry: a helper's answer, else the entry under `auths`; None without one."""
     return look_up(registry, environ).credentials
@@ -66,7 +75,9 @@ def find_credentials(registry: str, environ: Mapping[str, str] = os.environ) -> 
 def look_up(registry: str, environ: Mapping[str, str] = os.environ) -> Found:
     """The same, with a note of what went wrong. A damaged configuration or a helper that fails counts as no login: a
     registry that needs none must still work."""
-    folder = Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    folder = docker_folder(environ)
+    if folder is None:
+        return Found()
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except FileNotFoundError:

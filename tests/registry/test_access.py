@@ -9,6 +9,8 @@ import http.server
 import json
 import os
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -340,3 +342,34 @@ def test_a_helper_that_fails_is_told_of_where_the_login_is_missed(
 def test_challenges(header: str, scheme: str, parameters: dict[str, str]) -> None:
     found = Challenge.parse(header)
     assert (found.scheme, dict(found.parameters)) == (scheme, parameters)
+
+
+AS_ANOTHER_USER = """
+import os
+from registry import Access, RegistryClient
+from registry.auth import look_up
+RegistryClient("127.0.0.1:5000").close()  # what is imported late may be out of the other user's reach
+os.setresuid(54321, 54321, 54321)
+assert Access().is_plain("127.0.0.1:5000")
+RegistryClient("127.0.0.1:5000").close()
+assert look_up("127.0.0.1:5000").credentials is None
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize("homeless", [True, False])
+def test_a_home_that_is_another_users_or_none_keeps_nobody_from_a_registry(tmp_path: Path, *, homeless: bool) -> None:
+    (tmp_path / ".docker" / "certs.d" / "127.0.0.1:5000").mkdir(parents=True)
+    (tmp_path / ".docker").chmod(0o700)
+    environ = {name: value for name, value in os.environ.items() if name not in ("HOME", "DOCKER_CONFIG")}
+    if not homeless:
+        environ["HOME"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ANOTHER_USER],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path.cwd(),
+    )
+    assert done.returncode == 0, done.stderr
