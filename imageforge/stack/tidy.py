@@ -25,10 +25,13 @@ from imageforge.stack.registry_lock import sweeping_registry
 from imageforge.stack.service import Service
 from imageforge.store import Builds, Database, Releases
 from registry import (
+    Descriptor,
     ImageIndex,
+    ImageManifest,
     ImageRef,
     InvalidReference,
     LayoutError,
+    RefusedError,
     RegistryClient,
     RegistrySource,
     fallback_tag,
@@ -174,15 +177,33 @@ def _wanted(database: Database, client: RegistryClient, applied: Iterable[str]) 
 
 
 def _remove(client: RegistryClient, repository: str, digest: str) -> bool:
-    """An image, and what is attached to it: its tag first, so that nobody is led to what is gone."""
+    """An image, and what is attached to it: its tag first, so that nobody is led to what is gone. Whoever may push may
+    have written the list, so what it names goes only if that says of itself that it is attached to the image."""
     tag = fallback_tag(digest)
     attached = client.manifest_digest(repository, tag)
     if attached is not None:
-        index = parse_manifest(client.get_manifest(repository, attached).raw, "")
+        named = _named(client.get_manifest(repository, attached).raw)
+        gone = [entry.digest for entry in named if _subject(client, repository, entry.digest) == digest]
         client.delete_manifest(repository, attached)
-        for entry in index.manifests if isinstance(index, ImageIndex) else ():
-            client.delete_manifest(repository, entry.digest)
+        for document in gone:
+            client.delete_manifest(repository, document)
     return client.delete_manifest(repository, digest)
+
+
+def _named(raw: bytes) -> tuple[Descriptor, ...]:
+    try:
+        index = parse_manifest(raw, "")
+    except LayoutError:
+        return ()
+    return index.manifests if isinstance(index, ImageIndex) else ()
+
+
+def _subject(client: RegistryClient, repository: str, digest: str) -> str | None:
+    try:
+        found = parse_manifest(client.get_manifest(repository, digest).raw, "")
+    except (LayoutError, RefusedError):
+        return None
+    return found.subject.digest if isinstance(found, ImageManifest) and found.subject else None
 
 
 def _parts(client: RegistryClient, reference: str) -> dict[str, int]:

@@ -18,13 +18,16 @@ from imageforge.store.schema import builds
 from registry import (
     Artifact,
     Descriptor,
+    ImageIndex,
     ImageRef,
     LayoutSource,
+    MediaType,
     RegistryClient,
     RegistrySink,
     attach,
     attached,
     copy,
+    fallback_tag,
 )
 from tests.registry.conftest import Maker, make, proxy, registry_address
 from tests.registry.faulty import Proxy
@@ -116,6 +119,28 @@ def test_an_image_goes_with_what_is_attached_to_it(builder: Builder, tmp_path: P
     assert not builder.client.has_manifest("went", document.digest)
     assert len(builder.client.tags("went", referrers=True)) == 2
     assert len(attached(builder.client, "went", second.partition("@")[2])) == 1
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_list_that_names_another_image_does_not_take_it_along(
+    builder: Builder, tmp_path: Path, *, readable: bool
+) -> None:
+    """Whoever may push there may have written it."""
+    released, spare = builder.build("listed"), builder.build("listed")
+    builder.release(released, 1)
+    kept = builder.client.get_manifest("listed", released.partition("@")[2])
+    entry = Descriptor(media_type=kept.media_type, digest=kept.digest, size=len(kept.raw))
+    raw = ImageIndex.create([entry]).raw
+    if not readable:
+        raw = raw.replace(b'"schemaVersion"', b'"x":' + b"[" * 5000 + b"]" * 5000 + b',"schemaVersion"')
+    builder.client.put_manifest("listed", fallback_tag(spare.partition("@")[2]), raw, MediaType.OCI_INDEX)
+    images = stored_images(Home(tmp_path / "home"), builder.database, builder.client, [])
+    (gone,) = surplus([image for image in images if image.name.startswith("listed@")])
+    assert gone.name == spare
+    assert remove_image_of(builder.client, gone)
+    assert builder.client.has_manifest("listed", kept.digest)
+    assert not builder.client.has_manifest("listed", spare.partition("@")[2])
+    builder.client.delete_manifest("listed", kept.digest)
 
 
 def test_at_another_registry_only_what_builds_pushed_and_no_name_leads_to(builder: Builder) -> None:
