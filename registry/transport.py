@@ -20,7 +20,7 @@ from registry.auth import TOKEN_USER, Challenge, Credentials, Found, look_up
 from registry.errors import RefusedError, TransportError
 from registry.patience import ONCE, PASSING, Patience, retry_after
 
-OK, PARTIAL, UNAUTHORIZED, NOT_ALLOWED, NO_SPACE = 200, 206, 401, 405, 507
+OK, PARTIAL, BAD_REQUEST, UNAUTHORIZED, NOT_ALLOWED, NO_SPACE = 200, 206, 400, 401, 405, 507
 FORBIDDEN, NOT_FOUND, TOO_LARGE, UNSATISFIABLE, TOO_MANY = 403, 404, 413, 416, 429
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 3
@@ -278,7 +278,7 @@ class Transport:
             response = self._http.send(request, stream=True)
             return response if stream else self._whole(response)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            if self._speaks_plainly(error):
+            if not urlsplit(path).scheme and self._speaks_plainly(url, error):
                 return self._send(method, path, body, headers, params, scope, stream=stream)
             raise self._broken(method, error) from error
 
@@ -300,12 +300,17 @@ class Transport:
             response.status_code, headers=unpacked, content=b"".join(pieces), request=response.request
         )
 
-    def _speaks_plainly(self, error: Exception) -> bool:
-        """Whether it was spoken to by TLS, on loopback, and does not know it: as Docker does, plainly then."""
-        if self._plain or self._answered or not is_loopback(self.registry):
+    def _speaks_plainly(self, url: str, error: Exception) -> bool:
+        """Whether it was spoken to by TLS, on loopback, and does not know it: as Docker does, plainly then. Several
+        threads may find that out at once, the last of them when another one has its answer already."""
+        if not url.startswith("https:") or not is_loopback(self.registry):
             return False
-        self._plain = any(word in str(error) for word in ("WRONG_VERSION_NUMBER", "RECORD_LAYER", "HTTP_REQUEST"))
-        return self._plain
+        if not any(word in str(error) for word in ("WRONG_VERSION_NUMBER", "RECORD_LAYER", "HTTP_REQUEST")):
+            return False
+        if self._answered and not self._plain:
+            return False
+        self._plain = True
+        return True
 
     def _log_in(self, response: httpx.Response, scope: str, used: str | None) -> bool:
         """Answer a challenge to a request that had gone with `used`. False where there is nothing (more) to answer it
@@ -401,11 +406,14 @@ class Transport:
                 asked=asked,
                 status=status,
             )
+        hint = "check the address: something else listens there, or a proxy answers for it"
+        if status == BAD_REQUEST and self._plain:
+            hint = "where it speaks TLS: --ca FILE names who signed its certificate, or a .crt in Docker's certs.d"
         return TransportError(
             "not-a-registry",
             self.registry,
             f"answered {status} to {what}, and not as a registry does",
-            hint="check the address: something else listens there, or a proxy answers for it",
+            hint=hint,
             status=status,
             retryable=passing,
         )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -373,3 +374,38 @@ def test_a_home_that_is_another_users_or_none_keeps_nobody_from_a_registry(tmp_p
         cwd=Path.cwd(),
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_threads_that_meet_a_plain_registry_at_once_all_speak_plainly(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    start = threading.Barrier(8)
+
+    def ask(client: RegistryClient) -> None:
+        start.wait()
+        client.ping()
+
+    with (
+        serving(fine) as port,
+        RegistryClient(f"127.0.0.1:{port}", access=Access(ca=file)) as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        for done in [pool.submit(ask, client) for _ in range(8)]:
+            done.result()
+
+
+def test_where_tls_may_be_meant_the_hint_says_how() -> None:
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        said = b"Client sent an HTTP request to an HTTPS server.\n"
+        handler.send_response(400)
+        handler.send_header("Content-Length", str(len(said)))
+        handler.end_headers()
+        handler.wfile.write(said)
+
+    with (
+        serving(answer) as port,
+        RegistryClient(f"127.0.0.1:{port}", access=Access(certificates=())) as client,
+        pytest.raises(TransportError) as caught,
+    ):
+        client.ping()
+    assert (caught.value.code, "--ca FILE" in (caught.value.hint or "")) == ("not-a-registry", True)
