@@ -55,7 +55,12 @@ class OciLayout:
     def open(cls, path: Path) -> OciLayout:
         """A layout that exists. Raises LayoutError (`layout-missing`, `layout-damaged`)."""
         if not (path / "oci-layout").is_file():
-            raise LayoutError("layout-missing", str(path), "no OCI image layout (it has no file oci-layout)")
+            raise LayoutError(
+                "layout-missing",
+                str(path),
+                "no OCI image layout (it has no file oci-layout)",
+                hint="oci:DIR names the folder that has it; image copy makes one",
+            )
         layout = cls(path)
         layout._manifests()
         return layout
@@ -163,15 +168,13 @@ class OciLayout:
         return raw
 
     def manifest_descriptor(self, ref_name: str | None = None) -> Descriptor:
-        """The image of that name, or the only one. Raises LayoutError (`layout-damaged`) where that is not one."""
+        """The image of that name, or the only one. Raises LayoutError (`several-images`,
+        `no-such-image`, `layout-damaged`) where that is not one."""
         found = [entry for entry in self._images() if ref_name in (None, entry.annotations.get(REF_NAME))]
         if ref_name and not found:
             raise self._no_such_image(ref_name)
         if len(found) != 1:
-            names = ", ".join(entry.annotations.get(REF_NAME, entry.digest) for entry in self._images()) or "none"
-            raise LayoutError(
-                "layout-damaged", str(self.path), f"expected one image, found {len(found)} (it has: {names})"
-            )
+            raise self._not_one(found)
         return found[0]
 
     def manifest(self, ref_name: str | None = None) -> ImageManifest:
@@ -202,6 +205,16 @@ class OciLayout:
                 found = hashlib.file_digest(handle, "sha256").hexdigest()
             if f"sha256:{found}" != blob.digest:
                 raise LayoutError("blob-damaged", blob.digest, f"its bytes have the digest sha256:{found}")
+
+    def _not_one(self, found: Sequence[Descriptor]) -> LayoutError:
+        names = sorted(entry.annotations.get(REF_NAME, entry.digest) for entry in found)
+        named = next((entry.annotations[REF_NAME] for entry in found if REF_NAME in entry.annotations), None)
+        return LayoutError(
+            "layout-damaged" if not found else "several-images",
+            str(self.path),
+            f"expected one image, found {len(found)}" + (f": {', '.join(names)}" if names else ""),
+            hint=f"name one, such as oci:{self.path}:{named}" if named else None,
+        )
 
     def _no_such_image(self, ref_name: str) -> LayoutError:
         names = ", ".join(self.names()) or "none with a name"

@@ -50,6 +50,18 @@ def test_an_index_goes_whole_and_comes_back_whole_or_one_image_of_it(
     assert not (tmp_path / "none").exists()
 
 
+def test_a_layout_of_several_images_asks_for_a_name(
+    make: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b", "a"):
+        make.layout.put_manifest(make.image(name.encode()), name)
+    assert run(["image", "copy", f"oci:{make.layout.path}", f"oci:{tmp_path / 'out'}:x"]) == 1
+    said = capsys.readouterr().err
+    assert "error[several-images]" in said
+    assert "expected one image, found 2: a, b" in said
+    assert f"hint: name one, such as oci:{make.layout.path}:" in said
+
+
 def test_tags_are_listed_and_taken_away(make: Maker, proxy: Proxy, capsys: pytest.CaptureFixture[str]) -> None:
     make.layout.put_manifest(make.image(b"one"), "a")
     remote = f"docker://{proxy.address}/cli/tags"
