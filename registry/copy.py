@@ -377,8 +377,9 @@ def _read(source: Source, entry: Descriptor) -> bytes:
     return raw
 
 
-def require_platform(source: Source, platform: Platform) -> None:
-    """Raise LayoutError (`no-such-platform`) where a source that is no index is an image for another platform."""
+def require_platform(source: Source, platform: Platform, *, subject: str | None = None) -> None:
+    """Raise LayoutError (`no-such-platform`) where a source that is no index is an image for another platform; of
+    `subject`, as the caller named it, where the source lies somewhere else for now."""
     raw, media_type = source.top()
     found = parse_manifest(raw, media_type)
     if isinstance(found, ImageIndex) or not found.is_image:
@@ -396,7 +397,7 @@ def require_platform(source: Source, platform: Platform) -> None:
     if shown(config) and not platform.fits(config):
         raise LayoutError(
             "no-such-platform",
-            source.name,
+            subject or source.name,
             f"it is an image for {shown(config)}, and {platform} was asked for",
             hint="--platform OS/ARCHITECTURE names another",
         )

@@ -94,7 +94,7 @@ class Carrier:
         with ExitStack() as held:
             found = held.enter_context(self.source(source))
             if wanted is not None:
-                require_platform(found, wanted)
+                require_platform(found, wanted, subject=str(source))
             if target.transport is Transport.REGISTRY:
                 sink: Sink = held.enter_context(self._repository(target))
             elif target.transport is Transport.LAYOUT:

@@ -110,6 +110,8 @@ def test_an_image_for_another_machine_is_not_taken_for_ours(
     assert not (tmp_path / "arm.tar").exists()
     assert run(["image", "pull", remote, archive, "--platform", "linux/arm64"]) == 0
     assert run(["image", "copy", archive, f"oci:{tmp_path / 'out'}:x", "--platform", "linux/arm64"]) == 0
+    told = refused(capsys, "image", "copy", archive, f"oci:{tmp_path / 'other'}:x", "--platform", "linux/amd64")
+    assert f"error[no-such-platform]: {archive}: " in told, "it is named as the caller named it"
 
 
 def test_a_path_that_is_twice_in_a_layer_is_once_in_the_squashed_one(images: Path, tmp_path: Path) -> None:
