@@ -15,6 +15,7 @@ import typer
 
 from builders import Compression
 from imageforge.cli.failure import EXIT_INTERRUPTED
+from imageforge.cli.output import say
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from imageforge.images.carry import Carrier
@@ -63,6 +64,16 @@ def carrier(here: Workplace, reached: Access, compression: Compression | None = 
             compression=compression or Compression(here.settings.compression),
             mount_from=lambda registry: _repositories(here, registry),
         )
+
+
+@contextmanager
+def telling(said: str) -> Iterator[None]:
+    """Say what is true after Ctrl-C, once progress is off the screen: enter it before that."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(said)
+        raise
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from builders import Compression, Limits
-from imageforge.cli.image_access import CaOption, CompressionOption, PlainOption, access, carrier, writing
+from imageforge.cli.image_access import CaOption, CompressionOption, PlainOption, access, carrier, telling, writing
 from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxRatio, PlatformOption
 from imageforge.cli.output import Format, FormatOption, document, facts, say, write
 from imageforge.cli.state import Workplace
@@ -94,8 +94,9 @@ def pull(
 ) -> None:
     """Pull an image from a registry.
 
-    Into the engine, or into oci:DIR[:TAG] or docker-archive:FILE. Of an index it is this machine's image, unless
-    --platform or --all-platforms says otherwise.
+    Into the engine, or into oci:DIR[:TAG] or docker-archive:FILE. A name without a registry is Docker Hub's, as
+    docker pull has it; the local one is 127.0.0.1:PORT, in `imageforge status`. Of an index it is this machine's
+    image, unless --platform or --all-platforms says otherwise.
     """
     found = ImageName.parse(source, bare=Transport.REGISTRY)
     if found.transport is not Transport.REGISTRY:
@@ -135,6 +136,7 @@ def _carry(
     chosen = Platform.parse(platform) if platform else None
     here = Workplace.here()
     with contextlib.ExitStack() as held:
+        held.enter_context(telling("interrupted: no name was set; the same command goes on where it was"))
         working = held.enter_context(carrier(here, access(ca, plain_http), compression))
         working = replace(working, limits=limits)
         held.enter_context(writing(here, source, target))

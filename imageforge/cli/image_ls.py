@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -65,22 +65,32 @@ class _Shelf:
         """Give the connections back."""
         self._client.close()
 
-    def has(self, reference: str | None) -> bool | None:
-        """Whether it has an image; None where that is not known, or another registry's to say."""
-        if reference is None:
-            return False
+    def has_any(self, references: Iterable[str | None]) -> bool | None:
+        """Whether it has one of an image's names, the first of which is the one it was pushed under, if it was; None
+        where that is not known, or another registry's to say."""
+        pushed, *others = references
+        found = self._has(pushed) if pushed is not None else False
+        for name in others if not found else ():
+            # The others have a name that the engine gave, and are asked for only where they name this registry.
+            if name is not None and name.startswith(f"{self._registry}/"):
+                found = self._has(name)
+                if found:
+                    break
+        return found
+
+    def _has(self, reference: str) -> bool | None:
         parsed = ImageRef.parse(reference)
         if parsed.registry != self._registry or self.silent:
             return None
         try:
-            return self._client.has_manifest(parsed.repository, parsed.digest or "")
+            return self._client.has_manifest(parsed.repository, parsed.digest or parsed.tag or "latest")
         except RegistryError:
             self.silent = True
             return None
 
 
 def _row(image: MadeImage, shelf: _Shelf, form: Format) -> Mapping[str, Any]:
-    in_engine, in_registry = image.size is not None, shelf.has(image.reference)
+    in_engine, in_registry = image.size is not None, shelf.has_any((image.reference, *image.names))
     data = {
         "app": image.app,
         "releases": list(image.releases),

@@ -24,7 +24,10 @@ def tags(
     plain_http: PlainOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List the tags of a repository, or the names in a layout."""
+    """List the tags of a repository, or the names in a layout.
+
+    A name without a registry is Docker Hub's; the local one is 127.0.0.1:PORT, in `imageforge status`.
+    """
     found = ImageName.parse(repository, bare=Transport.REGISTRY)
     if found.transport is Transport.LAYOUT:
         names = OciLayout.open(found.file).names()

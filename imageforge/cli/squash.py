@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from builders import Limits, SquashedImage, SquashMode, squash_opened
-from imageforge.cli.image_access import CaOption, CompressionOption, PlainOption, access, carrier
+from imageforge.cli.image_access import CaOption, CompressionOption, PlainOption, access, carrier, telling
 from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
 from imageforge.cli.output import Format, FormatOption, document, facts, say, write
 from imageforge.cli.state import Workplace
@@ -67,6 +67,7 @@ def squash(
     here, given = Workplace.here(), base or (_from(file) if file else None)
     limits = Limits(entries=max_entries, total=max_bytes, ratio=max_ratio)
     with contextlib.ExitStack() as held:
+        held.enter_context(telling("interrupted: no name was set; the layers that are packed already are kept"))
         working = held.enter_context(carrier(here, access(ca, plain_http), compression))
         # Whatever the places, the merged layer goes through the store of layers, which is swept.
         held.enter_context(writing_registry(here.home))
