@@ -79,7 +79,7 @@ def _no_base(mode: SquashMode, subject: str) -> Plan:
         "base-unknown",
         subject,
         "squashing from the base needs the base image, and none is known",
-        hint="name it, or squash all layers",
+        hint="name it (--base IMAGE, or -f DOCKERFILE), or squash all layers (--all)",
     )
 
 

@@ -385,4 +385,4 @@ def _is_texts(value: Any) -> TypeGuard[list[str]]:
 
 
 def _damaged(subject: str, message: str) -> SquashError:
-    return SquashError("archive-damaged", subject, message, hint="build the image again")
+    return SquashError("archive-damaged", subject, message, hint="save or build the image again")

@@ -95,6 +95,8 @@ def gc(
 def _show(rows: list[dict[str, object]], form: Format, *, dry_run: bool) -> None:
     show(rows, columns=("place", "image", "size"), wide=("bytes",), form=form, empty="nothing to remove")
     total = sum(int(str(row["bytes"])) for row in rows)
+    if not rows:
+        return
     said = "would be removed" if dry_run else "removed"
     say(f"{counted(len(rows), 'thing')} {said}, {megabytes(total)}; what they share with others stays")
 
