@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
 
@@ -11,6 +12,7 @@ import pytest
 
 from imageforge.config import Home
 from imageforge.stack.process import identify, read_pid_file
+from imageforge.stack.state import running_supervisor
 from tests.e2e.conftest import EXAMPLES, Forge
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -98,7 +100,13 @@ def kill_everything(forge: Forge) -> None:
     """What a power cut does to the stack and to the replicas."""
     home = Home(forge.home)
     deadline = time.monotonic() + 10
-    # It ends all of them at once. One by one, the supervisor may have started another before its turn comes.
+    # The supervisor first: what it would start while the others end might not be noted yet when its turn comes.
+    supervisor = running_supervisor(home)
+    assert supervisor is not None
+    ended = os.pidfd_open(supervisor.pid)
+    signal.pidfd_send_signal(ended, signal.SIGKILL)
+    assert select.select([ended], [], [], 10)[0]
+    os.close(ended)
     while left := [found for file in home.run.glob("*.pid") if (found := read_pid_file(file))]:
         assert time.monotonic() < deadline, left
         for identity in left:

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from imageforge.api.routes import apps, builds, deployments, domains, health, objects, registry, tokens, webhooks
+from imageforge.stack import tidy
 from tests.imageforge.api.service import Api, running_api
 
 load_all_checks()
@@ -34,7 +35,9 @@ EXAMPLES = 40
 @pytest.fixture(scope="module")
 def served() -> Iterator[Api]:
     """An API that knows an app and two builds of it."""
-    with running_api() as api:
+    # There is no controller, and nobody need wait for one.
+    with pytest.MonkeyPatch.context() as patch, running_api() as api:
+        patch.setattr(tidy, "PATIENCE", 0.0)
         assert api.ask("POST", "/v1/apps", json={"name": "shop"}).status_code == 201
         for _ in range(2):
             body = {"app": "shop", "git": {"url": "https://git.example.org/acme/shop.git"}}
