@@ -43,10 +43,10 @@ class Unreadable(ValueError):
 class Thing:
     """A file, folder or other object; names that are hard links of one another share it.
 
-    `raw` are mode, owner, group and time as the header has them, and a device's numbers; `pax` the records that change
-    or add to them. A file's content is `size` bytes: at `path` from `offset` on, or, where it is sparse, the `pieces`
-    (offset in the content, length) lie there one after another. `path` is None where the content is not known to lie
-    anywhere.
+    `raw` are owner, group and time as the header has them, after the permissions and before a device's numbers; `pax`
+    the records that change or add to them. A file's content is `size` bytes: at `path` from `offset` on, or, where it
+    is sparse, the `pieces` (offset in the content, length) lie there one after another. `path` is None where the
+    content is not known to lie anywhere.
     """
 
     __slots__ = ("digest", "kind", "link", "offset", "path", "pax", "pieces", "raw", "size")
@@ -181,6 +181,7 @@ class Witness:
         self._unseen: dict[bytes, list[tuple[Thing, Thing, bytes]]] = {}
         """By the file of a small content: a thing, what it should be the same as, and its content's digest."""
         self._raws: dict[bytes, bytes] = {}  # those that many entries have are held once
+        self._modes: dict[bytes, bytes] = {}
         self._numbers: dict[bytes, int] = {}
 
     def close(self) -> None:
@@ -287,7 +288,7 @@ class Witness:
             self.entries.append((path, None, canonical(self._link_of(block))))
             self._forget()
             return at
-        raw = block[100:124] + block[136:148]
+        raw = self._permissions(block[100:108]) + block[108:124] + block[136:148]
         thing = Thing(kind, self._raws.setdefault(raw, raw), pax)
         stored = 0
         if kind == _FILE:
@@ -304,6 +305,19 @@ class Witness:
         self.entries.append((path, thing, b""))
         self._forget()
         return self._begin(path, thing, stored, data, at) if thing.size else at
+
+    def _permissions(self, field: bytes) -> bytes:
+        """The mode without the type, which engines write with it and others do not: the kind says that. So what an
+        engine wrote and what was made of it are the same without being parsed."""
+        mode = self._modes.get(field)
+        if mode is None:
+            try:
+                mode = b"%07o\0" % (_number(field) & 0o7777)
+            except ValueError:
+                mode = field  # `facts` says what is wrong with it
+            if len(self._modes) < _NUMBERS_LIMIT:
+                self._modes[field] = mode
+        return mode
 
     def _name_of(self, block: bytes) -> bytes:
         end = block.find(b"\0", 0, 100)

@@ -237,3 +237,19 @@ def test_a_long_name_of_no_bytes_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "layer.tar").write_bytes(raw)
     assert [name for name, _, _ in feed(Witness(), bytes(raw), [1 << 20])] == [b"a"]
     assert [member.path for member in read_layer(tmp_path / "layer.tar", subject="x")] == [b"a"]
+
+
+def test_a_mode_with_the_type_in_it_is_the_same_mode() -> None:
+    """As engines write it, and nobody else does: a hundred thousand files would be parsed to be found alike."""
+    info = tarfile.TarInfo("f")
+    info.mode, info.mtime, info.uid = 0o4755, 1_700_000_000, 7
+    plain = info.tobuf(tarfile.USTAR_FORMAT)
+    typed = bytearray(plain)
+    typed[100:108] = b"0104755\0"
+    typed[148:156] = b"%06o\0 " % (sum(typed[:148]) + sum(typed[156:]) + 8 * 32)
+    (_, one, _), (_, other, _) = (feed(Witness(), bytes(raw) + bytes(1024), [512])[0] for raw in (plain, typed))
+    assert one is not None
+    assert other is not None
+    assert one.looks_like(other)
+    assert one.facts() == other.facts()
+    assert one.facts()[1] == 0o4755
