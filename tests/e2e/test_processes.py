@@ -47,6 +47,7 @@ def jobs(client: docker.DockerClient, forge: Forge, app: str) -> list[Any]:
     return list(client.containers.list(all=True, ignore_removed=True, filters={"label": wanted}))
 
 
+@pytest.mark.soak
 def test_web_and_worker_switch_together_after_the_release_command(
     forge: Forge, project: Path, docker_client: docker.DockerClient
 ) -> None:

@@ -188,7 +188,7 @@ def _read(path: Path) -> str:
 
 
 @pytest.mark.engine
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_base_image_and_a_python_on_it(
     tmp_path: Path, endpoint: Endpoint, client: BuildClient, docker_client: docker.DockerClient, instance: str
 ) -> None:
