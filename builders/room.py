@@ -8,8 +8,9 @@ from pathlib import Path
 from builders.errors import DiskFull
 
 
-def require_room(folder: Path, needed: int, what: str) -> None:
-    """Raises DiskFull (`disk-full`) where `folder` has less than `needed` bytes free for `what`."""
+def require_room(folder: Path, needed: int, what: str, *, kept: str = "nothing was written") -> None:
+    """Raises DiskFull (`disk-full`) where `folder` has less than `needed` bytes free for `what`; `kept` is what it says
+    of what is there."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise DiskFull(
@@ -17,7 +18,7 @@ def require_room(folder: Path, needed: int, what: str) -> None:
             str(folder),
             f"{what} needs {_shown(needed)} there, and {_shown(free)} are free",
             hint="free some space, or name another folder",
-            kept="nothing was written",
+            kept=kept,
         )
 
 

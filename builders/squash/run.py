@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from builders.engine import Endpoint, connect, engine_facts
 from builders.engine.connection import TRANSFER_TIMEOUT
 from builders.errors import Cancelled, DiskFull, SquashError
 from builders.model import BuiltImage, SquashedImage, SquashMode
+from builders.room import require_room
 from builders.squash.blobs import Blob, BlobStore
 from builders.squash.codec import Compression
 from builders.squash.config import rewrite
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 REF_NAME = "image"
 _SLACK = 64 << 20  # bytes that must stay free besides what is computed
+_KEPT = "the image as it was built"
 Check = Callable[[], None]
 
 
@@ -252,9 +253,7 @@ def _checker(image: BuiltImage, cancelled: threading.Event | None) -> Check:
 
 def ensure_room(folder: Path, size: int) -> None:
     """Raises DiskFull where `size` bytes, and some to spare, would not fit into `folder`."""
-    free = shutil.disk_usage(folder).free
-    if free < size + _SLACK:
-        raise _disk_full(folder, f"squashing needs {_mb(size + _SLACK)} there, and {_mb(free)} are free")
+    require_room(folder, size + _SLACK, "squashing", kept=_KEPT)
 
 
 @contextmanager
@@ -271,8 +270,4 @@ def disk_full_named(folder: Path) -> Iterator[None]:
 
 def _disk_full(folder: Path, message: str) -> DiskFull:
     hint = "free some space, or name another folder"
-    return DiskFull("disk-full", str(folder), message, hint=hint, kept="the image as it was built")
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1_000_000:,.0f} MB"
+    return DiskFull("disk-full", str(folder), message, hint=hint, kept=_KEPT)

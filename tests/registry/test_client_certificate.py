@@ -24,6 +24,7 @@ from registry import (
     TransportError,
     copy,
 )
+from registry.access import docker_certificates
 from tests.plain_registry import plain_registry
 from tests.registry.conftest import QUICK, Maker
 from tests.registry.test_access import fine, say, serving
@@ -109,6 +110,7 @@ def test_the_user_s_folder_is_looked_into_before_the_machine_s(
     guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert docker_certificates() == (tmp_path / "certs.d", Path("/etc/docker/certs.d"))
     with RegistryClient(guarded.address) as client:
         client.ping()
 

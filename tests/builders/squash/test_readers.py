@@ -118,6 +118,8 @@ def test_they_agree_or_one_refuses(
     if gnu:
         items = [item.but(pax={}, mtime=item.mtime.partition(".")[0]) for item in items]
     raw = tar_of(items, tarfile.GNU_FORMAT if gnu else tarfile.PAX_FORMAT)
+    # What nobody has damaged, both read.
+    assert agree(raw, steps)
     agree(edited(raw, edits, sealed=sealed), steps)
 
 
