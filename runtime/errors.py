@@ -7,6 +7,7 @@
     ├── ConfigError            a container cannot be given what its manifest says
     ├── KeyFailure             the key file does not open the Secrets
     ├── BalancerError          HAProxy did not answer or refused
+    ├── StoreClosed            the controller has stopped: nothing is written any more
     ├── ControllerUnreachable  no controller answers on the socket
     ├── NotFound               no such object
     ├── Conflict               another change is in progress
@@ -50,6 +51,10 @@ class EngineError(RuntimeFailure):
     """No engine, or it died."""
 
     kind: Kind = "environment"
+
+
+class StoreClosed(RuntimeFailure):
+    """The controller has stopped, and what is under way still is told to nobody: the next one looks anew."""
 
 
 class ImageError(RuntimeFailure):

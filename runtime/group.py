@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from runtime.container import network_name
-from runtime.errors import ConfigError, EngineError
+from runtime.errors import ConfigError, EngineError, StoreClosed
 from runtime.hooks import SHORTEST_GRACE, signal_grace
 from runtime.labels import Label
 from runtime.life import LONGEST_RECONNECT, Life, Surroundings, identity
@@ -281,6 +281,8 @@ class Group:
             while not self._stops():
                 try:
                     life.live()
+                    break
+                except StoreClosed:
                     break
                 except Exception:
                     log.exception("container not kept", extra={"replica": self._replica_name, "container": spec.name})

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 
-from runtime.errors import EngineError, RuntimeFailure
+from runtime.errors import EngineError, RuntimeFailure, StoreClosed
 from runtime.group import Group
 from runtime.hooks import signal_grace
 from runtime.life import LONGEST_RECONNECT, Life, Surroundings
@@ -97,15 +97,10 @@ class Keeper(threading.Thread):
         """The replica's life, begun again where something unforeseen breaks it."""
         while True:
             try:
-                if not self._replica.evicted and self._find_room():
-                    self._life.live()
-                if self._replica.evicted and not self._over():
-                    self._stop_evicted()
-                if self._replica.job and self._come_to_rest():
-                    return
-                self._rest()
-                if not self._leaving.is_set():
-                    self._end()
+                self._keep()
+                return
+            except StoreClosed:
+                # The engine took longer than the controller waits for its keepers: the next one sees what came of it.
                 return
             except EngineError as error:
                 log.warning("replica not kept", extra={"replica": self._replica_name, "error": str(error)})
@@ -117,6 +112,17 @@ class Keeper(threading.Thread):
                     self._roster.update(self._replica_name, message=f"the controller failed: {error}; it tries again")
                 if self._leaving.wait(LONGEST_RECONNECT):
                     return
+
+    def _keep(self) -> None:
+        if not self._replica.evicted and self._find_room():
+            self._life.live()
+        if self._replica.evicted and not self._over():
+            self._stop_evicted()
+        if self._replica.job and self._come_to_rest():
+            return
+        self._rest()
+        if not self._leaving.is_set():
+            self._end()
 
     @property
     def _replica(self) -> Replica:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from runtime.errors import EngineError
+from runtime.errors import EngineError, StoreClosed
 from runtime.manifest.model import ContainerSpec
 from runtime.manifest.probe import Probe
 from runtime.probes import ProbeResult
@@ -118,6 +118,8 @@ class Prober:
                 self._news.notify_all()
         try:
             self._told(verdict, message)
+        except StoreClosed:
+            return False
         except Exception:
             # Such as a full disk: the next result is told again.
             log.exception("verdict not told", extra={"kind": verdict.kind})

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import RuntimeFailure
+from runtime.errors import RuntimeFailure, StoreClosed
 from runtime.model import Event
 
 VERSION = 1
@@ -102,6 +102,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.RLock()
+        self._closed = False
         with self._translated():
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
@@ -111,8 +112,9 @@ class Store:
             raise
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection. Whoever still asks, such as a thread that awaits the engine, gets StoreClosed."""
         with self._lock:
+            self._closed = True
             self._db.close()
 
     @contextmanager
@@ -390,6 +392,8 @@ class Store:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        if self._closed:
+            raise StoreClosed("store-closed", str(self._path), "the controller has stopped")
         try:
             yield
         except sqlite3.Error as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime import Conflict, ManifestError, NotFound, RuntimeFailure, load_manifests
+from runtime.errors import StoreClosed
 from runtime.manifest.model import Deployment, PodTemplate
 from runtime.objects import Objects
 from runtime.roster import Replica, Roster, from_stored, to_stored
@@ -68,6 +69,19 @@ def test_one_bad_object_keeps_all_of_them_out(tmp_path: Path) -> None:
         objects.apply(manifest("web:2") + "---\nkind: Nope\napiVersion: v1\n", "b.yaml")
     assert objects.deployment("default", "hello").deployment.template.container.image == "web:1"
     store.close()
+
+
+def test_who_comes_after_its_end_is_told_so(tmp_path: Path) -> None:
+    store = Store(tmp_path / "x.db")
+    store.put_note("a", "b")
+    store.close()
+    for ask in (lambda: store.note("a"), lambda: store.drop_replica("x"), lambda: store.put_note("a", "c")):
+        with pytest.raises(StoreClosed) as caught:
+            ask()
+        assert caught.value.code == "store-closed"
+    again = Store(tmp_path / "x.db")
+    assert again.note("a") == "b"
+    again.close()
 
 
 def test_objects_outlive_the_controller(tmp_path: Path) -> None:

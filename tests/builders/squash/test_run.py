@@ -214,7 +214,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
     with pytest.raises(DiskFull) as caught:
         squashed(image, endpoint, tmp_path)
     assert caught.value.code == "disk-full"
-    assert "50 MB are free" in caught.value.message
+    assert "50.0 MB are free" in caught.value.message
     assert leftovers(tmp_path) == []
 
 
