@@ -8,11 +8,13 @@ from linters.check import check, warm
 from linters.errors import DockerfileError, LintError, ToolError
 from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
 from linters.hadolint import hadolint_version
-from linters.model import Finding, LintReport, Principle, Severity
+from linters.model import Basis, Edit, Finding, LintReport, Principle, Severity
 from linters.rule import Rule
 
 __all__ = [
+    "Basis",
     "DockerfileError",
+    "Edit",
     "Finding",
     "FrontendFeature",
     "LintError",

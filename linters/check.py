@@ -132,8 +132,12 @@ def _finding(rule: Rule, hit: Hit, name: str) -> Finding:
         file=name,
         line=span.line,
         column=span.column,
-        end_column=span.end_column if span.end_line == span.line else None,
+        end_column=span.end_column,
+        end_line=span.end_line,
         fix=hit.fix,
+        basis=hit.basis,
+        edits=hit.edits,
+        safe=hit.safe,
     )
 
 

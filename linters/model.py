@@ -30,9 +30,31 @@ class Principle(StrEnum):
     GENERAL = "general"
 
 
+class Basis(StrEnum):
+    """What a finding rests on: the file's text, the build's context, the image that was built, or a run of it."""
+
+    FILE = "file"
+    CONTEXT = "context"
+    IMAGE = "image"
+    MEASURED = "measured"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """One change of a file's text: the characters from `start` up to `end`, exclusive, become `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing said of one place in a Dockerfile. Lines and columns count from 1, columns in characters."""
+    """One thing said of one place in a Dockerfile, or of an image, of which the line is 0. Lines and columns count from
+    1, columns in characters, `end_column` is exclusive and on `end_line`.
+
+    `fix` says in one line what to do; `edits` do it, where they are known, and `safe` tells that nothing else changes.
+    """
 
     rule: str
     severity: Severity
@@ -42,9 +64,13 @@ class Finding:
     line: int
     column: int = 1
     end_column: int | None = None
+    end_line: int | None = None
     excerpt: str = ""
     fix: str | None = None
     source: str = "imageforge"
+    basis: Basis = Basis.FILE
+    edits: tuple[Edit, ...] = ()
+    safe: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,20 +10,24 @@ from pathlib import Path
 
 from linters.dockerfile import Dockerfile, Span
 from linters.entry import Entry, entry_of
-from linters.model import Principle, Severity
+from linters.model import Basis, Edit, Principle, Severity
 from linters.scripts import Script, scripts_of
 from linters.stages import Plan, Step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
-    """What a check found at one place. `severity` overrides the rule's; `secrets` are texts that nobody may print."""
+    """What a check found at one place. `severity` overrides the rule's; `secrets` are texts that nobody may print;
+    `edits` and `safe` as a finding has them."""
 
     span: Span
     message: str
     fix: str | None = None
     severity: Severity | None = None
     secrets: tuple[str, ...] = ()
+    basis: Basis = Basis.FILE
+    edits: tuple[Edit, ...] = ()
+    safe: bool = False
 
 
 class Subject:

@@ -79,7 +79,7 @@ def finding_data(finding: Finding) -> dict[str, object]:
         "file": finding.file,
         "line": finding.line,
         "column": finding.column,
-        "end_column": finding.end_column,
+        "end_column": finding.end_column if finding.end_line in (None, finding.line) else None,
         "excerpt": finding.excerpt,
         "fix": finding.fix,
         "source": finding.source,
