@@ -8,15 +8,22 @@ from linters.check import check, warm
 from linters.errors import DockerfileError, LintError, ToolError
 from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
 from linters.hadolint import hadolint_version
+from linters.image.check import check_image
+from linters.image.model import Budget, FileKind, ImageFacts, ImageLayer, LayerFile
 from linters.model import Basis, Edit, Finding, LintReport, Principle, Severity
 from linters.rule import Rule
 
 __all__ = [
     "Basis",
+    "Budget",
     "DockerfileError",
     "Edit",
+    "FileKind",
     "Finding",
     "FrontendFeature",
+    "ImageFacts",
+    "ImageLayer",
+    "LayerFile",
     "LintError",
     "LintReport",
     "Principle",
@@ -25,6 +32,7 @@ __all__ = [
     "SyntaxDirective",
     "ToolError",
     "check",
+    "check_image",
     "frontend_features",
     "hadolint_version",
     "rules",
