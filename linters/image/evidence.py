@@ -58,9 +58,9 @@ class Evidence:
     """An image's facts, and of its files what rules speak of.
 
     `raising` are setuid and setgid files that are not so in the base; `caches`, `tools` (of what is beyond the base)
-    and `repositories` (folders called .git) are what remains; `wasted` are bytes of each layer that no container sees;
-    `heaviest_waste` and `heaviest` the largest files of that kind, and of those that are seen, beyond the base.
-    `passwd` and `shadow` are those of the finished tree, None where they are not there, and from `accounts_layer`.
+    and `repositories` (folders called .git) are what remains; `heaviest_waste` are the largest files that no container
+    sees, `heaviest` those that one sees and the base has not. `passwd` and `shadow` are the texts of the finished tree,
+    None where they are not there, `shadow` of the layer `shadow_layer`; `entry` is the script that a container starts.
     """
 
     facts: ImageFacts
@@ -69,7 +69,6 @@ class Evidence:
     caches: tuple[Heap, ...] = ()
     tools: tuple[tuple[str, str], ...] = ()
     repositories: tuple[Heap, ...] = ()
-    wasted: tuple[int, ...] = ()
     heaviest_waste: tuple[LayerFile, ...] = ()
     heaviest: tuple[LayerFile, ...] = ()
     passwd: str | None = None
@@ -103,7 +102,6 @@ class _Sorting:
     tools: dict[str, str] = field(default_factory=dict)
     tools_below: set[str] = field(default_factory=set)
     repositories: dict[str, _Sum] = field(default_factory=dict)
-    wasted: list[int] = field(default_factory=list)
     heaviest_waste: list[tuple[int, str, int, LayerFile]] = field(default_factory=list)
     heaviest: list[tuple[int, str, int, LayerFile]] = field(default_factory=list)
     accounts: dict[str, LayerFile] = field(default_factory=dict)
@@ -149,9 +147,7 @@ class _Sorting:
             self.tools.setdefault(name, file.path)
 
     def _weigh(self, file: LayerFile, below: bool) -> None:
-        if not file.kept:
-            self.wasted[file.layer] += file.size
-        elif below:
+        if file.kept and below:
             return
         kept = self.heaviest if file.kept else self.heaviest_waste
         entry = (file.size, file.path, file.layer, file)
@@ -163,7 +159,7 @@ class _Sorting:
 
 def gather(facts: ImageFacts, files: Iterable[LayerFile]) -> Evidence:
     """Go through the files once. Raises what their `read` raises."""
-    sorting = _Sorting(facts=facts, secrets=SecretFiles(facts), script=_script(facts), wasted=[0] * len(facts.layers))
+    sorting = _Sorting(facts=facts, secrets=SecretFiles(facts), script=_script(facts))
     for file in files:
         sorting.see(file)
     raising = (
@@ -179,7 +175,6 @@ def gather(facts: ImageFacts, files: Iterable[LayerFile]) -> Evidence:
         caches=tuple(_heaps(sorting.caches)),
         tools=tuple(sorted(sorting.tools.items())) if facts.base is not None and not sorting.tools_below else (),
         repositories=tuple(_heaps(sorting.repositories)),
-        wasted=tuple(sorting.wasted),
         heaviest_waste=tuple(entry[3] for entry in sorted(sorting.heaviest_waste, reverse=True)),
         heaviest=tuple(entry[3] for entry in sorted(sorting.heaviest, reverse=True)),
         passwd=_content(accounts.get("/etc/passwd")),

@@ -38,11 +38,11 @@ class LayerFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageLayer:
-    """A layer of `size` bytes, uncompressed; `command` is the instruction that made it, None where nothing tells."""
+    """A layer of `size` bytes, uncompressed, of which so many are `wasted`: no container sees them."""
 
     diff_id: str
     size: int
-    command: str | None = None
+    wasted: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +79,11 @@ class ImageFacts:
     def size(self) -> int:
         """Bytes of all layers."""
         return sum(layer.size for layer in self.layers)
+
+    @property
+    def wasted(self) -> int:
+        """Bytes of them that no container sees."""
+        return sum(layer.wasted for layer in self.layers)
 
     def is_own(self, layer: int) -> bool:
         """Whether a layer is known not to be the base image's."""
