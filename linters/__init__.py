@@ -10,6 +10,7 @@ from linters.features import FrontendFeature, SyntaxDirective, frontend_features
 from linters.hadolint import hadolint_version
 from linters.image.check import check_image
 from linters.image.model import Budget, FileKind, ImageFacts, ImageLayer, LayerFile
+from linters.image.waived import waived_rules
 from linters.model import Basis, Edit, Finding, LintReport, Principle, Severity
 from linters.rule import Rule
 
@@ -37,5 +38,6 @@ __all__ = [
     "hadolint_version",
     "rules",
     "syntax_directive",
+    "waived_rules",
     "warm",
 ]

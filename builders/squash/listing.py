@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builders.squash.contents import Contents
-from builders.squash.member import Kind, Member, shown
+from builders.squash.member import Member, shown
 from builders.squash.source import SourceImage
 from builders.squash.survey import Survey
-from builders.squash.tree import Trees, walk
+from builders.squash.tree import Inode, Trees, walk
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedFile:
-    """An entry, markers left out. `path` begins with a slash, what is not UTF-8 escaped; `layer` is its layer's number,
-    from 0 at the bottom; `kept` tells whether a container sees it. An entry that several names share is told once for
-    each."""
+    """An entry, markers and folders left out. `kind` is ``file``, ``symlink`` or what else it is; `path` begins with a
+    slash, what is not UTF-8 escaped; `layer` is its layer's number, from 0 at the bottom; `kept` tells whether a
+    container sees it. An entry that several names share is told once for each."""
 
     path: str
-    kind: Kind
+    kind: str
     mode: int
     uid: int
     gid: int
@@ -91,9 +91,8 @@ class Listing:
     def files(self) -> Iterator[ListedFile]:
         """The entries: those that are seen by their paths, then files that are hidden."""
         for path, node in walk(self.trees.final):
-            member = node.member
-            if member is not None:
-                yield _listed(path, member, node.layer, kept=True)
+            if isinstance(node, Inode):
+                yield _listed(path, node.member, node.layer, kept=True)
         for layer, member in self.trees.hidden:
             if self.merged_from is None or layer < self.merged_from:
                 yield _listed(member.path, member, layer, kept=False)
@@ -102,7 +101,7 @@ class Listing:
 def _listed(path: bytes, member: Member, layer: int, *, kept: bool) -> ListedFile:
     return ListedFile(
         path=shown(path),
-        kind=member.kind,
+        kind=member.kind.value,
         mode=member.mode & 0o7777,
         uid=member.uid,
         gid=member.gid,

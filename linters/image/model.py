@@ -14,7 +14,7 @@ class FileKind(StrEnum):
     FILE = "file"
     DIRECTORY = "directory"
     SYMLINK = "symlink"
-    HARDLINK = "hard link"
+    HARDLINK = "hardlink"
     OTHER = "other"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from linters.image.evidence import Evidence
@@ -10,31 +11,8 @@ from linters.model import Severity
 from linters.rule import ImageHit
 
 _SETUID = 0o4000
-_SHELLS = frozenset(
-    [
-        "sh",
-        "bash",
-        "dash",
-        "ash",
-        "zsh",
-        "busybox",
-        "env",
-        "perl",
-        "find",
-        "vim",
-        "vi",
-        "awk",
-        "gawk",
-        "mawk",
-        "tar",
-        "cp",
-        "dd",
-        "nsenter",
-        "node",
-        "ruby",
-        "php",
-        "gdb",
-    ]
+_SHELLS = re.compile(
+    r"(?:sh|bash|dash|ash|zsh|busybox|env|perl|python|find|vim?|[gm]?awk|tar|cp|dd|nsenter|node|ruby|php|gdb)[0-9.]*"
 )
 """Programs that run what they are told: with setuid root each of them is root for everybody."""
 MOST = 20
@@ -55,10 +33,5 @@ def raising(evidence: Evidence) -> Iterator[ImageHit]:
 
 
 def _gives_root(file: LayerFile) -> bool:
-    name = file.path.rpartition("/")[2].rstrip("0123456789.")
-    return (
-        bool(file.mode & _SETUID)
-        and file.uid == 0
-        and bool(file.mode & 0o111)
-        and (name in _SHELLS or name == "python")
-    )
+    runs = bool(file.mode & _SETUID) and file.uid == 0 and bool(file.mode & 0o111)
+    return runs and _SHELLS.fullmatch(file.path.rpartition("/")[2]) is not None

@@ -45,7 +45,7 @@ def default_secrets(evidence: Evidence) -> Iterator[ImageHit]:
             continue
         if names_secret(name) and not looks_secret(name, text):
             yield ImageHit(
-                message=f"the variable {name} has a value in the image, and with it each container that is given no other",
+                message=f"the variable {name} has a value in the image, and in each container that is given no other",
                 fix="leave it out of the Dockerfile, and give it when the container starts",
                 excerpt=name,
             )
