@@ -61,6 +61,7 @@ from builders.opened import (
     squash_opened,
 )
 from builders.squash import base_layers, drop_damaged, squash
+from builders.squash.blobs import Blob
 from builders.squash.codec import Compression
 from builders.squash.listing import ListedFile, ListedLayer, Listing
 from builders.squash.member import printable
@@ -70,6 +71,7 @@ from builders.squash.survey import SeenFile, Survey, Waste
 __all__ = [
     "BaseImage",
     "Bill",
+    "Blob",
     "BuildClient",
     "BuildEvent",
     "BuildEventKind",
