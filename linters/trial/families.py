@@ -20,6 +20,9 @@ _HELPERS = frozenset(
 _COMMON = frozenset(
     ("", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/app", "/opt", "/srv")
 )
+# They start what they are told, and wait for it.
+_LAUNCHERS = frozenset({"npm", "npx", "yarn", "pnpm", "corepack", "poetry", "pipenv", "uv", "pdm", "hatch", "bundle"})
+_WORKERS = re.compile(r"multiprocessing|forkserver|spawn_main|resource_tracker|semaphore_tracker")
 _INTERPRETERS = re.compile(r"(?:python|pypy|ruby|perl|node|nodejs|php|java|bun|deno|lua|Rscript|dotnet)[0-9.]*")
 
 
@@ -38,47 +41,46 @@ def steady(processes: Sequence[ProcessSeen]) -> tuple[ProcessSeen, ...]:
 
 
 def families(processes: Sequence[ProcessSeen]) -> tuple[Family, ...]:
-    """The programs among processes, reapers, shells that only started others, and helpers left out.
+    """The programs among processes. Reapers, helpers, and what only started others and waits for them (a shell, npm)
+    are none.
 
-    A child that is the same program file as its parent, or of the same package, is a worker of it, whatever its
-    arguments are. Two that a shell
-    or a reaper started are one program only where they were started with the same script.
+    A child that is the same program as its parent is a worker of it, as one of the same package is.
     """
     there = {process.pid: process for process in steady(processes)}
-    heads: dict[int, ProcessSeen] = {}
+    parents = {process.parent for process in there.values() if not _is_helper(process)}
+    members: dict[str, list[ProcessSeen]] = {}
     for process in there.values():
-        head = _head(process, there)
-        if head is not None:
-            heads[process.pid] = head
-    grouped: dict[str, list[ProcessSeen]] = {}
-    first: dict[str, ProcessSeen] = {}
-    for head in heads.values():
-        key = _key(head)
-        grouped.setdefault(key, []).append(head)
-        first.setdefault(key, head)
-    if not grouped:
-        shells = [one for one in there.values() if _name(one) in _SHELLS] or list(there.values())
-        return (Family(head=shells[0], size=len(there)),) if shells else ()
-    return tuple(Family(head=first[key], size=len(found)) for key, found in sorted(grouped.items()))
+        if _is_helper(process) or (process.pid in parents and _only_starts(process)):
+            continue
+        head = process
+        while (parent := there.get(head.parent)) is not None and _is_worker(head, parent):
+            head = parent
+        members.setdefault(_key(head), []).append(head)
+    found = (Family(head=min(each, key=lambda one: one.started), size=len(each)) for each in members.values())
+    return tuple(sorted(found, key=lambda one: (one.head.started, one.head.pid)))
 
 
-def _head(process: ProcessSeen, there: dict[int, ProcessSeen]) -> ProcessSeen | None:
-    """The first process of the program that `process` is of; None for what is no program of its own."""
-    name = _name(process)
-    if name in _REAPERS or name in _SHELLS or name in _HELPERS:
-        return None
-    head = process
-    while (parent := there.get(head.parent)) is not None and _same_program(parent, head):
-        head = parent
-    return head
+def _is_helper(process: ProcessSeen) -> bool:
+    return _name(process) in _HELPERS or _name(process) in _REAPERS
 
 
-def _same_program(one: ProcessSeen, other: ProcessSeen) -> bool:
-    if _name(one) in _SHELLS or _name(one) in _REAPERS:
+def _only_starts(process: ProcessSeen) -> bool:
+    words = {name_of(word) for word in process.argv[:2]}
+    return process.waits or _name(process) in _SHELLS or not words.isdisjoint(_LAUNCHERS)
+
+
+def _is_worker(process: ProcessSeen, parent: ProcessSeen) -> bool:
+    if _name(parent) in _SHELLS or _is_helper(parent):
         return False
-    if one.program and other.program:
-        return one.program == other.program or _beside(one.program, other.program)
-    return one.name == other.name or _name(one) == _name(other)
+    if process.program and parent.program and process.program != parent.program:
+        return _beside(process.program, parent.program)
+    if not process.program and _name(process) != _name(parent):
+        return process.name == parent.name
+    if not _INTERPRETERS.fullmatch(_name(process)):
+        return True
+    # Of an interpreter it is what it runs that counts; one that has put a title in the place of its words is a worker.
+    titled = len(process.argv) <= 1
+    return titled or _key(process) == _key(parent) or _WORKERS.search(" ".join(process.argv)) is not None
 
 
 def _beside(one: str, other: str) -> bool:

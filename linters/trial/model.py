@@ -75,7 +75,8 @@ class TrialImage:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessSeen:
     """A process of a container, as the host's /proc tells. `started` is in clock ticks since boot; `capabilities` and
-    `caught` (signals that it catches or blocks) are masks; `first` and `last` are the seconds after the start between
+    `caught` (signals that it catches or blocks) are masks; `waits` tells that it does nothing but wait for a child to
+    end; `first` and `last` are the seconds after the start between
     which it was seen."""
 
     pid: int
@@ -90,6 +91,7 @@ class ProcessSeen:
     capabilities: int
     no_new_privileges: bool
     caught: int
+    waits: bool = False
     first: float = 0.0
     last: float = 0.0
 

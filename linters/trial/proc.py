@@ -26,14 +26,19 @@ def read_process(pid: int, proc: Path = PROC) -> ProcessSeen | None:
             command = file.read(LONGEST_ARGV)
     except OSError:
         return None
-    program = ""
+    program = waiting = ""
     with contextlib.suppress(OSError):
         program = str((folder / "exe").readlink()).removesuffix(" (deleted)")
-    return parse_process(pid, stat, status, command, program)
+    with contextlib.suppress(OSError):
+        waiting = (folder / "wchan").read_text()
+    return parse_process(pid, stat, status, command, program, waiting)
 
 
-def parse_process(pid: int, stat: str, status: str, command: bytes, program: str) -> ProcessSeen | None:
-    """The same out of the texts. The name in stat's second field may hold blanks and brackets."""
+def parse_process(
+    pid: int, stat: str, status: str, command: bytes, program: str, waiting: str = ""
+) -> ProcessSeen | None:
+    """The same out of the texts. The name in stat's second field may hold blanks and brackets; `waiting` is the
+    kernel's function that it sleeps in."""
     fields = stat.rpartition(")")[2].split()
     if len(fields) < 20 or fields[0] in "ZX":
         return None
@@ -59,6 +64,7 @@ def parse_process(pid: int, stat: str, status: str, command: bytes, program: str
         capabilities=mask("CapEff"),
         no_new_privileges=said.get("NoNewPrivs", "0").strip() == "1",
         caught=mask("SigCgt", "SigBlk"),
+        waits=waiting.endswith("do_wait"),
     )
 
 
