@@ -48,6 +48,7 @@ class Recipe:
     image: str
     read_only: bool
     capable: bool
+    entrypoint: tuple[str, ...] | None
     command: tuple[str, ...] | None
     environment: Mapping[str, str]
     labels: Mapping[str, str]
@@ -164,6 +165,7 @@ class TrialEngine:
             )
             made = self._client.create_container(
                 recipe.image,
+                entrypoint=None if recipe.entrypoint is None else list(recipe.entrypoint),
                 command=None if recipe.command is None else list(recipe.command),
                 environment=dict(recipe.environment),
                 labels=dict(recipe.labels),
@@ -267,13 +269,12 @@ def _slashes(path: str) -> Iterator[int]:
 
 
 def remove_trials(
-    host: str, labels: Mapping[str, str], *, tls: Path | None = None, keep: Callable[[Mapping[str, str]], bool]
+    host: str, labels: Sequence[str], *, tls: Path | None = None, keep: Callable[[Mapping[str, str]], bool]
 ) -> int:
-    """Removes the containers of trials that have these labels, but for those that `keep` says are under way; how many.
-    Raises TrialError."""
+    """Removes the containers that have these labels (``key`` or ``key=value``), but for those that `keep` says are
+    under way; how many. Raises TrialError."""
     with TrialEngine(host, tls) as engine:
-        found = engine.labelled([f"{key}={value}" for key, value in labels.items()])
-        gone = [container for container, said in found if not keep(said)]
+        gone = [container for container, said in engine.labelled(labels) if not keep(said)]
         for container in gone:
             engine.remove(container)
         return len(gone)

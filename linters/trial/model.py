@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from linters.model import Finding
+from linters.model import Basis, Edit, Finding, Principle, Severity
 
 TRIAL_VERSION = 1
 """Raised when a trial measures something else, so that what was kept of earlier ones is not believed."""
@@ -45,11 +46,12 @@ class Limits:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRequest:
     """What to try: `image` is an ID or a name in the engine, `name` what findings call it; `command` takes the place of
-    CMD; `port` is what the program is told by PORT. `environment` has no secrets. `labels` are put on the containers,
-    by which leftovers are found."""
+    CMD, `entrypoint` that of both; `port` is what the program is told by PORT. `environment` has no secrets. `labels`
+    are put on the containers, by which leftovers are found."""
 
     image: str
     name: str
+    entrypoint: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
     port: int = 8080
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -190,3 +192,30 @@ class TrialReport:
     measures: tuple[Measure, ...] = ()
     findings: tuple[Finding, ...] = ()
     cached: bool = False
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> TrialReport:
+        """A report out of what `dataclasses.asdict` and JSON made of it. Raises KeyError, TypeError, ValueError."""
+        findings = tuple(
+            Finding(
+                **{
+                    **one,
+                    "severity": Severity(one["severity"]),
+                    "principle": Principle(one["principle"]),
+                    "basis": Basis(one["basis"]),
+                    "edits": tuple(Edit(**edit) for edit in one["edits"]),
+                }
+            )
+            for one in raw["findings"]
+        )
+        measures = tuple(Measure(**{**one, "result": Result(one["result"])}) for one in raw["measures"])
+        return cls(
+            **{
+                **raw,
+                "command": tuple(raw["command"]),
+                "verdict": Verdict(raw["verdict"]),
+                "last_words": tuple(raw["last_words"]),
+                "measures": measures,
+                "findings": findings,
+            }
+        )

@@ -43,7 +43,7 @@ def try_image(
     return TrialReport(
         name=request.name,
         image_id=image.image_id,
-        command=(*image.entrypoint, *(image.cmd if request.command is None else request.command)),
+        command=_command(image, request),
         verdict=found.verdict,
         seconds=time.monotonic() - begun,
         reason=found.reason,
@@ -60,9 +60,16 @@ def _obstacle(image: TrialImage, request: TrialRequest, engine: TrialEngine) -> 
     here = engine.architecture()
     if here and image.architecture and image.architecture != here:
         return f"the image is for {image.architecture}, and the engine's machine is {here}"
-    if not image.entrypoint and not (image.cmd if request.command is None else request.command):
+    if not _command(image, request):
         return "the image has no command, and none was given"
     return ""
+
+
+def _command(image: TrialImage, request: TrialRequest) -> tuple[str, ...]:
+    """What is run: an entrypoint that is given drops the image's CMD, as engines have it."""
+    if request.entrypoint is not None:
+        return (*request.entrypoint, *(request.command or ()))
+    return (*image.entrypoint, *(image.cmd if request.command is None else request.command))
 
 
 @dataclass(slots=True)
@@ -115,6 +122,7 @@ class _Trial:
             image=self.image.image_id,
             read_only=read_only,
             capable=capable,
+            entrypoint=request.entrypoint,
             command=request.command,
             environment={"PORT": str(request.port), **request.environment},
             labels=request.labels,
