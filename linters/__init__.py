@@ -5,18 +5,30 @@ The face of the package; callers import from here only.
 
 from linters.catalog import rules
 from linters.check import check, warm
-from linters.errors import DockerfileError, LintError, ToolError
+from linters.errors import DockerfileError, LintError, ToolError, TrialError
 from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
 from linters.hadolint import hadolint_version
+from linters.image.check import check_image
+from linters.image.model import Budget, FileKind, ImageFacts, ImageLayer, LayerFile
+from linters.image.waived import waived_rules
 from linters.model import Basis, Edit, Finding, LintReport, Principle, Severity
 from linters.rule import Rule
+from linters.trial.begin import remove_trials, try_image
+from linters.trial.model import TRIAL_VERSION, TrialReport, TrialRequest, Verdict
+from linters.trial.model import Limits as TrialLimits
 
 __all__ = [
+    "TRIAL_VERSION",
     "Basis",
+    "Budget",
     "DockerfileError",
     "Edit",
+    "FileKind",
     "Finding",
     "FrontendFeature",
+    "ImageFacts",
+    "ImageLayer",
+    "LayerFile",
     "LintError",
     "LintReport",
     "Principle",
@@ -24,10 +36,19 @@ __all__ = [
     "Severity",
     "SyntaxDirective",
     "ToolError",
+    "TrialError",
+    "TrialLimits",
+    "TrialReport",
+    "TrialRequest",
+    "Verdict",
     "check",
+    "check_image",
     "frontend_features",
     "hadolint_version",
+    "remove_trials",
     "rules",
     "syntax_directive",
+    "try_image",
+    "waived_rules",
     "warm",
 ]

@@ -91,7 +91,7 @@ def own_findings(text: str) -> tuple[Finding, ...]:
 
 
 def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
-    return [(rule, hit) for rule in rules() for hit in rule.check(subject)]
+    return [(rule, hit) for rule in rules() if rule.check for hit in rule.check(subject)]
 
 
 def _refuse_unsound(dockerfile: Dockerfile, name: str) -> None:

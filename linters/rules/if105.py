@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from linters.image.ports import exposed_ssh
 from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
 
@@ -26,4 +27,5 @@ RULE = Rule(
     principle=Principle.ONE_PROCESS,
     title="A container offers no SSH",
     check=_check,
+    image=exposed_ssh,
 )

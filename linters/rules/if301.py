@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from linters.image.remains import caches
 from linters.model import Principle, Severity
 from linters.packages import Call, Verb, calls
 from linters.programs import name_of, unwrap
@@ -170,5 +171,6 @@ RULE = Rule(
     principle=Principle.LIGHTWEIGHT,
     title="A layer holds no package manager's cache",
     check=_check,
+    image=caches,
     covers=frozenset({"DL3009", "DL3019", "DL3032", "DL3036", "DL3040", "DL3042", "DL3060"}),
 )

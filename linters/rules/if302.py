@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from linters.image.remains import build_tools
 from linters.model import Principle, Severity
 from linters.packages import Call, Verb, bare_name, calls
 from linters.rule import Hit, Rule, Subject
@@ -108,4 +109,5 @@ RULE = Rule(
     principle=Principle.LIGHTWEIGHT,
     title="Build tools stay in a build stage",
     check=_check,
+    image=build_tools,
 )

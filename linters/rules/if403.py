@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from linters.image.account import named_user
 from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
 
@@ -30,5 +31,6 @@ RULE = Rule(
     principle=Principle.NON_ROOT,
     title="USER is a number",
     check=_check,
+    image=named_user,
     covers=frozenset({"DL3066"}),
 )
