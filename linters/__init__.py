@@ -4,27 +4,39 @@ The face of the package; callers import from here only.
 """
 
 from linters.catalog import rules
-from linters.check import check, warm
+from linters.check import Job, Outcome, check, check_all, warm
 from linters.errors import DockerfileError, LintError, ToolError
 from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
 from linters.hadolint import hadolint_version
-from linters.model import Basis, Edit, Finding, LintReport, Principle, Severity
-from linters.rule import Rule
+from linters.model import Basis, Cause, Edit, Finding, LintReport, Principle, Severity, Suppressed
+from linters.policy import Fault, Policy, Profile, Waiver, faults
+from linters.rule import Option, Rule
 
 __all__ = [
     "Basis",
+    "Cause",
     "DockerfileError",
     "Edit",
+    "Fault",
     "Finding",
     "FrontendFeature",
+    "Job",
     "LintError",
     "LintReport",
+    "Option",
+    "Outcome",
+    "Policy",
     "Principle",
+    "Profile",
     "Rule",
     "Severity",
+    "Suppressed",
     "SyntaxDirective",
     "ToolError",
+    "Waiver",
     "check",
+    "check_all",
+    "faults",
     "frontend_features",
     "hadolint_version",
     "rules",

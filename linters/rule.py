@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 
 from linters.dockerfile import Dockerfile, Span
 from linters.entry import Entry, entry_of
 from linters.model import Basis, Edit, Principle, Severity
+from linters.policy import OptionValue, Policy
 from linters.scripts import Script, scripts_of
 from linters.stages import Plan, Step
 
@@ -31,12 +31,15 @@ class Hit:
 
 
 class Subject:
-    """A file under check: its text, its stages for one target, what it starts."""
+    """A file under check: its text, its stages for one target, what it starts, and what is asked of it."""
 
-    def __init__(self, dockerfile: Dockerfile, plan: Plan, *, context: Path | None = None) -> None:
+    def __init__(
+        self, dockerfile: Dockerfile, plan: Plan, *, context: Path | None = None, policy: Policy | None = None
+    ) -> None:
         self.dockerfile = dockerfile
         self.plan = plan
         self.context = context
+        self.policy = policy or Policy()
         self._scripts: dict[int, tuple[Script, ...]] = {}
 
     @cached_property
@@ -58,11 +61,22 @@ class Subject:
 
 
 Check = Callable[[Subject], Iterable[Hit]]
+_PAGES = Path(__file__).with_name("rules")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """Something about a rule that a project may set; the kind of its default is the kind that is expected."""
+
+    name: str
+    default: OptionValue
+    help: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """One rule. `covers` names the hadolint codes that say the same and give way where this rule speaks."""
+    """One rule. `covers` names the hadolint codes that say the same and give way where this rule speaks, `alias` the
+    check of BuildKit's that does."""
 
     id: str
     severity: Severity
@@ -70,8 +84,10 @@ class Rule:
     title: str
     check: Check = field(repr=False)
     covers: frozenset[str] = frozenset()
+    alias: str = ""
+    options: tuple[Option, ...] = ()
 
     @property
     def page(self) -> str:
         """The page in Markdown: why, a bad and a good example, the fix."""
-        return (resources.files("linters.rules") / f"{self.id.lower()}.md").read_text(encoding="utf-8")
+        return (_PAGES / f"{self.id.lower()}.md").read_text(encoding="utf-8")
