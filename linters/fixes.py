@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from linters.dockerfile import parse
 from linters.model import Edit, Finding
@@ -78,7 +79,7 @@ def _fits(text: str, edits: Sequence[Edit], taken: Sequence[Edit]) -> bool:
     if any(not 0 <= edit.start <= edit.end <= len(text) for edit in edits):
         return False
     mine = sorted(edits, key=_place)
-    if any(_touch(one, other) for one, other in zip(mine, mine[1:], strict=False)):
+    if any(_touch(one, other) for one, other in pairwise(mine)):
         return False
     return not any(_touch(edit, other) for edit in edits for other in taken if edit != other)
 

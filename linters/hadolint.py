@@ -1,9 +1,9 @@
 """Hadolint as a second opinion: a subprocess that reads a text and answers in JSON.
 
 It gets no name of a user's file (its run-time system takes options out of the argument list), a working directory of
-its own and a clean environment (it would read configuration from either), and a limit of time. `Question` is one text whose
-answer is fetched later, `answers` many texts: a process a core, each with a few of them, and one that fails is asked
-again alone, because a single file can take hadolint's whole output with it. Ignore comments are not its affair.
+its own and a clean environment (it would read configuration from either), and a limit of time. `Question` is one text
+whose answer is fetched later, `answers` many texts: a process a core, each with a few of them, and one that fails is
+asked again alone, because a single file can take all of the output with it. Ignore comments are not its affair.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes a mended text over its file: whole or not at all, with mode and owner, and bytes that are no UTF-8 as they were."""
+"""Writes a mended text over its file: whole or not at all, with mode and owner, and stray bytes as they were."""
 
 from __future__ import annotations
 
