@@ -4,7 +4,7 @@ The face of the package; callers import from here only.
 """
 
 from linters.catalog import rules
-from linters.check import Job, Outcome, check, check_all, warm
+from linters.check import Job, Outcome, check, check_all, own_findings, warm
 from linters.errors import DockerfileError, LintError, ToolError
 from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
 from linters.hadolint import hadolint_version
@@ -39,6 +39,7 @@ __all__ = [
     "faults",
     "frontend_features",
     "hadolint_version",
+    "own_findings",
     "rules",
     "syntax_directive",
     "warm",

@@ -127,19 +127,13 @@ def warm() -> None:
         find_hadolint()
 
 
-def own_findings(
-    text: str, *, policy: Policy | None = None, target: str | None = None, build_args: Mapping[str, str] = _NO_ARGS
-) -> tuple[Finding, ...]:
-    """What our rules alone say of a text; its problems of syntax are findings. Raises DockerfileError for a target that
-    is unknown."""
-    job = Job(
-        dockerfile=Path("Dockerfile"),
-        name="Dockerfile",
-        text=text,
-        policy=policy or Policy(),
-        target=target,
-        build_args=build_args,
-    )
+def own_findings(job: Job | str) -> tuple[Finding, ...]:
+    """What our rules alone say of a file, or of a text for its last stage, after ignore comments.
+
+    What does not parse is a finding. Raises DockerfileError as `check_all` has it in a file's place.
+    """
+    if isinstance(job, str):
+        job = Job(dockerfile=Path("Dockerfile"), name="Dockerfile", text=job)
     subject = _subject(job, _parsed(job))
     own = _own(subject)
     return _settle([_finding(rule, hit, job.name) for rule, hit in own], job, subject, own, None)[0]
