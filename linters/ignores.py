@@ -90,8 +90,9 @@ def ignores(dockerfile: Dockerfile) -> Iterator[Ignore]:
     for directive in dockerfile.directives:
         if directive.name == "check":
             comment = Comment(text=f"check={directive.value}", line=directive.line, column=1)
-            options = check_options(directive.value.split()[0])
-            yield _skip(comment, options.skipped, "", 1, len(dockerfile.lines), Scope.GLOBAL)
+            skipped = check_options(directive.value.split()[0]).skipped
+            if skipped:
+                yield _skip(comment, skipped, None, 1, len(dockerfile.lines), Scope.GLOBAL)
     if not any("ignore" in one.text or "check" in one.text.lower() for one in dockerfile.comments):
         return
     below = {comment.line: at for at, one in enumerate(dockerfile.instructions) for comment in one.comments}
