@@ -68,9 +68,11 @@ class Waiver(Section):
 
 
 class LintSection(Section):
-    """[lint]."""
+    """[lint]. `require` is how far an image must be proved before it is pushed: judged as it is built, or measured in a
+    trial too."""
 
     fail_on: Literal["error", "warning", "info", "style"] = Field(default="error", alias="fail-on")
+    require: Literal["image", "measured"] = "image"
     waivers: tuple[Waiver, ...] = ()
 
 

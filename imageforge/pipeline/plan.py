@@ -54,7 +54,8 @@ class Process:
 class Plan:
     """What will be done. `port` None: the image's only EXPOSE, else 8080. `replicas` None: what `scale` said, else 1;
     `replicas_from` names where a number came from. `command` is web's, None the image's own; `release` the release
-    command as it is written; `own` the manifests that the repository brings. `repository` and `revision` are where the
+    command as it is written; `own` the manifests that the repository brings.
+    `require_measured` refuses an image that no trial has passed. `repository` and `revision` are where the
     source came from, where that is git."""
 
     app: str
@@ -80,6 +81,7 @@ class Plan:
     release: str | None
     own: OwnManifests | None = None
     budget: Budget = field(default_factory=Budget)
+    require_measured: bool = False
     repository: str | None = None
     revision: str | None = None
 
@@ -137,6 +139,7 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
         processes=processes,
         release=config.app.release,
         own=own,
+        require_measured=config.lint.require == "measured",
     )
 
 
