@@ -60,6 +60,7 @@ from builders.opened import (
     squash_opened,
 )
 from builders.squash import base_layers, drop_damaged, squash
+from builders.squash.blobs import Blob
 from builders.squash.codec import Compression
 from builders.squash.member import printable
 from builders.squash.spare import StoredBlob, remove_blobs, stored_blobs
@@ -68,6 +69,7 @@ from builders.squash.survey import SeenFile, Survey, Waste
 __all__ = [
     "BaseImage",
     "Bill",
+    "Blob",
     "BuildClient",
     "BuildEvent",
     "BuildEventKind",

@@ -42,6 +42,7 @@ REF_NAME = "image"
 _SLACK = 64 << 20  # bytes that must stay free besides what is computed
 _KEPT = "the image as it was built"
 Check = Callable[[], None]
+OnBlob = Callable[[Blob], None]
 
 
 def squash(
@@ -57,6 +58,7 @@ def squash(
     history: Sequence[Past] = (),
     present: Callable[[str], bool] = lambda _: False,
     compression: Compression = Compression.BALANCED,
+    on_blob: OnBlob = lambda _: None,
 ) -> SquashedImage:
     """Writes `image` as an OCI layout at `layout`, its layers merged as `mode` says.
 
@@ -64,7 +66,8 @@ def squash(
     layers are kept bit for bit. `blobs` is a folder of compressed layers that builds share; `scratch` one for
     temporary files: the image goes there if the engine's own folders cannot be read. `history` are the pushes before,
     newest first, and `present` tells whether the registry to push to has a blob, by its digest: by these ``auto``
-    decides. Layers are packed with `compression`. The image in the engine is only read.
+    decides. Layers are packed with `compression`. `on_blob` is told each layer's blob that will be in the image as soon
+    as it is there; of a merged layer, which is to be proved, nothing. The image in the engine is only read.
 
     Raises SquashError (``proof-failed``, ``base-mismatch``, ``layer-damaged``, …), DiskFull, EngineError, Cancelled.
     """
@@ -95,6 +98,7 @@ def squash(
                     check=check,
                     bill=bill,
                     trees=trees,
+                    on_blob=on_blob,
                 )
 
             return whole(read_image(image, endpoint, Path(work), check, store), act)
@@ -140,12 +144,13 @@ def squash_source(
     annotations: Mapping[str, str] = MappingProxyType({}),
     bill: Bill | None = None,
     trees: Trees | None = None,
+    on_blob: OnBlob = lambda _: None,
 ) -> SquashedImage:
     """Carries out `plan` on an image on disk. No engine is asked. Raises as `squash` does.
 
     `blobs` are compressed layers that came with the image, by diff-ID: one that stays keeps its digest, and so is not
     sent to a registry that has it. `annotations` are those of the image's manifest. `trees` are what the layers make,
-    of whoever has read them.
+    of whoever has read them. `on_blob` as `squash` has it.
     """
     start = len(source.layers) if plan.start is None else plan.start
     base, above = source.layers[:start], source.layers[start:]
@@ -153,7 +158,10 @@ def squash_source(
     # Packed bytes are fewer, or hardly more.
     new = [*(layer for layer, blob in zip(base, there, strict=True) if blob is None), *above]
     ensure_room(store.folder, sum(layer.size for layer in new))
-    kept = [blob or store.compress(layer, check) for layer, blob in zip(base, there, strict=True)]
+    kept = []
+    for layer, blob in zip(base, there, strict=True):
+        kept.append(blob or store.compress(layer, check))
+        on_blob(kept[-1])
     merged = _merge(source, start, store, subject, check, trees) if above else None
     result = [*kept, merged] if merged else kept
     config = source.config_bytes
