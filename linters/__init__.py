@@ -3,8 +3,11 @@
 The face of the package; callers import from here only.
 """
 
+from linters.base import BaseConfig, Bases
 from linters.catalog import rules
 from linters.check import check, warm
+from linters.context import NAME as IGNORE_FILE
+from linters.context import MalformedPattern, Patterns, ignore_file
 from linters.errors import DockerfileError, LintError, ToolError
 from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
 from linters.hadolint import hadolint_version
@@ -12,6 +15,9 @@ from linters.model import Basis, Edit, Finding, LintReport, Principle, Severity
 from linters.rule import Rule
 
 __all__ = [
+    "IGNORE_FILE",
+    "BaseConfig",
+    "Bases",
     "Basis",
     "DockerfileError",
     "Edit",
@@ -19,6 +25,8 @@ __all__ = [
     "FrontendFeature",
     "LintError",
     "LintReport",
+    "MalformedPattern",
+    "Patterns",
     "Principle",
     "Rule",
     "Severity",
@@ -27,6 +35,7 @@ __all__ = [
     "check",
     "frontend_features",
     "hadolint_version",
+    "ignore_file",
     "rules",
     "syntax_directive",
     "warm",

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from linters.base import Bases, no_bases
 from linters.catalog import rules
+from linters.context import Context
 from linters.dockerfile import Dockerfile, Problem, parse, printable, read_text
 from linters.errors import DockerfileError, ToolError
 from linters.hadolint import find_hadolint
 from linters.ignores import Waivers, ignores
 from linters.memory import Memory
-from linters.model import Finding, LintReport
+from linters.model import Finding, LintReport, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.second_opinion import second_opinion
 from linters.stages import plan
@@ -32,18 +34,23 @@ def check(
     display_name: str | None = None,
     text: str | None = None,
     memory: Path | None = None,
+    bases: Bases = no_bases,
+    squashed: bool = False,
 ) -> LintReport:
     """Lints `dockerfile`, or `text` in its place, for a build of `target` (the last stage where None).
 
     `context` is the folder that is built, `build_args` what the build is given, `display_name` what findings call the
-    file, `memory` a folder of what hadolint said, which is not asked again about the same text. Raises DockerfileError
+    file, `memory` a folder of what hadolint said, which is not asked again about the same text. `bases` tells the
+    configuration of an image that is at hand, `squashed` that the layers become one later. Raises DockerfileError
     `dockerfile-missing`, `dockerfile-unreadable`, `dockerfile-empty`, `dockerfile-syntax` or
     `dockerfile-target-unknown`. A hadolint that does not run is a note in the report.
     """
     name = display_name or str(dockerfile)
     parsed = parse(read_text(dockerfile, subject=name) if text is None else text)
     _refuse_unsound(parsed, name)
-    subject = Subject(parsed, plan(parsed, target=target, build_args=build_args, subject=name), context=context)
+    planned = plan(parsed, target=target, build_args=build_args, subject=name, bases=bases)
+    folder = Context(context, dockerfile) if context else None
+    subject = Subject(parsed, planned, context=folder, squashed=squashed)
     own = _own(subject)
     second, notes = second_opinion(
         subject,
@@ -82,16 +89,29 @@ def _left_out(subject: Subject) -> Iterator[str]:
         yield f"not checked, since the target does without: {', '.join(names)}"
 
 
-def own_findings(text: str) -> tuple[Finding, ...]:
+def own_findings(
+    text: str, *, context: Path | None = None, bases: Bases = no_bases, squashed: bool = False
+) -> tuple[Finding, ...]:
     """What our rules alone say of a text, for the last stage and without build arguments. Raises as `check` does."""
     parsed = parse(text)
     _refuse_unsound(parsed, "Dockerfile")
-    own = _own(Subject(parsed, plan(parsed, target=None, build_args={}, subject="Dockerfile")))
+    planned = plan(parsed, target=None, build_args={}, subject="Dockerfile", bases=bases)
+    own = _own(Subject(parsed, planned, context=Context(context) if context else None, squashed=squashed))
     return _settle([_finding(rule, hit, "Dockerfile") for rule, hit in own], parsed, own)
 
 
 def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
-    return [(rule, hit) for rule in rules() for hit in rule.check(subject)]
+    kept = [(one.line, one.end_line) for one in subject.dockerfile.instructions if one.trigger is not None]
+    found = ((rule, hit) for rule in rules() for hit in rule.check(subject))
+    return [(rule, _for_child(rule, hit, kept) if kept else hit) for rule, hit in found]
+
+
+def _for_child(rule: Rule, hit: Hit, kept: Sequence[tuple[int, int]]) -> Hit:
+    """A hit behind ONBUILD says so: the image that has the fault is another one, and this one is not stopped for it."""
+    if not any(first <= hit.span.line <= last for first, last in kept):
+        return hit
+    severity = max(hit.severity or rule.severity, Severity.WARNING, key=lambda one: one.rank)
+    return replace(hit, message=f"for child images: {hit.message}", severity=severity)
 
 
 def _refuse_unsound(dockerfile: Dockerfile, name: str) -> None:

@@ -7,12 +7,13 @@ Words keep their offsets in the script. Quotes are taken off; `$name` stays as i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _OPERATOR = re.compile(r"&&|\|\||;;&?|;&|\|&|[;|&()\n]")
 _REDIRECT = re.compile(r"(\d*|&)(<<<|<<-|<<|<>|>>|>\||>&|<&|<|>)|\d*[<>]&[-\d]")
 _BEFORE_COMMAND = frozenset({"if", "then", "else", "elif", "while", "until", "do", "!", "{", "time"})
 _CLOSING = frozenset({"fi", "done", "esac", "}"})
+_OPENING = frozenset({"if", "while", "until", "for", "case", "select", "{"})
 _NO_COMMAND = frozenset({"for", "case", "select", "function", "in"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 
@@ -29,12 +30,14 @@ class ShellWord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """One simple command. `after` is the operator behind it, empty at the end; a newline counts as `;`."""
+    """One simple command. `after` is the operator behind it, empty at the end; a newline counts as `;`. `depth` counts
+    the `if`, `for`, `while`, `case` and `{` around it."""
 
     words: tuple[ShellWord, ...]
     assignments: tuple[str, ...] = ()
     redirected: bool = False
     after: str = ""
+    depth: int = 0
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -64,6 +67,7 @@ class _Reader:
         self.found: list[Command] = []
         self.words: list[ShellWord] = []
         self.redirected = False
+        self.depth = 0
         self.heredocs: list[tuple[str, bool]] = []
 
     def run(self) -> list[Command]:
@@ -203,8 +207,10 @@ class _Reader:
         words, redirected = self.words, self.redirected
         self.words, self.redirected = [], False
         while words and not words[0].quoted and words[0].text in _BEFORE_COMMAND | _CLOSING:
+            self.depth = max(0, self.depth + (words[0].text in _OPENING) - (words[0].text in _CLOSING))
             words = words[1:]
         if words and not words[0].quoted and words[0].text in _NO_COMMAND:
+            self.depth += words[0].text in _OPENING
             return
         assigned = 0
         while assigned < len(words) and _ASSIGNMENT.match(words[assigned].text):
@@ -213,11 +219,11 @@ class _Reader:
         words = words[assigned:]
         if words:
             self.found.append(
-                Command(words=tuple(words), assignments=assignments, redirected=redirected, after=operator)
+                Command(
+                    words=tuple(words), assignments=assignments, redirected=redirected, after=operator, depth=self.depth
+                )
             )
         elif operator not in ("", ";") and self.found and self.found[-1].after == ";":
             # `( … ) &` and `{ …; } &`: the operator belongs to the group, and so to its last command.
             last = self.found[-1]
-            self.found[-1] = Command(
-                words=last.words, assignments=last.assignments, redirected=last.redirected, after=operator
-            )
+            self.found[-1] = replace(last, after=operator)

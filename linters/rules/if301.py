@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from linters.model import Principle, Severity
-from linters.packages import Call, Verb, calls
+from linters.packages import Call, Verb
 from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
 from linters.scripts import Script
@@ -94,7 +94,7 @@ _CACHES = {
 def _check(subject: Subject) -> Iterator[Hit]:
     for script in subject.run_scripts():
         reported: set[str] = set()
-        for call in calls(script):
+        for call in subject.calls(script):
             cache = _CACHES.get(call.manager)
             if cache is None or call.manager in reported or call.verb not in cache.verbs:
                 continue

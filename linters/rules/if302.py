@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from linters.model import Principle, Severity
-from linters.packages import Call, Verb, bare_name, calls
+from linters.packages import Call, Verb, bare_name
 from linters.rule import Hit, Rule, Subject
 
 _TOOLS = frozenset(
@@ -51,7 +51,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
     if _WORKSHOP.search(target.name or "") or _BUILDERS.search(subject.plan.base_image or ""):
         return
     for script in subject.run_scripts():
-        found = tuple(calls(script))
+        found = subject.calls(script)
         removals = tuple(call for call in found if call.verb is Verb.REMOVE)
         for call in found:
             tools = _tools(call)
