@@ -29,6 +29,27 @@ def _check(subject: Subject) -> Iterator[Hit]:
             step, index = entry.origin(len(argv) - len(unwrap(argv)))
             word = step.instruction.words[index]
             yield Hit(span=step.instruction.span(word.start, word.end), message=_message(what), fix=_FIX)
+    yield from _in_script(subject)
+
+
+def _in_script(subject: Subject) -> Iterator[Hit]:
+    """The same in the script that the entry names. Behind an `if`, or with names that come from outside, it is an offer
+    to whoever starts the container, and no more than a warning."""
+    script = subject.start
+    previous: Command | None = None
+    for command in script.commands if script else ():
+        what = _what(command) or (_piped(previous, command) if previous else None)
+        if what and script:
+            guarded = command.depth > 0 or any("$" in word for word in command.argv)
+            guarded = guarded or (previous is not None and previous.after in ("||", "&&"))
+            yield Hit(
+                span=script.place,
+                message=f"{script.where(command)}: {_message(what)}",
+                fix=_FIX,
+                severity=Severity.WARNING if guarded else None,
+                basis=script.basis,
+            )
+        previous = command
 
 
 def _as_command(argv: tuple[str, ...]) -> Command:

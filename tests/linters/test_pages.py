@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from linters import Rule, rules
+from linters import Finding, Rule, rules
 from linters.catalog import rules as catalog
 from linters.check import own_findings
 from linters.dockerfile import parse
@@ -22,30 +22,48 @@ def _part(rule: Rule, name: str) -> str:
     return match.group(1)
 
 
+_BLOCK = re.compile(r"^```(dockerfile|file:\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+Files = dict[str, str]
+
+
 def _examples(kind: str) -> list[ParameterSet]:
+    """The examples of a part, each with the files of its context: the blocks `file:…` that follow it."""
     found = []
     for rule in catalog():
-        blocks = re.findall(r"```dockerfile\n(.*?)```", _part(rule, kind), re.DOTALL)
+        blocks: list[tuple[str, Files]] = []
+        for name, text in _BLOCK.findall(_part(rule, kind)):
+            if name == "dockerfile":
+                blocks.append((text, {}))
+            else:
+                blocks[-1][1][name.removeprefix("file:")] = text
         assert blocks, f"{rule.id} has no example in part {kind}"
-        for number, text in enumerate(blocks, start=1):
-            found.append(pytest.param(rule, text, id=f"{rule.id}-{number}"))
+        for number, (text, files) in enumerate(blocks, start=1):
+            found.append(pytest.param(rule, text, files, id=f"{rule.id}-{number}"))
     return found
 
 
-@pytest.mark.parametrize(("rule", "text"), _examples("Bad"))
-def test_bad_example_triggers_its_rule(rule: Rule, text: str) -> None:
-    found = [one for one in own_findings(text) if one.rule == rule.id]
+def _found(rule: Rule, text: str, files: Files, folder: Path) -> list[Finding]:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return [one for one in own_findings(text, context=folder if files else None) if one.rule == rule.id]
+
+
+@pytest.mark.parametrize(("rule", "text", "files"), _examples("Bad"))
+def test_bad_example_triggers_its_rule(rule: Rule, text: str, files: Files, tmp_path: Path) -> None:
+    found = _found(rule, text, files, tmp_path)
     assert found
     assert all(one.fix and one.excerpt and one.message for one in found)
 
 
-@pytest.mark.parametrize(("rule", "text"), _examples("Good"))
-def test_good_example_does_not_trigger_its_rule(rule: Rule, text: str) -> None:
-    assert [one for one in own_findings(text) if one.rule == rule.id] == []
+@pytest.mark.parametrize(("rule", "text", "files"), _examples("Good"))
+def test_good_example_does_not_trigger_its_rule(rule: Rule, text: str, files: Files, tmp_path: Path) -> None:
+    assert _found(rule, text, files, tmp_path) == []
 
 
-@pytest.mark.parametrize(("rule", "text"), [*_examples("Bad"), *_examples("Good")])
-def test_examples_are_dockerfiles(rule: Rule, text: str) -> None:
+@pytest.mark.parametrize(("rule", "text", "files"), [*_examples("Bad"), *_examples("Good")])
+def test_examples_are_dockerfiles(rule: Rule, text: str, files: Files) -> None:
     assert parse(text).problems == ()
 
 
