@@ -34,7 +34,7 @@ def check(
     display_name: str | None = None,
     text: str | None = None,
     memory: Path | None = None,
-    bases: Bases = no_bases,
+    bases: Bases | None = None,
     squashed: bool = False,
 ) -> LintReport:
     """Lints `dockerfile`, or `text` in its place, for a build of `target` (the last stage where None).
@@ -48,7 +48,7 @@ def check(
     name = display_name or str(dockerfile)
     parsed = parse(read_text(dockerfile, subject=name) if text is None else text)
     _refuse_unsound(parsed, name)
-    planned = plan(parsed, target=target, build_args=build_args, subject=name, bases=bases)
+    planned = plan(parsed, target=target, build_args=build_args, subject=name, bases=bases or no_bases)
     folder = Context(context, dockerfile) if context else None
     subject = Subject(parsed, planned, context=folder, squashed=squashed)
     own = _own(subject)

@@ -13,6 +13,9 @@ from linters.shell import Command, ShellWord
 _FIX = "do it in a RUN of the build, and let the container start what is there"
 
 
+_QUESTIONS = frozenset({"[", "[[", "test", "!", "command", "which", "grep"})
+
+
 def _check(subject: Subject) -> Iterator[Hit]:
     entry = subject.entry
     for script in entry.scripts:
@@ -41,7 +44,7 @@ def _in_script(subject: Subject) -> Iterator[Hit]:
         what = _what(command) or (_piped(previous, command) if previous else None)
         if what and script:
             guarded = command.depth > 0 or any("$" in word for word in command.argv)
-            guarded = guarded or (previous is not None and previous.after in ("||", "&&"))
+            guarded = guarded or (previous is not None and _asks(previous))
             yield Hit(
                 span=script.place,
                 message=f"{script.where(command)}: {_message(what)}",
@@ -50,6 +53,11 @@ def _in_script(subject: Subject) -> Iterator[Hit]:
                 basis=script.basis,
             )
         previous = command
+
+
+def _asks(previous: Command) -> bool:
+    """Whether what follows depends on a question, such as `[ -d x ] ||`, or on a failure."""
+    return previous.after == "||" or (previous.after == "&&" and previous.argv[0] in _QUESTIONS)
 
 
 def _as_command(argv: tuple[str, ...]) -> Command:

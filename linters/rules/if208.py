@@ -39,7 +39,8 @@ _LARGEST_PACKAGE = 256 * 1024
 _FIX = "build the program, and start the server that is made for production"
 
 
-def _check(subject: Subject) -> Iterator[Hit]:
+def dev_servers(subject: Subject) -> Iterator[Hit]:
+    """The server for developing that the target starts, or nothing."""
     # Who names the target after its purpose knows what it starts.
     severity = Severity.INFO if _WORKSHOP.search(subject.plan.target.name or "") else None
     for where, argv in _started(subject):
@@ -152,5 +153,5 @@ RULE = Rule(
     severity=Severity.WARNING,
     principle=Principle.IMMUTABLE,
     title="A container starts a production server",
-    check=_check,
+    check=dev_servers,
 )

@@ -24,7 +24,7 @@ _LIKELY = re.compile(
     r"\.(?:pem|key|ppk|p8|crt|cer|env|pgpass)$|^\.env|^id_(?:rsa|dsa|ecdsa|ed25519)$|^\.netrc$|^_netrc$|^\.npmrc$|^\.pypirc$"
     r"|^\.git-credentials$|^\.pgpass$|^(?:credentials|config)(?:\.json)?$|^\.yarnrc(?:\.yml)?$|\.json$"
 )
-_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 _FIX = (
     "add it to .dockerignore; RUN --mount=type=secret lends it to the build, and a secret of the app to the container"
 )

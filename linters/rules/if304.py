@@ -80,7 +80,7 @@ def _hit(subject: Subject, script: Script, command: Command, path: str, copy: Co
     changes, safe = _changes(subject, script, command, path, copy, previous)
     return Hit(
         span=script.span_of(command),
-        message=f"{program} -R writes all of {path} a second time, which line {copy.step.instruction.line} has copied",
+        message=f"{program} -R on {path} writes what line {copy.step.instruction.line} has copied a second time",
         fix=f"write {keyword} {_PROGRAMS[program]}=… there, and leave {program} out",
         severity=Severity.INFO if subject.squashed else None,
         edits=changes,

@@ -31,7 +31,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
         return
     for copy in subject.copies:
         for source, word in zip(copy.sources, copy.step.instruction.words, strict=False):
-            if source is None or not copy.from_context or posixpath.normpath("/" + source) != "/":
+            if source is None or not copy.from_context or posixpath.normpath(source.lstrip("/")) != ".":
                 continue
             files = context.taken(source, copy.excluded)
             hit = _judge(context, files, copy.step.instruction.span(word.start, word.end), bool(copy.excluded))

@@ -8,6 +8,7 @@ from linters import edits
 from linters.model import Edit, Principle, Severity
 from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
+from linters.rules.if208 import dev_servers
 from linters.scripts import Script
 from linters.shell import Command
 
@@ -42,7 +43,12 @@ _BUILDING = frozenset({"run", "build", "run-script"})
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
+    # A server for developing needs them, and is said to be one.
+    if next(dev_servers(subject), None) is not None:
+        return
     built = {name for script in subject.run_scripts() for command in script.commands if (name := _builds(command))}
+    if _bundle_is_told(subject):
+        built.add("bundle")
     for script in subject.run_scripts():
         for command in script.commands:
             program = _installs(command)
@@ -59,6 +65,15 @@ def _check(subject: Subject) -> Iterator[Hit]:
                 else "set BUNDLE_WITHOUT=development:test",
                 edits=_changes(subject, script, command, flag),
             )
+
+
+def _bundle_is_told(subject: Subject) -> bool:
+    """Whether bundler is told once for all, by `bundle config set without …`."""
+    return any(
+        one.argv[:2] == ("bundle", "config") and {"without", "deployment", "--without", "only"} & set(one.argv)
+        for script in subject.run_scripts()
+        for one in script.commands
+    )
 
 
 def _installs(command: Command) -> str | None:
@@ -94,7 +109,7 @@ def _builds(command: Command) -> str | None:
 
 def _prunes(command: Command) -> bool:
     argv = unwrap(command.argv)
-    return len(argv) > 1 and (argv[1] == "prune" or "--production" in argv or ("config" in argv and "without" in argv))
+    return len(argv) > 1 and (argv[1] == "prune" or "--production" in argv)
 
 
 def _changes(subject: Subject, script: Script, command: Command, flag: str) -> tuple[Edit, ...]:

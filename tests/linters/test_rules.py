@@ -200,7 +200,9 @@ def test_missing_user_by_base(base: str, severity: Severity) -> None:
 
 
 def test_windows_files_are_left_alone() -> None:
-    text = "# escape=`\nFROM mcr.microsoft.com/windows/servercore:ltsc2022@sha256:1\nRUN dir `\n  c:\\\nCMD start a & b\n"
+    text = (
+        "# escape=`\nFROM mcr.microsoft.com/windows/servercore:ltsc2022@sha256:1\nRUN dir `\n  c:\\\nCMD start a & b\n"
+    )
     assert own_findings(text) == ()
 
 
