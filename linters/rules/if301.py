@@ -14,6 +14,7 @@ from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
 from linters.scripts import Script
 from linters.shell import Command
+from linters.shell import commands as parsed
 from linters.stages import Step, mount_options
 
 
@@ -146,7 +147,7 @@ def _lists_removed(subject: Subject, script: Script, call: Call) -> tuple[Edit, 
         return ()
     if "#" in script.text or last.redirected or last.after not in ("", ";") or name_of(call.command.argv[0]) == "sudo":
         return ()
-    if last.depth or last.end != len(text):
+    if last.depth or last.end != len(text) or not _reads_on(text):
         return ()
     if script.body_line is not None:
         line, column = script.locate(len(text))
@@ -155,6 +156,11 @@ def _lists_removed(subject: Subject, script: Script, call: Call) -> tuple[Edit, 
     if "\n" in text:
         return ()
     return edits.in_script(subject.dockerfile, script, len(text), len(text), " && rm -rf /var/lib/apt/lists/*")
+
+
+def _reads_on(text: str) -> bool:
+    """Whether what is put behind the script is a command of it: not where a quote was left open."""
+    return parsed(f"{text} && rm x")[-1].argv == ("rm", "x")
 
 
 def _needed_behind(subject: Subject, script: Script) -> bool:
