@@ -54,6 +54,7 @@ from builders.opened import (
     Setting,
     diff_images,
     inspect_opened,
+    look_through,
     open_archive,
     open_engine_image,
     open_layout,
@@ -62,6 +63,7 @@ from builders.opened import (
 from builders.squash import base_layers, drop_damaged, squash
 from builders.squash.blobs import Blob
 from builders.squash.codec import Compression
+from builders.squash.listing import ListedFile, ListedLayer, Listing
 from builders.squash.member import printable
 from builders.squash.spare import StoredBlob, remove_blobs, stored_blobs
 from builders.squash.survey import SeenFile, Survey, Waste
@@ -92,6 +94,9 @@ __all__ = [
     "Inspection",
     "LayerCost",
     "Limits",
+    "ListedFile",
+    "ListedLayer",
+    "Listing",
     "Offer",
     "OpenedImage",
     "Past",
@@ -121,6 +126,7 @@ __all__ = [
     "labelled",
     "labelled_images",
     "load",
+    "look_through",
     "name_pushed",
     "open_archive",
     "open_engine_image",

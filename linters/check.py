@@ -102,7 +102,7 @@ def own_findings(
 
 def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
     kept = [(one.line, one.end_line) for one in subject.dockerfile.instructions if one.trigger is not None]
-    found = ((rule, hit) for rule in rules() for hit in rule.check(subject))
+    found = ((rule, hit) for rule in rules() if rule.check for hit in rule.check(subject))
     return [(rule, _for_child(rule, hit, kept) if kept else hit) for rule, hit in found]
 
 

@@ -11,6 +11,7 @@ from linters.context import Context
 from linters.copies import Copy, copy_of
 from linters.dockerfile import Dockerfile, Span
 from linters.entry import Entry, entry_of
+from linters.image.evidence import Evidence
 from linters.model import Basis, Edit, Principle, Severity
 from linters.packages import Call
 from linters.packages import calls as calls_of
@@ -105,18 +106,33 @@ class Subject:
         return self._reachable
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageHit:
+    """What a check found in a built image: `excerpt` the thing itself (a path, a variable's name), of which no secret
+    may be a part; `severity` overrides the rule's."""
+
+    message: str
+    fix: str | None = None
+    severity: Severity | None = None
+    excerpt: str = ""
+
+
 Check = Callable[[Subject], Iterable[Hit]]
+ImageCheck = Callable[[Evidence], Iterable[ImageHit]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """One rule. `covers` names the hadolint codes that say the same and give way where this rule speaks."""
+    """One rule: `check` judges it from the file, `image` from the built image; a rule may have both, and one that has
+    neither is judged by a trial. `covers` names the hadolint codes that say the same and give way where this rule
+    speaks."""
 
     id: str
     severity: Severity
     principle: Principle
     title: str
-    check: Check = field(repr=False)
+    check: Check | None = field(default=None, repr=False)
+    image: ImageCheck | None = field(default=None, repr=False)
     covers: frozenset[str] = frozenset()
 
     @property

@@ -24,6 +24,7 @@ from builders.squash.blobs import Blob, BlobStore
 from builders.squash.codec import Compression
 from builders.squash.config import rewrite
 from builders.squash.difference import entries
+from builders.squash.listing import Listing
 from builders.squash.member import Member
 from builders.squash.merge import write_layer
 from builders.squash.plan import SCRATCH, Plan, decided, make_plan
@@ -59,6 +60,7 @@ def squash(
     present: Callable[[str], bool] = lambda _: False,
     compression: Compression = Compression.BALANCED,
     on_blob: OnBlob = lambda _: None,
+    look: Callable[[Listing], None] | None = None,
 ) -> SquashedImage:
     """Writes `image` as an OCI layout at `layout`, its layers merged as `mode` says.
 
@@ -67,7 +69,9 @@ def squash(
     temporary files: the image goes there if the engine's own folders cannot be read. `history` are the pushes before,
     newest first, and `present` tells whether the registry to push to has a blob, by its digest: by these ``auto``
     decides. Layers are packed with `compression`. `on_blob` is told each layer's blob that will be in the image as soon
-    as it is there; of a merged layer, which is to be proved, nothing. The image in the engine is only read.
+    as it is there; of a merged layer, which is to be proved, nothing. `look` is shown the image's files before any is
+    packed, and again where it has to be read again; what it raises ends the squash. The image in the engine is only
+    read.
 
     Raises SquashError (``proof-failed``, ``base-mismatch``, ``layer-damaged``, …), DiskFull, EngineError, Cancelled.
     """
@@ -84,11 +88,14 @@ def squash(
             def act(source: SourceImage) -> SquashedImage:
                 bill = trees = None
                 decision = plan
-                if plan.start is not None:
+                if plan.start is not None or look is not None:
                     survey, trees = survey_trees(source.layers, subject=image.image_id, check=check, start=plan.start)
-                    costs = reckon(survey, source.layers, base=base, store=store, history=history, present=present)
-                    decision = decided(plan, costs) if mode is SquashMode.AUTO else plan
-                    bill = price(costs, decision.start)
+                    if plan.start is not None:
+                        costs = reckon(survey, source.layers, base=base, store=store, history=history, present=present)
+                        decision = decided(plan, costs) if mode is SquashMode.AUTO else plan
+                        bill = price(costs, decision.start)
+                    if look is not None:
+                        look(Listing.of(source, survey, trees, base=base, merged_from=decision.start))
                 return squash_source(
                     source,
                     plan=decision,

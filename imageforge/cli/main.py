@@ -31,9 +31,9 @@ from imageforge.report.failure import render
 
 OPTIONS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 COMMANDS = (
-    "up", "down", "status", "doctor", "backup", "restore", "login", "lint", "rules", "build", "deploy", "ps", "logs",
-    "exec", "run", "scale", "restart", "releases", "report", "rollback", "manifest", "apply", "diff", "delete", "get",
-    "describe", "expose", "events", "handoff", "top",
+    "up", "down", "status", "doctor", "backup", "restore", "login", "lint", "rules", "trial", "build", "deploy", "ps",
+    "logs", "exec", "run", "scale", "restart", "releases", "report", "rollback", "manifest", "apply", "diff", "delete",
+    "get", "describe", "expose", "events", "handoff", "top",
     "squash",
 )  # fmt: skip
 GROUPS = (
@@ -53,7 +53,7 @@ GROUPS = (
 NEEDS_LINUX = frozenset(
     (
         "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "exec", "run", "scale", "restart",
-        "manifest", "apps", "base", "image", "handoff", "squash", "top",
+        "manifest", "apps", "base", "image", "handoff", "squash", "top", "trial",
     )
 )  # fmt: skip
 """What works on this machine's own stack; a client on another system lacks the modules that it is made of."""

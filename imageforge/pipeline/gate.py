@@ -86,4 +86,5 @@ def finding_data(finding: Finding) -> dict[str, object]:
         "excerpt": finding.excerpt,
         "fix": finding.fix,
         "source": finding.source,
+        "basis": finding.basis.value,
     }

@@ -14,7 +14,7 @@ from imageforge.config.command import words
 from imageforge.config.repository import APP_NAME, FILE_NAME, WEB, too_long
 from imageforge.errors import UsageError
 from imageforge.pipeline.own_manifests import OwnManifests, read
-from linters import Severity
+from linters import Budget, Severity
 from registry import ImageRef
 
 DEFAULT_PORT = 8080
@@ -79,6 +79,7 @@ class Plan:
     processes: tuple[Process, ...]
     release: str | None
     own: OwnManifests | None = None
+    budget: Budget = field(default_factory=Budget)
     repository: str | None = None
     revision: str | None = None
 

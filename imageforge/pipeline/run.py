@@ -18,6 +18,7 @@ from builders import (
     Compression,
     Endpoint,
     EngineError,
+    Listing,
     SquashedImage,
     SquashMode,
     build,
@@ -40,6 +41,7 @@ from imageforge.pipeline.ceiling import memory_limit, named_when_hit, raise_ceil
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.fingerprint import fingerprint
 from imageforge.pipeline.gate import lint, shown_dockerfile
+from imageforge.pipeline.image_gate import ImageGate, together
 from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.preflight import check_base, check_frontend
 from imageforge.pipeline.secrets import AppSecrets
@@ -151,16 +153,18 @@ def _ship(
 ) -> tuple[SquashedImage, str, str]:
     """Squash and push; the squashed image, its reference and its ID in the engine. `note` is told first. Raises
     LayoutError or EngineError where a layer that earlier builds left is damaged."""
+    gate = ImageGate(plan)
     with recorder.stage("squash") as log:
         if note:
             log.emit(EventKind.NOTE, note)
         goal = _goal(plan, build_id, workshop) if plan.push else None
-        squashed = _squash(plan, built, report.base_image, workshop, layout, log, goal)
+        squashed = _squash(plan, built, report.base_image, workshop, layout, log, goal, look=gate.look)
         bill = dict(log.data)
+    with recorder.stage("image") as log:
+        report = together(report, gate.settle(squashed.layout, workshop.secrets, log))
         if goal is None:
             image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag, blobs=workshop.home.blobs)
             return squashed, image_id, image_id
-    workshop.secrets.refuse_leaks(squashed.layout, plan.app)
     with recorder.stage("push") as log:
         pushed = _push(goal, squashed, workshop, log).reference
         shipped.remember(workshop.home, plan.app, built, squashed)
@@ -271,6 +275,8 @@ def _squash(
     layout: Path,
     log: StageLog,
     goal: ImageRef | None,
+    *,
+    look: Callable[[Listing], None],
 ) -> SquashedImage:
     with shipped.target(goal) as present:
         result = squash(
@@ -285,6 +291,7 @@ def _squash(
             history=shipped.history(workshop.home, plan.app),
             present=present,
             compression=_compression(workshop),
+            look=look,
         )
     log.summary = squash_line(result)
     if result.note and result.mode is SquashMode.NONE:

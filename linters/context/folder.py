@@ -93,8 +93,13 @@ class Context:
             yield file
 
     def read(self, path: str, most: int) -> str | None:
-        """The first `most` bytes of a file as text, stray bytes as U+FFFD; None where it is left out or unreadable, or
-        where a link leads out of the folder."""
+        """As `read_bytes`, as text with stray bytes as U+FFFD."""
+        data = self.read_bytes(path, most)
+        return None if data is None else data.decode("utf-8", errors="replace")
+
+    def read_bytes(self, path: str, most: int) -> bytes | None:
+        """The first `most` bytes of a file; None where it is left out or unreadable, or where a link leads out of the
+        folder."""
         clean = posixpath.normpath(path)
         if clean.startswith(("/", "..")) or self.patterns is None or self.patterns.excludes(clean):
             return None
@@ -107,7 +112,7 @@ class Context:
             with os.fdopen(descriptor, "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     return None
-                return file.read(most).decode("utf-8", errors="replace")
+                return file.read(most)
         except (OSError, ValueError):
             return None
 

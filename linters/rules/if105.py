@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from linters import edits
 from linters.dockerfile import Word
+from linters.image.ports import exposed_ssh
 from linters.model import Edit, Principle, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.rules.if104 import installs_ssh
@@ -56,4 +57,5 @@ RULE = Rule(
     principle=Principle.ONE_PROCESS,
     title="A container offers no SSH",
     check=_check,
+    image=exposed_ssh,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from linters.dockerfile import Assignment, Span
+from linters.image.secrets import written_secrets
 from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.secret_text import known_token, known_tokens, looks_secret
@@ -68,5 +69,6 @@ RULE = Rule(
     principle=Principle.IMMUTABLE,
     title="No secret is written into a Dockerfile",
     check=_check,
+    image=written_secrets,
     covers=frozenset({"DL3064"}),
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from linters.dockerfile import Assignment
+from linters.image.secrets import default_secrets
 from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.rules.if209 import run_follows, written
@@ -63,5 +64,6 @@ RULE = Rule(
     principle=Principle.IMMUTABLE,
     title="A password is neither a default nor an ARG",
     check=_check,
+    image=default_secrets,
     covers=frozenset({"DL3064"}),
 )

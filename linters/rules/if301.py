@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from linters import edits
+from linters.image.remains import caches
 from linters.model import Edit, Principle, Severity
 from linters.packages import Call, Verb
 from linters.programs import name_of, unwrap
@@ -248,5 +249,6 @@ RULE = Rule(
     principle=Principle.LIGHTWEIGHT,
     title="A layer holds no package manager's cache",
     check=_check,
+    image=caches,
     covers=frozenset({"DL3009", "DL3019", "DL3032", "DL3036", "DL3040", "DL3042", "DL3060"}),
 )

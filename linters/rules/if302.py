@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from linters.image.remains import build_tools
 from linters.model import Principle, Severity
 from linters.packages import Call, Verb, bare_name, purged
 from linters.rule import Hit, Rule, Subject
@@ -77,4 +78,5 @@ RULE = Rule(
     principle=Principle.LIGHTWEIGHT,
     title="Build tools stay in a build stage",
     check=_check,
+    image=build_tools,
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from linters.context import Context, File
 from linters.dockerfile import Span
+from linters.image.remains import repositories
 from linters.model import Basis, Principle, Severity
 from linters.rule import Hit, Rule, Subject
 
@@ -85,4 +86,5 @@ RULE = Rule(
     principle=Principle.LIGHTWEIGHT,
     title="A .dockerignore keeps out what the image has no use for",
     check=_check,
+    image=repositories,
 )

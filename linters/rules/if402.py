@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from linters.image.account import runs_as_root
 from linters.model import Edit, Principle, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.rules.if401 import drops_privilege
@@ -88,4 +89,5 @@ RULE = Rule(
     principle=Principle.NON_ROOT,
     title="An image says which user its program runs as",
     check=_check,
+    image=runs_as_root,
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from linters import edits
 from linters.accounts import accounts
+from linters.image.account import named_user
 from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.user import User, UserKind
@@ -49,5 +50,6 @@ RULE = Rule(
     principle=Principle.NON_ROOT,
     title="USER is a number",
     check=_check,
+    image=named_user,
     covers=frozenset({"DL3066"}),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from linters.image.rights import raising
 from linters.model import Principle, Severity
 from linters.modes import changes, sets_user
 from linters.rule import Hit, Rule, Subject
@@ -37,4 +38,5 @@ RULE = Rule(
     principle=Principle.NON_ROOT,
     title="No program runs as its owner",
     check=_check,
+    image=raising,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from linters.image.account import passwords
 from linters.model import Principle, Severity
 from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
@@ -85,4 +86,5 @@ RULE = Rule(
     principle=Principle.NON_ROOT,
     title="No account has a password from the Dockerfile",
     check=_check,
+    image=passwords,
 )

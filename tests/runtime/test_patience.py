@@ -24,29 +24,27 @@ ENDED = replace(RUNNING, outcome=Outcome.COMPLETE, ended_at=2.0)
 @contextmanager
 def controller(path: Path, answers: Sequence[tuple[str, Sequence[RolloutRecord], bool]]) -> Iterator[list[str]]:
     """Answers one connection after the other: the method that is expected, what is given, and whether it then says that
-    this was all; else it hangs up. Between two of them there is nobody on the socket."""
+    this was all; else it hangs up."""
     asked: list[str] = []
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
 
-    def serve() -> None:
-        for method, items, done in answers:
-            with socket.socket(socket.AF_UNIX) as server:
-                server.bind(str(path))
-                server.listen()
+        def serve() -> None:
+            for _, items, done in answers:
                 connection, _ = server.accept()
                 with connection, connection.makefile("rb") as lines:
                     asked.append(json.loads(lines.readline())["method"])
-                    assert asked[-1] == method
                     for item in items:
                         connection.sendall(encode({"item": pack(item)}))
                     if done:
                         connection.sendall(encode({"done": True}))
-            path.unlink()
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield asked
-    thread.join(10)
-    assert not thread.is_alive()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield asked
+        thread.join(10)
+    assert asked == [method for method, *_ in answers]
 
 
 def test_a_rollouts_record_is_awaited_over_a_controller_that_dies(short_path: Path) -> None:
@@ -58,10 +56,9 @@ def test_a_rollouts_record_is_awaited_over_a_controller_that_dies(short_path: Pa
         ("rollouts", [RUNNING], True),
         ("watch_rollout", [RUNNING, ENDED], True),
     ]
-    with controller(path, answers) as asked:
+    with controller(path, answers):
         found = list(ControllerClient(path, patience=20).watch_rollout("default", "web", timeout=20))
     assert [record.outcome for record in found] == [Outcome.RUNNING, Outcome.RUNNING, Outcome.COMPLETE]
-    assert asked == [method for method, *_ in answers]
 
 
 def test_the_record_is_looked_at_once_however_long_the_controller_was_away(short_path: Path) -> None:
