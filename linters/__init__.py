@@ -5,7 +5,7 @@ The face of the package; callers import from here only.
 
 from linters.base import BaseConfig, Bases
 from linters.catalog import rules
-from linters.check import check, warm
+from linters.check import Job, Outcome, check, check_all, own_findings, warm
 from linters.context import NAME as IGNORE_FILE
 from linters.context import MalformedPattern, Patterns, ignore_file
 from linters.errors import DockerfileError, LintError, ToolError, TrialError
@@ -13,9 +13,11 @@ from linters.features import FrontendFeature, SyntaxDirective, frontend_features
 from linters.hadolint import hadolint_version
 from linters.image.check import check_image
 from linters.image.model import Budget, FileKind, ImageFacts, ImageLayer, LayerFile
+from linters.image.settle import settle
 from linters.image.waived import waived_rules
-from linters.model import Basis, Edit, Finding, LintReport, Principle, Severity
-from linters.rule import Rule
+from linters.model import Basis, Cause, Edit, Finding, LintReport, Principle, Severity, Suppressed
+from linters.policy import Fault, Policy, Profile, Waiver, faults
+from linters.rule import Option, Rule
 from linters.trial.begin import remove_trials, try_image
 from linters.trial.model import TRIAL_VERSION, TrialReport, TrialRequest, Verdict
 from linters.trial.model import Limits as TrialLimits
@@ -27,21 +29,29 @@ __all__ = [
     "Bases",
     "Basis",
     "Budget",
+    "Cause",
     "DockerfileError",
     "Edit",
+    "Fault",
     "FileKind",
     "Finding",
     "FrontendFeature",
     "ImageFacts",
     "ImageLayer",
+    "Job",
     "LayerFile",
     "LintError",
     "LintReport",
     "MalformedPattern",
+    "Option",
+    "Outcome",
     "Patterns",
+    "Policy",
     "Principle",
+    "Profile",
     "Rule",
     "Severity",
+    "Suppressed",
     "SyntaxDirective",
     "ToolError",
     "TrialError",
@@ -49,13 +59,18 @@ __all__ = [
     "TrialReport",
     "TrialRequest",
     "Verdict",
+    "Waiver",
     "check",
+    "check_all",
     "check_image",
+    "faults",
     "frontend_features",
     "hadolint_version",
     "ignore_file",
+    "own_findings",
     "remove_trials",
     "rules",
+    "settle",
     "syntax_directive",
     "try_image",
     "waived_rules",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
+from pathlib import Path
 
 from linters.context import Context
 from linters.copies import Copy, copy_of
@@ -15,6 +15,7 @@ from linters.image.evidence import Evidence
 from linters.model import Basis, Edit, Principle, Severity
 from linters.packages import Call
 from linters.packages import calls as calls_of
+from linters.policy import OptionValue, Policy
 from linters.scripts import Script, scripts_of
 from linters.stages import Plan, Step
 from linters.start import StartScript, start_script
@@ -37,18 +38,26 @@ class Hit:
 
 
 class Subject:
-    """A file under check: its text, its stages for one target, what it starts, and the context where there is one.
+    """A file under check: its text, its stages for one target, what it starts, the context where there is one, and what
+    is asked of it.
 
     `squashed` says that the layers become one after the build, so that what a later one removes is really gone.
     """
 
     def __init__(
-        self, dockerfile: Dockerfile, plan: Plan, *, context: Context | None = None, squashed: bool = False
+        self,
+        dockerfile: Dockerfile,
+        plan: Plan,
+        *,
+        context: Context | None = None,
+        policy: Policy | None = None,
+        squashed: bool = False,
     ) -> None:
         self.dockerfile = dockerfile
         self.plan = plan
         self.context = context
         self.squashed = squashed
+        self.policy = policy or Policy()
         self._scripts: dict[int, tuple[Script, ...]] = {}
         self._calls: dict[int, tuple[Call, ...]] = {}
 
@@ -119,13 +128,23 @@ class ImageHit:
 
 Check = Callable[[Subject], Iterable[Hit]]
 ImageCheck = Callable[[Evidence], Iterable[ImageHit]]
+_PAGES = Path(__file__).with_name("rules")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """Something about a rule that a project may set; the kind of its default is the kind that is expected."""
+
+    name: str
+    default: OptionValue
+    help: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
     """One rule: `check` judges it from the file, `image` from the built image; a rule may have both, and one that has
     neither is judged by a trial. `covers` names the hadolint codes that say the same and give way where this rule
-    speaks."""
+    speaks, `alias` the check of BuildKit's that does."""
 
     id: str
     severity: Severity
@@ -134,8 +153,10 @@ class Rule:
     check: Check | None = field(default=None, repr=False)
     image: ImageCheck | None = field(default=None, repr=False)
     covers: frozenset[str] = frozenset()
+    alias: str = ""
+    options: tuple[Option, ...] = ()
 
     @property
     def page(self) -> str:
         """The page in Markdown: why, a bad and a good example, the fix."""
-        return (resources.files("linters.rules") / f"{self.id.lower()}.md").read_text(encoding="utf-8")
+        return (_PAGES / f"{self.id.lower()}.md").read_text(encoding="utf-8")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builders import SquashMode
-from imageforge.config import RepositoryConfig, Waiver
+from imageforge.config import RepositoryConfig
 from imageforge.config.command import words
 from imageforge.config.repository import APP_NAME, FILE_NAME, WEB, too_long
 from imageforge.errors import UsageError
 from imageforge.pipeline.own_manifests import OwnManifests, read
-from linters import Budget, Severity
+from linters import Policy, Severity
 from registry import ImageRef
 
 DEFAULT_PORT = 8080
@@ -66,7 +66,7 @@ class Plan:
     no_cache: bool
     squash: SquashMode
     fail_on: Severity
-    waivers: tuple[Waiver, ...]
+    policy: Policy
     tag: str | None
     push: bool
     deploy: bool
@@ -79,13 +79,12 @@ class Plan:
     processes: tuple[Process, ...]
     release: str | None
     own: OwnManifests | None = None
-    budget: Budget = field(default_factory=Budget)
     repository: str | None = None
     revision: str | None = None
 
     def waived(self, rule: str, today: datetime.date) -> bool:
         """Whether a waiver that still holds sets this rule aside."""
-        return any(waiver.rule == rule and waiver.holds(today) for waiver in self.waivers)
+        return any(waiver.rule == rule and waiver.holds(today) for waiver in self.policy.waivers)
 
 
 def plan(request: Request, config: RepositoryConfig) -> Plan:
@@ -124,7 +123,7 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
         no_cache=request.no_cache,
         squash=request.squash or SquashMode(config.build.squash or "auto"),
         fail_on=Severity(config.lint.fail_on),
-        waivers=config.lint.waivers,
+        policy=config.lint.policy(),
         tag=request.tag,
         push=request.push,
         deploy=request.deploy,

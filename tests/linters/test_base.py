@@ -6,13 +6,13 @@ import pytest
 
 from linters import BaseConfig, Finding
 from linters.accounts import accounts
-from linters.check import own_findings
 from linters.dockerfile import parse
 from linters.entry import entry_of
 from linters.modes import changes
 from linters.shell import commands
 from linters.stages import Plan, plan
 from linters.user import UserKind, kind_of, user_of
+from tests.linters.judged import judged
 
 
 def planned(text: str, config: BaseConfig | None = None) -> Plan:
@@ -20,7 +20,7 @@ def planned(text: str, config: BaseConfig | None = None) -> Plan:
 
 
 def found(text: str, config: BaseConfig | None) -> list[Finding]:
-    return list(own_findings(text, bases=lambda _: config))
+    return list(judged(text, bases=lambda _: config))
 
 
 def rules(text: str, config: BaseConfig | None) -> set[str]:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linters import Basis, Finding, Severity, check
-from linters.check import own_findings
 from linters.context import Context, MalformedPattern, Patterns
+from tests.linters.judged import judged
 
 KEY = "-----BEGIN PRIVATE KEY-----\n" + "QW4gZXhhbXBsZSwgYW5kIG5vIGtleSBhdCBhbGwuIEFuIGV4YW1wbGUsIGFuZCBu\n" * 2
 TOKEN = "8f14e45fceea167a5a36dedd4bea2543"
@@ -28,7 +28,7 @@ def made(folder: Path, files: dict[str, str]) -> Path:
 def said(folder: Path, files: dict[str, str], lines: str, rule: str) -> list[Finding]:
     """What a rule says of lines in an otherwise harmless file, with a context."""
     text = f"FROM debian:bookworm\nUSER 10001\n{lines}\n"
-    return [one for one in own_findings(text, context=made(folder, files)) if one.rule == rule]
+    return [one for one in judged(text, context=made(folder, files)) if one.rule == rule]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_secret_files(tmp_path: Path, files: dict[str, str], lines: str, severit
 
 def test_a_build_stage_may_hold_a_key(tmp_path: Path) -> None:
     text = "FROM a:1 AS build\nCOPY . .\nFROM b:1\nCOPY --from=build /x /x\nUSER 1\n"
-    found = own_findings(text, context=made(tmp_path, {"k.pem": KEY}))
+    found = judged(text, context=made(tmp_path, {"k.pem": KEY}))
     assert not {one.rule for one in found} & {"IF211", "IF306"}
 
 
@@ -233,9 +233,9 @@ def test_the_script_is_found_as_the_build_takes_it(tmp_path: Path, lines: str, f
 def test_the_script_is_found_through_a_build_stage(tmp_path: Path) -> None:
     made(tmp_path, {"s/start.sh": BAD_START})
     text = 'FROM a:1 AS build\nCOPY s /s\nFROM b:1\nCOPY --from=build /s/start.sh /\nUSER 1\nCMD ["/start.sh"]\n'
-    assert [one.line for one in own_findings(text, context=tmp_path) if one.rule == "IF109"] == [6]
+    assert [one.line for one in judged(text, context=tmp_path) if one.rule == "IF109"] == [6]
     made(tmp_path, {".dockerignore": "s/start.sh"})
-    assert [one.line for one in own_findings(text, context=tmp_path) if one.rule == "IF109"] == []
+    assert [one.line for one in judged(text, context=tmp_path) if one.rule == "IF109"] == []
 
 
 @pytest.mark.parametrize(
@@ -258,11 +258,11 @@ def test_what_a_start_script_installs(tmp_path: Path, script: str, severity: Sev
 def test_a_script_that_gives_root_up_is_no_error(tmp_path: Path) -> None:
     text = 'FROM a:1\nUSER root\nCOPY start.sh /\nENTRYPOINT ["/start.sh"]\n'
     made(tmp_path, {"start.sh": '#!/bin/sh\nexec gosu app "$@"\n'})
-    rules = {one.rule: one.severity for one in own_findings(text, context=tmp_path)}
+    rules = {one.rule: one.severity for one in judged(text, context=tmp_path)}
     assert "IF401" not in rules
     assert rules["IF412"] is Severity.INFO
     made(tmp_path, {"start.sh": '#!/bin/sh\nexec "$@"\n'})
-    rules = {one.rule: one.severity for one in own_findings(text, context=tmp_path)}
+    rules = {one.rule: one.severity for one in judged(text, context=tmp_path)}
     assert rules["IF401"] is Severity.ERROR  # its text has been read, and does not change the user
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from linters import Edit, Finding
-from linters.check import own_findings
 from linters.dockerfile import parse
+from tests.linters.judged import judged
 
 HEAD = "# escape=\\\nFROM alpine:3.20 AS base\nUSER root\n"
 
@@ -18,7 +18,7 @@ def edited(text: str, edits: tuple[Edit, ...]) -> str:
 
 
 def first(text: str, rule: str) -> Finding:
-    return next(one for one in own_findings(text) if one.rule == rule)
+    return next(one for one in judged(text) if one.rule == rule)
 
 
 SAFE = [
@@ -101,7 +101,7 @@ def test_safe_edits(rule: str, before: str, after: str, mark: str, end: str) -> 
     changed = edited(text, one.edits)
     assert changed.replace("\r\n", "\n") == mark + HEAD + after
     assert parse(changed).problems == ()
-    assert [again for again in own_findings(changed) if again.rule == rule] == []
+    assert [again for again in judged(changed) if again.rule == rule] == []
 
 
 @pytest.mark.parametrize(("rule", "before", "after"), SUGGESTED)

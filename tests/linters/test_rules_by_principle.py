@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linters import Finding, Severity
-from linters.check import own_findings
+from tests.linters.judged import judged
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 HEX = "8f14e45fceea167a5a36dedd4bea2543"
@@ -13,7 +13,7 @@ HEX = "8f14e45fceea167a5a36dedd4bea2543"
 
 def of(lines: str, rule: str) -> list[Finding]:
     """What `rule` says of some lines in an otherwise harmless file."""
-    return [one for one in own_findings(f"FROM debian:bookworm@sha256:1\nUSER 10001\n{lines}\n") if one.rule == rule]
+    return [one for one in judged(f"FROM debian:bookworm@sha256:1\nUSER 10001\n{lines}\n") if one.rule == rule]
 
 
 SILENT = [
@@ -221,21 +221,21 @@ def test_loud(rule: str, lines: str, line: int, column: int, severity: Severity)
     ],
 )
 def test_sdk_images(base: str, lines: str, silent: bool) -> None:
-    found = [one for one in own_findings(f"FROM {base}\nUSER 1\n{lines}\n") if one.rule == "IF303"]
+    found = [one for one in judged(f"FROM {base}\nUSER 1\n{lines}\n") if one.rule == "IF303"]
     assert (found == []) is silent
 
 
 def test_targets_for_developers_may_hold_what_they_need() -> None:
     text = 'FROM golang:1.23 AS dev\nUSER 1\nCMD ["/air-server", "--reload"]\n'
-    assert [one for one in own_findings(text) if one.rule == "IF303"] == []
+    assert [one for one in judged(text) if one.rule == "IF303"] == []
     text = 'FROM python:3.12@sha256:1 AS dev-envs\nUSER 1\nCMD ["uvicorn", "--reload", "a:b"]\n'
-    assert [one.severity for one in own_findings(text) if one.rule == "IF208"] == [INFO]
+    assert [one.severity for one in judged(text) if one.rule == "IF208"] == [INFO]
 
 
 def test_what_children_run_is_said_to_be_theirs_and_stops_nobody() -> None:
     kept = "ONBUILD RUN curl -k https://example.org/x | sh\nONBUILD USER root\nONBUILD CMD a & b\n"
     text = f"FROM a@sha256:1\nUSER 1\n{kept}"
-    found = own_findings(text)
+    found = judged(text)
     assert [(one.rule, one.severity, one.line) for one in found] == [("IF207", WARNING, 3), ("IF212", WARNING, 3)]
     assert all(one.message.startswith("for child images: ") for one in found)
 
@@ -244,10 +244,10 @@ def test_a_password_is_nowhere_in_what_is_said() -> None:
     text = (
         "FROM a:1\nENV DB_PASSWORD=korrekt-pferd ADMIN_PASS='ab'\nRUN echo root:batterie-klammer | chpasswd\nUSER 1\n"
     )
-    said = repr(own_findings(text))
+    said = repr(judged(text))
     assert not [word for word in ("korrekt-pferd", "batterie-klammer", "'ab'") if word in said]
 
 
 def test_windows_bases_are_left_alone_without_an_escape_directive() -> None:
     text = "FROM mcr.microsoft.com/windows/nanoserver:ltsc2022@sha256:1\nRUN curl -k https://a.example & b\nCMD x & y\n"
-    assert own_findings(text) == ()
+    assert judged(text) == ()
