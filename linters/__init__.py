@@ -5,7 +5,7 @@ The face of the package; callers import from here only.
 
 from linters.base import BaseConfig, Bases
 from linters.catalog import rules
-from linters.check import Job, Outcome, check, check_all, own_findings, warm
+from linters.check import Job, Outcome, check, check_all, mask, own_findings, warm
 from linters.context import NAME as IGNORE_FILE
 from linters.context import MalformedPattern, Patterns, ignore_file
 from linters.errors import DockerfileError, LintError, ToolError, TrialError
@@ -67,6 +67,7 @@ __all__ = [
     "frontend_features",
     "hadolint_version",
     "ignore_file",
+    "mask",
     "own_findings",
     "remove_trials",
     "rules",

@@ -10,14 +10,15 @@ import contextlib
 import datetime
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from linters.base import Bases, no_bases
 from linters.catalog import rules
 from linters.context import Context
-from linters.dockerfile import Dockerfile, Instruction, Problem, parse, printable, read_text
+from linters.dockerfile import Dockerfile, Instruction, Problem, Span, parse, printable, read_text
 from linters.errors import DockerfileError, ToolError
 from linters.hadolint import Answer, answers, find_hadolint
 from linters.ignores import Names, Waivers, check_options, ignores
@@ -27,14 +28,21 @@ from linters.normalise import for_hadolint
 from linters.policy import Policy
 from linters.rule import Hit, Rule, Subject
 from linters.second_opinion import ask, second_opinion
+from linters.secret_text import known_tokens, passwords_of_addresses
 from linters.stages import plan
 
 _NO_ARGS: Mapping[str, str] = {}
 SYNTAX = "IF002"
 """The rule that says what does not parse."""
+MOST_INSTRUCTIONS = 2000
+"""An image has 127 layers at most; what looks at each instruction beside all others must come to an end."""
+MOST_HITS = 500
+"""Of one rule in one file: who has so many need not be told of another."""
 _LONGEST_EXCERPT = 400
 _LONGEST_INSTRUCTION = 4096
 _WIDEST = 160
+_LEAST_PIECE = 6
+"""Characters of a line's share of a secret; a shorter one tells little, and would be found in other words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +158,11 @@ def own_findings(job: Job | str) -> tuple[Finding, ...]:
 
 
 def _parsed(job: Job) -> Dockerfile:
-    return parse(read_text(job.dockerfile, subject=job.name) if job.text is None else job.text)
+    parsed = parse(read_text(job.dockerfile, subject=job.name) if job.text is None else job.text)
+    if len(parsed.instructions) > MOST_INSTRUCTIONS:
+        count = f"{len(parsed.instructions):,} instructions, expected at most {MOST_INSTRUCTIONS:,}"
+        raise DockerfileError("dockerfile-unreadable", job.name, f"has {count}", hint="join those that belong together")
+    return parsed
 
 
 def _subject(job: Job, parsed: Dockerfile) -> Subject:
@@ -212,7 +224,7 @@ def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
     """What our rules find; of a file without a stage only that it is none."""
     staged = _has_stage(subject.dockerfile)
     asked = [rule for rule in rules() if subject.policy.on(rule.id) and (staged or rule.id == SYNTAX)]
-    found = ((rule, hit) for rule in asked if rule.check for hit in rule.check(subject))
+    found = ((rule, hit) for rule in asked if rule.check for hit in islice(rule.check(subject), MOST_HITS))
     kept = [(one.line, one.end_line) for one in subject.dockerfile.instructions if one.trigger is not None]
     return [(rule, _for_child(rule, hit, kept) if kept else hit) for rule, hit in found]
 
@@ -236,7 +248,7 @@ def _refuse_unsound(dockerfile: Dockerfile, name: str) -> None:
         raise DockerfileError(
             "dockerfile-syntax",
             f"{name}:{first.span.line}",
-            f"{printable(first.message)}\n{_caret(dockerfile, first)}{more}",
+            _Mask(_written_secrets(dockerfile))(f"{printable(first.message)}\n{_caret(dockerfile, first)}{more}"),
             hint=first.hint or "https://docs.docker.com/reference/dockerfile/",
         )
 
@@ -285,7 +297,7 @@ def _settle(
     excerpts in, secrets masked, one of each, in file order."""
     dockerfile, policy = subject.dockerfile, job.policy
     judge = _Judge(job, dockerfile, today)
-    texts = _Texts(dockerfile, _Mask(secret for _, hit in own for secret in hit.secrets))
+    texts = _Texts(dockerfile, _Mask(_secrets(dockerfile, own)))
     raised = _raised(dockerfile)
     unique: dict[tuple[str, int, int, str], tuple[Finding, Cause | None, str]] = {}
     for one in findings:
@@ -372,11 +384,45 @@ class _Texts:
         return self._whole[at]
 
 
+def mask(job: Job) -> Callable[[str], str]:
+    """Takes out of a text what is secret in a file, as findings do. Raises DockerfileError as `check_all` has it."""
+    subject = _subject(job, _parsed(job))
+    return _Mask(_secrets(subject.dockerfile, _own(subject)))
+
+
+def _secrets(dockerfile: Dockerfile, own: Iterable[tuple[Rule, Hit]]) -> Iterator[str]:
+    """What nobody may print: of each rule's hits, line by line where one goes on, and what is one by its form wherever
+    it stands, a comment or a line that does not parse."""
+    for _, hit in own:
+        yield from hit.secrets
+        if hit.secrets and hit.span.end_line > hit.span.line:
+            yield from _pieces(dockerfile, hit.span)
+    yield from _written_secrets(dockerfile)
+
+
+def _pieces(dockerfile: Dockerfile, span: Span) -> Iterator[str]:
+    """The text of a place that goes over several lines, a line each, without what continues it."""
+    for number in range(span.line, span.end_line + 1):
+        line = dockerfile.line(number)
+        line = line[: span.end_column - 1] if number == span.end_line else line
+        line = line[span.column - 1 :] if number == span.line else line
+        piece = line.rstrip(f" \t{dockerfile.escape}").lstrip()
+        if len(piece) >= _LEAST_PIECE:
+            yield piece
+
+
+def _written_secrets(dockerfile: Dockerfile) -> Iterator[str]:
+    text = "".join(dockerfile.lines)
+    for match in known_tokens(text):
+        yield from match.group().split("\n")
+    yield from passwords_of_addresses(text)
+
+
 class _Mask:
     """Puts `***` in the place of secrets; a longer one first, since it may hold a shorter one."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = sorted(set(secrets), key=len, reverse=True)
+        self._secrets = sorted({one.rstrip("\r") for one in secrets} - {""}, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         for secret in self._secrets:

@@ -50,5 +50,5 @@ def in_script(dockerfile: Dockerfile, script: Script, start: int, end: int, text
 
 
 def _comment_between(dockerfile: Dockerfile, first: int, last: int) -> bool:
-    text = (dockerfile.mark + "".join(dockerfile.lines))[first:last]
-    return any(line.lstrip().startswith("#") for line in text.split("\n")[1:])
+    below = dockerfile.lines[dockerfile.line_of(first) : dockerfile.line_of(max(first, last - 1))]
+    return any(line.lstrip().startswith("#") for line in below)

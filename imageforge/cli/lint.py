@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,7 @@ from imageforge.cli.failure import EXIT_CODES, exit_code
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
 from imageforge.report.failure import render
-from linters import DockerfileError, Job, LintReport, Outcome, Policy, Profile, Severity, check_all, own_findings
+from linters import DockerfileError, Job, LintReport, Outcome, Policy, Profile, Severity, check_all, mask, own_findings
 from linters import baseline as baseline_of
 from linters.dockerfile import LARGEST, decode, printable, read_text
 from linters.fixes import Fixed
@@ -287,7 +287,7 @@ def _mended(job: Job, failed: list[DockerfileError], *, unsafe: bool) -> Job:
             failed.append(error)
             return job
     if fixed.text != before:
-        _tell(job.name, before, fixed)
+        _tell(job.name, before, fixed, mask(replace(job, text=before)))
     return replace(job, text=fixed.text)
 
 
@@ -297,13 +297,13 @@ def _pass_on(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
-def _tell(name: str, before: str, fixed: Fixed) -> None:
-    """What was changed, on stderr."""
+def _tell(name: str, before: str, fixed: Fixed, masked: Callable[[str], str]) -> None:
+    """What was changed, on stderr, where a build's log may show it to many."""
     lines = difflib.unified_diff(
         before.splitlines(), fixed.text.splitlines(), f"{name} (before)", f"{name} (mended)", lineterm="", n=1
     )
     rules = sorted({finding.rule for finding in fixed.applied})
-    _say("\n".join(printable(line) for line in lines))
+    _say("\n".join(printable(masked(line)) for line in lines))
     _say(f"mended   {name}: {len(fixed.applied)} findings of {', '.join(rules)}")
 
 

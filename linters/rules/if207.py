@@ -14,7 +14,9 @@ from linters.stages import Step
 _REMOTE = re.compile(r"https?://", re.IGNORECASE)
 _GIT = re.compile(r"\.git(?:[#?]|$)")
 _FIXED = re.compile(r"[0-9a-f]{7,64}$|v?\d+(?:\.\d+)+")
-_LATEST = re.compile(r"https?://[^\s\"']*/releases/latest/download/[^\s\"']*")
+_ADDRESS = re.compile(r"https?://")
+_LATEST = "/releases/latest/download/"
+_UNQUOTED = re.compile(r"[^\s\"']+")
 _FETCHERS = frozenset({"curl", "wget"})
 _RUNNERS = SHELLS | {"python", "python3", "perl", "ruby", "node", "php"}
 _INSIDE = re.compile(r"(?:\$\(|<\(|`)\s*(?:curl|wget)\b")
@@ -76,9 +78,12 @@ def _run(script: Script) -> Iterator[Hit]:
                 fix="download the file of one version, check its sum with sha256sum -c, and run it then",
             )
         previous, piped = argv, command.after in ("|", "|&")
-    for match in _LATEST.finditer(script.text):
+    for match in _UNQUOTED.finditer(script.text) if _LATEST in script.text else ():
+        address = _ADDRESS.search(match.group())
+        if address is None or _LATEST not in match.group()[address.start() :]:
+            continue
         yield Hit(
-            span=script.span(match.start(), match.end()),
+            span=script.span(match.start() + address.start(), match.end()),
             message="releases/latest/download is another file after the next release",
             fix="name the version: releases/download/<version>/…, and check its sum with sha256sum -c",
         )

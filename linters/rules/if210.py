@@ -32,7 +32,11 @@ def _pair(subject: Subject, step: Step, pair: Assignment) -> Iterator[Hit]:
                 span=where,
                 message=f"{keyword} {pair.name} gives every container of this image the same secret",
                 fix=f"leave {pair.name} out of the file and give it when the container starts",
-                secrets=(f"{pair.name}={pair.value}", *((value,) if len(value) >= _LONG_ENOUGH else ())),
+                secrets=(
+                    f"{pair.name}={pair.value}",
+                    _written(step, pair),
+                    *((value,) if len(value) >= _LONG_ENOUGH else ()),
+                ),
             )
     elif keyword == "ARG" and pair.value is None and _is_used(subject, step, pair.name):
         yield Hit(
@@ -44,6 +48,11 @@ def _pair(subject: Subject, step: Step, pair: Assignment) -> Iterator[Hit]:
 
 _LONG_ENOUGH = 8
 """Characters of a value that can be masked wherever it stands without hiding ordinary words."""
+
+
+def _written(step: Step, pair: Assignment) -> str:
+    """The pair as it stands there: a blank may be in the place of the equals sign."""
+    return step.instruction.logical.text[pair.start : pair.end]
 
 
 def _is_used(subject: Subject, step: Step, name: str) -> bool:

@@ -17,7 +17,7 @@ _MOST_FILES = 2000
 """Files that are looked at for one Dockerfile; few of them are read."""
 _LARGEST = 64 * 1024
 _ENVIRONMENT = re.compile(r"^\.env(?:\.(?!example|sample|template|dist|tmpl|tpl|test|default|demo)[^/]*)?$")
-_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=(.*)$", re.MULTILINE)
 _FIX = (
     "add it to .dockerignore; RUN --mount=type=secret lends it to the build, and a secret of the app to the container"
 )
@@ -53,7 +53,7 @@ def _secret(context: Context, file: File) -> tuple[str | None, Severity | None]:
     if what is None and _ENVIRONMENT.match(posixpath.basename(file.path)):
         text = context.read(file.path, _LARGEST) or ""
         for name, value in _ASSIGNMENT.findall(text):
-            if is_secret_name(name) and is_literal(value.strip("\"'")):
+            if is_secret_name(name) and is_literal(value.strip().strip("\"'")):
                 return f"a value for {name}", Severity.WARNING
     return what, None
 

@@ -135,13 +135,22 @@ def _trusted_host(argv: tuple[str, ...]) -> tuple[str, bool] | None:
 def _configured(program: str, argv: tuple[str, ...]) -> tuple[str, bool] | None:
     words = [word.lower() for word in argv[1:]]
     joined = " ".join(words)
-    if program == "git" and re.search(r"\bhttp\.(?:\S+\.)?sslverify(?:\s+|=)[\"']?(?:false|0|no|off)\b", joined):
+    if program == "git" and any(_unverified(*pair) for pair in zip(words, [*words[1:], ""], strict=True)):
         return "http.sslVerify=false", True
     if program in ("npm", "yarn", "pnpm") and re.search(r"\bstrict-ssl(?:\s+|=)false\b", joined):
         return "strict-ssl=false", True
     if program == "conda" and re.search(r"\bssl_verify\s+(?:false|no)\b", joined):
         return "ssl_verify false", True
     return None
+
+
+def _unverified(word: str, following: str) -> bool:
+    """Whether git is told, by `http.sslVerify=false` or two words, not to look; `http.<address>.sslVerify` too."""
+    name, equals, value = word.rpartition("=")
+    if not equals:
+        name, value = word, following
+    key = name[max(name.find("http."), 0) :]
+    return key.startswith("http.") and key.endswith(".sslverify") and value.strip("\"'") in _OFF
 
 
 RULE = Rule(
