@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from linters.errors import DockerfileError, ToolError
 from linters.hadolint import Answer, answers, find_hadolint
 from linters.ignores import Names, Waivers, check_options, ignores
 from linters.memory import Memory
-from linters.model import Cause, Finding, LintReport, Principle, Severity, Suppressed
+from linters.model import Cause, Edit, Finding, LintReport, Principle, Severity, Suppressed
 from linters.normalise import for_hadolint
 from linters.policy import Policy
 from linters.rule import Hit, Rule, Subject
@@ -366,9 +367,16 @@ class _Texts:
             excerpt=self._excerpts[line],
             fix=mask(finding.fix) if finding.fix else None,
             # What would write a secret down again is told to nobody.
-            edits=() if any(mask(edit.text) != edit.text for edit in finding.edits) else finding.edits,
+            edits=() if any(mask(edit.text) != edit.text for edit in finding.edits) else self._ended(finding.edits),
             instruction=self._instruction(line),
         )
+
+    def _ended(self, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+        """Edits whose new lines end as those of the file do."""
+        first = self._dockerfile.lines[0] if self._dockerfile.lines else ""
+        if not first.endswith("\r\n") or not any("\n" in edit.text for edit in edits):
+            return edits
+        return tuple(replace(edit, text=re.sub(r"\r?\n", "\r\n", edit.text)) for edit in edits)
 
     def _instruction(self, line: int) -> str:
         at = bisect_right(self._starts, line) - 1
