@@ -105,19 +105,34 @@ def check_all(jobs: Sequence[Job], *, today: datetime.date | None = None) -> lis
             subjects[at] = _subject(job, parsed)
         except DockerfileError as error:
             found[at] = error
-    asked = list(subjects)
-    texts = [(for_hadolint(subjects[at].dockerfile), jobs[at].policy.profile) for at in asked]
+    own, said = _judged(subjects)
+    for at, subject in subjects.items():
+        found[at] = _report(jobs[at], subject, own[at], said[at], today)
+    return [one for one in found if one is not None]
+
+
+_Own = list[tuple[Rule, Hit]]
+
+
+def _judged(subjects: Mapping[int, Subject]) -> tuple[dict[int, _Own], dict[int, Answer]]:
+    """What our rules say, and what hadolint says at the same time: it is a program of its own."""
+    if len(subjects) == 1:
+        # Without threads, which would wait for each other while the rules are loaded.
+        ((at, subject),) = subjects.items()
+        question = ask(subject.dockerfile, subject.policy)
+        try:
+            return {at: _own(subject)}, {at: question.answer()}
+        finally:
+            question.forget()
+    texts = [(for_hadolint(one.dockerfile), one.policy.profile) for one in subjects.values()]
     said: list[Answer] = []
-    # Beside our own rules: it is a program of its own.
     asking = threading.Thread(target=lambda: said.extend(answers(texts)), name="hadolint")
     asking.start()
     try:
-        own = {at: _own(subjects[at]) for at in asked}
+        own = {at: _own(subject) for at, subject in subjects.items()}
     finally:
         asking.join()
-    for at, answer in zip(asked, said, strict=True):
-        found[at] = _report(jobs[at], subjects[at], own[at], answer, today)
-    return [one for one in found if one is not None]
+    return own, dict(zip(subjects, said, strict=True))
 
 
 def warm() -> None:
@@ -197,7 +212,7 @@ def _left_out(subject: Subject) -> Iterator[str]:
         yield f"not checked, since the target does without: {', '.join(names)}"
 
 
-def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
+def _own(subject: Subject) -> _Own:
     """What our rules find; of a file without a stage only that it is none."""
     staged = _has_stage(subject.dockerfile)
     asked = [rule for rule in rules() if subject.policy.on(rule.id) and (staged or rule.id == SYNTAX)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import difflib
 import json
 import os
 import sys
@@ -12,9 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, NoReturn
 
 from imageforge import __version__
 from imageforge.cli.failure import EXIT_CODES, exit_code
@@ -22,15 +20,13 @@ from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
 from imageforge.report.failure import render
 from linters import DockerfileError, Job, LintReport, Outcome, Policy, Profile, Severity, check_all, own_findings
-from linters import baseline as baseline_of
 from linters.dockerfile import LARGEST, decode, printable, read_text
-from linters.fixes import Fixed
-from linters.fixes import fix as fixed_by
-from linters.rewrite import rewrite
 
 if TYPE_CHECKING:
     from imageforge.config import RepositoryConfig
+    from linters.fixes import Fixed
 
+DESCRIPTION = "Check Dockerfiles against the container design rules. Exit code 2 when one is refused."
 STDIN = "-"
 PATTERNS = ("Dockerfile", "*.Dockerfile", "Dockerfile.*", "Containerfile")
 CONFIGS = ("imageforge.toml", "pyproject.toml")
@@ -58,60 +54,102 @@ class Asked:
     comments: bool
 
 
-def lint(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="Dockerfiles, folders that hold some, or - for stdin.")
-    ] = None,
-    context: Annotated[Path | None, typer.Option("--context", help="The build context, where it is elsewhere.")] = None,
-    target: Annotated[str | None, typer.Option("--target", help="The stage that would be built.")] = None,
-    build_arg: Annotated[list[str] | None, typer.Option("--build-arg", help="NAME=VALUE, as for build.")] = None,
-    profile: Annotated[Profile | None, typer.Option("--profile", help="How much is asked.")] = None,
-    fail_on: Annotated[Severity | None, typer.Option("--fail-on", help="The mildest severity that fails.")] = None,
-    fix: Annotated[
-        bool, typer.Option("--fix", help="Mend what can be mended safely; the changes go to stderr.")
-    ] = False,
-    unsafe: Annotated[bool, typer.Option("--unsafe", help="With --fix, also what may change the image.")] = False,
-    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Let ignore comments count for nothing.")] = False,
-    baseline: Annotated[Path | None, typer.Option("--baseline", help="Fail only on what is not in this file.")] = None,
-    write_baseline: Annotated[
-        Path | None, typer.Option("--write-baseline", help="Write what is found to this file, and do not fail.")
-    ] = None,
-    stdin_name: Annotated[str, typer.Option("--stdin-name", help="What findings call stdin.")] = "stdin",
-    form: Annotated[LintFormat, typer.Option("--format", "-o", help="How to show it.")] = LintFormat.TABLE,
-) -> None:
-    """Check Dockerfiles against the container design rules. Exit code 2 when one is refused."""
-    if unsafe and not fix:
+def lint(arguments: Sequence[str]) -> int:
+    """Check Dockerfiles against the container design rules.
+
+    `arguments` are those behind `lint`; gives the exit code, 2 where a file is refused.
+    """
+    try:
+        options = _parser().parse_intermixed_args(list(arguments))
+    except SystemExit as done:  # --help was asked for
+        return int(done.code or 0)
+    return _lint(Options(**vars(options)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """The command line."""
+
+    paths: list[Path]
+    context: Path | None
+    target: str | None
+    build_args: list[str]
+    profile: Profile | None
+    fail_on: Severity | None
+    fix: bool
+    unsafe: bool
+    no_ignore: bool
+    baseline: Path | None
+    write_baseline: Path | None
+    stdin_name: str
+    form: LintFormat
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("usage", self.prog, message, hint=f"{self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="imageforge lint", description=DESCRIPTION, add_help=False, allow_abbrev=False)
+    add = parser.add_argument
+    add("paths", nargs="*", type=Path, metavar="PATH", help="Dockerfiles, folders that hold some, or - for stdin")
+    add("--context", type=Path, metavar="DIR", help="the build context, where it is elsewhere")
+    add("--target", metavar="STAGE", help="the stage that would be built")
+    add("--build-arg", dest="build_args", action="append", default=[], metavar="NAME=VALUE", help="as for build")
+    add("--profile", type=Profile, choices=list(Profile), help="how much is asked")
+    add("--fail-on", type=Severity, choices=list(Severity), help="the mildest severity that fails")
+    add("--fix", action="store_true", help="mend what can be mended safely; the changes go to stderr")
+    add("--unsafe", action="store_true", help="with --fix, also by what may change the image")
+    add("--no-ignore", action="store_true", help="ignore comments count for nothing")
+    add("--baseline", type=Path, metavar="FILE", help="fail only on what is not in this file")
+    add("--write-baseline", type=Path, metavar="FILE", help="write what is found to this file, and do not fail")
+    add("--stdin-name", default="stdin", metavar="NAME", help="what findings call stdin")
+    add(
+        "--format",
+        "-o",
+        dest="form",
+        type=LintFormat,
+        choices=list(LintFormat),
+        default=LintFormat.TABLE,
+        help="how to show it",
+    )
+    add("--help", "-h", action="help", help="show this message and exit")
+    return parser
+
+
+def _lint(options: Options) -> int:
+    if options.unsafe and not options.fix:
         raise UsageError("needs-fix", "--unsafe", "it says what --fix does", hint="--fix --unsafe")
     asked = Asked(
-        context=context,
-        target=target,
-        build_args=parse_build_args(build_arg),
-        profile=profile,
-        comments=not no_ignore,
+        context=options.context,
+        target=options.target,
+        build_args=parse_build_args(options.build_args),
+        profile=options.profile,
+        comments=not options.no_ignore,
     )
-    known = _read_baseline(baseline) if baseline else None
-    given = _texts(paths or [Path()], stdin_name)
+    known = _read_baseline(options.baseline) if options.baseline else None
+    given = _texts(options.paths or [Path()], options.stdin_name)
     configs = _Configs()
     jobs = [_job(path, name, text, asked, configs) for path, name, text in given]
-    to_stdout = fix and any(job.text is not None for job in jobs)
+    to_stdout = options.fix and any(job.text is not None for job in jobs)
     failed: list[DockerfileError] = []
-    if fix:
-        jobs = [_mended(job, failed, unsafe=unsafe) for job in jobs]
+    if options.fix:
+        jobs = [_mended(job, failed, unsafe=options.unsafe) for job in jobs]
     outcomes = check_all(jobs)
-    if write_baseline:
-        _write_baseline(write_baseline, outcomes)
+    if options.write_baseline:
+        _write_baseline(options.write_baseline, outcomes)
     if known is not None:
         outcomes = _without(outcomes, known)
-    shown = _render(outcomes, jobs, form)
+    shown = _render(outcomes, jobs, options.form)
     if shown:
         (sys.stderr if to_stdout else sys.stdout).write(f"{shown}\n")
     for error in failed:
         sys.stderr.write(f"{render(error)}\n")
     codes = [exit_code(error) for error in failed]
-    if not write_baseline:
-        codes += [_exit_code(*pair, fail_on, configs) for pair in zip(outcomes, jobs, strict=True)]
-    if any(codes):
-        raise typer.Exit(max(codes))
+    if not options.write_baseline:
+        codes += [_exit_code(*pair, options.fail_on, configs) for pair in zip(outcomes, jobs, strict=True)]
+    return max(codes, default=0)
 
 
 def dockerfiles(path: Path) -> list[Path]:
@@ -242,6 +280,9 @@ def _same(one: Path, other: Path) -> bool:
 
 def _mended(job: Job, failed: list[DockerfileError], *, unsafe: bool) -> Job:
     """Mend one file; the job of its new text. What cannot be written is told with the rest."""
+    from linters.fixes import fix as fixed_by  # noqa: PLC0415
+    from linters.rewrite import rewrite  # noqa: PLC0415
+
     try:
         before = job.text if job.text is not None else read_text(job.dockerfile, subject=job.name)
         fixed = fixed_by(before, lambda text: own_findings(replace(job, text=text)), unsafe=unsafe)
@@ -270,6 +311,8 @@ def _pass_on(text: str) -> None:
 
 def _tell(name: str, before: str, fixed: Fixed) -> None:
     """What was changed, on stderr."""
+    import difflib  # noqa: PLC0415 - for who mends
+
     lines = difflib.unified_diff(
         before.splitlines(), fixed.text.splitlines(), f"{name} (before)", f"{name} (mended)", lineterm="", n=1
     )
@@ -284,6 +327,8 @@ def _say(text: str) -> None:
 
 
 def _read_baseline(file: Path) -> Counter[str]:
+    from linters import baseline as baseline_of  # noqa: PLC0415
+
     try:
         return baseline_of.read(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -303,6 +348,8 @@ def _read_baseline(file: Path) -> Counter[str]:
 
 
 def _write_baseline(file: Path, outcomes: Sequence[Outcome]) -> None:
+    from linters import baseline as baseline_of  # noqa: PLC0415
+
     known = baseline_of.entries(one for one in outcomes if isinstance(one, LintReport))
     try:
         file.write_text(baseline_of.write(known), encoding="utf-8")
@@ -314,7 +361,9 @@ def _write_baseline(file: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def _without(outcomes: Iterable[Outcome], known: Counter[str]) -> list[Outcome]:
-    return [baseline_of.without(one, known) if isinstance(one, LintReport) else one for one in outcomes]
+    from linters.baseline import without  # noqa: PLC0415
+
+    return [without(one, known) if isinstance(one, LintReport) else one for one in outcomes]
 
 
 def _render(outcomes: Sequence[Outcome], jobs: Sequence[Job], form: LintFormat) -> str:
