@@ -280,9 +280,11 @@ def _settle(
     judge = _Judge(job, dockerfile, today)
     texts = _Texts(dockerfile, _Mask(secret for _, hit in own for secret in hit.secrets))
     raised = _raised(dockerfile)
+    # What a rule that is off stands for is off with it.
+    off = {code for rule in rules() if not policy.on(rule.id) for code in rule.covers} - policy.severities.keys()
     unique: dict[tuple[str, int, int, str], tuple[Finding, Cause | None, str]] = {}
     for one in findings:
-        if not policy.on(one.rule):
+        if not policy.on(one.rule) or one.rule in off:
             continue
         severity = policy.severity(one.rule, one.severity)
         if one.alias and raised:

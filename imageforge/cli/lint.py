@@ -208,9 +208,11 @@ def _build_of(folder: Path) -> list[Path]:
     """The Dockerfiles of a folder, that which its imageforge.toml names among them."""
     if not folder.is_dir() or not (folder / CONFIGS[0]).is_file():
         return []
-    named = _dockerfile_of(folder, _load(folder))
+    config = _load(folder)
+    named = _dockerfile_of(folder, config)
     files = _below(folder)
-    return files if named in files else [named, *files]
+    # One that the file names is checked, and missed where it is not there.
+    return files if named in files or not (config.build.dockerfile or named.is_file()) else [named, *files]
 
 
 def _load(folder: Path) -> RepositoryConfig:
