@@ -54,13 +54,16 @@ from builders.opened import (
     Setting,
     diff_images,
     inspect_opened,
+    look_through,
     open_archive,
     open_engine_image,
     open_layout,
     squash_opened,
 )
 from builders.squash import base_layers, drop_damaged, squash
+from builders.squash.blobs import Blob
 from builders.squash.codec import Compression
+from builders.squash.listing import ListedFile, ListedLayer, Listing
 from builders.squash.member import printable
 from builders.squash.spare import StoredBlob, remove_blobs, stored_blobs
 from builders.squash.survey import SeenFile, Survey, Waste
@@ -68,6 +71,7 @@ from builders.squash.survey import SeenFile, Survey, Waste
 __all__ = [
     "BaseImage",
     "Bill",
+    "Blob",
     "BuildClient",
     "BuildEvent",
     "BuildEventKind",
@@ -90,6 +94,9 @@ __all__ = [
     "Inspection",
     "LayerCost",
     "Limits",
+    "ListedFile",
+    "ListedLayer",
+    "Listing",
     "Offer",
     "OpenedImage",
     "Past",
@@ -119,6 +126,7 @@ __all__ = [
     "labelled",
     "labelled_images",
     "load",
+    "look_through",
     "name_pushed",
     "open_archive",
     "open_engine_image",

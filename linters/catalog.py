@@ -21,3 +21,8 @@ def rules() -> tuple[Rule, ...]:
             raise TypeError(f"linters.rules.{name}: RULE is missing or named otherwise")
         found.append(rule)
     return tuple(sorted(found, key=lambda rule: rule.id))
+
+
+def rule(rule_id: str) -> Rule:
+    """The rule of that id, which there must be."""
+    return next(rule for rule in rules() if rule.id == rule_id)

@@ -3,6 +3,7 @@
     LintError
     ├── DockerfileError        the Dockerfile is missing, unreadable or does not parse
     ├── ToolError              hadolint did not run
+    └── TrialError             an engine did not do what a trial needs
 
 Each error names what was being done to which object (`subject`), has a stable kebab-case `code`, a `hint` with the
 next step, `kept` with what is still true, and a `kind` from which a caller derives its exit code:
@@ -41,5 +42,11 @@ class DockerfileError(LintError):
 
 class ToolError(LintError):
     """Hadolint did not run."""
+
+    kind: Kind = "environment"
+
+
+class TrialError(LintError):
+    """An engine did not answer, or did not do what a trial needs."""
 
     kind: Kind = "environment"

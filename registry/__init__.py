@@ -5,6 +5,7 @@ The face of the package; callers import from here only. `builders` may use the m
 """
 
 from registry.access import Access
+from registry.ahead import Ahead
 from registry.client import FetchedManifest, RegistryClient
 from registry.copy import Cargo, CopyResult, collect, copy, require_platform
 from registry.errors import (
@@ -30,6 +31,7 @@ from registry.upload import upload_blob
 
 __all__ = [
     "Access",
+    "Ahead",
     "Artifact",
     "Attached",
     "Cargo",

@@ -258,13 +258,15 @@ class RegistryClient:
             path = response.links.get("next", {}).get("url", "")
         return tuple(sorted(found))
 
-    def tags(self, repository: str, *, referrers: bool = False) -> tuple[str, ...]:
-        """The tags of a repository, sorted; none where it does not exist. Those that stand for an image's `referrers`
-        are names of nothing, and only given where asked for."""
+    def tags(self, repository: str, *, referrers: bool = False, missing: bool = True) -> tuple[str, ...]:
+        """The tags of a repository, sorted; none where it is `missing`, which else raises RefusedError
+        (`registry-name-unknown`). Those that stand for an image's `referrers` are names of nothing, and only given
+        where asked for."""
         found: list[str] = []
         path = f"/v2/{repository}/tags/list"
+        expected = (OK, NOT_FOUND) if missing else (OK,)
         while path:
-            response = self._transport.request("GET", path, expected=(OK, NOT_FOUND), scope=_pull_scope(repository))
+            response = self._transport.request("GET", path, expected=expected, scope=_pull_scope(repository))
             if response.status_code == NOT_FOUND:
                 break
             found.extend(response.json().get("tags") or [])

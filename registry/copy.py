@@ -55,6 +55,8 @@ class Way(StrEnum):
 
 
 Taker = Callable[[Path, OnBytes, Cancelled], None]
+Early = Callable[[str, Cancelled], Way | None]
+"""How a blob, by its digest, came to the sink before the copy began; None where it did not."""
 
 
 class Source(Protocol):
@@ -173,13 +175,15 @@ def copy(
     on_plan: Callable[[Cargo], None] | None = None,
     cancelled: Cancelled = lambda: False,
     at_once: int = AT_ONCE,
+    early: Early | None = None,
 ) -> CopyResult:
     """Copy an image. With a `platform` one image is chosen where the source is an index; else all of it goes. What is
     attached to it goes behind, where the sink can hold it; where that does not work, the image is copied all the same.
 
     `on_progress` is told (digest, bytes gone, bytes in all), from several threads; `on_plan` first what there is to
-    carry. Raises RegistryError's subclasses, and InterruptedError when `cancelled` says so: then no name was set, but
-    where only what is attached was still to come, and what has arrived is found there by the next call.
+    carry; `early` is asked what was sent before. Raises RegistryError's subclasses, and InterruptedError when
+    `cancelled` says so: then no name was set, but where only what is attached was still to come, and what has arrived
+    is found there by the next call.
     """
     cargo = collect(source, platform)
     if on_plan:
@@ -188,7 +192,8 @@ def copy(
     tell = on_progress or (lambda *_: None)
     with sink.staging() as staging:
         for last in (False, True):
-            ways = _Carrier(source, sink, staging, tell, cancelled).carry(cargo.blobs, at_once)
+            # One that the registry has lost since is sent in the second round.
+            ways = _Carrier(source, sink, staging, tell, cancelled, None if last else early).carry(cargo.blobs, at_once)
             if cancelled():
                 raise InterruptedError("the copy was cancelled")
             try:
@@ -255,6 +260,7 @@ class _Carrier:
     staging: Path
     on_progress: OnProgress
     cancelled: Cancelled
+    early: Early | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def carry(self, blobs: tuple[Descriptor, ...], at_once: int) -> dict[str, Way]:
@@ -279,6 +285,8 @@ class _Carrier:
         def tell(gone: int) -> None:
             self.on_progress(blob.digest, gone, blob.size)
 
+        if self.early is not None and (way := self.early(blob.digest, self._stopped)) is not None:
+            return way
         # What goes over two wires is half gone when it is here.
         twice = self.source.fetches and self.sink.sends
         taker = self.sink.missing(blob, self.source)

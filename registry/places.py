@@ -243,10 +243,14 @@ class RegistrySink:
 
     def missing(self, blob: Descriptor, source: Source) -> Taker | Way:
         """What sends a blob, unless the repository has it or can take it from another one."""
+        return self.taker(blob, source.repository)
+
+    def taker(self, blob: Descriptor, origin: ImageRef | None) -> Taker | Way:
+        """The same for a blob of a repository, or of none."""
         repository = self.reference.repository
         if self.client.has_blob(repository, blob.digest):
             return Way.THERE
-        opened = self._mount(blob, source.repository)
+        opened = self._mount(blob, origin)
         if isinstance(opened, Way):
             return opened
 

@@ -13,7 +13,7 @@ from builders.opened.model import OpenedImage
 from builders.squash.blobs import BlobStore
 from builders.squash.codec import Compression
 from builders.squash.plan import decided, make_plan
-from builders.squash.run import REF_NAME, disk_full_named, squash_source
+from builders.squash.run import REF_NAME, OnBlob, disk_full_named, squash_source
 from builders.squash.source import SourceImage, whole
 from builders.squash.survey import survey_trees
 from builders.squash.weigh import reckon
@@ -33,13 +33,15 @@ def squash_opened(
     present: Callable[[str], bool] = lambda _: False,
     check: Callable[[], None] = lambda: None,
     compression: Compression = Compression.BALANCED,
+    on_blob: OnBlob = lambda _: None,
 ) -> SquashedImage:
     """Writes the image as an OCI layout at `layout`, its layers merged as `mode` says, proved equal, with its bill.
 
     `base` are the base image's diff-IDs (empty for FROM scratch, None where it is not known), `keep` how many layers
     stay with `SquashMode.KEEP_LAYERS`. `history` are the releases before, newest first; `present` tells whether the
     target has a blob, by its digest. `blobs` is a folder of compressed layers, which are shared; new ones are packed
-    with `compression`, those that came packed stay as they are.
+    with `compression`, those that came packed stay as they are. `on_blob` is told each layer's blob that stays as soon
+    as it is there.
 
     Raises SquashError, ImageError ``too-many-entries``, DiskFull.
     """
@@ -63,6 +65,7 @@ def squash_opened(
             annotations=image.annotations,
             bill=price(costs, plan.start),
             trees=trees,
+            on_blob=on_blob,
         )
 
     blobs.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from builders.squash.blobs import Blob, BlobStore
 from builders.squash.codec import Compression
 from builders.squash.config import rewrite
 from builders.squash.difference import entries
+from builders.squash.listing import Listing
 from builders.squash.member import Member
 from builders.squash.merge import write_layer
 from builders.squash.plan import SCRATCH, Plan, decided, make_plan
@@ -42,6 +43,7 @@ REF_NAME = "image"
 _SLACK = 64 << 20  # bytes that must stay free besides what is computed
 _KEPT = "the image as it was built"
 Check = Callable[[], None]
+OnBlob = Callable[[Blob], None]
 
 
 def squash(
@@ -57,6 +59,8 @@ def squash(
     history: Sequence[Past] = (),
     present: Callable[[str], bool] = lambda _: False,
     compression: Compression = Compression.BALANCED,
+    on_blob: OnBlob = lambda _: None,
+    look: Callable[[Listing], None] | None = None,
 ) -> SquashedImage:
     """Writes `image` as an OCI layout at `layout`, its layers merged as `mode` says.
 
@@ -64,7 +68,10 @@ def squash(
     layers are kept bit for bit. `blobs` is a folder of compressed layers that builds share; `scratch` one for
     temporary files: the image goes there if the engine's own folders cannot be read. `history` are the pushes before,
     newest first, and `present` tells whether the registry to push to has a blob, by its digest: by these ``auto``
-    decides. Layers are packed with `compression`. The image in the engine is only read.
+    decides. Layers are packed with `compression`. `on_blob` is told each layer's blob that will be in the image as soon
+    as it is there; of a merged layer, which is to be proved, nothing. `look` is shown the image's files before any is
+    packed, and again where it has to be read again; what it raises ends the squash. The image in the engine is only
+    read.
 
     Raises SquashError (``proof-failed``, ``base-mismatch``, ``layer-damaged``, …), DiskFull, EngineError, Cancelled.
     """
@@ -81,11 +88,14 @@ def squash(
             def act(source: SourceImage) -> SquashedImage:
                 bill = trees = None
                 decision = plan
-                if plan.start is not None:
+                if plan.start is not None or look is not None:
                     survey, trees = survey_trees(source.layers, subject=image.image_id, check=check, start=plan.start)
-                    costs = reckon(survey, source.layers, base=base, store=store, history=history, present=present)
-                    decision = decided(plan, costs) if mode is SquashMode.AUTO else plan
-                    bill = price(costs, decision.start)
+                    if plan.start is not None:
+                        costs = reckon(survey, source.layers, base=base, store=store, history=history, present=present)
+                        decision = decided(plan, costs) if mode is SquashMode.AUTO else plan
+                        bill = price(costs, decision.start)
+                    if look is not None:
+                        look(Listing.of(source, survey, trees, base=base, merged_from=decision.start))
                 return squash_source(
                     source,
                     plan=decision,
@@ -95,6 +105,7 @@ def squash(
                     check=check,
                     bill=bill,
                     trees=trees,
+                    on_blob=on_blob,
                 )
 
             return whole(read_image(image, endpoint, Path(work), check, store), act)
@@ -140,12 +151,13 @@ def squash_source(
     annotations: Mapping[str, str] = MappingProxyType({}),
     bill: Bill | None = None,
     trees: Trees | None = None,
+    on_blob: OnBlob = lambda _: None,
 ) -> SquashedImage:
     """Carries out `plan` on an image on disk. No engine is asked. Raises as `squash` does.
 
     `blobs` are compressed layers that came with the image, by diff-ID: one that stays keeps its digest, and so is not
     sent to a registry that has it. `annotations` are those of the image's manifest. `trees` are what the layers make,
-    of whoever has read them.
+    of whoever has read them. `on_blob` as `squash` has it.
     """
     start = len(source.layers) if plan.start is None else plan.start
     base, above = source.layers[:start], source.layers[start:]
@@ -153,7 +165,10 @@ def squash_source(
     # Packed bytes are fewer, or hardly more.
     new = [*(layer for layer, blob in zip(base, there, strict=True) if blob is None), *above]
     ensure_room(store.folder, sum(layer.size for layer in new))
-    kept = [blob or store.compress(layer, check) for layer, blob in zip(base, there, strict=True)]
+    kept = []
+    for layer, blob in zip(base, there, strict=True):
+        kept.append(blob or store.compress(layer, check))
+        on_blob(kept[-1])
     merged = _merge(source, start, store, subject, check, trees) if above else None
     result = [*kept, merged] if merged else kept
     config = source.config_bytes

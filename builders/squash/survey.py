@@ -127,7 +127,8 @@ def survey_trees(
         if number == start:
             below = copy_tree(tree)
         apply_layer(tree, surveyed.passing(number, layer.members(subject)), number, subject)
-    return surveyed.result(layers, tree), Trees(start=start, below=below, final=tree)
+    survey = surveyed.result(layers, tree)
+    return survey, Trees(start=start, below=below, final=tree, hidden=tuple(surveyed.hidden))
 
 
 @dataclass(slots=True)
@@ -149,6 +150,8 @@ class _Surveyed:
         self._traces: list[_Traces] = []
         self._stored: list[list[Member]] = []
         """Of each layer the entries that have a content."""
+        self.hidden: list[tuple[int, Member]] = []
+        """Those of them that are not seen in the end, with their layers' numbers; known with the result."""
 
     def passing(self, number: int, members: Iterable[Member]) -> Iterator[Member]:
         """The members as they come, taken note of."""
@@ -189,6 +192,7 @@ class _Surveyed:
         for number, members in enumerate(self._stored):
             for member in members:
                 if id(member) not in seen:
+                    self.hidden.append((number, member))
                     size = _stored_size(member)
                     by, how = self._culprit(number, member.path)
                     wasted[number] += size

@@ -47,11 +47,13 @@ Node = Directory | Inode
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trees:
-    """What layers make: `final` all of them, `below` those below number `start` (None where that was not asked for)."""
+    """What layers make: `final` all of them, `below` those below number `start` (None where that was not asked for).
+    `hidden` are the files, with their layers' numbers, that are stored and not seen in the end."""
 
     start: int | None
     below: Directory | None
     final: Directory
+    hidden: tuple[tuple[int, Member], ...] = ()
 
 
 def build_tree(layers: Iterable[Iterable[Member]], subject: str) -> Directory:

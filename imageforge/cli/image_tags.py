@@ -36,7 +36,7 @@ def tags(
             carrier(Workplace.here(), access(ca, plain_http)) as working,
             working.client(found.named.registry) as client,
         ):
-            names = client.tags(found.named.repository)
+            names = client.tags(found.named.repository, missing=False)
     else:
         raise UsageError(
             "not-a-repository",

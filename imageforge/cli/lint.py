@@ -74,6 +74,8 @@ class Options:
     context: Path | None
     target: str | None
     build_args: list[str]
+    image: str | None
+    base: str | None
     profile: Profile | None
     fail_on: Severity | None
     fix: bool
@@ -97,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--context", type=Path, metavar="DIR", help="the build context, where it is elsewhere")
     add("--target", metavar="STAGE", help="the stage that would be built")
     add("--build-arg", dest="build_args", action="append", default=[], metavar="NAME=VALUE", help="as for build")
+    add("--image", metavar="IMAGE", help="a built image in the place of files")
+    add("--base", metavar="IMAGE", help="with --image: its base image, or scratch")
     add("--profile", type=Profile, choices=list(Profile), help="how much is asked")
     add("--fail-on", type=Severity, choices=list(Severity), help="the mildest severity that fails")
     add("--fix", action="store_true", help="mend what can be mended safely; the changes go to stderr")
@@ -129,14 +133,18 @@ def _lint(options: Options) -> int:
         comments=not options.no_ignore,
     )
     known = _read_baseline(options.baseline) if options.baseline else None
-    given = _texts(options.paths or [Path()], options.stdin_name)
     configs = _Configs()
-    jobs = [_job(path, name, text, asked, configs) for path, name, text in given]
+    if options.image is not None:
+        _refuse_beside_image(options)
+        jobs = [_job(Path("Dockerfile"), options.image, "", asked, configs)]
+    else:
+        given = _texts(options.paths or [Path()], options.stdin_name)
+        jobs = [_job(path, name, text, asked, configs) for path, name, text in given]
     to_stdout = options.fix and any(job.text is not None for job in jobs)
     failed: list[DockerfileError] = []
     if options.fix:
         jobs = [_mended(job, failed, unsafe=options.unsafe) for job in jobs]
-    outcomes = check_all(jobs)
+    outcomes = check_all(jobs) if options.image is None else [_of_image(options.image, options.base, jobs[0].policy)]
     if options.write_baseline:
         _write_baseline(options.write_baseline, outcomes)
     if known is not None:
@@ -150,6 +158,25 @@ def _lint(options: Options) -> int:
     if not options.write_baseline:
         codes += [_exit_code(*pair, options.fail_on, configs) for pair in zip(outcomes, jobs, strict=True)]
     return max(codes, default=0)
+
+
+def _refuse_beside_image(options: Options) -> None:
+    if options.paths or options.context or options.target or options.build_args or options.fix:
+        raise UsageError(
+            "image-or-files",
+            "--image",
+            "it is checked in the place of files",
+            hint="leave out the paths and their options",
+        )
+
+
+def _of_image(image: str, base: str | None, policy: Policy) -> LintReport:
+    """What is to be said of a built image, by what the folder that we are in asks for."""
+    from imageforge.cli.lint_image import lint_image  # noqa: PLC0415 - opening images takes half a second to load
+    from linters import Budget, settle  # noqa: PLC0415
+
+    budget = Budget(size=policy.size_budget, waste=policy.waste_budget)
+    return settle(lint_image(image, base=base, budget=budget), policy, file="Dockerfile")
 
 
 def dockerfiles(path: Path) -> list[Path]:

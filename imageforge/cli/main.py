@@ -22,9 +22,9 @@ from imageforge.cli.verbosity import VERBOSITY
 
 OPTIONS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 COMMANDS = (
-    "up", "down", "status", "doctor", "backup", "restore", "login", "lint", "rules", "build", "deploy", "ps", "logs",
-    "exec", "run", "scale", "restart", "releases", "report", "rollback", "manifest", "apply", "diff", "delete", "get",
-    "describe", "expose", "events", "handoff", "top",
+    "up", "down", "status", "doctor", "backup", "restore", "login", "lint", "rules", "trial", "build", "deploy", "ps",
+    "logs", "exec", "run", "scale", "restart", "releases", "report", "rollback", "manifest", "apply", "diff", "delete",
+    "get", "describe", "expose", "events", "handoff", "top",
     "squash",
 )  # fmt: skip
 GROUPS = (
@@ -51,7 +51,7 @@ PASSED_ON = {
 NEEDS_LINUX = frozenset(
     (
         "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "exec", "run", "scale", "restart",
-        "manifest", "apps", "base", "image", "handoff", "squash", "top",
+        "manifest", "apps", "base", "image", "handoff", "squash", "top", "trial",
     )
 )  # fmt: skip
 """What works on this machine's own stack; a client on another system lacks the modules that it is made of."""

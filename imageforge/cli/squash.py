@@ -16,6 +16,7 @@ from imageforge.cli.output import Format, FormatOption, document, facts, say, wr
 from imageforge.cli.state import Workplace
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
+from imageforge.images.carry import sending
 from imageforge.images.name import ImageName, Transport
 from imageforge.images.presence import presence
 from imageforge.report.bill import bill_lines, squash_data, squash_line
@@ -76,6 +77,7 @@ def squash(
         try:
             opening = opener(working, limits, platform, shown)
             image = opening.open(name, folder / "layers")
+            ahead = held.enter_context(working.ahead(goal, shown))
             result = squash_opened(
                 image,
                 mode=mode,
@@ -87,11 +89,12 @@ def squash(
                 blobs=here.home.blobs,
                 check=working.check,
                 compression=working.compression,
+                on_blob=sending(ahead),
             )
             done = ImageName.parse(f"oci:{folder / 'layout'}")
             wanted = _platform(image.source.config)
             with working.dropping(folder / "layout"):
-                working.carry(done, goal, platform=wanted, on_progress=shown, on_plan=shown.plan)
+                working.carry(done, goal, platform=wanted, on_progress=shown, on_plan=shown.plan, ahead=ahead)
         except InterruptedError:
             raise KeyboardInterrupt from None
     _tell(result, goal, form)

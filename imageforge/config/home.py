@@ -150,6 +150,11 @@ class Home:
         return self.state / "opinions"
 
     @property
+    def trials(self) -> Path:
+        """What trials of images came to, so that none is made twice; worth nothing but time."""
+        return self.state / "trials"
+
+    @property
     def scratch(self) -> Path:
         """Temporary files of builds, on the same file system as the blobs so that a finished one can be renamed."""
         return self.state / "scratch"

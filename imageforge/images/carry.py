@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builders import (
+    Blob,
     Compression,
     Endpoint,
     EngineError,
@@ -28,8 +29,10 @@ from imageforge.errors import UsageError
 from imageforge.images.name import ImageName, Transport
 from registry import (
     Access,
+    Ahead,
     Cargo,
     CopyResult,
+    Descriptor,
     LayoutError,
     LayoutSink,
     LayoutSource,
@@ -74,9 +77,10 @@ class Carrier:
         all_platforms: bool = False,
         on_progress: Callable[[str, int, int], None] | None = None,
         on_plan: Callable[[Cargo], None] | None = None,
+        ahead: Ahead | None = None,
     ) -> CopyResult:
         """Copy an image. An index goes as a whole from layouts and registries to such, where no `platform` is named;
-        the engine and archives get one image, this machine's where none is named.
+        the engine and archives get one image, this machine's where none is named. `ahead` has what was sent before.
 
         Raises the packages' errors; KeyboardInterrupt and InterruptedError where it is cancelled. No name is set then.
         """
@@ -92,7 +96,9 @@ class Carrier:
             raise UsageError("same-place", str(target), "the image would be copied onto itself", hint="name another")
         wanted = platform or (Platform.here() if single else None)
         with ExitStack() as held:
-            found = held.enter_context(self.source(source))
+            if source.transport is Transport.ENGINE and wanted is None:
+                ahead = held.enter_context(self.ahead(target, on_progress))
+            found = held.enter_context(self.source(source, ahead))
             if wanted is not None:
                 require_platform(found, wanted, subject=str(source))
             if target.transport is Transport.REGISTRY:
@@ -109,6 +115,7 @@ class Carrier:
                 on_progress=on_progress,
                 on_plan=on_plan,
                 cancelled=self.cancelled.is_set,
+                early=ahead.way if ahead else None,
             )
             if isinstance(sink, LayoutSink) and single:
                 self._hand_over(sink.path, target)
@@ -123,8 +130,29 @@ class Carrier:
             yield client
 
     @contextmanager
-    def source(self, name: ImageName) -> Iterator[Source]:
-        """An image as what copies read; the engine's and an archive's by way of a layout, for the block's length."""
+    def ahead(
+        self, target: ImageName, on_progress: Callable[[str, int, int], None] | None = None
+    ) -> Iterator[Ahead | None]:
+        """What sends layers to a registry as they are packed; None for other places."""
+        if target.transport is not Transport.REGISTRY:
+            yield None
+            return
+        with ExitStack() as held:
+            # A client of its own, which gives up when the packing has failed.
+            client = RegistryClient(
+                target.named.registry,
+                access=self.access,
+                patience=self.patience,
+                cancelled=lambda: sender.over or self.cancelled.is_set(),
+            )
+            sender = Ahead(self._sink(target, client), on_progress=on_progress)
+            held.enter_context(client)
+            yield held.enter_context(sender)
+
+    @contextmanager
+    def source(self, name: ImageName, ahead: Ahead | None = None) -> Iterator[Source]:
+        """An image as what copies read; the engine's and an archive's by way of a layout, for the block's length. What
+        is packed of the engine's goes `ahead`."""
         if name.transport is Transport.REGISTRY:
             with self.client(name.named.registry) as client:
                 yield RegistrySource(client=client, reference=name.named)
@@ -133,7 +161,7 @@ class Carrier:
         else:
             with self.scratch() as folder:
                 layout = folder / "source"
-                self._unpack(name, layout)
+                self._unpack(name, layout, ahead)
                 with self.dropping(layout):
                     yield LayoutSource(layout=OciLayout.open(layout))
 
@@ -148,7 +176,7 @@ class Carrier:
                 error.hint = "it was damaged on the disk, and dropped: do it again, and it is made anew"
             raise
 
-    def _unpack(self, name: ImageName, layout: Path) -> None:
+    def _unpack(self, name: ImageName, layout: Path, ahead: Ahead | None) -> None:
         """The engine's image, or an archive's, as a layout; its layers are compressed once, ever."""
         if name.transport is Transport.ENGINE:
             endpoint = self.engine()
@@ -162,6 +190,7 @@ class Carrier:
                 scratch=self.home.scratch,
                 cancelled=self.cancelled,
                 compression=self.compression,
+                on_blob=sending(ahead),
             )
             return
         if name.reference is not None:
@@ -189,13 +218,16 @@ class Carrier:
     @contextmanager
     def _repository(self, name: ImageName) -> Iterator[RegistrySink]:
         with self.client(name.named.registry) as client:
-            yield RegistrySink(
-                client=client,
-                reference=name.named,
-                sessions=Sessions(self.home.uploads),
-                mount_from=self.mount_from(name.named.registry),
-                folder=self.home.uploads / "blobs",
-            )
+            yield self._sink(name, client)
+
+    def _sink(self, name: ImageName, client: RegistryClient) -> RegistrySink:
+        return RegistrySink(
+            client=client,
+            reference=name.named,
+            sessions=Sessions(self.home.uploads),
+            mount_from=self.mount_from(name.named.registry),
+            folder=self.home.uploads / "blobs",
+        )
 
     def _hand_over(self, layout: Path, target: ImageName) -> None:
         tag = target.reference.familiar if target.reference else None
@@ -210,3 +242,13 @@ class Carrier:
         self.home.scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.home.scratch, prefix="copy-") as folder:
             yield Path(folder)
+
+
+def sending(ahead: Ahead | None) -> Callable[[Blob], None]:
+    """For `squash`: each layer goes ahead when it is there."""
+
+    def send(blob: Blob) -> None:
+        if ahead is not None:
+            ahead.send(Descriptor(media_type=blob.media_type, digest=blob.digest, size=blob.size), blob.path)
+
+    return send

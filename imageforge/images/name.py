@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from imageforge.errors import UsageError
 from registry import ImageRef
+
+_PLACES = "docker-daemon:NAME, docker-archive:FILE[:NAME], oci:DIR[:TAG] or docker://REF"
 
 
 class Transport(StrEnum):
@@ -55,12 +59,19 @@ class ImageName:
         """
         word, colon, rest = text.partition(":")
         if not colon or word not in set(Transport):
-            if "://" in text or word in ("dir", "containers-storage", "ostree", "sif", "tarball", "oci-archive"):
+            # A tag has no slash in it, and a port is a number: so this is no name of an image.
+            misspelt = "/" in rest and not re.match(r"\d+/", rest)
+            meant = difflib.get_close_matches(word, list(Transport), n=1, cutoff=0.7) if misspelt else []
+            if (
+                "://" in text
+                or meant
+                or word in ("dir", "containers-storage", "ostree", "sif", "tarball", "oci-archive")
+            ):
                 raise UsageError(
                     "unknown-transport",
                     text,
                     f"`{word}:` is no place that images are copied from or to",
-                    hint="docker-daemon:NAME, docker-archive:FILE[:NAME], oci:DIR[:TAG] or docker://REF",
+                    hint=f"did you mean {_example(Transport(meant[0]))}?" if meant else _PLACES,
                 )
             word, rest = bare.value, f"//{text}" if bare is Transport.REGISTRY else text
         transport = Transport(word)

@@ -76,7 +76,9 @@ class Progress:
             return
         self._settle()
         word = "waived" if data.get("waived") else severity
-        line = Text(f"  {data['file']}:{data['line']}:{data['column']} ")
+        # Of an image no line is told.
+        place = f"{data['file']}:{data['line']}:{data['column']}" if data["line"] else str(data["file"])
+        line = Text(f"  {place} ")
         line.append(word, style=STYLES.get(word, "dim"))
         line.append(f" {data['rule']} ", style="bold")
         line.append(event.text)
@@ -86,7 +88,7 @@ class Progress:
             self._console.print(Text(f"    {excerpt}", style="dim"))
             end = data.get("end_column") or (len(excerpt) + 1)
             start = int(data["column"])
-            if severity == "error" and end > start:
+            if severity == "error" and end > start and data["line"]:
                 self._console.print(Text(" " * (3 + start) + "^" * (end - start), style="red"))
         if data.get("fix"):
             self._console.print(Text(f"    fix: {data['fix']}", style="green"))

@@ -172,7 +172,7 @@ def test_an_app_on_its_loopback_is_told_so(forge: Forge, project: Path) -> None:
 
 def test_an_image_that_runs_as_root_is_not_deployed(forge: Forge, project: Path) -> None:
     write(project, f'{PYTHON}CMD ["python3", "-m", "http.server", "8080"]\n')
-    err = refused(forge, "deploy", project, "--name", "rooty", code="runs-as-root", exit_code=2)
+    err = refused(forge, "deploy", project, "--name", "rooty", code="image-refused", exit_code=2)
     assert "USER 10001" in err
 
 

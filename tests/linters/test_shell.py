@@ -21,11 +21,21 @@ def seen(script: str) -> list[tuple[str, str]]:
     [
         ("", []),
         (")(&&;;|", []),
-        ("a 'open", [("a open", "")]),
-        ('a "open $(b', [("a open $(b", "")]),
+        ("a 'open", [("a", "")]),
+        ('a "open $(b', [("a", "")]),
+        ("a && ) b; c", [("a", "&&"), ("b", ";"), ("c", "")]),
         ("a && b || c; d | e & f", [("a", "&&"), ("b", "||"), ("c", ";"), ("d", "|"), ("e", "&"), ("f", "")]),
         ("a 2>&1 >/x &>/y b", [("a b", "")]),
         ("a >&2 && b", [("a", "&&"), ("b", "")]),
+        (">/x a b 2>/dev/null c | d", [("a b c", "|"), ("d", "")]),
+        ("cat <<A b && c\n1\nA\nd", [("cat b", "&&"), ("c", ";"), ("d", "")]),
+        ("f() { a && b; }; f x", [("a", "&&"), ("b", ";"), ("f x", "")]),
+        ("[ -f x ] && [[ $a == b ]] || test c", [("[ -f x ]", "&&"), ("[[ $a == b ]]", "||"), ("test c", "")]),
+        ("export A=1 B && unset C", [("export A=1 B", "&&"), ("unset C", "")]),
+        ("é 'ü' && ö", [("é ü", "&&"), ("ö", "")]),
+        ("a\nb \\\n&& c", [("a", ";"), ("b", "&&"), ("c", "")]),
+        ("a <<<'b' c", [("a c", "")]),
+        ("$(a) b", [("$(a) b", "")]),
         ("echo 'a & b' \"c && d\" e\\&f", [("echo a & b c && d e&f", "")]),
         ("A=1 B=2 run x", [("run x", "")]),
         ("if a; then b; else c; fi; d", [("a", ";"), ("b", ";"), ("c", ";"), ("d", "")]),
@@ -50,6 +60,21 @@ def test_words_know_their_place() -> None:
     for command in commands(script):
         for word in command.words:
             assert shlex.split(script[word.start : word.end]) == [word.text]
+
+
+def test_what_takes_too_long_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linters.shell.PATIENCE", 0.05)
+    assert commands("x=(" * 40_000) == ()
+    assert commands("a|" * 40_000) == ()
+    assert len(commands("a;" * 20)) == 20
+
+
+def test_text_that_is_none_has_its_places() -> None:
+    script = "é \udc80x && ü"
+    assert [(command.argv, command.start, command.end) for command in commands(script)] == [
+        (("é", "\udc80x"), 0, 4),
+        (("ü",), 8, 9),
+    ]
 
 
 @given(st.text(alphabet="ab '\"\\$(){}<>|&;#\n`=-EOF", max_size=60))

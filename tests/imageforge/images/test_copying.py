@@ -80,6 +80,8 @@ def test_tags_are_listed_and_taken_away(make: Maker, proxy: Proxy, capsys: pytes
         assert client.tags("cli/tags") == ()
     assert run(["image", "rm", f"{remote}:v1", "--yes"]) == 4
     assert "error[registry-manifest-unknown]" in capsys.readouterr().err
+    assert run(["image", "tags", f"docker://{proxy.address}/cli/nothing"]) == 4
+    assert "error[registry-name-unknown]" in capsys.readouterr().err
 
 
 def test_a_name_is_taken_out_of_a_layout_with_what_it_alone_had(

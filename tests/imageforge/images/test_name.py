@@ -25,6 +25,7 @@ from registry import InvalidReference
         ("oci:images", Transport.LAYOUT, Path("images"), None, None),
         ("oci:/srv/images:shop-42", Transport.LAYOUT, Path("/srv/images"), "shop-42", None),
         ("docker://r.example:5000/a/b", Transport.REGISTRY, None, None, "r.example:5000/a/b:latest"),
+        ("docker1:5000/shop:42", Transport.ENGINE, None, "docker1:5000/shop:42", "docker1:5000/shop:42"),
         ("docker://debian:12", Transport.REGISTRY, None, None, "docker.io/library/debian:12"),
     ],
 )
@@ -48,6 +49,16 @@ def test_what_is_no_name(text: str) -> None:
         ImageName.parse(text)
     assert caught.value.code in ("unknown-transport", "invalid-image-name")
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("ocii:/srv/images:x", "oci:"), ("docker-deamon:team/shop", "docker-daemon:"), ("dokcer://r/shop", "docker://")],
+)
+def test_a_misspelt_place_is_told(text: str, meant: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ImageName.parse(text)
+    assert (caught.value.code, str(caught.value.hint).partition(meant)[1]) == ("unknown-transport", meant)
 
 
 def test_a_bad_reference_is_told_as_one() -> None:

@@ -1,0 +1,158 @@
+"""A trial from its beginning to its end: two containers of an image side by side, watched, judged, removed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from linters.errors import TrialError
+from linters.trial.engine import Folder, Recipe, TrialEngine
+from linters.trial.judge import Judgement, judge, signal_number
+from linters.trial.model import Observation, Run, TrialImage, TrialReport, TrialRequest, Verdict
+from linters.trial.watch import watch
+
+
+def try_image(
+    request: TrialRequest, *, host: str, tls: Path | None = None, cancelled: threading.Event | None = None
+) -> TrialReport:
+    """Runs an image twice, at the same time, and says what was measured. `host` is the engine as DOCKER_HOST spells it.
+
+    The containers have no network but loopback, no capabilities, no way to gain any, a limit of memory and processes,
+    and /tmp and /run in memory; one has a root file system that is read-only. Both are removed whatever happens. Raises
+    TrialError: `engine-unreachable`, `image-missing`, `engine-refused`, `engine-lost`, `trial-cancelled`.
+    """
+    begun = time.monotonic()
+    with TrialEngine(host, tls) as engine:
+        image = engine.image(request.image)
+        obstacle = _obstacle(image, request, engine)
+        if obstacle:
+            found = Judgement(verdict=Verdict.UNMADE, reason=obstacle)
+        else:
+            trial = _Trial(
+                engine=engine,
+                image=image,
+                request=request,
+                deadline=begun + request.limits.seconds,
+                cancelled=cancelled or threading.Event(),
+            )
+            found = judge(trial.observe(), request.name, request.port)
+    return TrialReport(
+        name=request.name,
+        image_id=image.image_id,
+        command=_command(image, request),
+        verdict=found.verdict,
+        seconds=time.monotonic() - begun,
+        reason=found.reason,
+        last_words=found.last_words,
+        measures=found.measures,
+        findings=found.findings,
+    )
+
+
+def _obstacle(image: TrialImage, request: TrialRequest, engine: TrialEngine) -> str:
+    """Why there is nothing to try, or empty."""
+    if image.os != "linux":
+        return f"the image is for {image.os or 'no system'}, and containers of Linux are tried"
+    here = engine.architecture()
+    if here and image.architecture and image.architecture != here:
+        return f"the image is for {image.architecture}, and the engine's machine is {here}"
+    if not _command(image, request):
+        return "the image has no command, and none was given"
+    return ""
+
+
+def _command(image: TrialImage, request: TrialRequest) -> tuple[str, ...]:
+    """What is run: an entrypoint that is given drops the image's CMD, as engines have it."""
+    if request.entrypoint is not None:
+        return (*request.entrypoint, *(request.command or ()))
+    return (*image.entrypoint, *(image.cmd if request.command is None else request.command))
+
+
+@dataclass(slots=True)
+class _Trial:
+    engine: TrialEngine
+    image: TrialImage
+    request: TrialRequest
+    deadline: float
+    cancelled: threading.Event
+    _over: threading.Event = field(default_factory=threading.Event)
+    _made: list[str] = field(default_factory=list)
+
+    def observe(self) -> Observation:
+        """Run the image, and where it comes up only with the rights that an engine gives, once more with them."""
+        try:
+            folders = self.engine.memory_folders(self.image.image_id, self.request.labels)
+            writable, read_only = self._both(folders, capable=False)
+            bare = None
+            if not writable.up and writable.exit_code != 0 and _starts_as_root(self.image):
+                bare = writable
+                writable, read_only = self._both(folders, capable=True)
+            return Observation(image=self.image, writable=writable, read_only=read_only, bare=bare)
+        finally:
+            self._clear()
+
+    def _both(self, folders: tuple[Folder, ...], *, capable: bool) -> tuple[Run, Run]:
+        threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="trial")
+        try:
+            runs = [
+                threads.submit(self._run, folders, read_only=read_only, capable=capable) for read_only in (False, True)
+            ]
+            # In small steps, so that an interrupt is heard at once.
+            while not all(run.done() for run in runs):
+                if self.cancelled.wait(0.05):
+                    self._over.set()
+                    break
+            if self.cancelled.is_set():
+                raise TrialError("trial-cancelled", self.request.name, "the trial was cancelled")
+            return runs[0].result(), runs[1].result()
+        finally:
+            self._over.set()
+            self._clear()  # what a thread waits for ends with its container
+            threads.shutdown(wait=True)
+            self._clear()
+            self._over.clear()
+
+    def _run(self, folders: tuple[Folder, ...], *, read_only: bool, capable: bool) -> Run:
+        request = self.request
+        recipe = Recipe(
+            image=self.image.image_id,
+            read_only=read_only,
+            capable=capable,
+            entrypoint=request.entrypoint,
+            command=request.command,
+            environment={"PORT": str(request.port), **request.environment},
+            labels=request.labels,
+            memory_folders=_apart(folders, self.image.volumes),
+            limits=request.limits,
+        )
+        return watch(
+            self.engine,
+            recipe,
+            ports=self.image.exposed or (request.port,),
+            signal=signal_number(self.image.stop_signal),
+            deadline=self.deadline,
+            cancelled=self._over,
+            stop=not read_only,
+            made=self._made.append,
+        )
+
+    def _clear(self) -> None:
+        """Remove what was made. One that cannot be removed now is found by its labels later."""
+        while self._made:
+            with suppress(TrialError):
+                self.engine.remove(self._made[-1])
+            self._made.pop()
+
+
+def _apart(folders: tuple[Folder, ...], volumes: tuple[str, ...]) -> tuple[Folder, ...]:
+    """Without folders that are volumes, or lie in one."""
+    places = [volume.rstrip("/") for volume in volumes]
+    return tuple(folder for folder in folders if not any(f"{folder.path}/".startswith(f"{place}/") for place in places))
+
+
+def _starts_as_root(image: TrialImage) -> bool:
+    return image.user.partition(":")[0] in ("", "0", "root")
