@@ -41,7 +41,8 @@ def data(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, list[
     capsys.readouterr()
     lint(*arguments, "-o", "json")
     files = json.loads(capsys.readouterr().out)["files"]
-    return {file["file"]: [one["rule"] for one in file["findings"]] for file in files}
+    # The bases have no digest, which is not what is looked at here.
+    return {file["file"]: [one["rule"] for one in file["findings"] if one["rule"] != "IF202"] for file in files}
 
 
 def test_folders_are_searched_and_what_others_keep_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:

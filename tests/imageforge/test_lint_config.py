@@ -147,7 +147,7 @@ def test_no_sizes(text: str) -> None:
 
 def _planned(folder: Path, config: str) -> Plan:
     (folder / "Dockerfile").write_text(
-        "FROM debian:12\n# imageforge ignore=IF106 reason=it is short\nCMD run it\nMAINTAINER a\n"
+        f"FROM debian:12@sha256:{'0' * 64}\n# imageforge ignore=IF106 reason=it is short\nCMD run it\nMAINTAINER a\n"
     )
     (folder / "imageforge.toml").write_text(config)
     return plan(Request(path=folder, name="shop"), load_repository(folder))

@@ -209,3 +209,16 @@ def test_display_name_and_path(tmp_path: Path) -> None:
     path.write_text("FROM debian\n", encoding="utf-8")
     assert check(path).file == str(path)
     assert {one.file for one in check(path, display_name="x").findings} == {"x"}
+
+
+def test_the_face_has_all_that_it_names_and_loads_what_files_need_alone() -> None:
+    import subprocess
+    import sys
+
+    script = (
+        "import sys, linters\n"
+        "print(sorted(name for name in sys.modules if name.startswith(('linters.trial', 'linters.image.check'))))\n"
+        "assert all(getattr(linters, name) is not None for name in linters.__all__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -184,7 +184,7 @@ def test_a_folder_that_takes_no_file_leaves_the_old_one(tmp_path: Path, monkeypa
 
 
 def test_a_secret_is_in_no_edit() -> None:
-    token = "ghp_" + "a1B2" * 9
+    token = "ghp_" + "k3JvQ9xWm2ZtR8bYc5Ld" + "N7sHf4GpT6aEuX1i"
     found = look(f"FROM a:1\nENV API_TOKEN {token}\nUSER 1\n")
     assert any(one.rule == "IF018" for one in found)
     assert not any(token in str(replace(one)) for one in found)

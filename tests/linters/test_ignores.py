@@ -17,7 +17,8 @@ def report(text: str, policy: Policy | None = None) -> LintReport:
 
 
 def found(text: str, policy: Policy | None = None) -> set[tuple[str, int]]:
-    return {(one.rule, one.line) for one in report(text, policy).findings}
+    # The bases have no digest, which is not what is looked at here.
+    return {(one.rule, one.line) for one in report(text, policy).findings if one.rule != "IF202"}
 
 
 TWO_STAGES = """\
@@ -95,17 +96,15 @@ def test_comments_can_be_made_to_count_for_nothing() -> None:
 
 def test_the_directive_on_top_is_obeyed() -> None:
     text = "# syntax=docker/dockerfile:1\n# check=skip=FromAsCasing;error=true\nFROM a:1 as b\nMAINTAINER c\nUSER 1\n"
-    (left,) = report(text).findings
+    (left,) = [one for one in report(text).findings if one.rule != "IF202"]
     assert (left.rule, left.severity) == ("IF003", Severity.ERROR)
-    everything = report("# check=skip=all\nFROM a:1 as b\nMAINTAINER c\nCMD run it\n")
     # BuildKit's checks are off; what it has none for is not.
-    assert {one.rule for one in everything.findings} == {"IF402", "IF106"} - {
-        one.finding.rule for one in everything.suppressed
-    }
+    everything = found("# check=skip=all\nFROM a:1 as b\nMAINTAINER c\nADD d.txt /\nUSER 1\n")
+    assert everything == {("IF004", 4)}
 
 
 def test_a_directive_is_nothing_to_complain_of() -> None:
-    assert found("# check=error=true\nFROM a:1\nUSER 1\n", STRICT) <= {("IF202", 2)}
+    assert found("# check=error=true\nFROM a:1\nUSER 1\n", STRICT) == set()
 
 
 @pytest.mark.parametrize(

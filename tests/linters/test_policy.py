@@ -13,7 +13,12 @@ from linters.suggest import nearest, slips
 from linters.variables import references
 
 TODAY = datetime.date(2030, 6, 15)
-TEXT = "FROM debian:12\nMAINTAINER a\nRUN apt-get update && apt-get install -y b\nUSER 1\n"
+TEXT = f"""\
+FROM debian:12@sha256:{"0" * 64}
+MAINTAINER a
+RUN apt-get update && apt-get install --no-install-recommends b
+USER 1
+"""
 
 
 def report(text: str, policy: Policy) -> LintReport:
@@ -25,9 +30,9 @@ def rules_of(found: LintReport) -> set[str]:
 
 
 def test_a_rule_can_be_raised_lowered_and_switched_off() -> None:
-    policy = Policy(severities={"IF003": Severity.ERROR, "IF301": None, "DL3015": Severity.STYLE})
+    policy = Policy(severities={"IF003": Severity.ERROR, "IF301": None, "DL3014": Severity.STYLE})
     found = {one.rule: one.severity for one in report(TEXT, policy).findings}
-    assert found == {"IF003": Severity.ERROR, "DL3015": Severity.STYLE}
+    assert found == {"IF003": Severity.ERROR, "DL3014": Severity.STYLE}
 
 
 def test_profiles_ask_more_or_as_hadolint_does() -> None:
@@ -92,12 +97,12 @@ def test_what_is_wrong_with_a_policy() -> None:
     policy = Policy(
         severities={"IF999": None, "IF003": None, "DL3008": None, "XX1": None},
         options={"IF003": {"size": 1}, "IF998": {"x": 1}},
-        waivers=(Waiver(rule="IF30l", reason="why", until=TODAY),),
+        waivers=(Waiver(rule="IF30I", reason="why", until=TODAY),),
     )
     found = {".".join(one.path): (one.message, one.hint) for one in faults(policy, rules())}
     assert set(found) == {"rules.IF999", "rules.XX1", "rules.IF998", "rules.IF003.size", "waivers.0.rule"}
     assert found["rules.IF003.size"] == ("IF003 has no option `size`", "it has no options but severity")
-    assert "did you mean `IF30" in found["waivers.0.rule"][1]
+    assert "did you mean `IF3" in found["waivers.0.rule"][1]
     assert all(hint for _, hint in found.values())
 
 

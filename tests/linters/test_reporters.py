@@ -21,7 +21,7 @@ from linters.reporters.places import Places
 from linters.reporters.sarif import sarif
 from linters.reporters.table import table
 
-TOKEN = "ghp_" + "a1B2" * 9
+TOKEN = "ghp_" + "k3JvQ9xWm2ZtR8bYc5Ld" + "N7sHf4GpT6aEuX1i"
 TEXT = f"""\
 FROM debian:12 as Build
 MAINTAINER Ünï <a@b.c>
@@ -41,7 +41,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
         Job(dockerfile=Path("a b/Dockerfile"), name="a b/Dockerfile", text=TEXT, policy=policy),
         Job(dockerfile=Path("broken"), name="broken", text="FROM a:1\nRUN apt-get install x\nCOPPY x y\n"),
         Job(dockerfile=tmp_path_factory.mktemp("none") / "none", name="none"),
-        Job(dockerfile=Path("x"), name="c:d", text="FROM a:1\nUSER 1\n"),
+        Job(dockerfile=Path("x"), name="c:d", text="FROM scratch\nUSER 1\n"),
     ]
     return check_all(jobs)
 
@@ -161,7 +161,7 @@ def test_the_table_underlines_what_is_meant_and_has_colour_only_where_asked(outc
 
 
 def test_wide_characters_do_not_shift_the_mark() -> None:
-    (outcome,) = check_all([Job(dockerfile=Path("x"), name="x", text="FROM a:1\nLABEL 世界 x\nUSER 1\n")])
+    (outcome,) = check_all([Job(dockerfile=Path("x"), name="x", text="FROM scratch\nLABEL 世界 x\nUSER 1\n")])
     lines = table([outcome], colour=False).splitlines()
     assert lines[3:5] == ["    LABEL 世界 x", "          ^^^^^^"]
 
