@@ -1,7 +1,7 @@
 """Dockerfile text in, findings out: the four container design rules, and hadolint as a second opinion.
 
-The face of the package; callers import from here only. What judges images and tries them is loaded when it is asked for,
-since to lint a file takes less time.
+The face of the package; callers import from here only. What judges images and tries them is loaded when it is asked
+for, since to lint a file takes less time.
 """
 
 from importlib import import_module
