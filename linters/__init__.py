@@ -12,7 +12,7 @@ from linters.catalog import rules
 from linters.check import Job, Outcome, check, check_all, own_findings, warm
 from linters.context import NAME as IGNORE_FILE
 from linters.context import MalformedPattern, Patterns, ignore_file
-from linters.errors import DockerfileError, LintError, ToolError, TrialError
+from linters.errors import DockerfileError, LintError, RuleError, ToolError, TrialError
 from linters.hadolint import hadolint_version
 from linters.model import Basis, Cause, Edit, Finding, LintReport, Principle, Severity, Suppressed
 from linters.policy import Fault, Policy, Profile, Waiver, faults
@@ -75,6 +75,7 @@ __all__ = [
     "Principle",
     "Profile",
     "Rule",
+    "RuleError",
     "Severity",
     "Suppressed",
     "SyntaxDirective",

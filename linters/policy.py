@@ -94,9 +94,20 @@ class Policy:
         wanted = self.severities.get(rule)
         return wanted or RAISED.get(self.profile, {}).get(rule, own)
 
-    def option(self, rule: str, name: str, default: OptionValue) -> OptionValue:
-        """The value of a rule's option."""
-        return self.options.get(rule, {}).get(name, default)
+    def names(self, rule: str, option: str) -> tuple[str, ...]:
+        """An option that is a list of texts; empty where it is not set."""
+        value = self.options.get(rule, {}).get(option, ())
+        return value if isinstance(value, tuple) else ()
+
+    def number(self, rule: str, option: str, default: int) -> int:
+        """An option that is a number."""
+        value = self.options.get(rule, {}).get(option, default)
+        return value if isinstance(value, int) else default
+
+    def text(self, rule: str, option: str, default: str) -> str:
+        """An option that is a text."""
+        value = self.options.get(rule, {}).get(option, default)
+        return value if isinstance(value, str) else default
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +165,12 @@ def _option(rule: str, key: str, value: OptionValue, known: tuple[Option, ...]) 
         yield Fault(
             path=("rules", rule, key),
             message=f"expected {_KINDS[type(found.default)]}, got {value!r}",
+            hint=f"the default is {found.default!r}",
+        )
+    elif found.choices and value not in found.choices:
+        yield Fault(
+            path=("rules", rule, key),
+            message=f"expected one of {', '.join(found.choices)}, got {value!r}",
             hint=f"the default is {found.default!r}",
         )
 

@@ -136,11 +136,13 @@ _PAGES = Path(__file__).with_name("rules")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Option:
-    """Something about a rule that a project may set; the kind of its default is the kind that is expected."""
+    """Something about a rule that a project may set; the kind of its default is the kind that is expected, and one of
+    `choices` where there are some."""
 
     name: str
     default: OptionValue
     help: str
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,18 @@ from imageforge.cli.failure import EXIT_CODES, exit_code
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
 from imageforge.report.failure import render
-from linters import DockerfileError, Job, LintReport, Outcome, Policy, Profile, Severity, check_all, own_findings
+from linters import (
+    DockerfileError,
+    Job,
+    LintError,
+    LintReport,
+    Outcome,
+    Policy,
+    Profile,
+    Severity,
+    check_all,
+    own_findings,
+)
 from linters.dockerfile import LARGEST, decode, printable, read_text
 
 if TYPE_CHECKING:
@@ -141,7 +152,7 @@ def _lint(options: Options) -> int:
         given = _texts(options.paths or [Path()], options.stdin_name)
         jobs = [_job(path, name, text, asked, configs) for path, name, text in given]
     to_stdout = options.fix and any(job.text is not None for job in jobs)
-    failed: list[DockerfileError] = []
+    failed: list[LintError] = []
     if options.fix:
         jobs = [_mended(job, failed, unsafe=options.unsafe) for job in jobs]
     outcomes = check_all(jobs) if options.image is None else [_of_image(options.image, options.base, jobs[0].policy)]
@@ -307,7 +318,7 @@ def _same(one: Path, other: Path) -> bool:
     return one == other or one.resolve() == other.resolve()
 
 
-def _mended(job: Job, failed: list[DockerfileError], *, unsafe: bool) -> Job:
+def _mended(job: Job, failed: list[LintError], *, unsafe: bool) -> Job:
     """Mend one file; the job of its new text. What cannot be written is told with the rest."""
     from linters.fixes import fix as fixed_by  # noqa: PLC0415
     from linters.rewrite import rewrite  # noqa: PLC0415
@@ -315,7 +326,7 @@ def _mended(job: Job, failed: list[DockerfileError], *, unsafe: bool) -> Job:
     try:
         before = job.text if job.text is not None else read_text(job.dockerfile, subject=job.name)
         fixed = fixed_by(before, lambda text: own_findings(replace(job, text=text)), unsafe=unsafe)
-    except DockerfileError:
+    except LintError:
         if job.text is not None:
             _pass_on(job.text)
         return job  # the check says it
@@ -324,7 +335,7 @@ def _mended(job: Job, failed: list[DockerfileError], *, unsafe: bool) -> Job:
     elif fixed.text != before:
         try:
             rewrite(job.dockerfile, before, fixed.text, subject=job.name)
-        except DockerfileError as error:
+        except LintError as error:
             failed.append(error)
             return job
     if fixed.text != before:

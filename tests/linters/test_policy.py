@@ -130,3 +130,34 @@ def test_references_are_what_the_builder_replaces() -> None:
     found = {one.name: one.optional for one in references(text)}
     assert found == {"A": False, "D": False, "E": True, "F": False, "G": True, "H": False, "J": False}
     assert all(text[one.start : one.end].lstrip("${") == one.name for one in references(text))
+
+
+def test_options_are_obeyed_and_checked() -> None:
+    text = f"FROM debian:12@sha256:{'0' * 64}\nRUN apt-get install -y --no-install-recommends gcc cron\nUSER 1\n"
+    assert {"IF302", "IF104"} <= rules_of(report(text, Policy()))
+    allowed = Policy(options={"IF302": {"allow": ("gcc",)}, "IF104": {"allow": ("cron",)}})
+    assert not {"IF302", "IF104"} & rules_of(report(text, allowed))
+    assert "IF016" in rules_of(report("FROM scratch\nUSER 1\n", Policy(options={"IF016": {"case": "lower"}})))
+    named = "FROM scratch\nLABEL a=$B\nUSER 1\n"
+    assert "IF010" in rules_of(report(named, Policy()))
+    assert "IF010" not in rules_of(report(named, Policy(options={"IF010": {"given": ("B",)}})))
+    wrong = Policy(
+        options={
+            "IF302": {"allow": "gcc"},
+            "IF306": {"megabytes": "x"},
+            "IF016": {"case": "big"},
+            "IF104": {"alow": ()},
+        }
+    )
+    found = {".".join(one.path): (one.message, one.hint) for one in faults(wrong, rules())}
+    assert found["rules.IF302.allow"][0] == "expected a list of texts, got 'gcc'"
+    assert found["rules.IF306.megabytes"] == ("expected a whole number, got 'x'", "the default is 200")
+    assert found["rules.IF016.case"][0] == "expected one of most, upper, lower, got 'big'"
+    assert found["rules.IF104.alow"][1] == "did you mean `allow`?"
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    for rule in rules():
+        for option in rule.options:
+            assert option.help
+            assert not option.choices or option.default in option.choices
