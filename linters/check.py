@@ -12,6 +12,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from linters.base import Bases, no_bases
@@ -32,6 +33,8 @@ from linters.stages import plan
 _NO_ARGS: Mapping[str, str] = {}
 SYNTAX = "IF002"
 """The rule that says what does not parse."""
+MOST_HITS = 1000
+"""Hits of one rule in one file. Nobody writes as many, and what is done for each must not add up."""
 _LONGEST_EXCERPT = 400
 _LONGEST_INSTRUCTION = 4096
 _WIDEST = 160
@@ -212,7 +215,7 @@ def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
     """What our rules find; of a file without a stage only that it is none."""
     staged = _has_stage(subject.dockerfile)
     asked = [rule for rule in rules() if subject.policy.on(rule.id) and (staged or rule.id == SYNTAX)]
-    found = ((rule, hit) for rule in asked if rule.check for hit in rule.check(subject))
+    found = ((rule, hit) for rule in asked if rule.check for hit in islice(rule.check(subject), MOST_HITS))
     kept = [(one.line, one.end_line) for one in subject.dockerfile.instructions if one.trigger is not None]
     return [(rule, _for_child(rule, hit, kept) if kept else hit) for rule, hit in found]
 

@@ -101,11 +101,14 @@ _CACHES = {
 def _check(subject: Subject) -> Iterator[Hit]:
     for script in subject.run_scripts():
         reported: set[str] = set()
+        cleaned: dict[str, int] = {}
         for call in subject.calls(script):
             cache = _CACHES.get(call.manager)
             if cache is None or call.manager in reported or call.verb not in cache.verbs:
                 continue
-            if _kept_out(script, call, cache):
+            if call.manager not in cleaned:
+                cleaned[call.manager] = _last_cleaning(script, cache)
+            if cleaned[call.manager] > call.command.start or _kept_out(script, call, cache):
                 continue
             reported.add(call.manager)
             said = " ".join(word.text for word in call.command.words[:3])
@@ -128,7 +131,7 @@ def _changes(subject: Subject, script: Script, call: Call, cache: _Cache) -> tup
         return ()
     changes: list[Edit] = []
     for one in subject.calls(script):
-        if one.manager != call.manager or one.verb not in cache.verbs or _kept_out(script, one, cache):
+        if one.manager != call.manager or one.verb not in cache.verbs or _has_option(one, cache):
             continue
         verb = next((word for word in one.command.words if word.text in _VERBS), None)
         change = edits.in_script(subject.dockerfile, script, verb.end, verb.end, f" {cache.option}") if verb else ()
@@ -191,14 +194,18 @@ def _cleaned_behind(subject: Subject, script: Script, cache: _Cache) -> bool:
 _VERBS = frozenset({"add", "update", "upgrade", "install"})
 
 
+def _has_option(call: Call, cache: _Cache) -> bool:
+    return any(option in cache.without or option.partition("=")[0] in cache.without for option in call.options)
+
+
 def _kept_out(script: Script, call: Call, cache: _Cache) -> bool:
-    if any(option in cache.without or option.partition("=")[0] in cache.without for option in call.options):
+    if _has_option(call, cache):
         return True
     if cache.switch and _switched(script.step, cache.switch):
         return True
     if cache.switch and any(word.startswith(f"{cache.switch}=") for word in call.command.assignments):
         return True
-    return _mounted(script.step, cache) or _cleaned_later(script, call, cache)
+    return _mounted(script.step, cache)
 
 
 def _switched(step: Step, name: str) -> bool:
@@ -224,8 +231,9 @@ def _inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _cleaned_later(script: Script, call: Call, cache: _Cache) -> bool:
-    return any(command.start > call.command.start and _cleans(command, cache) for command in script.commands)
+def _last_cleaning(script: Script, cache: _Cache) -> int:
+    """Where the last command that cleans up begins, -1 where there is none."""
+    return next((command.start for command in reversed(script.commands) if _cleans(command, cache)), -1)
 
 
 def _cleans(command: Command, cache: _Cache) -> bool:
