@@ -50,6 +50,8 @@ class Settings(BaseModel):
     build_free_disk: Annotated[int, Field(ge=0)] = 1024
     build_memory: Annotated[int, Field(ge=0)] = 0
     build_cpus: Annotated[float, Field(ge=0)] = 0.0
+    trials: Literal["required", "beside"] = "required"
+    trial_seconds: Annotated[int, Field(ge=5, le=600)] = 20
     compression: Literal["fast", "balanced", "small", "zstd"] = "balanced"
     context_limit: Annotated[int, Field(ge=1)] = 2048
     git_http: bool = False

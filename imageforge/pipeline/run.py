@@ -45,10 +45,12 @@ from imageforge.pipeline.image_gate import ImageGate, together
 from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.preflight import check_base, check_frontend
 from imageforge.pipeline.secrets import AppSecrets
+from imageforge.pipeline.trial_run import TrialRun, wanted
+from imageforge.pipeline.trials import tried
 from imageforge.report.bill import squash_data, squash_line
 from imageforge.report.units import megabytes
 from imageforge.vault import LineMask
-from linters import LintReport
+from linters import LintReport, TrialReport, TrialRequest
 from registry import ImageRef, LayoutError, OciLayout, PushResult, RegistryClient, RegistryError, push
 from runtime import Label
 
@@ -110,9 +112,12 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
     with recorder.stage("build") as log:
         built = _build(plan, build_id, report.base_image, workshop, log)
     layout = workshop.home.layouts / str(build_id)
+    trial = _trial(plan, built, workshop)
     try:
         try:
-            squashed, reference, image_id = _ship(plan, built, report, key, build_id, workshop, recorder, layout)
+            squashed, reference, image_id = _ship(
+                plan, built, report, key, build_id, workshop, recorder, layout, trial=trial
+            )
         except (LayoutError, EngineError):
             damaged = drop_damaged(layout, blobs=workshop.home.blobs) if layout.exists() else ()
             if not damaged:
@@ -120,9 +125,11 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
             shutil.rmtree(layout)
             note = f"the stored layer {', '.join(damaged)} was damaged on the disk: dropped, and made again"
             squashed, reference, image_id = _ship(
-                plan, built, report, key, build_id, workshop, recorder, layout, note=note
+                plan, built, report, key, build_id, workshop, recorder, layout, trial=trial, note=note
             )
     finally:
+        if trial is not None:
+            trial.close()  # an image that a container has cannot be removed
         # The registry and the engine hold the image now, and the blobs stay in the store; of a run that failed the
         # layout is worth nothing.
         shutil.rmtree(layout, ignore_errors=True)
@@ -149,6 +156,7 @@ def _ship(
     recorder: Recorder,
     layout: Path,
     *,
+    trial: TrialRun | None,
     note: str = "",
 ) -> tuple[SquashedImage, str, str]:
     """Squash and push; the squashed image, its reference and its ID in the engine. `note` is told first. Raises
@@ -162,12 +170,20 @@ def _ship(
         bill = dict(log.data)
     with recorder.stage("image") as log:
         report = together(report, gate.settle(squashed.layout, workshop.secrets, log))
-        if goal is None:
+    if trial is not None and plan.policy.require_measured:
+        report = _measured(trial, report, workshop, recorder)
+    if goal is None:
+        with recorder.stage("load") as log:
             image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag, blobs=workshop.home.blobs)
-            return squashed, image_id, image_id
+            log.summary = plan.tag or image_id[:19]
+        if trial is not None and not plan.policy.require_measured:
+            _measured(trial, report, workshop, recorder)
+        return squashed, image_id, image_id
     with recorder.stage("push") as log:
         pushed = _push(goal, squashed, workshop, log).reference
         shipped.remember(workshop.home, plan.app, built, squashed)
+        if trial is not None and not plan.policy.require_measured:
+            report = _measured(trial, report, workshop, recorder)
         attach_reports(
             plan,
             report,
@@ -180,6 +196,23 @@ def _ship(
             log=log,
         )
         return squashed, str(pushed), _keep(built, squashed, str(pushed), workshop)
+
+
+def _trial(plan: Plan, built: BuiltImage, workshop: Workshop) -> TrialRun | None:
+    """The image that was built, tried out beside what follows: the squash proves that what is pushed has the same
+    files. None where that is not wanted."""
+    if not wanted(plan, workshop.settings):
+        return None
+
+    def act(request: TrialRequest, cancelled: threading.Event) -> TrialReport:
+        return tried(request, workshop.home, workshop.endpoint, cancelled=cancelled)
+
+    return TrialRun(plan, built, workshop.settings, act)
+
+
+def _measured(trial: TrialRun, report: LintReport, workshop: Workshop, recorder: Recorder) -> LintReport:
+    with recorder.stage("trial") as log:
+        return together(report, trial.settle(log, workshop.cancelled))
 
 
 def _keep(built: BuiltImage, squashed: SquashedImage, reference: str, workshop: Workshop) -> str:

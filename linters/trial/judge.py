@@ -99,7 +99,7 @@ class _Writer:
         words = bare.last_words[-1] if bare.last_words else bare.refused
         came = f"without any it ended after {bare.lived:.1f} s ({words})" if words else "without any it ends at once"
         yield Measure(name="no capabilities", result=Result.FAILED, detail=came)
-        yield self._finding("IF506", f"it starts only with an engine's usual capabilities: {came}", excerpt=words)
+        yield self._finding("IF506", f"it starts only with an engine's usual capabilities: {came}")
 
     def read_only(self) -> Iterator[Measure | Finding]:
         """V1."""
@@ -120,7 +120,7 @@ class _Writer:
             detail = f"it ended after {locked.lived:.1f} s with exit code {locked.exit_code}"
             detail += f" ({words})" if words else ""
         yield Measure(name=title, result=Result.FAILED, detail=detail)
-        yield self._finding("IF501", f"with a read-only root file system {detail}", excerpt=detail)
+        yield self._finding("IF501", f"with a read-only root file system {detail}")
 
     def changes(self) -> Iterator[Measure | Finding]:
         """V2."""
@@ -146,7 +146,7 @@ class _Writer:
             yield Measure(name=title, result=Result.OK, detail=told or "none stayed")
             return
         yield Measure(name=title, result=Result.FAILED, detail=f"{len(found)} programs: {told}")
-        yield self._finding("IF503", f"{len(found)} programs run side by side: {told}", excerpt=told)
+        yield self._finding("IF503", f"{len(found)} programs run side by side: {told}")
 
     def stopping(self) -> Iterator[Measure | Finding]:
         """V4."""
@@ -224,7 +224,7 @@ class _Writer:
         declared = self._seen.image.exposed or (self._port,)
         return sorted({one.port for one in run.listeners if one.port in declared})
 
-    def _finding(self, rule_id: str, message: str, *, excerpt: str, severity: Severity | None = None) -> Finding:
+    def _finding(self, rule_id: str, message: str, *, excerpt: str = "", severity: Severity | None = None) -> Finding:
         found = rule(rule_id)
         return Finding(
             rule=found.id,
