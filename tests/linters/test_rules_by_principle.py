@@ -96,6 +96,8 @@ SILENT = [
     ("IF212", "RUN git config --global http.sslVerify true"),
     ("IF212", "HEALTHCHECK CMD curl -k https://example.org"),
     # lightweight
+    ("IF302", 'RUN apt-get install -y gcc make\nCMD ["bash"]'),
+    ("IF302", 'RUN apt-get install -y gcc\nENTRYPOINT ["gcc"]'),
     ("IF303", 'CMD ["go", "run", "."]'),
     ("IF304", "COPY a /app\nRUN chown -R 1 /data"),
     ("IF304", "COPY a /app\nRUN chown 1 /app/a"),
