@@ -18,6 +18,9 @@ def of(lines: str, rule: str) -> list[Finding]:
 
 SILENT = [
     # one process
+    ("IF101", 'COPY --from=x:1 /build/init /init\nENTRYPOINT ["/init"]'),
+    ("IF107", 'CMD ["kcat", "-b", "x", "-K", "|"]'),
+    ("IF107", 'CMD ["watch", "a", "|", "b"]'),
     ("IF103", "RUN service mysql start && mysql < /seed.sql && service mysql stop"),
     ("IF103", "RUN service postgresql start && createdb shop"),
     ("IF103", "RUN systemctl disable x"),
@@ -153,6 +156,9 @@ LOUD = [
     ("IF108", "RUN apt-get install -y nginx php8.2-fpm", 3, 30, INFO),
     ("IF108", "RUN apk add --no-cache nginx\nRUN apk add --no-cache redis", 4, 24, WARNING),
     ("IF108", "RUN apt-get install -y apache2 postgresql-15 memcached", 3, 46, WARNING),
+    ("IF101", 'COPY etc /etc\nENTRYPOINT ["/init"]', 4, 13, ERROR),
+    ("IF107", 'CMD ["npm", "run", "build", "--", "--prod", "&&", "x"]', 3, 42, ERROR),
+    ("IF107", 'ENTRYPOINT ["/entrypoint.sh"]\nCMD ["a", "&&", "b"]', 4, 11, WARNING),
     ("IF201", "COPY --from=assets / /", 3, 6, WARNING),
     ("IF201", "COPY --from=__BASE__ /a /a", 3, 6, INFO),
     ("IF201", "COPY --from=%%IMAGE%% /a /a", 3, 6, INFO),
