@@ -196,6 +196,7 @@ def test_whole_folders(tmp_path: Path, files: dict[str, str], lines: str, severi
         ("server &\npid=$!\ntrap 'kill $pid' TERM\nwait $pid\n", None),
         ("mysqld &\nredis-server &\nload\nkill %1 %2\nexec a\n", None),
         ("echo done\n", None),
+        ('curl -fsS -d "$1" https://api.example/send\n', None),
         ("set -e\n", None),
     ],
 )
