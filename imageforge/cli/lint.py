@@ -15,7 +15,7 @@ from imageforge.errors import UsageError
 from imageforge.pipeline.event import EventKind, Recorder
 from imageforge.pipeline.gate import finding_data, summary
 from imageforge.report.progress import Progress
-from linters import LintReport, Severity, check
+from linters import Budget, LintReport, Severity, check
 
 
 def lint(
@@ -23,16 +23,25 @@ def lint(
     context: Annotated[Path | None, typer.Option("--context", help="The build context, where it is elsewhere.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="The stage that would be built.")] = None,
     build_arg: Annotated[list[str] | None, typer.Option("--build-arg", help="NAME=VALUE, as for build.")] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="IMAGE", help="A built image in the place of files.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="IMAGE", help="With --image: its base image, or `scratch`.")
+    ] = None,
     fail_on: Annotated[Severity, typer.Option("--fail-on", help="The mildest severity that fails.")] = Severity.ERROR,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Check Dockerfiles against the container design rules. Exit code 2 when one is refused."""
-    files = [found for path in paths or [Path()] for found in dockerfiles(path)]
-    arguments = parse_build_args(build_arg)
-    reports = [
-        check(file, context=context or file.parent, target=target, build_args=arguments, display_name=str(file))
-        for file in files
-    ]
+    if image is not None:
+        reports = [_image(image, base, others=bool(paths or context or target or build_arg))]
+    else:
+        files = [found for path in paths or [Path()] for found in dockerfiles(path)]
+        arguments = parse_build_args(build_arg)
+        reports = [
+            check(file, context=context or file.parent, target=target, build_args=arguments, display_name=str(file))
+            for file in files
+        ]
     if form in (Format.JSON, Format.YAML):
         document([asdict(report) for report in reports], form)
     elif form is Format.MARKDOWN:
@@ -42,6 +51,20 @@ def lint(
         _print(reports)
     if any(report.at_least(fail_on) for report in reports):
         raise typer.Exit(2)
+
+
+def _image(image: str, base: str | None, *, others: bool) -> LintReport:
+    """Raises UsageError (`image-or-files`)."""
+    if others:
+        raise UsageError(
+            "image-or-files",
+            "--image",
+            "it is checked in the place of files",
+            hint="leave out the paths and their options",
+        )
+    from imageforge.cli.lint_image import lint_image  # noqa: PLC0415 - opening images takes half a second to load
+
+    return lint_image(image, base=base, budget=Budget())
 
 
 def dockerfiles(path: Path) -> list[Path]:
