@@ -4,16 +4,19 @@ The face of the package; callers import from here only.
 """
 
 from linters.catalog import rules
-from linters.check import check, warm
+from linters.check import Job, Outcome, check, check_all, own_findings, warm
 from linters.errors import DockerfileError, LintError, ToolError, TrialError
 from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
 from linters.hadolint import hadolint_version
 from linters.image.check import check_image
 from linters.image.model import Budget, FileKind, ImageFacts, ImageLayer, LayerFile
+from linters.image.settle import settle
 from linters.image.waived import waived_rules
-from linters.model import Basis, Edit, Finding, LintReport, Principle, Severity
-from linters.rule import Rule
+from linters.model import Basis, Cause, Edit, Finding, LintReport, Principle, Severity, Suppressed
+from linters.policy import Fault, Policy, Profile, Waiver, faults
+from linters.rule import Option, Rule
 from linters.trial.begin import remove_trials, try_image
+from linters.trial.judge import not_made
 from linters.trial.model import TRIAL_VERSION, TrialReport, TrialRequest, Verdict
 from linters.trial.model import Limits as TrialLimits
 
@@ -21,19 +24,27 @@ __all__ = [
     "TRIAL_VERSION",
     "Basis",
     "Budget",
+    "Cause",
     "DockerfileError",
     "Edit",
+    "Fault",
     "FileKind",
     "Finding",
     "FrontendFeature",
     "ImageFacts",
     "ImageLayer",
+    "Job",
     "LayerFile",
     "LintError",
     "LintReport",
+    "Option",
+    "Outcome",
+    "Policy",
     "Principle",
+    "Profile",
     "Rule",
     "Severity",
+    "Suppressed",
     "SyntaxDirective",
     "ToolError",
     "TrialError",
@@ -41,12 +52,18 @@ __all__ = [
     "TrialReport",
     "TrialRequest",
     "Verdict",
+    "Waiver",
     "check",
+    "check_all",
     "check_image",
+    "faults",
     "frontend_features",
     "hadolint_version",
+    "not_made",
+    "own_findings",
     "remove_trials",
     "rules",
+    "settle",
     "syntax_directive",
     "try_image",
     "waived_rules",

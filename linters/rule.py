@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 
 from linters.dockerfile import Dockerfile, Span
 from linters.entry import Entry, entry_of
 from linters.image.evidence import Evidence
 from linters.model import Basis, Edit, Principle, Severity
+from linters.policy import OptionValue, Policy
 from linters.scripts import Script, scripts_of
 from linters.stages import Plan, Step
 
@@ -32,12 +32,15 @@ class Hit:
 
 
 class Subject:
-    """A file under check: its text, its stages for one target, what it starts."""
+    """A file under check: its text, its stages for one target, what it starts, and what is asked of it."""
 
-    def __init__(self, dockerfile: Dockerfile, plan: Plan, *, context: Path | None = None) -> None:
+    def __init__(
+        self, dockerfile: Dockerfile, plan: Plan, *, context: Path | None = None, policy: Policy | None = None
+    ) -> None:
         self.dockerfile = dockerfile
         self.plan = plan
         self.context = context
+        self.policy = policy or Policy()
         self._scripts: dict[int, tuple[Script, ...]] = {}
 
     @cached_property
@@ -71,13 +74,23 @@ class ImageHit:
 
 Check = Callable[[Subject], Iterable[Hit]]
 ImageCheck = Callable[[Evidence], Iterable[ImageHit]]
+_PAGES = Path(__file__).with_name("rules")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """Something about a rule that a project may set; the kind of its default is the kind that is expected."""
+
+    name: str
+    default: OptionValue
+    help: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
     """One rule: `check` judges it from the file, `image` from the built image; a rule may have both, and one that has
     neither is judged by a trial. `covers` names the hadolint codes that say the same and give way where this rule
-    speaks."""
+    speaks, `alias` the check of BuildKit's that does."""
 
     id: str
     severity: Severity
@@ -86,8 +99,10 @@ class Rule:
     check: Check | None = field(default=None, repr=False)
     image: ImageCheck | None = field(default=None, repr=False)
     covers: frozenset[str] = frozenset()
+    alias: str = ""
+    options: tuple[Option, ...] = ()
 
     @property
     def page(self) -> str:
         """The page in Markdown: why, a bad and a good example, the fix."""
-        return (resources.files("linters.rules") / f"{self.id.lower()}.md").read_text(encoding="utf-8")
+        return (_PAGES / f"{self.id.lower()}.md").read_text(encoding="utf-8")

@@ -27,8 +27,8 @@ class Script:
     def span(self, start: int, end: int) -> Span:
         """The place of the script's characters `start` up to `end`."""
         if self.body_line is not None:
-            line, column = self._in_body(start)
-            last_line, last_column = self._in_body(max(start, end - 1))
+            line, column = self.locate(start)
+            last_line, last_column = self.locate(max(start, end - 1))
             return Span(line=line, column=column, end_line=last_line, end_column=last_column + 1)
         if self.shift is not None:
             return self.step.instruction.span(start + self.shift, end + self.shift)
@@ -38,7 +38,8 @@ class Script:
         """The place of one command."""
         return self.span(command.start, command.end)
 
-    def _in_body(self, offset: int) -> tuple[int, int]:
+    def locate(self, offset: int) -> tuple[int, int]:
+        """Line and column of the character at `offset` of a heredoc's body."""
         before = self.text[:offset]
         assert self.body_line is not None
         return self.body_line + before.count("\n"), offset - (before.rfind("\n") + 1) + 1

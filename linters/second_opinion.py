@@ -6,38 +6,42 @@ import logging
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from linters import hadolint
-from linters.dockerfile import Instruction
+from linters.dockerfile import Dockerfile, Instruction
 from linters.errors import ToolError
+from linters.hadolint import PARSE_ERROR, Answer, Opinion, Question
 from linters.memory import Memory
 from linters.model import Finding, Principle
 from linters.normalise import for_hadolint
+from linters.policy import Policy, Profile
 from linters.rule import Hit, Subject
 
 _log = logging.getLogger(__name__)
 
 
+def ask(dockerfile: Dockerfile, policy: Policy, *, memory: Memory | None = None) -> Question:
+    """Have hadolint begin with a file, before our own rules do. `memory` has what was said of the same text before."""
+    return Question(for_hadolint(dockerfile), profile=policy.profile, memory=memory)
+
+
 def second_opinion(
-    subject: Subject, name: str, *, covered: Iterable[tuple[str, Hit]], memory: Memory | None = None
+    subject: Subject, name: str, said: Answer, *, covered: Iterable[tuple[str, Hit]]
 ) -> tuple[list[Finding], tuple[str, ...]]:
     """Hadolint's findings in the file called `name`, without excerpts, and notes on what it could not check.
 
     `covered` are the hadolint codes that a hit of ours stands for; such a finding on the same instruction is left out.
-    `memory` has what was said of the same text before.
+    In the profile ``hadolint`` nothing is left out.
     """
-    dockerfile = subject.dockerfile
-    try:
-        said = hadolint.opinions(for_hadolint(dockerfile), memory=memory)
-    except ToolError as error:
-        _log.warning("hadolint did not run", extra={"code": error.code, "reason": error.message})
-        return [], (f"hadolint {error.message}; {error.kept}",)
+    if isinstance(said, ToolError):
+        _log.warning("hadolint did not run", extra={"code": said.code, "reason": said.message})
+        return [], (f"hadolint {said.message}; {said.kept}",)
     notes = tuple(
         f"hadolint could not read line {one.line}, and so checked nothing; {one.message.splitlines()[0]}"
         for one in said
-        if one.code == hadolint.PARSE_ERROR
+        if one.code == PARSE_ERROR
     )
     places = _Places(subject)
-    known = {(code, places.start(hit.span.line)) for code, hit in covered}
+    plain = subject.policy.profile is Profile.HADOLINT
+    known = set() if plain else {(code, places.start(hit.span.line)) for code, hit in covered}
     findings = [
         Finding(
             rule=one.code,
@@ -49,7 +53,9 @@ def second_opinion(
             source="hadolint",
         )
         for one in said
-        if one.code != hadolint.PARSE_ERROR and (one.code, places.start(one.line)) not in known and places.applies(one)
+        if one.code != PARSE_ERROR
+        and (one.code, places.start(one.line)) not in known
+        and (plain or places.applies(one))
     ]
     return findings, notes
 
@@ -76,7 +82,7 @@ class _Places:
         instruction = self.instruction(line)
         return instruction.line if instruction else line
 
-    def applies(self, opinion: hadolint.Opinion) -> bool:
+    def applies(self, opinion: Opinion) -> bool:
         """Whether the opinion holds for this build."""
         instruction = self.instruction(opinion.line)
         if instruction is None:

@@ -8,6 +8,7 @@ Words keep their offsets in the script. Quotes are taken off; `$name` stays as i
 from __future__ import annotations
 
 import re
+import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,11 @@ from functools import cache
 
 from tree_sitter import Language, Node, Parser
 
+PATIENCE = 5.0
+"""Seconds for one script; ten thousand lines take a tenth of one."""
+MOST_PIPES = 3000
+"""Signs of one script; two seconds, where they are one pipe."""
+_PIECE = 1 << 16
 _OPERATORS = frozenset({"&&", "||", ";", "&", "|", "|&", ";;", ";&", ";;&"})
 _OF_GROUPS = frozenset({"&&", "||", "&", "|", "|&"})
 _COMMANDS = frozenset({"command", "declaration_command", "unset_command", "test_command"})
@@ -95,9 +101,26 @@ def _grammar() -> Language:
     return Language(tree_sitter_bash.language())
 
 
+def _parsed(data: bytes) -> Node | None:
+    """The root of what is read; None where that takes too long: for what is no shell, time may grow with the square of
+    its length, and for a pipe, in a part that nothing interrupts."""
+    if data.count(b"|") > MOST_PIPES:
+        return None
+    until = time.monotonic() + PATIENCE
+
+    def piece(at: int, _: object) -> bytes:
+        return data[at : at + _PIECE]
+
+    try:
+        return Parser(_grammar()).parse(piece, progress_callback=lambda *_: time.monotonic() > until).root_node
+    except ValueError:
+        return None
+
+
 class _Reader:
     def __init__(self, script: str) -> None:
-        self.data = script.encode("utf-8", errors="surrogatepass")
+        self.script = script
+        self.data = script.encode("utf-8", errors="replace")
         self.offsets = None if len(self.data) == len(script) else _offsets(script)
         self.found: list[Command] = []
         self.open = False
@@ -106,7 +129,8 @@ class _Reader:
         """Whether nothing but ends of groups came since: `( … ) &` and `{ …; } &` put the last command behind."""
 
     def run(self) -> list[Command]:
-        waiting: list[Node] = [Parser(_grammar()).parse(self.data).root_node]
+        root = _parsed(self.data)
+        waiting: list[Node] = [] if root is None else [root]
         while waiting:
             node = waiting.pop()
             if node.type in _COMMANDS:
@@ -206,7 +230,7 @@ class _Reader:
         return text
 
     def _text(self, node: Node) -> str:
-        return self.data[node.start_byte : node.end_byte].decode("utf-8", errors="surrogatepass")
+        return self.script[self._offset(node.start_byte) : self._offset(node.end_byte)]
 
     def _offset(self, byte: int) -> int:
         return byte if self.offsets is None else bisect_left(self.offsets, byte)
@@ -263,5 +287,5 @@ def _offsets(script: str) -> list[int]:
     offsets, at = [], 0
     for char in script:
         offsets.append(at)
-        at += len(char.encode("utf-8", errors="surrogatepass"))
+        at += len(char.encode("utf-8", errors="replace"))
     return [*offsets, at]

@@ -154,8 +154,11 @@ class ControllerClient:
 
     def watch_rollout(self, namespace: str, name: str, *, timeout: float | None = None) -> Iterator[RolloutRecord]:
         """The newest record at once, at each change and at least every second; ends after `timeout` seconds, when it
-        has ended, with the Deployment, or with the controller. Raises NotFound (`no-rollout`)."""
-        return self._stream("watch_rollout", namespace=namespace, name=name, timeout=timeout)
+        has ended, with the Deployment, or with the controller; with patience it outlives that one. Raises NotFound
+        (`no-rollout`)."""
+        if not self._patience:
+            return self._stream("watch_rollout", namespace=namespace, name=name, timeout=timeout)
+        return self._watch_rollout(namespace, name, timeout)
 
     def delete(self, namespace: str, kind: str, name: str, *, volumes: bool = False) -> None:
         """Delete an object; ``Namespace`` goes with all that is in it. The replicas of a Deployment are drained and
@@ -328,6 +331,26 @@ class ControllerClient:
             time.sleep(AGAIN_SECONDS)
             try:
                 self.deployment(namespace, name)  # which waits for the controller
+            except NotFound:
+                return
+
+    def _watch_rollout(self, namespace: str, name: str, timeout: float | None) -> Iterator[RolloutRecord]:
+        until = None if timeout is None else time.monotonic() + timeout
+        left, record = timeout, None
+        while True:
+            try:
+                for record in self._stream("watch_rollout", namespace=namespace, name=name, timeout=left):
+                    yield record
+            except ControllerUnreachable as error:
+                if error.code == FORBIDDEN:
+                    raise
+            left = None if until is None else max(0.0, until - time.monotonic())
+            # However long the controller was away, the record is looked at once.
+            if record is not None and (record.ended or left == 0.0):
+                return
+            time.sleep(AGAIN_SECONDS)
+            try:
+                self.rollouts(namespace, name)  # which waits for the controller
             except NotFound:
                 return
 

@@ -1,6 +1,6 @@
 """Every test, in several runs at once: ``python -m tests.both [PYTEST OPTIONS]``.
 
-What needs an engine waits most of its time for containers. So it runs in three parts, each in a sandbox with an engine
+What needs an engine waits most of its time for containers. So it runs in two halves, each in a sandbox with an engine
 of its own, and what needs none runs beside them. Where an engine answers there is one run: two would be in each other's
 way. The output of all but the first comes afterwards.
 """
@@ -24,18 +24,19 @@ WHOLE = HERE / "e2e"
 RUNTIME = HERE / "runtime"
 
 
-def parts() -> tuple[list[str], ...]:
-    """The end to end tests, which take the longest, file by file in turn; the runtime's, and then all the others'."""
+def halves() -> tuple[list[str], list[str]]:
+    """The end to end tests file by file in turn, as they take the longest; the runtime's with the second half, and all
+    the others with the first."""
     files = sorted(WHOLE.glob("test_*.py"))
     folders = sorted(folder for folder in HERE.iterdir() if (folder / "__init__.py").exists())
     others = [folder for folder in folders if folder not in (WHOLE, RUNTIME)]
-    return tuple([str(path) for path in part] for part in (files[::2], (*files[1::2],), (RUNTIME, *others)))
+    return [str(path) for path in (*files[::2], *others)], [str(path) for path in (*files[1::2], RUNTIME)]
 
 
 def main(options: Sequence[str]) -> int:
     """Gives 0 where all runs passed."""
     sandbox = [sys.executable, "-m", "tests.sandbox", *options, "-m", NEEDS_ENGINE]
-    commands = [sandbox] if engine_answers() else [[*sandbox, *part] for part in parts()]
+    commands = [sandbox] if engine_answers() else [[*sandbox, *half] for half in halves()]
     commands.append([sys.executable, "-m", "pytest", *options, "-m", NEEDS_NONE])
     runs: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +55,7 @@ def main(options: Sequence[str]) -> int:
                 run.wait(PATIENCE)
             raise
         for command, output in zip(commands[1:], outputs, strict=True):
-            what = "another part" if "tests.sandbox" in command else "what needs no engine"
+            what = "the other half" if "tests.sandbox" in command else "what needs no engine"
             sys.stdout.write(f"\n{what}:\n{output.read_text(errors='replace')}")
     return next((code for code in codes if code), 0)
 

@@ -2,90 +2,183 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import json
 import os
 import sys
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imageforge.cli.output import Format, FormatOption, document, show
+from imageforge import __version__
+from imageforge.cli.failure import EXIT_CODES, exit_code
+from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
-from imageforge.pipeline.event import EventKind, Recorder
-from imageforge.pipeline.gate import finding_data, summary
-from imageforge.report.progress import Progress
-from linters import Budget, LintReport, Severity, check
+from imageforge.report.failure import render
+from linters import DockerfileError, Job, LintReport, Outcome, Policy, Profile, Severity, check_all, own_findings
+from linters import baseline as baseline_of
+from linters.dockerfile import LARGEST, decode, printable, read_text
+from linters.fixes import Fixed
+from linters.fixes import fix as fixed_by
+from linters.rewrite import rewrite
+
+if TYPE_CHECKING:
+    from imageforge.config import RepositoryConfig
+
+STDIN = "-"
+PATTERNS = ("Dockerfile", "*.Dockerfile", "Dockerfile.*", "Containerfile")
+CONFIGS = ("imageforge.toml", "pyproject.toml")
+
+
+class LintFormat(StrEnum):
+    """The values of --format."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    SARIF = "sarif"
+    GITHUB = "github"
+    MARKDOWN = "markdown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What the command line says, over what a folder's file does."""
+
+    context: Path | None
+    target: str | None
+    build_args: dict[str, str]
+    profile: Profile | None
+    comments: bool
 
 
 def lint(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Dockerfiles, or folders that hold one.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Dockerfiles, folders that hold some, or - for stdin.")
+    ] = None,
     context: Annotated[Path | None, typer.Option("--context", help="The build context, where it is elsewhere.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="The stage that would be built.")] = None,
     build_arg: Annotated[list[str] | None, typer.Option("--build-arg", help="NAME=VALUE, as for build.")] = None,
     image: Annotated[
-        str | None, typer.Option("--image", metavar="IMAGE", help="A built image in the place of files.")
+        str | None, typer.Option("--image", metavar="IMAGE", help="A built image, in the place of files.")
     ] = None,
     base: Annotated[
         str | None, typer.Option("--base", metavar="IMAGE", help="With --image: its base image, or `scratch`.")
     ] = None,
-    fail_on: Annotated[Severity, typer.Option("--fail-on", help="The mildest severity that fails.")] = Severity.ERROR,
-    form: FormatOption = Format.TABLE,
+    profile: Annotated[Profile | None, typer.Option("--profile", help="How much is asked.")] = None,
+    fail_on: Annotated[Severity | None, typer.Option("--fail-on", help="The mildest severity that fails.")] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what can be mended safely; the changes go to stderr.")
+    ] = False,
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="With --fix, also what may change the image.")] = False,
+    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Let ignore comments count for nothing.")] = False,
+    baseline: Annotated[Path | None, typer.Option("--baseline", help="Fail only on what is not in this file.")] = None,
+    write_baseline: Annotated[
+        Path | None, typer.Option("--write-baseline", help="Write what is found to this file, and do not fail.")
+    ] = None,
+    stdin_name: Annotated[str, typer.Option("--stdin-name", help="What findings call stdin.")] = "stdin",
+    form: Annotated[LintFormat, typer.Option("--format", "-o", help="How to show it.")] = LintFormat.TABLE,
 ) -> None:
     """Check Dockerfiles against the container design rules. Exit code 2 when one is refused."""
+    if unsafe and not fix:
+        raise UsageError("needs-fix", "--unsafe", "it says what --fix does", hint="--fix --unsafe")
+    asked = Asked(
+        context=context,
+        target=target,
+        build_args=parse_build_args(build_arg),
+        profile=profile,
+        comments=not no_ignore,
+    )
+    known = _read_baseline(baseline) if baseline else None
     if image is not None:
-        reports = [_image(image, base, others=bool(paths or context or target or build_arg))]
-    else:
-        files = [found for path in paths or [Path()] for found in dockerfiles(path)]
-        arguments = parse_build_args(build_arg)
-        reports = [
-            check(file, context=context or file.parent, target=target, build_args=arguments, display_name=str(file))
-            for file in files
-        ]
-    if form in (Format.JSON, Format.YAML):
-        document([asdict(report) for report in reports], form)
-    elif form is Format.MARKDOWN:
-        rows = [asdict(finding) for report in reports for finding in report.findings]
-        show(rows, columns=("file", "line", "severity", "rule", "message", "fix"), form=form)
-    else:
-        _print(reports)
-    if any(report.at_least(fail_on) for report in reports):
-        raise typer.Exit(2)
+        others = bool(paths or context or target or build_arg or fix)
+        _image(image, base, others=others, asked=asked, fail_on=fail_on, known=known, form=form)
+        return
+    given = _texts(paths or [Path()], stdin_name)
+    configs = _Configs()
+    jobs = [_job(path, name, text, asked, configs) for path, name, text in given]
+    to_stdout = fix and any(job.text is not None for job in jobs)
+    failed: list[DockerfileError] = []
+    if fix:
+        jobs = [_mended(job, failed, unsafe=unsafe) for job in jobs]
+    outcomes = check_all(jobs)
+    if write_baseline:
+        _write_baseline(write_baseline, outcomes)
+    if known is not None:
+        outcomes = _without(outcomes, known)
+    shown = _render(outcomes, jobs, form)
+    if shown:
+        (sys.stderr if to_stdout else sys.stdout).write(f"{shown}\n")
+    for error in failed:
+        sys.stderr.write(f"{render(error)}\n")
+    codes = [exit_code(error) for error in failed]
+    if not write_baseline:
+        codes += [_exit_code(*pair, fail_on, configs) for pair in zip(outcomes, jobs, strict=True)]
+    if any(codes):
+        raise typer.Exit(max(codes))
 
 
-def _image(image: str, base: str | None, *, others: bool) -> LintReport:
-    """Raises UsageError (`image-or-files`)."""
+def _image(
+    image: str,
+    base: str | None,
+    *,
+    others: bool,
+    asked: Asked,
+    fail_on: Severity | None,
+    known: Counter[str] | None,
+    form: LintFormat,
+) -> None:
+    """Check an image by what this folder's file asks. Raises UsageError (`image-or-files`)."""
     if others:
         raise UsageError(
             "image-or-files",
             "--image",
             "it is checked in the place of files",
-            hint="leave out the paths and their options",
+            hint="leave out the paths, and the options for them",
         )
     from imageforge.cli.lint_image import lint_image  # noqa: PLC0415 - opening images takes half a second to load
 
-    return lint_image(image, base=base, budget=Budget())
+    found = _Configs().of(Path("Dockerfile"))
+    policy = found[1].lint.policy() if found else Policy()
+    outcomes: list[Outcome] = [
+        lint_image(image, base=base, policy=replace(policy, profile=asked.profile or policy.profile))
+    ]
+    if known is not None:
+        outcomes = _without(outcomes, known)
+    sys.stdout.write(f"{_render(outcomes, (), form)}\n")
+    least = fail_on or Severity(found[1].lint.fail_on if found else Severity.ERROR)
+    if any(isinstance(one, LintReport) and one.at_least(least) for one in outcomes):
+        raise typer.Exit(EXIT_CODES["refused"])
 
 
 def dockerfiles(path: Path) -> list[Path]:
     """The Dockerfiles that a path means. Raises UsageError (`dockerfile-missing`)."""
-    if path.is_dir():
-        patterns = ("Dockerfile", "*.Dockerfile", "Dockerfile.*", "Containerfile")
-        found = sorted({file for pattern in patterns for file in path.rglob(pattern) if file.is_file()})
+    if not path.is_dir():
+        return [path]
+    found = _below(path)
+    if not found:
+        raise UsageError("dockerfile-missing", str(path), "no Dockerfile in this folder or below", hint="name the file")
+    return found
+
+
+def _below(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for above, folders, files in os.walk(folder):
         # Not what others keep in the folder: .git, .venv, node_modules.
-        found = [file for file in found if not _is_foreign(file.relative_to(path))]
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         # Dockerfile.dockerignore is BuildKit's name for an ignore file.
-        found = [file for file in found if file.suffix != ".dockerignore"]
-        if not found:
-            raise UsageError(
-                "dockerfile-missing", str(path), "no Dockerfile in this folder or below", hint="name the file"
-            )
-        return found
-    return [path]
-
-
-def _is_foreign(file: Path) -> bool:
-    return any(part.startswith(".") or part == "node_modules" for part in file.parts[:-1])
+        found += [
+            path
+            for path in (Path(above, name) for name in files)
+            if any(path.match(pattern) for pattern in PATTERNS) and path.suffix != ".dockerignore" and path.is_file()
+        ]
+    return sorted(found)
 
 
 def parse_build_args(values: list[str] | None) -> dict[str, str]:
@@ -102,12 +195,212 @@ def parse_build_args(values: list[str] | None) -> dict[str, str]:
     return parsed
 
 
-def _print(reports: list[LintReport]) -> None:
-    with Progress(stream=sys.stdout, everything=True) as progress:
-        recorder = Recorder(listeners=(progress,))
-        for report in reports:
-            for finding in report.findings:
-                recorder.emit("lint", EventKind.FINDING, finding.message, **finding_data(finding))
-            for note in report.notes:
-                recorder.emit("lint", EventKind.NOTE, note)
-            recorder.emit("lint", EventKind.STAGE_FINISHED, summary(report))
+def _texts(paths: Sequence[Path], stdin_name: str) -> list[tuple[Path, str, str | None]]:
+    """Path, name and, of stdin, text of everything that is to be checked, each once."""
+    found: dict[str, tuple[Path, str, str | None]] = {}
+    for path in paths:
+        if str(path) == STDIN:
+            text = decode(sys.stdin.buffer.read(LARGEST + 1), subject=stdin_name)
+            found[STDIN] = (Path(STDIN), stdin_name, text)
+            continue
+        build = _build_of(path)
+        for file in build or dockerfiles(path):
+            found[str(file)] = (file, str(file), None)
+    return list(found.values())
+
+
+def _build_of(folder: Path) -> list[Path]:
+    """The Dockerfiles of a folder, that which its imageforge.toml names among them."""
+    if not folder.is_dir() or not (folder / CONFIGS[0]).is_file():
+        return []
+    named = _dockerfile_of(folder, _load(folder))
+    files = _below(folder)
+    return files if named in files else [named, *files]
+
+
+def _load(folder: Path) -> RepositoryConfig:
+    # It brings pydantic along, which a folder without a file has no use for.
+    from imageforge.config import load_repository  # noqa: PLC0415
+
+    return load_repository(folder)
+
+
+def _dockerfile_of(folder: Path, config: RepositoryConfig) -> Path:
+    build = config.build
+    if build.dockerfile:
+        return folder / build.dockerfile
+    return (folder / build.context if build.context else folder) / "Dockerfile"
+
+
+class _Configs:
+    """What the folders say that files lie in: the nearest file above, not beyond the repository or this folder."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[Path, RepositoryConfig] | None] = {}
+
+    def of(self, path: Path) -> tuple[Path, RepositoryConfig] | None:
+        """The folder that a file is told about by, and what it is told."""
+        return self._at(Path() if str(path) == STDIN else path.parent)
+
+    def _at(self, folder: Path) -> tuple[Path, RepositoryConfig] | None:
+        real = folder.resolve()
+        if real not in self._known:
+            self._known[real] = self._look(folder, real)
+        return self._known[real]
+
+    def _look(self, folder: Path, real: Path) -> tuple[Path, RepositoryConfig] | None:
+        if any((real / name).is_file() for name in CONFIGS):
+            config = _load(folder)
+            if (real / CONFIGS[0]).is_file() or "lint" in config.model_fields_set:
+                return folder, config
+        top = real in (Path.cwd(), real.parent) or (real / ".git").exists()
+        return None if top else self._at(folder / "..")
+
+
+def _job(path: Path, name: str, text: str | None, asked: Asked, configs: _Configs) -> Job:
+    """What is checked of one file: flags over the folder's file over defaults."""
+    found = configs.of(path)
+    policy, target, context, build_args = Policy(), None, path.parent, {}
+    if found is not None:
+        folder, config = found
+        policy = config.lint.policy()
+        if text is None and _same(path, _dockerfile_of(folder, config)):
+            target, build_args = config.build.target, dict(config.build.args)
+            context = folder / config.build.context if config.build.context else folder
+    policy = replace(policy, profile=asked.profile or policy.profile, comments=policy.comments and asked.comments)
+    return Job(
+        dockerfile=path,
+        name=name,
+        text=text,
+        context=asked.context or (None if text is not None else context),
+        target=asked.target or target,
+        build_args={**build_args, **asked.build_args},
+        policy=policy,
+    )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one == other or one.resolve() == other.resolve()
+
+
+def _mended(job: Job, failed: list[DockerfileError], *, unsafe: bool) -> Job:
+    """Mend one file; the job of its new text. What cannot be written is told with the rest."""
+    try:
+        before = job.text if job.text is not None else read_text(job.dockerfile, subject=job.name)
+        fixed = fixed_by(before, lambda text: own_findings(replace(job, text=text)), unsafe=unsafe)
+    except DockerfileError:
+        if job.text is not None:
+            _pass_on(job.text)
+        return job  # the check says it
+    if job.text is not None:
+        _pass_on(fixed.text)
+    elif fixed.text != before:
+        try:
+            rewrite(job.dockerfile, before, fixed.text, subject=job.name)
+        except DockerfileError as error:
+            failed.append(error)
+            return job
+    if fixed.text != before:
+        _tell(job.name, before, fixed)
+    return replace(job, text=fixed.text)
+
+
+def _pass_on(text: str) -> None:
+    """The text of stdin to stdout, its bytes as they were."""
+    sys.stdout.buffer.write(text.encode("utf-8", errors="surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def _tell(name: str, before: str, fixed: Fixed) -> None:
+    """What was changed, on stderr."""
+    lines = difflib.unified_diff(
+        before.splitlines(), fixed.text.splitlines(), f"{name} (before)", f"{name} (mended)", lineterm="", n=1
+    )
+    rules = sorted({finding.rule for finding in fixed.applied})
+    _say("\n".join(printable(line) for line in lines))
+    _say(f"mended   {name}: {len(fixed.applied)} findings of {', '.join(rules)}")
+
+
+def _say(text: str) -> None:
+    if not VERBOSITY.quiet:
+        sys.stderr.write(f"{text}\n")
+
+
+def _read_baseline(file: Path) -> Counter[str]:
+    try:
+        return baseline_of.read(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(
+            "baseline-missing",
+            str(file),
+            "no such file, expected a baseline",
+            hint=f"imageforge lint --write-baseline {file} makes it",
+        ) from error
+    except (OSError, UnicodeDecodeError, baseline_of.NotABaseline) as error:
+        raise UsageError(
+            "baseline-invalid",
+            str(file),
+            str(error),
+            hint=f"imageforge lint --write-baseline {file} makes a new one",
+        ) from error
+
+
+def _write_baseline(file: Path, outcomes: Sequence[Outcome]) -> None:
+    known = baseline_of.entries(one for one in outcomes if isinstance(one, LintReport))
+    try:
+        file.write_text(baseline_of.write(known), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            "baseline-unwritable", str(file), f"cannot be written: {error.strerror}", hint="name another file"
+        ) from error
+    _say(f"wrote    {file}: {sum(one.count for one in known)} findings that are known from now on")
+
+
+def _without(outcomes: Iterable[Outcome], known: Counter[str]) -> list[Outcome]:
+    return [baseline_of.without(one, known) if isinstance(one, LintReport) else one for one in outcomes]
+
+
+def _render(outcomes: Sequence[Outcome], jobs: Sequence[Job], form: LintFormat) -> str:
+    # Each form is loaded by who asks for it.
+    if form is LintFormat.TABLE:
+        from linters.reporters.table import table  # noqa: PLC0415
+
+        return table(outcomes, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    if form is LintFormat.SARIF:
+        from linters.reporters.sarif import sarif  # noqa: PLC0415
+
+        return sarif(outcomes, version=__version__, texts=_texts_of(jobs))
+    if form is LintFormat.GITHUB:
+        from linters.reporters.github import github  # noqa: PLC0415
+
+        return github(outcomes)
+    if form is LintFormat.MARKDOWN:
+        from linters.reporters.markdown import markdown  # noqa: PLC0415
+
+        return markdown(outcomes)
+    from linters.reporters.document import document as data_of  # noqa: PLC0415
+
+    data = data_of(outcomes)
+    if form is LintFormat.YAML:
+        import yaml  # noqa: PLC0415
+
+        return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True)).rstrip("\n")
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def _texts_of(jobs: Iterable[Job]) -> dict[str, str]:
+    """The texts by the names that findings have."""
+    texts: dict[str, str] = {}
+    for job in jobs:
+        with contextlib.suppress(DockerfileError):
+            texts[job.name] = read_text(job.dockerfile, subject=job.name) if job.text is None else job.text
+    return texts
+
+
+def _exit_code(outcome: Outcome, job: Job, asked: Severity | None, configs: _Configs) -> int:
+    """What one file comes to."""
+    if not isinstance(outcome, LintReport):
+        return exit_code(outcome)
+    found = configs.of(job.dockerfile)
+    fail_on = asked or Severity(found[1].lint.fail_on if found else Severity.ERROR)
+    return EXIT_CODES["refused"] if outcome.at_least(fail_on) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 
 from builders import Limits, look_through
 from imageforge.cli.image_access import access, carrier
@@ -10,14 +11,15 @@ from imageforge.cli.image_opening import opener
 from imageforge.cli.state import Workplace
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.images.name import ImageName
-from imageforge.pipeline.image_gate import judge
+from imageforge.pipeline.image_gate import budget_of, judge
 from imageforge.report.transfer import Transfer
-from linters import Budget, LintReport
+from linters import LintReport, Policy, settle
 
 
-def lint_image(image: str, *, base: str | None, budget: Budget) -> LintReport:
-    """Judge an image wherever it is; a bare name is the engine's. `base` names its base image, or ``scratch``; without
-    it what the image itself says. Raises the packages' errors, KeyboardInterrupt."""
+def lint_image(image: str, *, base: str | None, policy: Policy) -> LintReport:
+    """Judge an image wherever it is; a bare name is the engine's. `base` names its base image, or ``scratch``;
+    without it what the image itself says. `policy` is what the project asks for. Raises the packages' errors, and
+    KeyboardInterrupt."""
     name = ImageName.parse(image)
     limits = Limits()
     here = Workplace.here()
@@ -28,12 +30,13 @@ def lint_image(image: str, *, base: str | None, budget: Budget) -> LintReport:
         try:
             opening = opener(working, limits, None, shown)
             opened = opening.open(name, folder / "layers")
-            return look_through(
+            found = look_through(
                 opened,
-                lambda listing: judge(listing, image, budget),
+                lambda listing: judge(listing, image, budget_of(policy)),
                 base=opening.base(base, opened, name),
                 limits=limits,
                 check=working.check,
             )
+            return settle(found, policy, file=image, ignored=frozenset(), today=datetime.date.today())
         except InterruptedError:
             raise KeyboardInterrupt from None

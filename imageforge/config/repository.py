@@ -6,15 +6,18 @@ import datetime
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imageforge.config.command import words
 from imageforge.config.validation import first_problem
 from imageforge.errors import ConfigError
+from linters import Policy, Profile, Severity, faults, rules
+from linters import Waiver as PolicyWaiver
 
 FILE_NAME = "imageforge.toml"
+PROJECT_FILE = "pyproject.toml"
 APP_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 """An app's name is the name of its Service (RFC 1035 label), and leaves room for a hash and a suffix in pod names."""
 
@@ -24,6 +27,19 @@ LONGEST_DEPLOYMENT = 63 - len("-") - 10 - len("-") - 5
 host names (RFC 1123 label)."""
 WEB = "web"
 """The process that the Service leads to; it runs under the app's own name."""
+
+
+SEVERITIES = ("off", *(severity.value for severity in Severity))
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `200MB`, `1.5 GiB` or `4096`. Raises ValueError."""
+    found = SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"`{text[:40]}` is no size, expected one such as 200MB")
+    power = " kmgt".index(found[2].lower() or " ")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
 
 
 def deployment_name(app: str, process: str) -> str:
@@ -56,24 +72,73 @@ class BuildSection(Section):
 
 
 class Waiver(Section):
-    """One rule set aside, with a reason, until a day (inclusive)."""
+    """One rule set aside, with a reason, until a day (inclusive); in some files alone where `paths` names them."""
 
     rule: str
     reason: Annotated[str, Field(min_length=3)]
     until: datetime.date
+    paths: tuple[str, ...] = ()
 
-    def holds(self, today: datetime.date) -> bool:
-        """Whether the waiver still counts."""
-        return today <= self.until
+
+class BudgetSection(Section):
+    """[lint.budgets]: what an image may take, as 200MB or in bytes."""
+
+    size: int | None = None
+    waste: int | None = None
+
+    @field_validator("size", "waste", mode="before")
+    @classmethod
+    def _bytes(cls, value: object) -> object:
+        return parse_size(value) if isinstance(value, str) else value
 
 
 class LintSection(Section):
-    """[lint]. `require` is how far an image must be proved before it is pushed: judged as it is built, or measured in a
-    trial too."""
+    """[lint] of imageforge.toml, or [tool.imageforge.lint] of pyproject.toml."""
 
+    profile: Literal["strict", "default", "hadolint"] = "default"
     fail_on: Literal["error", "warning", "info", "style"] = Field(default="error", alias="fail-on")
-    require: Literal["image", "measured"] = "image"
+    require: Literal["measured"] | None = None
+    ignore_comments: bool = Field(default=True, alias="ignore-comments")
+    registries: tuple[str, ...] = ()
+    rules: dict[str, dict[str, bool | int | str | tuple[str, ...]]] = Field(default_factory=dict)
+    budgets: BudgetSection = Field(default_factory=BudgetSection)
     waivers: tuple[Waiver, ...] = ()
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _tables(cls, value: object) -> object:
+        """`IF403 = "off"` is short for `IF403 = {severity = "off"}`."""
+        if not isinstance(value, dict):
+            return value
+        tables = {name: said if isinstance(said, dict) else {"severity": said} for name, said in value.items()}
+        for name, said in tables.items():
+            if said.get("severity", "off") not in SEVERITIES:
+                raise ValueError(f"{name} has {said['severity']!r}, expected {', '.join(SEVERITIES)}")
+        return tables
+
+    def policy(self) -> Policy:
+        """What the linters make of it."""
+        severities = {
+            name: None if said["severity"] == "off" else Severity(str(said["severity"]))
+            for name, said in self.rules.items()
+            if "severity" in said
+        }
+        options = {
+            name: {key: value for key, value in said.items() if key != "severity"} for name, said in self.rules.items()
+        }
+        return Policy(
+            profile=Profile(self.profile),
+            severities=severities,
+            options={name: said for name, said in options.items() if said},
+            waivers=tuple(
+                PolicyWaiver(rule=one.rule, reason=one.reason, until=one.until, paths=one.paths) for one in self.waivers
+            ),
+            registries=self.registries,
+            size_budget=self.budgets.size,
+            waste_budget=self.budgets.waste,
+            require_measured=self.require == "measured",
+            comments=self.ignore_comments,
+        )
 
 
 class ProcessSection(Section):
@@ -183,27 +248,95 @@ class RepositoryConfig(Section):
 
 
 def load_repository(folder: Path) -> RepositoryConfig:
-    """Read `imageforge.toml` in a folder.
+    """Read `imageforge.toml` in a folder, and [tool.imageforge.lint] of a `pyproject.toml` beside it.
 
-    Raises ConfigError (`config-invalid`) with the line where it can be told, and a suggestion for a misspelt key.
+    Raises ConfigError (`config-invalid`) with the line where it can be told, and a suggestion for a misspelt key, rule
+    or option.
     """
-    file = folder / FILE_NAME
+    file, project = folder / FILE_NAME, folder / PROJECT_FILE
+    text, python = _read(file), _read(project)
+    data = _toml(file, text) if text is not None else {}
+    table = None if python is None or "imageforge" not in python else _table(project, python)
+    if table is not None and "lint" in data:
+        raise ConfigError(
+            "config-invalid",
+            str(project),
+            f"[tool.imageforge.lint] is set here, and [lint] in {FILE_NAME}",
+            hint="keep one of the two",
+        )
+    config = _validated(file, text or "", data, ())
+    if table is not None:
+        lint = _validated(project, python or "", {"lint": table}, ("tool", "imageforge")).lint
+        config = config.model_copy(update={"lint": lint})
+    origin = (project, python or "", ("tool", "imageforge")) if table is not None else (file, text or "", ())
+    _refuse_unknown_rules(config.lint, *origin)
+    return config
+
+
+def _read(file: Path) -> str | None:
     try:
-        text = file.read_text()
+        return file.read_text()
     except FileNotFoundError:
-        return RepositoryConfig()
+        return None
     except (OSError, UnicodeDecodeError) as error:
+        if file.name == PROJECT_FILE:
+            return None  # somebody else's file, until it speaks of us
         raise ConfigError("config-invalid", str(file), str(error), hint="expected a readable UTF-8 file") from error
+
+
+def _toml(file: Path, text: str) -> dict[str, Any]:
     try:
-        return RepositoryConfig.model_validate(tomllib.loads(text))
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("config-invalid", str(file), f"not TOML: {error}", hint="mend the line") from error
+
+
+def _table(file: Path, text: str) -> dict[str, Any] | None:
+    """[tool.imageforge.lint], or None. A file that is no TOML is an error only where it means to speak to us."""
+    try:
+        data = _toml(file, text)
+    except ConfigError:
+        if re.search(r"^\s*\[+\s*tool\s*\.\s*imageforge\b", text, re.MULTILINE):
+            raise
+        return None
+    tool = data.get("tool")
+    ours = tool.get("imageforge") if isinstance(tool, dict) else None
+    if ours is None:
+        return None
+    others = [key for key in ours if key != "lint"] if isinstance(ours, dict) else ["imageforge"]
+    if others:
+        line = _line_of(text, ["tool", "imageforge", others[0]])
+        where = f"{file}:{line}" if line else str(file)
+        raise ConfigError(
+            "config-invalid",
+            f"{where}: tool.imageforge.{others[0]}",
+            f"unknown key `{others[0]}`",
+            hint=f"[tool.imageforge.lint] is read here; the rest belongs in {FILE_NAME}",
+        )
+    lint = ours.get("lint")
+    return lint if lint is None or isinstance(lint, dict) else {"": lint}
+
+
+def _validated(file: Path, text: str, data: dict[str, Any], above: tuple[str, ...]) -> RepositoryConfig:
+    try:
+        return RepositoryConfig.model_validate(data)
     except ValidationError as error:
         path = [str(part) for part in error.errors()[0]["loc"]]
         problem = first_problem(error, known=_known_keys(path))
+        line = _line_of(text, [*above, *path])
+        where = f"{file}:{line}" if line else str(file)
+        named = ".".join([*above, problem.path])
+        raise ConfigError("config-invalid", f"{where}: {named}", problem.message, hint=problem.hint) from error
+
+
+def _refuse_unknown_rules(lint: LintSection, file: Path, text: str, above: tuple[str, ...]) -> None:
+    if not lint.rules and not lint.waivers:
+        return  # the catalog of rules is worth loading only for who names one
+    for fault in faults(lint.policy(), rules()):
+        path = [*above, "lint", *fault.path]
         line = _line_of(text, path)
         where = f"{file}:{line}" if line else str(file)
-        raise ConfigError("config-invalid", f"{where}: {problem.path}", problem.message, hint=problem.hint) from error
+        raise ConfigError("config-invalid", f"{where}: {'.'.join(path)}", fault.message, hint=fault.hint)
 
 
 def _known_keys(path: list[str]) -> tuple[str, ...]:
@@ -211,6 +344,10 @@ def _known_keys(path: list[str]) -> tuple[str, ...]:
     model: object = RepositoryConfig
     if path[:2] == ["app", "processes"] and len(path) > 3:
         model = ProcessSection
+    elif path[:2] == ["lint", "waivers"] and len(path) > 3:
+        model = Waiver
+    elif path[:2] == ["lint", "budgets"] and len(path) > 2:
+        model = BudgetSection
     elif len(path) > 1 and path[0] in RepositoryConfig.model_fields:
         model = RepositoryConfig.model_fields[path[0]].annotation
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -222,7 +359,8 @@ def _line_of(text: str, path: list[str]) -> int | None:
     """The line that sets the key, or one above it that has it inline: TOML's reader keeps no positions, so look for it
     below its table's header."""
     table = path[0] if len(path) > 1 else None
-    keys = [part for part in reversed(path) if not part.isdigit()]
+    # pydantic names the kinds of a union in its path too; no key of ours looks like one.
+    keys = [part for part in reversed(path) if not part.isdigit() and "[" not in part]
     found = (_line_of_key(text, key, table) for key in keys)
     return next((line for line in found if line is not None), None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from imageforge.pipeline.gate import shown_dockerfile
 from imageforge.pipeline.plan import Plan
 from imageforge.vault import Mask
 from linters import LintReport
+from linters.reporters.document import report_data
 from registry import Descriptor, ImageRef, OciLayout, Patience, RegistryClient, RegistryError
 
 PATIENCE = Patience(tries=3, hangs=1, silence=30.0)
@@ -41,7 +41,7 @@ def attach_reports(
         origin = origin_of(plan, report, tree=tree, endpoint=endpoint)
         name = f"{reference.registry}/{reference.repository}"
         documents = {
-            Kind.LINT: asdict(report),
+            Kind.LINT: report_data(report),
             Kind.BILL: dict(bill),
             Kind.PROVENANCE: provenance(origin, name=name, digest=manifest.digest),
         }

@@ -38,6 +38,6 @@ def fingerprint(plan: Plan, report: LintReport, endpoint: Endpoint) -> str | Non
         "tag": plan.tag,
         "bases": bases,
         # An image that a waiver let through is built, and judged, again when that has ended.
-        "waived": sorted({waiver.rule for waiver in plan.waivers if waiver.holds(datetime.date.today())}),
+        "waived": sorted({waiver.rule for waiver in plan.policy.waivers if waiver.holds(datetime.date.today())}),
     }
     return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 from imageforge.errors import GateRefused
 from imageforge.pipeline.event import EventKind, StageLog
 from imageforge.pipeline.plan import Plan
-from linters import Finding, LintReport, Severity, check
+from linters import Cause, Finding, LintReport, check
+from linters.reporters.summary import summary
 
 
 def lint(plan: Plan, log: StageLog, *, memory: Path) -> LintReport:
@@ -21,16 +21,15 @@ def lint(plan: Plan, log: StageLog, *, memory: Path) -> LintReport:
         build_args=plan.build_args,
         display_name=shown_dockerfile(plan),
         memory=memory,
+        policy=plan.policy,
     )
-    today = datetime.date.today()
-    for finding in report.findings:
-        waived = plan.waived(finding.rule, today)
-        log.emit(EventKind.FINDING, finding.message, **finding_data(finding), waived=waived)
+    waived = [one.finding for one in report.suppressed if one.cause is Cause.WAIVER]
+    for finding in sorted((*report.findings, *waived), key=lambda one: one.line):
+        log.emit(EventKind.FINDING, finding.message, **finding_data(finding), waived=finding in waived)
     for note in report.notes:
         log.emit(EventKind.NOTE, note)
-    refused = [finding for finding in report.at_least(plan.fail_on) if not plan.waived(finding.rule, today)]
-    waived_count = sum(plan.waived(finding.rule, today) for finding in report.findings)
-    log.summary = summary(report, waived_count)
+    refused = report.at_least(plan.fail_on)
+    log.summary = summary(report)
     if refused:
         first = refused[0]
         count = f"{len(refused)} finding{'s' if len(refused) > 1 else ''} at {plan.fail_on.value} or above"
@@ -44,30 +43,12 @@ def lint(plan: Plan, log: StageLog, *, memory: Path) -> LintReport:
     return report
 
 
-def summary(report: LintReport, waived: int = 0) -> str:
-    """`Dockerfile: 0 errors, 2 warnings, 1 note`."""
-    counts = [
-        _plural(report.count(Severity.ERROR), "error"),
-        _plural(report.count(Severity.WARNING), "warning"),
-    ]
-    rest = report.count(Severity.INFO) + report.count(Severity.STYLE)
-    if rest:
-        counts.append(_plural(rest, "remark"))
-    if waived:
-        counts.append(f"{waived} waived")
-    return f"{report.file}: {', '.join(counts)}"
-
-
 def shown_dockerfile(plan: Plan) -> str:
     """The Dockerfile's name as the user would write it: relative to the context where it lies in it."""
     try:
         return str(plan.dockerfile.resolve().relative_to(plan.context.resolve()))
     except ValueError:
         return str(plan.dockerfile)
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def finding_data(finding: Finding) -> dict[str, object]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from builders import ListedFile, Listing
 from imageforge.errors import GateRefused
 from imageforge.pipeline.event import EventKind, StageLog
-from imageforge.pipeline.gate import finding_data, summary
+from imageforge.pipeline.gate import finding_data, shown_dockerfile
 from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.secrets import AppSecrets
 from linters import (
@@ -22,10 +22,13 @@ from linters import (
     ImageLayer,
     LayerFile,
     LintReport,
+    Policy,
     Severity,
     check_image,
+    settle,
     waived_rules,
 )
+from linters.reporters.summary import summary
 
 WAIVER_DAYS = 180
 """How long the waiver holds that a refusal proposes."""
@@ -39,6 +42,10 @@ def judge(listing: Listing, name: str, budget: Budget) -> LintReport:
     layers = tuple(ImageLayer(diff_id=layer.diff_id, size=layer.size, wasted=layer.wasted) for layer in listing.layers)
     facts = ImageFacts.of(name, listing.config, layers, base=listing.base, budget=budget)
     return check_image(facts, _files(listing))
+
+
+def budget_of(policy: Policy) -> Budget:
+    return Budget(size=policy.size_budget, waste=policy.waste_budget)
 
 
 def _files(listing: Listing) -> Iterator[LayerFile]:
@@ -69,31 +76,29 @@ class ImageGate:
 
     def look(self, listing: Listing) -> None:
         """Judge the image. The last time counts: an image that has to be read again is judged again."""
-        self._report = judge(listing, self._report.file, self._plan.budget)
+        self._report = judge(listing, self._report.file, budget_of(self._plan.policy))
 
     def settle(self, layout: Path, secrets: AppSecrets, log: StageLog) -> LintReport:
         """Tell what was found, and look for the app's own secrets in the image at `layout`. Raises GateRefused
         (`secret-in-image`, `image-refused`)."""
-        plan, report = self._plan, self._report
-        today = datetime.date.today()
-        waived = waived_rules(plan.dockerfile)
-
-        def is_waived(finding: Finding) -> bool:
-            return finding.rule in waived or plan.waived(finding.rule, today)
-
+        plan, today = self._plan, datetime.date.today()
+        ignored = waived_rules(plan.dockerfile, plan.policy)
+        report = settle(self._report, plan.policy, file=shown_dockerfile(plan), ignored=ignored, today=today)
         for finding in report.findings:
-            log.emit(EventKind.FINDING, finding.message, **finding_data(finding), waived=is_waived(finding))
+            log.emit(EventKind.FINDING, finding.message, **finding_data(finding), waived=False)
+        for one in report.suppressed:
+            log.emit(EventKind.FINDING, one.finding.message, **finding_data(one.finding), waived=True)
         for note in report.notes:
             log.emit(EventKind.NOTE, note)
-        log.summary = summary(report, sum(map(is_waived, report.findings)))
+        log.summary = summary(report)
         secrets.refuse_leaks(layout, plan.app)
-        refused = [finding for finding in report.at_least(plan.fail_on) if not is_waived(finding)]
+        refused = report.at_least(plan.fail_on)
         if refused:
             raise refusal(refused, plan.fail_on, today)
         return report
 
 
-def refusal(refused: list[Finding], fail_on: Severity, today: datetime.date) -> GateRefused:
+def refusal(refused: Sequence[Finding], fail_on: Severity, today: datetime.date) -> GateRefused:
     """The error of an image that is refused; its hint has the waiver for who must have it as it is."""
     first = refused[0]
     count = f"{len(refused)} finding{'s' if len(refused) > 1 else ''} at {fail_on.value} or above"
@@ -123,4 +128,5 @@ def together(file: LintReport, *others: LintReport) -> LintReport:
         file,
         findings=(*guesses, *(finding for other in others for finding in other.findings)),
         notes=(*file.notes, *(note for other in others for note in other.notes)),
+        suppressed=(*file.suppressed, *(one for other in others for one in other.suppressed)),
     )

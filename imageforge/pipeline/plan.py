@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builders import SquashMode
-from imageforge.config import RepositoryConfig, Waiver
+from imageforge.config import RepositoryConfig
 from imageforge.config.command import words
 from imageforge.config.repository import APP_NAME, FILE_NAME, WEB, too_long
 from imageforge.errors import UsageError
 from imageforge.pipeline.own_manifests import OwnManifests, read
-from linters import Budget, Severity
+from linters import Policy, Severity
 from registry import ImageRef
 
 DEFAULT_PORT = 8080
@@ -54,8 +54,7 @@ class Process:
 class Plan:
     """What will be done. `port` None: the image's only EXPOSE, else 8080. `replicas` None: what `scale` said, else 1;
     `replicas_from` names where a number came from. `command` is web's, None the image's own; `release` the release
-    command as it is written; `own` the manifests that the repository brings.
-    `require_measured` refuses an image that no trial has passed. `repository` and `revision` are where the
+    command as it is written; `own` the manifests that the repository brings. `repository` and `revision` are where the
     source came from, where that is git."""
 
     app: str
@@ -67,7 +66,7 @@ class Plan:
     no_cache: bool
     squash: SquashMode
     fail_on: Severity
-    waivers: tuple[Waiver, ...]
+    policy: Policy
     tag: str | None
     push: bool
     deploy: bool
@@ -80,14 +79,12 @@ class Plan:
     processes: tuple[Process, ...]
     release: str | None
     own: OwnManifests | None = None
-    budget: Budget = field(default_factory=Budget)
-    require_measured: bool = False
     repository: str | None = None
     revision: str | None = None
 
     def waived(self, rule: str, today: datetime.date) -> bool:
         """Whether a waiver that still holds sets this rule aside."""
-        return any(waiver.rule == rule and waiver.holds(today) for waiver in self.waivers)
+        return any(waiver.rule == rule and waiver.holds(today) for waiver in self.policy.waivers)
 
 
 def plan(request: Request, config: RepositoryConfig) -> Plan:
@@ -126,7 +123,7 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
         no_cache=request.no_cache,
         squash=request.squash or SquashMode(config.build.squash or "auto"),
         fail_on=Severity(config.lint.fail_on),
-        waivers=config.lint.waivers,
+        policy=config.lint.policy(),
         tag=request.tag,
         push=request.push,
         deploy=request.deploy,
@@ -139,7 +136,6 @@ def plan(request: Request, config: RepositoryConfig) -> Plan:
         processes=processes,
         release=config.app.release,
         own=own,
-        require_measured=config.lint.require == "measured",
     )
 
 

@@ -169,19 +169,19 @@ def _ship(
         bill = dict(log.data)
     with recorder.stage("image") as log:
         report = together(report, gate.settle(squashed.layout, workshop.secrets, log))
-    if trial is not None and plan.require_measured:
+    if trial is not None and plan.policy.require_measured:
         report = _measured(trial, report, workshop, recorder)
     if goal is None:
         with recorder.stage("load") as log:
             image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag, blobs=workshop.home.blobs)
             log.summary = plan.tag or image_id[:19]
-        if trial is not None and not plan.require_measured:
+        if trial is not None and not plan.policy.require_measured:
             _measured(trial, report, workshop, recorder)
         return squashed, image_id, image_id
     with recorder.stage("push") as log:
         pushed = _push(goal, squashed, workshop, log).reference
         shipped.remember(workshop.home, plan.app, built, squashed)
-        if trial is not None and not plan.require_measured:
+        if trial is not None and not plan.policy.require_measured:
             report = _measured(trial, report, workshop, recorder)
         attach_reports(
             plan,

@@ -6,27 +6,36 @@ from __future__ import annotations
 import datetime
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from builders import BuiltImage
 from imageforge.config import Settings
 from imageforge.errors import Cancelled, Failure, GateRefused
 from imageforge.pipeline.event import EventKind, StageLog
-from imageforge.pipeline.gate import finding_data
+from imageforge.pipeline.gate import finding_data, shown_dockerfile
 from imageforge.pipeline.image_gate import waiver
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
-from linters import Finding, LintReport, TrialLimits, TrialReport, TrialRequest, Verdict, waived_rules
+from linters import (
+    Finding,
+    LintReport,
+    TrialLimits,
+    TrialReport,
+    TrialRequest,
+    Verdict,
+    not_made,
+    settle,
+    waived_rules,
+)
 
 STEP_SECONDS = 0.1
-MADE = "IF500"
-"""Who waives this lets an image pass that could not be measured."""
 
 Try = Callable[[TrialRequest, threading.Event], TrialReport]
 
 
 def wanted(plan: Plan, settings: Settings) -> bool:
     """Whether the images of a build are tried: where its repository requires it, or this home tries all."""
-    return plan.require_measured or settings.trials == "beside"
+    return plan.policy.require_measured or settings.trials == "beside"
 
 
 class TrialRun:
@@ -66,7 +75,7 @@ class TrialRun:
     def settle(self, log: StageLog, cancelled: threading.Event) -> LintReport:
         """What was measured. It is waited for where the repository requires it, and then it refuses: raises GateRefused
         (`trial-refused`, `trial-not-made`), Cancelled. Elsewhere what is not done by now is not waited for."""
-        required = self._plan.require_measured
+        required = self._plan.policy.require_measured
         while required and self._thread.is_alive():
             self._thread.join(STEP_SECONDS)
             if cancelled.is_set():
@@ -77,21 +86,17 @@ class TrialRun:
             log.data.update(verdict="under way")
             return empty
         if self._error is not None:
-            self._not_made(_said(self._error), (), log)
-            return empty
+            return self._not_made(_said(self._error), (), log, empty)
         assert self._report is not None
         return self._told(self._report, log)
 
     def _told(self, report: TrialReport, log: StageLog) -> LintReport:
         today = datetime.date.today()
-        ignored = waived_rules(self._plan.dockerfile)
-
-        def is_waived(rule: str) -> bool:
-            return rule in ignored or self._plan.waived(rule, today)
-
-        for finding in report.findings:
-            log.emit(EventKind.FINDING, finding.message, **finding_data(finding), waived=is_waived(finding.rule))
-        found = LintReport(file=report.name, findings=report.findings)
+        found = self._settled(LintReport(file=report.name, findings=report.findings), today)
+        for finding in found.findings:
+            log.emit(EventKind.FINDING, finding.message, **finding_data(finding), waived=False)
+        for one in found.suppressed:
+            log.emit(EventKind.FINDING, one.finding.message, **finding_data(one.finding), waived=True)
         good = sum(one.result == "ok" for one in report.measures)
         earlier = "as measured before" if report.cached else f"measured in {report.seconds:.1f} s"
         log.summary = f"{report.verdict.value}, {good} of {len(report.measures)} as they should be, {earlier}"
@@ -100,33 +105,41 @@ class TrialRun:
             measures=[{"name": one.name, "result": one.result.value, "detail": one.detail} for one in report.measures],
         )
         if report.verdict is Verdict.UNMADE:
-            self._not_made(report.reason, report.last_words, log)
-            return found
-        refused = [one for one in report.findings if one.severity.rank <= self._plan.fail_on.rank]
-        refused = [one for one in refused if not is_waived(one.rule)]
-        if refused and self._plan.require_measured:
+            return self._not_made(report.reason, report.last_words, log, found)
+        refused = found.at_least(self._plan.fail_on)
+        if refused and self._plan.policy.require_measured:
             raise _refusal(refused, today)
         return found
 
-    def _not_made(self, reason: str, last_words: tuple[str, ...], log: StageLog) -> None:
+    def _not_made(self, reason: str, last_words: tuple[str, ...], log: StageLog, found: LintReport) -> LintReport:
         """Tell it, with the container's last words. Raises GateRefused where it is required and not waived."""
         log.summary = f"not made: {reason}"
         log.data.update(verdict=Verdict.UNMADE.value)
         for line in last_words:
             log.emit(EventKind.NOTE, f"last words: {line}")
+        if not self._plan.policy.require_measured:
+            return found
         today = datetime.date.today()
-        waived = MADE in waived_rules(self._plan.dockerfile) or self._plan.waived(MADE, today)
-        if self._plan.require_measured and not waived:
+        told = self._settled(replace(found, findings=(*found.findings, not_made(self._request.name, reason))), today)
+        refused = told.at_least(self._plan.fail_on)
+        if refused:
             raise GateRefused(
                 "trial-not-made",
                 self._request.name,
                 f"the image could not be measured, and [lint] require says measured: {reason}",
-                hint=f"imageforge trial shows more; or waive it in imageforge.toml:\n{waiver(MADE, today)}",
+                hint=f"imageforge trial shows more; or waive it in imageforge.toml:\n{waiver(refused[0].rule, today)}",
                 kept="nothing was pushed",
             )
+        return told
+
+    def _settled(self, report: LintReport, today: datetime.date) -> LintReport:
+        """What of it counts, as the project and the Dockerfile's author have it."""
+        plan = self._plan
+        ignored = waived_rules(plan.dockerfile, plan.policy)
+        return settle(report, plan.policy, file=shown_dockerfile(plan), ignored=ignored, today=today)
 
 
-def _refusal(refused: list[Finding], today: datetime.date) -> GateRefused:
+def _refusal(refused: Sequence[Finding], today: datetime.date) -> GateRefused:
     first = refused[0]
     count = f"{len(refused)} finding{'s' if len(refused) > 1 else ''}"
     return GateRefused(

@@ -13,9 +13,10 @@ from linters.dockerfile.model import (
     Word,
 )
 from linters.dockerfile.parse import parse
-from linters.dockerfile.read import printable, read_text
+from linters.dockerfile.read import LARGEST, decode, printable, read_text
 
 __all__ = [
+    "LARGEST",
     "Assignment",
     "Comment",
     "Directive",
@@ -26,6 +27,7 @@ __all__ = [
     "Problem",
     "Span",
     "Word",
+    "decode",
     "parse",
     "printable",
     "read_text",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,14 +163,31 @@ class Instruction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dockerfile:
-    """A parsed file. Joining `lines` gives the text back, byte order mark excepted."""
+    """A parsed file. `mark` is its byte order mark or empty; it and `lines` joined give the text back."""
 
     lines: tuple[str, ...]
+    mark: str = ""
     escape: str = "\\"
     directives: tuple[Directive, ...] = ()
     instructions: tuple[Instruction, ...] = ()
     comments: tuple[Comment, ...] = ()
     problems: tuple[Problem, ...] = field(default=())
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lengths = accumulate((len(line) for line in self.lines), initial=len(self.mark))
+        object.__setattr__(self, "_starts", tuple(lengths))
+
+    def offset(self, line: int, column: int) -> int:
+        """Where a place lies in the text, in characters from 0, the byte order mark counted. The end of the file is a
+        place too. Raises IndexError for a line that is not there."""
+        if not 0 < line <= len(self._starts):
+            raise IndexError(line)
+        return self._starts[line - 1] + column - 1
+
+    def stretch(self, span: Span) -> tuple[int, int]:
+        """The characters of the text that `span` covers, from and up to; continuations between its lines included."""
+        return self.offset(span.line, span.column), self.offset(span.end_line, span.end_column)
 
     def line(self, number: int) -> str:
         """Physical line `number` without its end; empty outside the file."""

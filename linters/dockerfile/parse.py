@@ -13,13 +13,15 @@ from linters.dockerfile.model import Dockerfile, Heredoc, Instruction, LogicalLi
 from linters.dockerfile.words import NotStrings, assignments, json_array, json_words, split_blank, split_flags
 
 _KEYWORD = re.compile(r"\s*([^\t\v\f\r ]+)")
+_MARK = "\ufeff"
 _PAIRS = frozenset({"ENV", "ARG", "LABEL"})
 _JSON = frozenset({"ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"})
 
 
 def parse(text: str) -> Dockerfile:
     """Reads `text` as BuildKit does. Problems come in file order."""
-    lines = tuple(re.findall(r"[^\n]*\n|[^\n]+", text.removeprefix("\ufeff")))
+    mark = _MARK if text.startswith(_MARK) else ""
+    lines = tuple(re.findall(r"[^\n]*\n|[^\n]+", text.removeprefix(mark)))
     reader = LineReader(lines)
     instructions: list[Instruction] = []
     problems: list[Problem] = []
@@ -46,6 +48,7 @@ def parse(text: str) -> Dockerfile:
     problems += grammar.check_order(instructions)
     return Dockerfile(
         lines=lines,
+        mark=mark,
         escape=reader.escape,
         directives=tuple(reader.directives),
         instructions=tuple(instructions),

@@ -34,6 +34,11 @@ def read_text(path: Path, *, subject: str) -> str:
         ) from error
     except ValueError as error:  # a NUL inside the name
         raise DockerfileError("dockerfile-unreadable", subject, f"cannot be opened: {error}") from error
+    return decode(raw, subject=subject)
+
+
+def decode(raw: bytes, *, subject: str) -> str:
+    """The text of a Dockerfile's bytes. Raises DockerfileError as `read_text` does."""
     if len(raw) > LARGEST:
         raise DockerfileError(
             "dockerfile-unreadable", subject, f"is larger than {LARGEST // 1024 // 1024} MiB, which no Dockerfile is"

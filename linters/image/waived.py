@@ -6,14 +6,18 @@ from pathlib import Path
 
 from linters.dockerfile import parse, read_text
 from linters.ignores import ignores
+from linters.policy import Policy
 
 _ALSO = {"IF401": ("IF402",)}
 """Who waives that the file says root means the image that runs as root, too."""
 
 
-def waived_rules(dockerfile: Path) -> frozenset[str]:
+def waived_rules(dockerfile: Path, policy: Policy) -> frozenset[str]:
     """The rules that complete ignore comments of a file name, whatever instruction they stand above: a finding on an
-    image is of no line. Raises DockerfileError where the file cannot be read."""
+    image is of no line. None where the project lets no comment count. Raises DockerfileError where the file cannot be
+    read."""
+    if not policy.comments:
+        return frozenset()
     parsed = parse(read_text(dockerfile, subject=dockerfile.name))
-    named = {rule for ignore in ignores(parsed) if ignore.complete for rule in ignore.rules}
+    named = {rule for ignore in ignores(parsed) if ignore.complete(strict=policy.strict) for rule in ignore.rules}
     return frozenset(named | {other for rule in named for other in _ALSO.get(rule, ())})

@@ -68,6 +68,21 @@ def judge(seen: Observation, name: str, port: int) -> Judgement:
     return Judgement(verdict=Verdict.PASSED, measures=measures, findings=findings)
 
 
+def not_made(name: str, reason: str) -> Finding:
+    """What is said of an image that could not be tried, where it should have been."""
+    found = rule("IF500")
+    return Finding(
+        rule=found.id,
+        severity=found.severity,
+        principle=found.principle,
+        message=f"it could not be measured: {reason}",
+        file=name,
+        line=0,
+        fix="have it start though what it needs is not there, or waive IF500",
+        basis=Basis.MEASURED,
+    )
+
+
 def _why_not_up(run: Run, bare: Run | None) -> str:
     if run.refused:
         return f"the engine cannot start it: {run.refused}"

@@ -125,7 +125,7 @@ def test_what_has_no_app_says_which_there_are(capsys: pytest.CaptureFixture[str]
 
 def test_lint_shows_json_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["lint", str(ROOT / "examples" / "90-bad-practices" / "Dockerfile"), "-o", "json"])
-    (report,) = json.loads(capsys.readouterr().out)
+    (report,) = json.loads(capsys.readouterr().out)["files"]
     assert code == 2
     assert {"IF201", "IF401"} <= {finding["rule"] for finding in report["findings"]}
 

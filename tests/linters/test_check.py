@@ -153,8 +153,8 @@ def test_hadolint_on_what_is_not_built_is_left_out() -> None:
 
 
 def test_relative_workdir_is_fine_below_an_absolute_one() -> None:
-    assert found("FROM a:1\nWORKDIR /a\nWORKDIR b\nUSER 1\n", "DL3000") == []
-    assert len(found("FROM a:1\nWORKDIR b\nUSER 1\n", "DL3000")) == 1
+    assert found("FROM a:1\nWORKDIR /a\nWORKDIR b\nUSER 1\n", "IF005") == []
+    assert len(found("FROM a:1\nWORKDIR b\nUSER 1\n", "IF005")) == 1
 
 
 def test_what_hadolint_cannot_read_is_a_note() -> None:

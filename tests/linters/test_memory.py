@@ -11,7 +11,7 @@ import pytest
 from linters import ToolError, check, hadolint
 from linters.memory import MOST, Memory
 
-TEXT = "FROM debian:12\nMAINTAINER somebody\nUSER 1\n"
+TEXT = "FROM debian:bookworm\nRUN apt-get install curl\nUSER 10001\n"
 
 
 @pytest.fixture(autouse=True)

@@ -193,7 +193,7 @@ _PIECES = st.sampled_from(
 @given(st.lists(st.one_of(_PIECES, st.text(max_size=4)), max_size=30).map("".join))
 def test_any_text_parses_and_nothing_is_lost(text: str) -> None:
     parsed = parse(text)
-    assert "".join(parsed.lines) == text.removeprefix("\ufeff")
+    assert parsed.mark + "".join(parsed.lines) == text
     previous_end = 0
     for instruction in parsed.instructions:
         assert previous_end < instruction.line <= instruction.end_line <= len(parsed.lines)
@@ -202,3 +202,5 @@ def test_any_text_parses_and_nothing_is_lost(text: str) -> None:
             span = instruction.span(word.start, word.end)
             if span.line == span.end_line:
                 assert parsed.line(span.line)[span.column - 1 : span.end_column - 1] == word.text
+                start, end = parsed.stretch(span)
+                assert text[start:end] == word.text

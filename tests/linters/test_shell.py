@@ -62,6 +62,21 @@ def test_words_know_their_place() -> None:
             assert shlex.split(script[word.start : word.end]) == [word.text]
 
 
+def test_what_takes_too_long_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linters.shell.PATIENCE", 0.05)
+    assert commands("x=(" * 40_000) == ()
+    assert commands("a|" * 40_000) == ()
+    assert len(commands("a;" * 20)) == 20
+
+
+def test_text_that_is_none_has_its_places() -> None:
+    script = "é \udc80x && ü"
+    assert [(command.argv, command.start, command.end) for command in commands(script)] == [
+        (("é", "\udc80x"), 0, 4),
+        (("ü",), 8, 9),
+    ]
+
+
 @given(st.text(alphabet="ab '\"\\$(){}<>|&;#\n`=-EOF", max_size=60))
 def test_any_text_ends(script: str) -> None:
     for command in commands(script):

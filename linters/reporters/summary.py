@@ -1,0 +1,26 @@
+"""What a report comes to, in a few words."""
+
+from __future__ import annotations
+
+from linters.model import Cause, LintReport, Severity
+
+_WORDS = {Cause.WAIVER: "waived", Cause.COMMENT: "ignored", Cause.BASELINE: "known"}
+
+
+def summary(report: LintReport) -> str:
+    """`Dockerfile: 0 errors, 2 warnings, 1 remark`, and what does not count."""
+    return f"{report.file}: {counts(report)}"
+
+
+def counts(report: LintReport) -> str:
+    """`0 errors, 2 warnings, 1 remark, 1 waived`."""
+    rest = report.count(Severity.INFO) + report.count(Severity.STYLE)
+    parts = [_plural(report.count(Severity.ERROR), "error"), _plural(report.count(Severity.WARNING), "warning")]
+    parts += [_plural(rest, "remark")] if rest else []
+    causes = [one.cause for one in report.suppressed]
+    parts += [f"{causes.count(cause)} {word}" for cause, word in _WORDS.items() if cause in causes]
+    return ", ".join(parts)
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
