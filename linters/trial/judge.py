@@ -191,8 +191,8 @@ class _Writer:
         if not roots:
             yield Measure(name=title, result=Result.OK, detail=_identity(self._steady))
             return
-        others = len(self._steady) - len(roots)
-        beside = f", {others} other{'s' if others > 1 else ''} as {_users(self._steady)}" if others else ""
+        others = [process for process in self._steady if process.uid != 0]
+        beside = f", {len(others)} other{'s' if len(others) > 1 else ''} as {_users(others)}" if others else ""
         message = f"`{roots[0].title}` runs as root{beside}"
         yield Measure(name=title, result=Result.FAILED, detail=f"{message}; {_identity(roots)}")
         yield self._finding("IF402", message, excerpt=roots[0].title, severity=Severity.ERROR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from linters.trial.families import families, steady
+from linters.trial.families import families, is_settling, steady
 from linters.trial.model import ProcessSeen
 
 PYTHON, NODE = "/usr/bin/python3.11", "/usr/bin/node"
@@ -147,5 +147,7 @@ def test_a_family_is_named_by_its_first_process_and_counted() -> None:
 def test_what_is_gone_or_new_does_not_count() -> None:
     processes = [process(1, 0, "/a"), process(2, 1, "/b", last=2.0), process(3, 1, "/c", first=2.5)]
     assert [one.pid for one in steady(processes)] == [1]
+    assert is_settling(processes)
+    assert not is_settling([processes[0], process(4, 1, "/bin/sleep", first=2.9), processes[1]])
     # Of a run that was short, half of it is enough.
     assert [one.pid for one in steady([process(1, 0, "/a", last=0.2)])] == [1]
