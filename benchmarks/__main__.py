@@ -1,5 +1,5 @@
-"""All benchmarks, or those that are named: ``python -m benchmarks [squash] [images] [service] [rollouts]
-[balancing] [rest]``.
+"""All benchmarks, or those that are named: ``python -m benchmarks [lint] [squash] [images] [service]
+[rollouts] [balancing] [rest]``.
 
 Run by `make bench`, which has an engine ready.
 """
@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from benchmarks.figure import Figure
 from benchmarks.images import images_figures
+from benchmarks.lint import lint_figures
 from benchmarks.pairs import Pair
 from benchmarks.runtime import PARTS, runtime_figures
 from benchmarks.service import service_figures
@@ -21,9 +22,13 @@ from benchmarks.squash import squash_pairs
 
 def main(names: Sequence[str]) -> int:
     """Print tables: pairs with their ratios, and figures of our own."""
-    wanted = set(names) or {"squash", "images", "service", *PARTS}
+    wanted = set(names) or {"lint", "squash", "images", "service", *PARTS}
     pairs: list[Pair] = []
     figures: list[Figure] = []
+    if "lint" in wanted:
+        found, more = lint_figures()
+        figures += found
+        pairs += more
     if "squash" in wanted:
         pairs += squash_pairs()
     if "images" in wanted:

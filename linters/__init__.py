@@ -3,8 +3,11 @@
 The face of the package; callers import from here only.
 """
 
+from linters.base import BaseConfig, Bases
 from linters.catalog import rules
 from linters.check import Job, Outcome, check, check_all, own_findings, warm
+from linters.context import NAME as IGNORE_FILE
+from linters.context import MalformedPattern, Patterns, ignore_file
 from linters.errors import DockerfileError, LintError, ToolError, TrialError
 from linters.features import FrontendFeature, SyntaxDirective, frontend_features, syntax_directive
 from linters.hadolint import hadolint_version
@@ -21,7 +24,10 @@ from linters.trial.model import TRIAL_VERSION, TrialReport, TrialRequest, Verdic
 from linters.trial.model import Limits as TrialLimits
 
 __all__ = [
+    "IGNORE_FILE",
     "TRIAL_VERSION",
+    "BaseConfig",
+    "Bases",
     "Basis",
     "Budget",
     "Cause",
@@ -37,8 +43,10 @@ __all__ = [
     "LayerFile",
     "LintError",
     "LintReport",
+    "MalformedPattern",
     "Option",
     "Outcome",
+    "Patterns",
     "Policy",
     "Principle",
     "Profile",
@@ -59,6 +67,7 @@ __all__ = [
     "faults",
     "frontend_features",
     "hadolint_version",
+    "ignore_file",
     "not_made",
     "own_findings",
     "remove_trials",

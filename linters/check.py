@@ -14,13 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from linters.base import Bases, no_bases
 from linters.catalog import rules
+from linters.context import Context
 from linters.dockerfile import Dockerfile, Instruction, Problem, parse, printable, read_text
 from linters.errors import DockerfileError, ToolError
 from linters.hadolint import Answer, answers, find_hadolint
 from linters.ignores import Names, Waivers, check_options, ignores
 from linters.memory import Memory
-from linters.model import Cause, Finding, LintReport, Severity, Suppressed
+from linters.model import Cause, Finding, LintReport, Principle, Severity, Suppressed
 from linters.normalise import for_hadolint
 from linters.policy import Policy
 from linters.rule import Hit, Rule, Subject
@@ -38,7 +40,8 @@ _WIDEST = 160
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One file to check, and for what build of it: `context` is the folder that is built, `build_args` what the build
-    is given, `name` what findings call the file, `text` what is checked in the file's place."""
+    is given, `name` what findings call the file, `text` what is checked in the file's place; `bases` and `squashed` as
+    `check` has them."""
 
     dockerfile: Path
     name: str
@@ -47,6 +50,8 @@ class Job:
     build_args: Mapping[str, str] = field(default_factory=dict)
     text: str | None = None
     policy: Policy = field(default_factory=Policy)
+    bases: Bases = no_bases
+    squashed: bool = False
 
 
 Outcome = LintReport | DockerfileError
@@ -63,14 +68,17 @@ def check(
     memory: Path | None = None,
     policy: Policy | None = None,
     today: datetime.date | None = None,
+    bases: Bases | None = None,
+    squashed: bool = False,
 ) -> LintReport:
     """Lints `dockerfile`, or `text` in its place, for a build of `target` (the last stage where None).
 
     `context` is the folder that is built, `build_args` what the build is given, `display_name` what findings call the
     file, `memory` a folder of what hadolint said, which is not asked again about the same text; `policy` is what the
-    project asks for, its waivers judged by `today`. Raises DockerfileError `dockerfile-missing`,
-    `dockerfile-unreadable`, `dockerfile-empty`, `dockerfile-syntax` or `dockerfile-target-unknown`. A hadolint that
-    does not run is a note in the report.
+    project asks for, its waivers judged by `today`; `bases` tells the configuration of an image that is at hand,
+    `squashed` that the layers become one later. Raises DockerfileError `dockerfile-missing`, `dockerfile-unreadable`,
+    `dockerfile-empty`, `dockerfile-syntax` or `dockerfile-target-unknown`. A hadolint that does not run is a note in
+    the report.
     """
     name = display_name or str(dockerfile)
     job = Job(
@@ -81,6 +89,8 @@ def check(
         build_args=build_args,
         text=text,
         policy=policy or Policy(),
+        bases=bases or no_bases,
+        squashed=squashed,
     )
     parsed = _parsed(job)
     _refuse_unsound(parsed, name)
@@ -149,8 +159,9 @@ def _subject(job: Job, parsed: Dockerfile) -> Subject:
     if parsed.problems:
         sound = replace(parsed, instructions=tuple(_sound(parsed)))
     staged = sound if _has_stage(sound) else parse("FROM scratch\n")
-    planned = plan(staged, target=job.target, build_args=job.build_args, subject=job.name)
-    return Subject(sound, planned, context=job.context, policy=job.policy)
+    planned = plan(staged, target=job.target, build_args=job.build_args, subject=job.name, bases=job.bases)
+    context = Context(job.context, job.dockerfile) if job.context else None
+    return Subject(sound, planned, context=context, policy=job.policy, squashed=job.squashed)
 
 
 def _has_stage(dockerfile: Dockerfile) -> bool:
@@ -201,7 +212,18 @@ def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
     """What our rules find; of a file without a stage only that it is none."""
     staged = _has_stage(subject.dockerfile)
     asked = [rule for rule in rules() if subject.policy.on(rule.id) and (staged or rule.id == SYNTAX)]
-    return [(rule, hit) for rule in asked if rule.check for hit in rule.check(subject)]
+    found = ((rule, hit) for rule in asked if rule.check for hit in rule.check(subject))
+    kept = [(one.line, one.end_line) for one in subject.dockerfile.instructions if one.trigger is not None]
+    return [(rule, _for_child(rule, hit, kept) if kept else hit) for rule, hit in found]
+
+
+def _for_child(rule: Rule, hit: Hit, kept: Sequence[tuple[int, int]]) -> Hit:
+    """A hit of a design rule behind ONBUILD says so: the image that has the fault is another one, and this one is not
+    stopped for it."""
+    if rule.principle is Principle.GENERAL or not any(first <= hit.span.line <= last for first, last in kept):
+        return hit
+    severity = max(hit.severity or rule.severity, Severity.WARNING, key=lambda one: one.rank)
+    return replace(hit, message=f"for child images: {hit.message}", severity=severity)
 
 
 def _refuse_unsound(dockerfile: Dockerfile, name: str) -> None:

@@ -12,17 +12,19 @@ from linters.stages import Plan, Step
 class Entry:
     """The instructions in effect; either may be missing, which leaves it to the base image.
 
-    `scripts` are the shell scripts that a container starts with.
+    `inherited` is what the base image's configuration says in their place, where it is at hand: the words in front of
+    the file's own, and those behind. `scripts` are the shell scripts that a container starts with.
     """
 
     entrypoint: Step | None
     command: Step | None
+    inherited: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     scripts: tuple[Script, ...] = ()
 
     @property
     def main(self) -> Step | None:
-        """The instruction that names the program: ENTRYPOINT, else CMD."""
-        return self.entrypoint or self.command
+        """The instruction that names the program: ENTRYPOINT, else CMD where the base image has no ENTRYPOINT."""
+        return self.entrypoint or (None if self.inherited[0] else self.command)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -41,6 +43,12 @@ class Entry:
             parts += step.instruction.exec_form
         return tuple(parts)
 
+    @property
+    def whole(self) -> tuple[str, ...] | None:
+        """`argv` with the words that the base image gives, None where the file's own are not in exec form."""
+        argv = self.argv
+        return None if argv is None else (*self.inherited[0], *argv, *self.inherited[1])
+
     def origin(self, index: int) -> tuple[Step, int]:
         """The step that holds word `index` of `argv`, and the word's index there."""
         for step in self.steps:
@@ -55,17 +63,20 @@ def entry_of(plan: Plan) -> Entry:
     """The entry of the plan's target. An ENTRYPOINT resets the CMD that its stage inherited, as Docker does."""
     entrypoint: Step | None = None
     command: Step | None = None
+    config = plan.base_config
+    before = config.entrypoint if config else ()
+    behind = config.cmd if config else ()
     for stage in plan.chain:
         own_command = False
         for step in stage.steps:
             if step.instruction.keyword == "CMD":
-                command, own_command = step, True
+                command, own_command, behind = step, True, ()
             elif step.instruction.keyword == "ENTRYPOINT":
-                entrypoint = step
+                entrypoint, before, behind = step, (), ()
                 command = command if own_command else None
     if entrypoint is not None and not entrypoint.instruction.arguments.strip("[] \t"):
         entrypoint = None
     if command is not None and not command.instruction.arguments.strip("[] \t"):
         command = None
-    entry = Entry(entrypoint=entrypoint, command=command)
+    entry = Entry(entrypoint=entrypoint, command=command, inherited=(before, behind))
     return replace(entry, scripts=tuple(script for step in entry.steps for script in scripts_of(step)))

@@ -186,3 +186,34 @@ def _read(manager: str, rest: list[str], command: Command) -> Call | None:
 def bare_name(package: str) -> str:
     """A package's name without version, architecture or release: `gcc=4:12`, `gcc:amd64`, `gcc~=12` give `gcc`."""
     return re.split(r"[=<>~:@/]", package, maxsplit=1)[0]
+
+
+def purged(removals: Sequence[Call], call: Call, names: Sequence[str]) -> bool:
+    """Whether one of the `removals` behind `call` takes the packages `names` out again."""
+    return any(
+        later.manager == call.manager and later.command.start > call.command.start and _covers(later, call, names)
+        for later in removals
+    )
+
+
+def _covers(later: Call, call: Call, names: Sequence[str]) -> bool:
+    if any(package.startswith("$") for package in later.packages):
+        return True
+    words = later.command.argv
+    if "autoremove" in words or "--auto-remove" in words or "autopurge" in words:
+        return True
+    group = _group(call)
+    if group is not None and group in later.packages:
+        return True
+    return set(names) <= {bare_name(package) for package in later.packages}
+
+
+def _group(call: Call) -> str | None:
+    """The name of apk's virtual package."""
+    words = call.command.argv
+    for index, word in enumerate(words):
+        if word in ("-t", "--virtual") and index + 1 < len(words):
+            return words[index + 1]
+        if word.startswith("--virtual="):
+            return word.partition("=")[2]
+    return None

@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from linters.context import Context
+from linters.copies import Copy, copy_of
 from linters.dockerfile import Dockerfile, Span
 from linters.entry import Entry, entry_of
 from linters.image.evidence import Evidence
 from linters.model import Basis, Edit, Principle, Severity
+from linters.packages import Call
+from linters.packages import calls as calls_of
 from linters.policy import OptionValue, Policy
 from linters.scripts import Script, scripts_of
 from linters.stages import Plan, Step
+from linters.start import StartScript, start_script
+from linters.user import User, user_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,21 +38,49 @@ class Hit:
 
 
 class Subject:
-    """A file under check: its text, its stages for one target, what it starts, and what is asked of it."""
+    """A file under check: its text, its stages for one target, what it starts, the context where there is one, and what
+    is asked of it.
+
+    `squashed` says that the layers become one after the build, so that what a later one removes is really gone.
+    """
 
     def __init__(
-        self, dockerfile: Dockerfile, plan: Plan, *, context: Path | None = None, policy: Policy | None = None
+        self,
+        dockerfile: Dockerfile,
+        plan: Plan,
+        *,
+        context: Context | None = None,
+        policy: Policy | None = None,
+        squashed: bool = False,
     ) -> None:
         self.dockerfile = dockerfile
         self.plan = plan
         self.context = context
+        self.squashed = squashed
         self.policy = policy or Policy()
         self._scripts: dict[int, tuple[Script, ...]] = {}
+        self._calls: dict[int, tuple[Call, ...]] = {}
 
     @cached_property
     def entry(self) -> Entry:
         """ENTRYPOINT and CMD in effect."""
         return entry_of(self.plan)
+
+    @cached_property
+    def start(self) -> StartScript | None:
+        """The shell script of the image's own that a container starts with, where its text is at hand."""
+        return start_script(self.plan, self.entry, self.context)
+
+    @cached_property
+    def user(self) -> User:
+        """The user that the target's program runs as."""
+        return user_of(self.plan)
+
+    @cached_property
+    def copies(self) -> tuple[Copy, ...]:
+        """What the chain's COPY and ADD do, without those whose destination cannot be told."""
+        found = (copy_of(step) for step in self.plan.steps("COPY", "ADD"))
+        return tuple(copy for copy in found if copy is not None)
 
     def scripts(self, step: Step) -> tuple[Script, ...]:
         """The shell scripts of one step, parsed once."""
@@ -55,10 +89,30 @@ class Subject:
             known = self._scripts[id(step)] = scripts_of(step)
         return known
 
+    def calls(self, script: Script) -> tuple[Call, ...]:
+        """The package manager calls of one script, read once."""
+        known = self._calls.get(id(script))
+        if known is None:
+            known = self._calls[id(script)] = tuple(calls_of(script))
+        return known
+
+    @cached_property
+    def _run(self) -> tuple[Script, ...]:
+        steps = (*self.plan.steps("RUN"), *self.plan.triggers("RUN"))
+        return tuple(script for step in steps for script in self.scripts(step))
+
+    @cached_property
+    def _reachable(self) -> tuple[Script, ...]:
+        steps = (*self.plan.reachable_steps("RUN"), *self.plan.triggers("RUN"))
+        return tuple(script for step in steps for script in self.scripts(step))
+
     def run_scripts(self) -> Iterable[Script]:
-        """The scripts of the chain's RUN instructions."""
-        for step in self.plan.steps("RUN"):
-            yield from self.scripts(step)
+        """The scripts of the chain's RUN instructions, and of those that it keeps for child images."""
+        return self._run
+
+    def reachable_scripts(self) -> Iterable[Script]:
+        """The scripts of every RUN that the target needs, build stages included."""
+        return self._reachable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

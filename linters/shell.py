@@ -27,6 +27,12 @@ _COMMANDS = frozenset({"command", "declaration_command", "unset_command", "test_
 _REDIRECTS = frozenset({"file_redirect", "heredoc_redirect", "herestring_redirect"})
 _SEPARATE = frozenset({"variable_assignment", "variable_assignments", "command_substitution", "process_substitution"})
 """What holds commands that are not looked at, or none."""
+_COMPOUND = frozenset(
+    {
+        *("if_statement", "for_statement", "c_style_for_statement", "while_statement", "case_statement"),
+        *("compound_statement", "function_definition"),
+    }
+)
 _WORDS = frozenset(
     {
         "ansi_c_string",
@@ -65,12 +71,14 @@ class ShellWord:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
     """One simple command. `after` is the operator behind it, empty at the end; a newline counts as `;`. What stands
-    behind `( … )` and the like is that of the group's last command."""
+    behind `( … )` and the like is that of the group's last command. `depth` counts the `if`, `for`, `while`, `case`,
+    `{ … }` and functions around it."""
 
     words: tuple[ShellWord, ...]
     assignments: tuple[str, ...] = ()
     redirected: bool = False
     after: str = ""
+    depth: int = 0
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -123,6 +131,7 @@ class _Reader:
         self.data = script.encode("utf-8", errors="replace")
         self.offsets = None if len(self.data) == len(script) else _offsets(script)
         self.found: list[Command] = []
+        self.depth = 0
         self.open = False
         """Whether the last command's operator is not known yet."""
         self.last = False
@@ -130,23 +139,26 @@ class _Reader:
 
     def run(self) -> list[Command]:
         root = _parsed(self.data)
-        waiting: list[Node] = [] if root is None else [root]
+        waiting: list[tuple[Node, int]] = [] if root is None else [(root, 0)]
         while waiting:
-            node = waiting.pop()
+            node, self.depth = waiting.pop()
+            inside = self.depth + (node.type in _COMPOUND)
+            below: Sequence[Node] = ()
             if node.type in _COMMANDS:
                 self._add(_children(node))
             elif node.type in _REDIRECTS:
                 self._redirected(node)
                 # What stands behind `<<EOF` on its line is below it.
-                waiting.extend(reversed([one for one in _flat(node) if one.type not in _WORDS]))
+                below = [one for one in _flat(node) if one.type not in _WORDS]
             elif node.type in _OPERATORS and not node.is_named:
                 self._operator(node.type)
             elif node.type == "ERROR":
-                waiting.extend(reversed(self._mended(node.children)))
+                below = self._mended(node.children)
             elif node.type in _SEPARATE or node.type in _WORDS:
                 self.last = False
             else:
-                waiting.extend(reversed(node.children))
+                below = node.children
+            waiting.extend((one, inside) for one in reversed(below))
         return self.found
 
     def _mended(self, nodes: Sequence[Node]) -> list[Node]:
@@ -176,7 +188,9 @@ class _Reader:
                 self._join(words, self._word(node))
         if words:
             self._close(";")
-            self.found.append(Command(words=tuple(words), assignments=tuple(assignments), redirected=redirected))
+            self.found.append(
+                Command(words=tuple(words), assignments=tuple(assignments), redirected=redirected, depth=self.depth)
+            )
             self.open = self.last = True
 
     @staticmethod

@@ -7,10 +7,12 @@ matter. Reachable are, besides, the stages that COPY --from and RUN --mount=from
 from __future__ import annotations
 
 import posixpath
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from linters.base import BaseConfig, Bases, no_bases
 from linters.dockerfile import Dockerfile, Instruction
 from linters.errors import DockerfileError
 from linters.expand import Scope
@@ -22,6 +24,10 @@ PREDEFINED = frozenset(
     for name in (plain, plain.lower())
 ) | frozenset(f"{side}{part}" for side in ("TARGET", "BUILD") for part in ("PLATFORM", "OS", "ARCH", "VARIANT"))
 DEFAULT_SHELL = ("/bin/sh", "-c")
+_WINDOWS_SHELL = ("cmd", "/S", "/C")
+_WINDOWS = re.compile(
+    r"(?:^|[/:-])(?:windows|servercore|nanoserver)|mcr\.microsoft\.com/dotnet/framework", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +56,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """One stage. `base` is the expanded image or stage name, None if undetermined; `parent` that stage's index."""
+    """One stage. `base` is the expanded image or stage name, None if undetermined; `parent` that stage's index.
+
+    `config` is the base image's where it is at hand; `triggers` are what ONBUILD keeps for the stages on this one.
+    """
 
     index: int
     name: str | None
@@ -58,6 +67,8 @@ class Stage:
     base: str | None
     parent: int | None
     steps: tuple[Step, ...]
+    config: BaseConfig | None = None
+    triggers: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +105,24 @@ class Plan:
         """The reference at the root of the chain, ``scratch`` for none; None where it cannot be told."""
         base = self.root.base
         return "scratch" if base is not None and base.lower() == "scratch" else base
+
+    @property
+    def base_config(self) -> BaseConfig | None:
+        """The configuration of the base image, where it is at hand and nothing that it triggers may change it."""
+        config = self.root.config
+        return config if config is not None and not config.triggers else None
+
+    @property
+    def windows(self) -> bool:
+        """Whether the chain is built on Windows, as far as the base's name tells."""
+        return is_windows(self.root.base)
+
+    def triggers(self, *keywords: str) -> Iterator[Step]:
+        """What the chain's ONBUILD instructions hold for the images built on it; the target itself does not run it."""
+        for stage in self.chain:
+            for step in stage.triggers:
+                if not keywords or step.instruction.keyword in keywords:
+                    yield step
 
     def steps(self, *keywords: str) -> Iterator[Step]:
         """The steps of the chain, root first, of these keywords or of all."""
@@ -137,12 +166,24 @@ class Plan:
                         yield Source(instruction=step.instruction, start=start, end=end, reference=reference)
 
 
-def plan(dockerfile: Dockerfile, *, target: str | None, build_args: Mapping[str, str], subject: str) -> Plan:
-    """The stages and the chain of `target`, the last stage where it is None.
+def is_windows(base: str | None) -> bool:
+    """Whether an image is one of Windows by its name."""
+    return bool(base and _WINDOWS.search(base))
+
+
+def plan(
+    dockerfile: Dockerfile,
+    *,
+    target: str | None,
+    build_args: Mapping[str, str],
+    subject: str,
+    bases: Bases = no_bases,
+) -> Plan:
+    """The stages and the chain of `target`, the last stage where it is None; `bases` knows images that it builds on.
 
     Raises DockerfileError `dockerfile-target-unknown` where no stage has that name or number.
     """
-    stages = _Builder(dockerfile, build_args).run()
+    stages = _Builder(dockerfile, build_args, bases).run()
     # A name that is used twice means the later stage to a reader behind both.
     names = {str(stage.index): stage.index for stage in stages}
     names |= {stage.name: stage.index for stage in stages if stage.name}
@@ -260,8 +301,9 @@ class _Variables(Mapping[str, str | None]):
 class _Builder:
     """Walks the instructions once, keeping what is known."""
 
-    def __init__(self, dockerfile: Dockerfile, build_args: Mapping[str, str]) -> None:
+    def __init__(self, dockerfile: Dockerfile, build_args: Mapping[str, str], bases: Bases) -> None:
         self.dockerfile = dockerfile
+        self.bases = bases
         self.build_args = build_args
         self.globals: dict[str, str | None] = {}
         self.stages: list[Stage] = []
@@ -296,19 +338,32 @@ class _Builder:
         name = words[2].lower() if len(words) == 3 else None
         base = self._global_scope().expand(words[0], escape=self.dockerfile.escape) or None
         parent = self.names.get(base.lower()) if base else None
-        walk = _Walk(self, parent, base)
+        outside = base if parent is None and base and base.lower() != "scratch" else None
+        config = self.bases(outside) if outside else None
+        walk = _Walk(self, parent, base, config)
         steps = tuple(walk.step(instruction) for instruction in rest)
         self.walks.append(walk)
         index = len(self.stages)
         if name:
             self.names[name] = index
-        return Stage(index=index, name=name, start=start, base=base, parent=parent, steps=steps)
+        return Stage(
+            index=index,
+            name=name,
+            start=start,
+            base=base,
+            parent=parent,
+            steps=steps,
+            config=config,
+            triggers=tuple(walk.triggers),
+        )
 
 
 class _Walk:
     """What holds at one point of a stage, moved on instruction by instruction."""
 
-    def __init__(self, builder: _Builder, parent: int | None, base: str | None) -> None:
+    def __init__(
+        self, builder: _Builder, parent: int | None, base: str | None, config: BaseConfig | None = None
+    ) -> None:
         self.builder = builder
         self.index = len(builder.stages)
         before = builder.walks[parent] if parent is not None else None
@@ -320,6 +375,18 @@ class _Walk:
         self._inherited: _Layer | None = before.env() if before else None
         self._env: _History = {}
         self._args: _History = {}
+        self.triggers: list[Step] = []
+        if before is None and is_windows(base):
+            self.shell = _WINDOWS_SHELL
+        if config is not None:
+            self._inherit(config)
+
+    def _inherit(self, config: BaseConfig) -> None:
+        # A trigger may set anything behind what the configuration says.
+        self.closed = not config.triggers
+        self.shell = config.shell or self.shell
+        self.workdir = "?" if config.triggers else config.workdir or "/"
+        self._inherited = _Layer(history={name: [(0, value)] for name, value in config.env.items()}, at=0)
 
     def env(self) -> _Layer:
         """What ENV has set so far, which is what a stage built on this one inherits."""
@@ -341,7 +408,9 @@ class _Walk:
             workdir=self.workdir,
         )
         self.at += 1
-        if instruction.keyword == "ARG":
+        if instruction.trigger is not None:
+            self.triggers.append(replace(step, instruction=instruction.trigger))
+        elif instruction.keyword == "ARG":
             self._arg(instruction)
         elif instruction.keyword == "ENV":
             # All names of one ENV see the values from before it.

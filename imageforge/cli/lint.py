@@ -66,7 +66,7 @@ def lint(
     target: Annotated[str | None, typer.Option("--target", help="The stage that would be built.")] = None,
     build_arg: Annotated[list[str] | None, typer.Option("--build-arg", help="NAME=VALUE, as for build.")] = None,
     image: Annotated[
-        str | None, typer.Option("--image", metavar="IMAGE", help="A built image, in the place of files.")
+        str | None, typer.Option("--image", metavar="IMAGE", help="A built image in the place of files.")
     ] = None,
     base: Annotated[
         str | None, typer.Option("--base", metavar="IMAGE", help="With --image: its base image, or `scratch`.")
@@ -96,18 +96,18 @@ def lint(
         comments=not no_ignore,
     )
     known = _read_baseline(baseline) if baseline else None
-    if image is not None:
-        others = bool(paths or context or target or build_arg or fix)
-        _image(image, base, others=others, asked=asked, fail_on=fail_on, known=known, form=form)
-        return
-    given = _texts(paths or [Path()], stdin_name)
     configs = _Configs()
-    jobs = [_job(path, name, text, asked, configs) for path, name, text in given]
+    if image is not None:
+        _refuse_beside_image(bool(paths or context or target or build_arg or fix))
+        jobs = [_job(Path("Dockerfile"), image, "", asked, configs)]
+    else:
+        given = _texts(paths or [Path()], stdin_name)
+        jobs = [_job(path, name, text, asked, configs) for path, name, text in given]
     to_stdout = fix and any(job.text is not None for job in jobs)
     failed: list[DockerfileError] = []
     if fix:
         jobs = [_mended(job, failed, unsafe=unsafe) for job in jobs]
-    outcomes = check_all(jobs)
+    outcomes = check_all(jobs) if image is None else [_of_image(image, base, jobs[0].policy)]
     if write_baseline:
         _write_baseline(write_baseline, outcomes)
     if known is not None:
@@ -124,37 +124,23 @@ def lint(
         raise typer.Exit(max(codes))
 
 
-def _image(
-    image: str,
-    base: str | None,
-    *,
-    others: bool,
-    asked: Asked,
-    fail_on: Severity | None,
-    known: Counter[str] | None,
-    form: LintFormat,
-) -> None:
-    """Check an image by what this folder's file asks. Raises UsageError (`image-or-files`)."""
+def _refuse_beside_image(others: bool) -> None:
     if others:
         raise UsageError(
             "image-or-files",
             "--image",
             "it is checked in the place of files",
-            hint="leave out the paths, and the options for them",
+            hint="leave out the paths and their options",
         )
-    from imageforge.cli.lint_image import lint_image  # noqa: PLC0415 - opening images takes half a second to load
 
-    found = _Configs().of(Path("Dockerfile"))
-    policy = found[1].lint.policy() if found else Policy()
-    outcomes: list[Outcome] = [
-        lint_image(image, base=base, policy=replace(policy, profile=asked.profile or policy.profile))
-    ]
-    if known is not None:
-        outcomes = _without(outcomes, known)
-    sys.stdout.write(f"{_render(outcomes, (), form)}\n")
-    least = fail_on or Severity(found[1].lint.fail_on if found else Severity.ERROR)
-    if any(isinstance(one, LintReport) and one.at_least(least) for one in outcomes):
-        raise typer.Exit(EXIT_CODES["refused"])
+
+def _of_image(image: str, base: str | None, policy: Policy) -> LintReport:
+    """What is to be said of a built image, by what the folder that we are in asks for."""
+    from imageforge.cli.lint_image import lint_image  # noqa: PLC0415 - opening images takes half a second to load
+    from linters import Budget, settle  # noqa: PLC0415
+
+    budget = Budget(size=policy.size_budget, waste=policy.waste_budget)
+    return settle(lint_image(image, base=base, budget=budget), policy, file="Dockerfile")
 
 
 def dockerfiles(path: Path) -> list[Path]:

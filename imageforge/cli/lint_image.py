@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 
 from builders import Limits, look_through
 from imageforge.cli.image_access import access, carrier
@@ -11,15 +10,14 @@ from imageforge.cli.image_opening import opener
 from imageforge.cli.state import Workplace
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.images.name import ImageName
-from imageforge.pipeline.image_gate import budget_of, judge
+from imageforge.pipeline.image_gate import judge
 from imageforge.report.transfer import Transfer
-from linters import LintReport, Policy, settle
+from linters import Budget, LintReport
 
 
-def lint_image(image: str, *, base: str | None, policy: Policy) -> LintReport:
-    """Judge an image wherever it is; a bare name is the engine's. `base` names its base image, or ``scratch``;
-    without it what the image itself says. `policy` is what the project asks for. Raises the packages' errors, and
-    KeyboardInterrupt."""
+def lint_image(image: str, *, base: str | None, budget: Budget) -> LintReport:
+    """Judge an image wherever it is; a bare name is the engine's. `base` names its base image, or ``scratch``; without
+    it what the image itself says. Raises the packages' errors, KeyboardInterrupt."""
     name = ImageName.parse(image)
     limits = Limits()
     here = Workplace.here()
@@ -30,13 +28,12 @@ def lint_image(image: str, *, base: str | None, policy: Policy) -> LintReport:
         try:
             opening = opener(working, limits, None, shown)
             opened = opening.open(name, folder / "layers")
-            found = look_through(
+            return look_through(
                 opened,
-                lambda listing: judge(listing, image, budget_of(policy)),
+                lambda listing: judge(listing, image, budget),
                 base=opening.base(base, opened, name),
                 limits=limits,
                 check=working.check,
             )
-            return settle(found, policy, file=image, ignored=frozenset(), today=datetime.date.today())
         except InterruptedError:
             raise KeyboardInterrupt from None

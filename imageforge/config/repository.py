@@ -93,11 +93,12 @@ class BudgetSection(Section):
 
 
 class LintSection(Section):
-    """[lint] of imageforge.toml, or [tool.imageforge.lint] of pyproject.toml."""
+    """[lint] of imageforge.toml, or [tool.imageforge.lint] of pyproject.toml. `require` is how far an image must be
+    proved before it is pushed: judged as it is built, or measured in a trial too."""
 
     profile: Literal["strict", "default", "hadolint"] = "default"
     fail_on: Literal["error", "warning", "info", "style"] = Field(default="error", alias="fail-on")
-    require: Literal["measured"] | None = None
+    require: Literal["image", "measured"] = "image"
     ignore_comments: bool = Field(default=True, alias="ignore-comments")
     registries: tuple[str, ...] = ()
     rules: dict[str, dict[str, bool | int | str | tuple[str, ...]]] = Field(default_factory=dict)

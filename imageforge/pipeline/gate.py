@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from builders import SquashMode
 from imageforge.errors import GateRefused
 from imageforge.pipeline.event import EventKind, StageLog
 from imageforge.pipeline.plan import Plan
-from linters import Cause, Finding, LintReport, check
+from linters import Bases, Cause, Finding, LintReport, check
 from linters.reporters.summary import summary
 
 
-def lint(plan: Plan, log: StageLog, *, memory: Path) -> LintReport:
-    """Check the Dockerfile; `memory` as `linters.check` has it. Raises linters' DockerfileError, or GateRefused
-    (`lint-refused`)."""
+def lint(plan: Plan, log: StageLog, *, memory: Path, bases: Bases | None = None) -> LintReport:
+    """Check the Dockerfile; `memory` and `bases` as `linters.check` has them. Raises linters' DockerfileError, or
+    GateRefused (`lint-refused`)."""
     report = check(
         plan.dockerfile,
         context=plan.context,
@@ -21,6 +22,8 @@ def lint(plan: Plan, log: StageLog, *, memory: Path) -> LintReport:
         build_args=plan.build_args,
         display_name=shown_dockerfile(plan),
         memory=memory,
+        bases=bases,
+        squashed=plan.squash in (SquashMode.ALL, SquashMode.FROM_BASE),
         policy=plan.policy,
     )
     waived = [one.finding for one in report.suppressed if one.cause is Cause.WAIVER]

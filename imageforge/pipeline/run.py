@@ -36,6 +36,7 @@ from imageforge.errors import UsageError
 from imageforge.images.known import known_repositories
 from imageforge.pipeline import shipped
 from imageforge.pipeline.attachments import attach_reports
+from imageforge.pipeline.bases import known_bases
 from imageforge.pipeline.ceiling import memory_limit, named_when_hit, raise_ceiling
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.fingerprint import fingerprint
@@ -101,7 +102,7 @@ def run(plan: Plan, build_id: int, workshop: Workshop, recorder: Recorder, *, fi
     """Lint, build, squash and push. `find` knows the earlier builds by their fingerprints: one of the same tree,
     options and bases is not built again. Raises the packages' errors; each stage records its own failure."""
     with recorder.stage("lint") as log:
-        report = lint(plan, log, memory=workshop.home.opinions)
+        report = lint(plan, log, memory=workshop.home.opinions, bases=known_bases(workshop.endpoint))
     key = fingerprint(plan, report, workshop.endpoint)
     if key is not None:
         product = reuse(find(key), build_id, workshop, recorder)

@@ -13,8 +13,7 @@ from builders import BuiltImage
 from imageforge.config import Settings
 from imageforge.errors import Cancelled, Failure, GateRefused
 from imageforge.pipeline.event import EventKind, StageLog
-from imageforge.pipeline.gate import finding_data, shown_dockerfile
-from imageforge.pipeline.image_gate import waiver
+from imageforge.pipeline.image_gate import told, waiver
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
 from linters import (
     Finding,
@@ -24,8 +23,6 @@ from linters import (
     TrialRequest,
     Verdict,
     not_made,
-    settle,
-    waived_rules,
 )
 
 STEP_SECONDS = 0.1
@@ -86,17 +83,9 @@ class TrialRun:
             log.data.update(verdict="under way")
             return empty
         if self._error is not None:
-            return self._not_made(_said(self._error), (), log, empty)
+            return self._told(empty, log, unmade=_said(self._error))
         assert self._report is not None
-        return self._told(self._report, log)
-
-    def _told(self, report: TrialReport, log: StageLog) -> LintReport:
-        today = datetime.date.today()
-        found = self._settled(LintReport(file=report.name, findings=report.findings), today)
-        for finding in found.findings:
-            log.emit(EventKind.FINDING, finding.message, **finding_data(finding), waived=False)
-        for one in found.suppressed:
-            log.emit(EventKind.FINDING, one.finding.message, **finding_data(one.finding), waived=True)
+        report = self._report
         good = sum(one.result == "ok" for one in report.measures)
         earlier = "as measured before" if report.cached else f"measured in {report.seconds:.1f} s"
         log.summary = f"{report.verdict.value}, {good} of {len(report.measures)} as they should be, {earlier}"
@@ -104,49 +93,36 @@ class TrialRun:
             verdict=report.verdict.value,
             measures=[{"name": one.name, "result": one.result.value, "detail": one.detail} for one in report.measures],
         )
-        if report.verdict is Verdict.UNMADE:
-            return self._not_made(report.reason, report.last_words, log, found)
+        for line in report.last_words:
+            log.emit(EventKind.NOTE, f"last words: {line}")
+        unmade = report.reason if report.verdict is Verdict.UNMADE else None
+        return self._told(replace(empty, findings=report.findings), log, unmade=unmade)
+
+    def _told(self, found: LintReport, log: StageLog, *, unmade: str | None) -> LintReport:
+        """What counts of it; `unmade` is why there was no trial. Raises GateRefused where it is required."""
+        required = self._plan.policy.require_measured
+        if unmade is not None:
+            log.summary = f"not made: {unmade}"
+            log.data.update(verdict=Verdict.UNMADE.value)
+            if required:
+                found = replace(found, findings=(*found.findings, not_made(found.file, unmade)))
+        found = told(found, self._plan, log)
         refused = found.at_least(self._plan.fail_on)
-        if refused and self._plan.policy.require_measured:
-            raise _refusal(refused, today)
+        if required and refused:
+            raise _refusal(refused, unmade)
         return found
 
-    def _not_made(self, reason: str, last_words: tuple[str, ...], log: StageLog, found: LintReport) -> LintReport:
-        """Tell it, with the container's last words. Raises GateRefused where it is required and not waived."""
-        log.summary = f"not made: {reason}"
-        log.data.update(verdict=Verdict.UNMADE.value)
-        for line in last_words:
-            log.emit(EventKind.NOTE, f"last words: {line}")
-        if not self._plan.policy.require_measured:
-            return found
-        today = datetime.date.today()
-        told = self._settled(replace(found, findings=(*found.findings, not_made(self._request.name, reason))), today)
-        refused = told.at_least(self._plan.fail_on)
-        if refused:
-            raise GateRefused(
-                "trial-not-made",
-                self._request.name,
-                f"the image could not be measured, and [lint] require says measured: {reason}",
-                hint=f"imageforge trial shows more; or waive it in imageforge.toml:\n{waiver(refused[0].rule, today)}",
-                kept="nothing was pushed",
-            )
-        return told
 
-    def _settled(self, report: LintReport, today: datetime.date) -> LintReport:
-        """What of it counts, as the project and the Dockerfile's author have it."""
-        plan = self._plan
-        ignored = waived_rules(plan.dockerfile, plan.policy)
-        return settle(report, plan.policy, file=shown_dockerfile(plan), ignored=ignored, today=today)
-
-
-def _refusal(refused: Sequence[Finding], today: datetime.date) -> GateRefused:
+def _refusal(refused: Sequence[Finding], unmade: str | None) -> GateRefused:
     first = refused[0]
     count = f"{len(refused)} finding{'s' if len(refused) > 1 else ''}"
     return GateRefused(
-        "trial-refused",
+        "trial-refused" if unmade is None else "trial-not-made",
         first.file,
-        f"{count} measured, first {first.rule}: {first.message}",
-        hint=f"{first.fix}; or waive it in imageforge.toml:\n{waiver(first.rule, today)}",
+        f"{count} measured, first {first.rule}: {first.message}"
+        if unmade is None
+        else f"it could not be measured, and [lint] require says measured: {unmade}",
+        hint=f"{first.fix}; or waive it in imageforge.toml:\n{waiver(first.rule, datetime.date.today())}",
         kept="nothing was pushed",
     )
 

@@ -1,21 +1,19 @@
-"""What a .dockerignore leaves out, by the rules of Docker's moby/patternmatcher.
+"""What a .dockerignore leaves out of a context that is sent, and what stays in it in any case.
 
-They are not git's: a pattern is relative to the root and never looked for by its base name alone, a pattern that
-matches a folder takes all below it, the last pattern that matches wins, and `!` brings back even what lies below a
-folder that was left out. https://docs.docker.com/build/concepts/context/#dockerignore-files
+The patterns themselves are linters', whose rules read the same context.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imageforge.sources.errors import SourceRefused
-from imageforge.sources.pattern import Pattern
+from linters import IGNORE_FILE, MalformedPattern, Patterns, ignore_file
 
-NAME = ".dockerignore"
+NAME = IGNORE_FILE
 OUTSIDE = ".imageforge/Dockerfile"
 """Where a Dockerfile from outside of the context goes."""
 _ALWAYS = ("Dockerfile", NAME, "imageforge.toml")
@@ -26,7 +24,7 @@ _BYTES = 1 << 20
 class Ignore:
     """What is left out of a context, and what stays in it whatever the patterns say."""
 
-    patterns: tuple[Pattern, ...] = ()
+    patterns: Patterns = field(default_factory=Patterns)
     kept: frozenset[str] = frozenset(_ALWAYS)
     dockerfile: Path | None = None
     file: Path | None = None
@@ -39,25 +37,18 @@ class Ignore:
         (`dockerignore-invalid`) with the line.
         """
         path = folder / (dockerfile or "Dockerfile")
-        own = path.with_name(path.name + NAME)
-        file = next((each for each in (own, folder / NAME) if each.is_file()), None)
+        file = ignore_file(folder, path)
         kept = {*_ALWAYS, *also, *(name for each in (path, file) if each and (name := inside(folder, each)))}
-        return cls(_patterns(file) if file else (), frozenset(kept), path, file)
+        return cls(_patterns(file) if file else Patterns(), frozenset(kept), path, file)
 
     @classmethod
     def of(cls, *lines: str) -> Ignore:
         """The same from lines, without comments."""
-        return cls(tuple(pattern for line in lines if (pattern := Pattern.parse(line))))
+        return cls(Patterns.of(lines))
 
     def excludes(self, path: str) -> bool:
         """Whether the patterns leave out this path, which is relative, with `/`."""
-        parts = path.split("/")
-        paths = [path, *("/".join(parts[:end]) for end in range(1, len(parts)))]
-        out = False
-        for pattern in self.patterns:
-            if pattern.again == out and any(map(pattern.matches, paths)):
-                out = not pattern.again
-        return out
+        return self.patterns.excludes(path)
 
     def leaves_out(self, path: str) -> bool:
         """The same, less what a context always has."""
@@ -65,10 +56,7 @@ class Ignore:
 
     def may_hold(self, folder: str) -> bool:
         """Whether something below a folder that is left out could still be in. True more often than it must be."""
-        below = folder + "/"
-        return any(name.startswith(below) for name in self.kept) or any(
-            pattern.may_match_below(below) for pattern in self.patterns if pattern.again
-        )
+        return any(name.startswith(folder + "/") for name in self.kept) or self.patterns.may_hold(folder)
 
 
 def inside(folder: Path, path: Path) -> str | None:
@@ -78,8 +66,7 @@ def inside(folder: Path, path: Path) -> str | None:
     return place.relative_to(root).as_posix() if place.is_relative_to(root) else None
 
 
-def _patterns(file: Path) -> tuple[Pattern, ...]:
-    patterns: list[Pattern] = []
+def _patterns(file: Path) -> Patterns:
     try:
         with file.open("rb") as source:
             text = source.read(_BYTES + 1).decode("utf-8-sig")
@@ -87,15 +74,12 @@ def _patterns(file: Path) -> tuple[Pattern, ...]:
         raise SourceRefused("dockerignore-invalid", str(file), str(error), hint="expected UTF-8 text") from error
     if len(text) > _BYTES:
         raise SourceRefused("dockerignore-invalid", str(file), "larger than 1 MiB", hint="use patterns with **")
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.startswith("#"):
-            continue
-        try:
-            pattern = Pattern.parse(line)
-        except ValueError as error:
-            raise SourceRefused(
-                "dockerignore-invalid", f"{file}:{number}", str(error), hint="put \\ before a character meant literally"
-            ) from error
-        if pattern:
-            patterns.append(pattern)
-    return tuple(patterns)
+    try:
+        return Patterns.parse(text)
+    except MalformedPattern as error:
+        raise SourceRefused(
+            "dockerignore-invalid",
+            f"{file}:{error.line}",
+            str(error),
+            hint="put \\ before a character meant literally",
+        ) from error

@@ -130,6 +130,30 @@ _WORTH_A_LOOK = re.compile(
 """What the last part of a path may be, so that all others cost one look."""
 
 
+def secret_in(path: str, read: Callable[[int], bytes]) -> str | None:
+    """What secret a file holds, in words that do not show it; None for none. `path` begins with a slash; `read` gives
+    so many bytes from the start, and is only asked where the name speaks of secrets. Raises what it raises."""
+    for judge in _judges(path):
+        what = judge(read(MOST_READ))
+        if what is not None:
+            return what
+    return None
+
+
+def _judges(path: str) -> Iterator[Judge]:
+    name = path[path.rfind("/") :]
+    if not _WORTH_A_LOOK.match(name):
+        return
+    tail = path[path.rfind("/", 0, path.rfind("/")) :] if path.count("/") > 1 else path
+    for pattern, judge in _NAMED:
+        if pattern.search(path if "/.config/" in path else tail):
+            if not (judge is _environment and _SAMPLE.search(name)) and not _PUBLIC.search(path):
+                yield judge
+            return
+    if _PEM.search(name) and not _PUBLIC.search(path):
+        yield _private_key
+
+
 class SecretFiles:
     """Looks at files as they come; contents are read of those whose names speak of secrets."""
 
@@ -141,26 +165,10 @@ class SecretFiles:
         """Take a regular file into account. Raises what its `read` raises."""
         if file.read is None or not file.size or len(self._found) >= MOST_FOUND:
             return
-        for judge in self._judges(file.path):
-            what = judge(file.read(MOST_READ))
-            if what is not None:
-                self._found.append(FoundSecret(file=file, what=what))
-                return
+        what = secret_in(file.path, file.read)
+        if what is not None:
+            self._found.append(FoundSecret(file=file, what=what))
 
     def found(self) -> tuple[FoundSecret, ...]:
         """The files, by path."""
         return tuple(sorted(self._found, key=lambda one: (one.file.path, one.file.layer)))
-
-    @staticmethod
-    def _judges(path: str) -> Iterator[Judge]:
-        name = path[path.rfind("/") :]
-        if not _WORTH_A_LOOK.match(name):
-            return
-        tail = path[path.rfind("/", 0, path.rfind("/")) :] if path.count("/") > 1 else path
-        for pattern, judge in _NAMED:
-            if pattern.search(path if "/.config/" in path else tail):
-                if not (judge is _environment and _SAMPLE.search(name)) and not _PUBLIC.search(path):
-                    yield judge
-                return
-        if _PEM.search(name) and not _PUBLIC.search(path):
-            yield _private_key

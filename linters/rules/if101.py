@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from linters.model import Principle, Severity
 from linters.programs import name_of, unwrap
@@ -35,19 +35,38 @@ def _check(subject: Subject) -> Iterator[Hit]:
     argv = entry.argv
     if argv:
         inner = unwrap(argv)
-        if inner and _supervises(inner[0]):
+        if inner and _is_supervisor(inner[0]):
             step, index = entry.origin(len(argv) - len(inner))
             word = step.instruction.words[index]
             yield Hit(span=step.instruction.span(word.start, word.end), message=_message(inner[0]), fix=_FIX)
     for script in entry.scripts:
         for command in script.commands:
             inner = unwrap(command.argv)
-            if inner and _supervises(inner[0]):
+            if inner and _is_supervisor(inner[0]):
                 found = command.words[len(command.words) - len(inner)]
                 yield Hit(span=script.span(found.start, found.end), message=_message(inner[0]), fix=_FIX)
+    inherited = unwrap(entry.whole or ()) if any(entry.inherited) else ()
+    if inherited and _is_supervisor(inherited[0]) and not (argv and inherited[0] in argv):
+        start = subject.plan.root.start
+        word = start.words[0]
+        yield Hit(
+            span=start.span(word.start, word.end),
+            message=_message(inherited[0]) + f", as its base image {subject.plan.base_image} says",
+            fix=_FIX,
+        )
 
 
-def _supervises(program: str) -> bool:
+def starts_supervisor(subject: Subject) -> bool:
+    """Whether the container starts a supervisor, which may be a machine's init."""
+    return next(_check(subject), None) is not None
+
+
+def supervises(argv: Sequence[str]) -> bool:
+    """Whether a command line, wrappers taken off, starts a supervisor."""
+    return bool(argv) and _is_supervisor(argv[0])
+
+
+def _is_supervisor(program: str) -> bool:
     return program in _INITS or name_of(program) in _SUPERVISORS
 
 

@@ -17,7 +17,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
     for script in subject.entry.scripts:
         several = len(script.commands) > 1
         for command in script.commands:
-            service = _started_service(command)
+            service = started_service(command)
             if service and several:
                 message = f"the start command starts the service {service} beside its own program"
             elif service:
@@ -29,7 +29,8 @@ def _check(subject: Subject) -> Iterator[Hit]:
             yield Hit(span=script.span_of(command), message=f"{message}, expected one process", fix=_FIX)
 
 
-def _started_service(command: Command) -> str | None:
+def started_service(command: Command) -> str | None:
+    """The service that a command starts in the background by the distribution's means, or None."""
     argv = unwrap(command.argv)
     if len(argv) < 2:
         return None

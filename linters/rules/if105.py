@@ -4,21 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from linters import edits
+from linters.dockerfile import Word
 from linters.image.ports import exposed_ssh
-from linters.model import Principle, Severity
+from linters.model import Edit, Principle, Severity
 from linters.rule import Hit, Rule, Subject
+from linters.rules.if104 import installs_ssh
+from linters.stages import Step
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
     for step in subject.plan.steps("EXPOSE"):
-        for word in step.instruction.words:
-            port = step.expand(word.text)
-            if port is not None and port.lower() in ("22", "22/tcp"):
-                yield Hit(
-                    span=step.instruction.span(word.start, word.end),
-                    message="port 22 is exposed: an SSH server beside the program is a second process",
-                    fix="remove it; `docker exec` opens a shell in a running replica",
-                )
+        ports = [word for word in step.instruction.words if _is_ssh(step, word)]
+        for word in ports:
+            changes = _without(subject, step, ports) if word is ports[0] else ()
+            yield Hit(
+                span=step.instruction.span(word.start, word.end),
+                message="port 22 is exposed: an SSH server beside the program is a second process",
+                fix="remove it; `docker exec` opens a shell in a running replica",
+                severity=Severity.ERROR if installs_ssh(subject) else None,
+                edits=changes,
+                safe=bool(changes),
+            )
+
+
+def _is_ssh(step: Step, word: Word) -> bool:
+    port = step.expand(word.text)
+    return port is not None and port.lower() in ("22", "22/tcp")
+
+
+def _without(subject: Subject, step: Step, ports: list[Word]) -> tuple[Edit, ...]:
+    """The EXPOSE without these words; all of it where none is left."""
+    words = step.instruction.words
+    if len(ports) == len(words):
+        return edits.removed(subject.dockerfile, step.instruction)
+    changes: list[Edit] = []
+    for word in ports:
+        # With the blank in front of it, or behind it where it is the first.
+        index = words.index(word)
+        first = index == 0
+        start, end = (word.start, words[index + 1].start) if first else (words[index - 1].end, word.end)
+        change = edits.replaced(subject.dockerfile, step.instruction, start, end, "")
+        if not change:
+            return ()
+        changes += change
+    return tuple(changes) if len(ports) == 1 else ()
 
 
 RULE = Rule(

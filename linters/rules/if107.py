@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from linters import edits
 from linters.model import Principle, Severity
 from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
@@ -25,7 +26,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
         if not program or name_of(program[0]) not in _TAKERS:
             yield from _operators(step, argv)
         if step is entry.main and " " in argv[0].strip() and not _is_path(subject, argv[0]):
-            yield _one_word(step, argv)
+            yield _one_word(subject, step, argv)
 
 
 def _operators(step: Step, argv: tuple[str, ...]) -> Iterator[Hit]:
@@ -40,13 +41,19 @@ def _operators(step: Step, argv: tuple[str, ...]) -> Iterator[Hit]:
             return
 
 
-def _one_word(step: Step, argv: tuple[str, ...]) -> Hit:
+def _one_word(subject: Subject, step: Step, argv: tuple[str, ...]) -> Hit:
     word = step.instruction.words[0]
-    split = json.dumps([*argv[0].split(), *argv[1:]], ensure_ascii=False)
+    words = argv[0].split()
+    split = json.dumps([*words, *argv[1:]], ensure_ascii=False)
+    plain = not any(char in argv[0] for char in "\"'$&|;<>()*?`\\")
+    parts = ", ".join(json.dumps(one, ensure_ascii=False) for one in words)
     return Hit(
         span=step.instruction.span(word.start, word.end),
         message=f"the exec form looks for a program named `{argv[0]}`, blanks included",
-        fix=f"write {step.instruction.keyword} {split}",
+        fix=f"write {step.instruction.keyword} {split}"
+        if plain
+        else f'write {step.instruction.keyword} ["sh", "-c", "exec …"]',
+        edits=edits.replaced(subject.dockerfile, step.instruction, word.start, word.end, parts) if plain else (),
     )
 
 

@@ -8,15 +8,24 @@ from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.stages import Source
 
+# What COPY --from names most often without a tag; any other bare name may be that of a named context.
+_OFFICIAL = frozenset(
+    {
+        *("alpine", "busybox", "composer", "debian", "docker", "golang", "httpd", "maven", "nginx", "node", "php"),
+        *("python", "redis", "ruby", "rust", "ubuntu", "traefik", "caddy", "memcached", "postgres", "mysql", "mongo"),
+    }
+)
+
 
 def _check(subject: Subject) -> Iterator[Hit]:
     for source in subject.plan.sources():
-        hit = _judge(source)
+        hit = judge(source)
         if hit is not None:
             yield hit
 
 
-def _judge(source: Source) -> Hit | None:
+def judge(source: Source) -> Hit | None:
+    """What is to be said of an image that a file names, or None where it has a version."""
     span = source.instruction.span(source.start, source.end)
     reference = source.reference
     if reference is None or reference.endswith((":", "@")) or not reference.strip(":@"):
@@ -28,6 +37,7 @@ def _judge(source: Source) -> Hit | None:
         )
     if reference.lower() == "scratch" or "@" in reference:
         return None
+    severity = None
     name, _, tag = reference.rpartition("/")[2].partition(":")
     if not tag:
         what = f"{reference} has no tag, and so means whatever `latest` is today"
@@ -35,8 +45,12 @@ def _judge(source: Source) -> Hit | None:
         what = f"{reference} means something else after the next push to it"
     else:
         return None
+    flagged = source.instruction.keyword != "FROM"
+    if flagged and not tag and "/" not in reference and reference not in _OFFICIAL:
+        what = f"{reference} is no stage: an image without a tag, or a context that the build is given by name"
+        severity = Severity.WARNING
     fix = f"name the version you build on, such as {name}:<version>, best with its digest"
-    return Hit(span=span, message=f"{what}, expected a version", fix=fix)
+    return Hit(span=span, message=f"{what}, expected a version", fix=fix, severity=severity)
 
 
 RULE = Rule(

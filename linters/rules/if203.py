@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from linters.model import Principle, Severity
-from linters.packages import Verb, calls
+from linters.packages import Verb
 from linters.rule import Hit, Rule, Subject
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
     for script in subject.run_scripts():
-        for call in calls(script):
+        for call in subject.calls(script):
             if call.verb is Verb.UPGRADE and not call.packages:
                 said = " ".join(word.text for word in call.command.words[:3])
                 yield Hit(

@@ -13,6 +13,9 @@ from linters.shell import Command, ShellWord
 _FIX = "do it in a RUN of the build, and let the container start what is there"
 
 
+_QUESTIONS = frozenset({"[", "[[", "test", "!", "command", "which", "grep"})
+
+
 def _check(subject: Subject) -> Iterator[Hit]:
     entry = subject.entry
     for script in entry.scripts:
@@ -29,6 +32,32 @@ def _check(subject: Subject) -> Iterator[Hit]:
             step, index = entry.origin(len(argv) - len(unwrap(argv)))
             word = step.instruction.words[index]
             yield Hit(span=step.instruction.span(word.start, word.end), message=_message(what), fix=_FIX)
+    yield from _in_script(subject)
+
+
+def _in_script(subject: Subject) -> Iterator[Hit]:
+    """The same in the script that the entry names. Behind an `if`, or with names that come from outside, it is an offer
+    to whoever starts the container, and no more than a warning."""
+    script = subject.start
+    previous: Command | None = None
+    for command in script.commands if script else ():
+        what = _what(command) or (_piped(previous, command) if previous else None)
+        if what and script:
+            guarded = command.depth > 0 or any("$" in word for word in command.argv)
+            guarded = guarded or (previous is not None and _asks(previous))
+            yield Hit(
+                span=script.place,
+                message=f"{script.where(command)}: {_message(what)}",
+                fix=_FIX,
+                severity=Severity.WARNING if guarded else None,
+                basis=script.basis,
+            )
+        previous = command
+
+
+def _asks(previous: Command) -> bool:
+    """Whether what follows depends on a question, such as `[ -d x ] ||`, or on a failure."""
+    return previous.after == "||" or (previous.after == "&&" and previous.argv[0] in _QUESTIONS)
 
 
 def _as_command(argv: tuple[str, ...]) -> Command:

@@ -4,40 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from linters.dockerfile import Assignment
+from linters.dockerfile import Assignment, Span
 from linters.image.secrets import written_secrets
 from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
-from linters.secret_text import KNOWN, looks_random, names_secret
+from linters.secret_text import known_token, known_tokens, looks_secret
 from linters.stages import Step
 
 _FIX = "give it when the container starts, or to one RUN by --mount=type=secret"
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
-    for step in subject.plan.reachable_steps("ENV", "ARG"):
+    plan = subject.plan
+    for step in (*plan.reachable_steps("ENV", "ARG"), *plan.triggers("ENV", "ARG")):
         for pair in step.instruction.assignments:
-            hit = _pair(subject, step, pair)
+            hit = written(subject, step, pair)
             if hit is not None:
                 yield hit
-    for step in subject.plan.reachable_steps("RUN", "LABEL", "CMD", "ENTRYPOINT"):
-        text = step.instruction.logical.text
-        for match in KNOWN.finditer(text):
-            yield Hit(
-                span=step.instruction.span(match.start(), match.end()),
-                message=f"{step.instruction.keyword} holds what looks like a real token, for all who have the image",
-                fix=_FIX,
-                secrets=(match.group(),),
-            )
+    keywords = ("RUN", "LABEL", "CMD", "ENTRYPOINT", "COPY", "ADD")
+    for step in (*plan.reachable_steps(*keywords), *plan.triggers(*keywords)):
+        yield from _tokens(step)
 
 
-def _pair(subject: Subject, step: Step, pair: Assignment) -> Hit | None:
+def _tokens(step: Step) -> Iterator[Hit]:
+    instruction = step.instruction
+    message = f"{instruction.keyword} holds what looks like a real secret, for all who have the image"
+    for match in known_tokens(instruction.logical.text):
+        where = instruction.span(match.start(), match.end())
+        yield Hit(span=where, message=message, fix=_FIX, secrets=(match.group(),))
+    for heredoc in instruction.heredocs:
+        for match in known_tokens(heredoc.body):
+            line = heredoc.body_line + heredoc.body.count("\n", 0, match.start())
+            column = match.start() - heredoc.body.rfind("\n", 0, match.start())
+            first = match.group().partition("\n")[0]
+            where = Span(line=line, column=column, end_line=line, end_column=column + len(first))
+            yield Hit(span=where, message=message, fix=_FIX, secrets=tuple(match.group().split("\n")))
+
+
+def written(subject: Subject, step: Step, pair: Assignment) -> Hit | None:
+    """What is to be said of a secret that looks real in one pair of ENV or ARG."""
     value = (pair.value or "").strip("\"'")
-    known = KNOWN.search(value)
-    if known is None and not (names_secret(pair.name) and looks_random(value)):
+    if not looks_secret(pair.name, value):
         return None
     keyword = step.instruction.keyword
-    if known is None and keyword == "ARG" and not _run_follows(subject, step):
+    if keyword == "ARG" and not known_token(value) and not run_follows(subject, step):
         return None
     return Hit(
         span=step.instruction.span(pair.start, pair.end),
@@ -47,7 +57,7 @@ def _pair(subject: Subject, step: Step, pair: Assignment) -> Hit | None:
     )
 
 
-def _run_follows(subject: Subject, step: Step) -> bool:
+def run_follows(subject: Subject, step: Step) -> bool:
     """A default of ARG gets into the image's history by the RUN instructions behind it."""
     later = subject.plan.stages[step.stage].steps
     return any(one.instruction.keyword == "RUN" and one.instruction.line > step.instruction.line for one in later)

@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from linters import edits
 from linters.image.remains import caches
-from linters.model import Principle, Severity
-from linters.packages import Call, Verb, calls
+from linters.model import Edit, Principle, Severity
+from linters.packages import Call, Verb
 from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
 from linters.scripts import Script
+from linters.shell import Command
+from linters.shell import commands as parsed
 from linters.stages import Step, mount_options
 
 
@@ -27,6 +30,7 @@ class _Cache:
     fix: str
     without: tuple[str, ...] = ()
     switch: str | None = None
+    option: str = ""
 
 
 _CACHES = {
@@ -44,6 +48,7 @@ _CACHES = {
         cleaners=(),
         fix="write apk add --no-cache, without apk update",
         without=("--no-cache",),
+        option="--no-cache",
     ),
     "dnf": _Cache(
         what="the package cache in /var/cache",
@@ -67,6 +72,7 @@ _CACHES = {
         fix="write pip install --no-cache-dir, or mount a cache on /root/.cache/pip",
         without=("--no-cache-dir", "--no-cache"),
         switch="PIP_NO_CACHE_DIR",
+        option="--no-cache-dir",
     ),
     "npm": _Cache(
         what="the download cache of npm",
@@ -95,7 +101,7 @@ _CACHES = {
 def _check(subject: Subject) -> Iterator[Hit]:
     for script in subject.run_scripts():
         reported: set[str] = set()
-        for call in calls(script):
+        for call in subject.calls(script):
             cache = _CACHES.get(call.manager)
             if cache is None or call.manager in reported or call.verb not in cache.verbs:
                 continue
@@ -103,11 +109,86 @@ def _check(subject: Subject) -> Iterator[Hit]:
                 continue
             reported.add(call.manager)
             said = " ".join(word.text for word in call.command.words[:3])
+            changes = _changes(subject, script, call, cache)
             yield Hit(
                 span=script.span_of(call.command),
                 message=f"`{said}` leaves {cache.what} in the layer",
                 fix=cache.fix,
+                severity=Severity.INFO if subject.squashed and _cleaned_behind(subject, script, cache) else None,
+                edits=changes,
+                safe=bool(changes),
             )
+
+
+def _changes(subject: Subject, script: Script, call: Call, cache: _Cache) -> tuple[Edit, ...]:
+    """What keeps the cache out: the manager's own switch at each of its calls, or apt's lists removed at the end."""
+    if call.manager == "apt":
+        return _lists_removed(subject, script, call)
+    if not cache.option:
+        return ()
+    changes: list[Edit] = []
+    for one in subject.calls(script):
+        if one.manager != call.manager or one.verb not in cache.verbs or _kept_out(script, one, cache):
+            continue
+        verb = next((word for word in one.command.words if word.text in _VERBS), None)
+        change = edits.in_script(subject.dockerfile, script, verb.end, verb.end, f" {cache.option}") if verb else ()
+        if not change:
+            return ()
+        changes += change
+    return tuple(changes)
+
+
+def _lists_removed(subject: Subject, script: Script, call: Call) -> tuple[Edit, ...]:
+    """Only where nothing behind this RUN works from the lists, and the end of the script can be added to."""
+    commands = script.commands
+    text = script.text.rstrip()
+    last = commands[-1]
+    installs = [one for one in subject.calls(script) if one.manager == "apt" and one.verb is Verb.INSTALL]
+    if not any(one.command.start > call.command.start for one in installs) or _needed_behind(subject, script):
+        return ()
+    if "#" in script.text or last.redirected or last.after not in ("", ";") or name_of(call.command.argv[0]) == "sudo":
+        return ()
+    if last.depth or last.end != len(text) or not _reads_on(text):
+        return ()
+    if script.body_line is not None:
+        line, column = script.locate(len(text))
+        place = subject.dockerfile.offset(line, column)
+        return (Edit(start=place, end=place, text="\nrm -rf /var/lib/apt/lists/*"),)
+    if "\n" in text:
+        return ()
+    return edits.in_script(subject.dockerfile, script, len(text), len(text), " && rm -rf /var/lib/apt/lists/*")
+
+
+def _reads_on(text: str) -> bool:
+    """Whether what is put behind the script is a command of it: not where a quote was left open."""
+    return parsed(f"{text} && rm x")[-1].argv == ("rm", "x")
+
+
+def _needed_behind(subject: Subject, script: Script) -> bool:
+    """Whether a later RUN of any stage installs without lists of its own."""
+    for stage in subject.plan.stages:
+        for step in (*stage.steps, *stage.triggers):
+            if step.instruction.keyword != "RUN" or step.instruction.line <= script.step.instruction.line:
+                continue
+            for later in subject.scripts(step):
+                verbs = [one.verb for one in subject.calls(later) if one.manager == "apt"]
+                if Verb.INSTALL in verbs and Verb.UPDATE not in verbs[: verbs.index(Verb.INSTALL)]:
+                    return True
+    return False
+
+
+def _cleaned_behind(subject: Subject, script: Script, cache: _Cache) -> bool:
+    """Whether a later RUN cleans up, which counts where the layers become one."""
+    line = script.step.instruction.line
+    return any(
+        _cleans(command, cache)
+        for later in subject.run_scripts()
+        if later.step.instruction.line > line
+        for command in later.commands
+    )
+
+
+_VERBS = frozenset({"add", "update", "upgrade", "install"})
 
 
 def _kept_out(script: Script, call: Call, cache: _Cache) -> bool:
@@ -144,18 +225,15 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def _cleaned_later(script: Script, call: Call, cache: _Cache) -> bool:
-    for command in script.commands:
-        if command.start <= call.command.start:
-            continue
-        argv = unwrap(command.argv)
-        if not argv:
-            continue
-        plain = tuple(word for word in argv[1:] if not word.startswith("-"))
-        if (name_of(argv[0]), *plain[:1]) in cache.cleaners:
-            return True
-        if _removes(name_of(argv[0]), plain, cache):
-            return True
-    return False
+    return any(command.start > call.command.start and _cleans(command, cache) for command in script.commands)
+
+
+def _cleans(command: Command, cache: _Cache) -> bool:
+    argv = unwrap(command.argv)
+    if not argv:
+        return False
+    plain = tuple(word for word in argv[1:] if not word.startswith("-"))
+    return (name_of(argv[0]), *plain[:1]) in cache.cleaners or _removes(name_of(argv[0]), plain, cache)
 
 
 def _removes(program: str, paths: tuple[str, ...], cache: _Cache) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from linters.image.remains import build_tools
 from linters.model import Principle, Severity
-from linters.packages import Call, Verb, bare_name, calls
+from linters.packages import Call, Verb, bare_name, purged
 from linters.rule import Hit, Rule, Subject
 
 _TOOLS = frozenset(
@@ -52,11 +52,11 @@ def _check(subject: Subject) -> Iterator[Hit]:
     if _WORKSHOP.search(target.name or "") or _BUILDERS.search(subject.plan.base_image or ""):
         return
     for script in subject.run_scripts():
-        found = tuple(calls(script))
+        found = subject.calls(script)
         removals = tuple(call for call in found if call.verb is Verb.REMOVE)
         for call in found:
             tools = _tools(call)
-            if tools and not _purged(removals, call, tools):
+            if tools and not purged(removals, call, tools):
                 named = ", ".join(tools[:4]) + (" …" if len(tools) > 4 else "")
                 yield Hit(
                     span=script.span_of(call.command),
@@ -70,37 +70,6 @@ def _tools(call: Call) -> list[str]:
         return []
     names = [bare_name(package) for package in call.packages]
     return [name for name in names if name in _TOOLS or _HEADERS.match(name)]
-
-
-def _purged(removals: tuple[Call, ...], call: Call, tools: list[str]) -> bool:
-    """Whether a later command of the same RUN takes the tools out again."""
-    return any(
-        later.manager == call.manager and later.command.start > call.command.start and _covers(later, call, tools)
-        for later in removals
-    )
-
-
-def _covers(later: Call, call: Call, tools: list[str]) -> bool:
-    if any(package.startswith("$") for package in later.packages):
-        return True
-    words = later.command.argv
-    if "autoremove" in words or "--auto-remove" in words or "autopurge" in words:
-        return True
-    group = _group(call)
-    if group is not None and group in later.packages:
-        return True
-    return set(tools) <= {bare_name(package) for package in later.packages}
-
-
-def _group(call: Call) -> str | None:
-    """The name of apk's virtual package."""
-    words = call.command.argv
-    for index, word in enumerate(words):
-        if word in ("-t", "--virtual") and index + 1 < len(words):
-            return words[index + 1]
-        if word.startswith("--virtual="):
-            return word.partition("=")[2]
-    return None
 
 
 RULE = Rule(

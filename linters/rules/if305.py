@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-import re
 from collections.abc import Iterator
 
+from linters.copies import copy_of
 from linters.model import Principle, Severity
 from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
 from linters.scripts import Script
 from linters.shell import Command
 from linters.stages import Step
-
-_ARCHIVE = re.compile(r"\.(?:tar|tgz|tbz2?|txz|tar\.(?:gz|bz2|xz|zst))$")
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
@@ -24,31 +22,9 @@ def _check(subject: Subject) -> Iterator[Hit]:
             for script in subject.scripts(step):
                 yield from _removed(script, copied)
         else:
-            for path in _destinations(step):
+            copy = copy_of(step)
+            for path in copy.files() if copy else ():
                 copied[path] = step
-
-
-def _destinations(step: Step) -> list[str]:
-    """The files that a COPY or ADD makes, where their names can be told."""
-    instruction = step.instruction
-    words = instruction.exec_form or tuple(word.text for word in instruction.words)
-    sources, destination = words[:-1], step.path(words[-1])
-    if destination is None or instruction.heredocs:
-        return []
-    folder = words[-1].endswith(("/", "/.")) or words[-1] in (".", "..") or len(sources) > 1
-    found = []
-    for raw in sources:
-        source = step.expand(raw)
-        if source is None or any(char in source for char in "*?[") or source.rstrip("/") in ("", ".", ".."):
-            continue
-        if instruction.keyword == "ADD" and _ARCHIVE.search(source) and "://" not in source:
-            continue
-        name = posixpath.basename(source.rstrip("/"))
-        found.append(posixpath.normpath(posixpath.join(destination, name) if folder else destination))
-        if not folder and "." in name:
-            # The destination may be a folder that is there already; the file then lies inside it.
-            found.append(posixpath.normpath(posixpath.join(destination, name)))
-    return found
 
 
 def _removed(script: Script, copied: dict[str, Step]) -> Iterator[Hit]:

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from linters import edits
+from linters.accounts import accounts
 from linters.image.account import named_user
 from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
+from linters.user import User, UserKind
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
-    step = subject.plan.last("USER")
-    if step is None:
+    user = subject.user
+    if user.kind is not UserKind.NAME or user.step is None:
         return
-    instruction = step.instruction
-    user = step.expand(instruction.arguments)
-    name = (user or "").partition(":")[0]
-    if not name or name.isdecimal() or name.lower() == "root":
-        return
+    instruction = user.step.instruction
+    start = instruction.arguments_start
+    end = start + len(instruction.arguments)
+    number = _number(subject, user)
+    plain = number is not None and instruction.arguments == user.name
+    changes = edits.replaced(subject.dockerfile, instruction, start, end, str(number)) if plain else ()
     yield Hit(
-        span=instruction.span(instruction.arguments_start, instruction.arguments_start + len(instruction.arguments)),
-        message=f"the user {name} is a name, and a Kubernetes node cannot prove that a name is not root",
-        fix=f"write the number of {name}, such as USER 10001",
+        span=instruction.span(start, end),
+        message=f"the user {user.name} is a name, and a Kubernetes node cannot prove that a name is not root",
+        fix=f"write USER {number}, the number of {user.name}"
+        if number
+        else f"write the number of {user.name}, such as USER 10001",
+        edits=changes,
+        safe=bool(changes),
     )
+
+
+def _number(subject: Subject, user: User) -> int | None:
+    """The number that the file gives the account, where it gives one, and only one."""
+    numbers = {
+        account.uid
+        for script in subject.run_scripts()
+        for account in accounts(script.commands)
+        if account.name == user.name
+    }
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 RULE = Rule(

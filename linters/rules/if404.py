@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from linters.model import Principle, Severity
-from linters.packages import Verb, bare_name, calls
+from linters import edits
+from linters.model import Edit, Principle, Severity
+from linters.packages import Verb, bare_name
 from linters.programs import name_of
 from linters.rule import Hit, Rule, Subject
 from linters.scripts import Script
+from linters.user import UserKind, user_of
 
 _WORKSHOP = re.compile(r"(?:^|[-_.])(?:dev|devel|development|devcontainer)(?:$|[-_.])")
 
@@ -18,9 +20,9 @@ def _check(subject: Subject) -> Iterator[Hit]:
     if _WORKSHOP.search(subject.plan.target.name or ""):
         return
     for script in subject.run_scripts():
-        yield from _in_run(script)
+        yield from _in_run(subject, script)
     for script in subject.entry.scripts:
-        yield from _used(script)
+        yield from _used(subject, script)
     argv = subject.entry.argv
     if argv and name_of(argv[0]) == "sudo":
         step, index = subject.entry.origin(0)
@@ -31,8 +33,8 @@ def _check(subject: Subject) -> Iterator[Hit]:
 _USED = "sudo gives the program a way back to root"
 
 
-def _in_run(script: Script) -> Iterator[Hit]:
-    for call in calls(script):
+def _in_run(subject: Subject, script: Script) -> Iterator[Hit]:
+    for call in subject.calls(script):
         for word in call.command.words:
             if call.verb is Verb.INSTALL and bare_name(word.text) == "sudo" and "sudo" in call.packages:
                 yield Hit(
@@ -47,10 +49,10 @@ def _in_run(script: Script) -> Iterator[Hit]:
             message="NOPASSWD makes every program of that user root",
             fix="leave sudo out; do what needs root in RUN before the last USER",
         )
-    yield from _used(script)
+    yield from _used(subject, script)
 
 
-def _used(script: Script) -> Iterator[Hit]:
+def _used(subject: Subject, script: Script) -> Iterator[Hit]:
     for command in script.commands:
         if name_of(command.words[0].text) == "sudo":
             word = command.words[0]
@@ -58,8 +60,28 @@ def _used(script: Script) -> Iterator[Hit]:
                 span=script.span(word.start, word.end),
                 message=_USED,
                 fix="a RUN before USER is root already: write the command without sudo",
+                edits=(changes := _without(subject, script)),
+                safe=bool(changes) and user_of(subject.plan, before=script.step).kind is UserKind.ROOT,
             )
             return
+
+
+def _without(subject: Subject, script: Script) -> tuple[Edit, ...]:
+    """Each sudo of the script gone, where it stands plainly before its command."""
+    if script.step.instruction.keyword != "RUN":
+        return ()
+    changes: list[Edit] = []
+    for command in script.commands:
+        if name_of(command.words[0].text) != "sudo":
+            continue
+        following = command.words[1] if len(command.words) > 1 else None
+        if following is None or following.text.startswith("-") or "=" in following.text:
+            return ()
+        change = edits.in_script(subject.dockerfile, script, command.start, following.start, "")
+        if not change:
+            return ()
+        changes += change
+    return tuple(changes)
 
 
 RULE = Rule(

@@ -24,37 +24,53 @@ def _part(rule: Rule, name: str) -> str:
     return match.group(1)
 
 
+_BLOCK = re.compile(r"^```(dockerfile|file:\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+Files = dict[str, str]
+
+
 def _examples(kind: str) -> list[ParameterSet]:
+    """The examples of a part, each with the files of its context: the blocks `file:…` that follow it."""
     found = []
     for rule in catalog():
         if rule.check is None:  # its examples are built, or run
             continue
-        blocks = re.findall(r"```dockerfile\n(.*?)```", _part(rule, kind), re.DOTALL)
+        blocks: list[tuple[str, Files]] = []
+        for name, text in _BLOCK.findall(_part(rule, kind)):
+            if name == "dockerfile":
+                blocks.append((text, {}))
+            else:
+                blocks[-1][1][name.removeprefix("file:")] = text
         assert blocks, f"{rule.id} has no example in part {kind}"
-        for number, text in enumerate(blocks, start=1):
-            found.append(pytest.param(rule, text, id=f"{rule.id}-{number}"))
+        for number, (text, files) in enumerate(blocks, start=1):
+            found.append(pytest.param(rule, text, files, id=f"{rule.id}-{number}"))
     return found
 
 
-def _found(rule: Rule, text: str) -> list[Finding]:
-    job = Job(dockerfile=Path("Dockerfile"), name="Dockerfile", text=text, policy=POLICIES.get(rule.id, Policy()))
+def _found(rule: Rule, text: str, files: Files, folder: Path) -> list[Finding]:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    policy = POLICIES.get(rule.id, Policy())
+    context = folder if files else None
+    job = Job(dockerfile=folder / "Dockerfile", name="Dockerfile", text=text, policy=policy, context=context)
     return [one for one in own_findings(job) if one.rule == rule.id]
 
 
-@pytest.mark.parametrize(("rule", "text"), _examples("Bad"))
-def test_bad_example_triggers_its_rule(rule: Rule, text: str) -> None:
-    found = _found(rule, text)
+@pytest.mark.parametrize(("rule", "text", "files"), _examples("Bad"))
+def test_bad_example_triggers_its_rule(rule: Rule, text: str, files: Files, tmp_path: Path) -> None:
+    found = _found(rule, text, files, tmp_path)
     assert found
     assert all(one.fix and one.excerpt and one.message for one in found)
 
 
-@pytest.mark.parametrize(("rule", "text"), _examples("Good"))
-def test_good_example_does_not_trigger_its_rule(rule: Rule, text: str) -> None:
-    assert _found(rule, text) == []
+@pytest.mark.parametrize(("rule", "text", "files"), _examples("Good"))
+def test_good_example_does_not_trigger_its_rule(rule: Rule, text: str, files: Files, tmp_path: Path) -> None:
+    assert _found(rule, text, files, tmp_path) == []
 
 
-@pytest.mark.parametrize(("rule", "text"), [*_examples("Bad"), *_examples("Good")])
-def test_examples_are_dockerfiles(rule: Rule, text: str) -> None:
+@pytest.mark.parametrize(("rule", "text", "files"), [*_examples("Bad"), *_examples("Good")])
+def test_examples_are_dockerfiles(rule: Rule, text: str, files: Files) -> None:
     # Of the rule of syntax the bad examples are what others must not be.
     assert not parse(text).problems or rule.id == SYNTAX
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageforge.sources import Ignore, SourceRefused
-from imageforge.sources.pattern import Pattern, _Automaton, _tokens
 from imageforge.sources.tree import walk
+from linters.context.pattern import Pattern, _Automaton, _tokens
 
 # As in moby/patternmatcher's tests and on docs.docker.com: pattern, path, whether it or a folder above it matches.
 MATCHES = [

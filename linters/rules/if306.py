@@ -1,0 +1,90 @@
+"""IF306: the whole folder is copied, with what the image has no use for."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from linters.context import Context, File
+from linters.dockerfile import Span
+from linters.image.remains import repositories
+from linters.model import Basis, Principle, Severity
+from linters.rule import Hit, Rule, Subject
+
+_LARGEST = 200 * 1000 * 1000
+"""Bytes of a context that is copied as a whole, from which on it is worth a word."""
+_SECRET_FILE = re.compile(
+    r"\.env(?:\.(?!example|sample|template|dist|tmpl|tpl).*)?$|.*\.(?:pem|key)$|id_(?:rsa|ed25519|ecdsa)$"
+)
+_PUBLIC = re.compile(r"ca(?:[-_.].*)?\.pem$|.*public.*|cacert.*")
+_FOLDERS = {
+    ".git": "the whole history",
+    "node_modules": "what npm ci makes anew",
+    ".venv": "this machine's environment",
+}
+_MOST_NAMED = 4
+
+
+def _check(subject: Subject) -> Iterator[Hit]:
+    context = subject.context
+    if context is None or context.patterns is None:
+        return
+    for copy in subject.copies:
+        for source, word in zip(copy.sources, copy.step.instruction.words, strict=False):
+            if source is None or not copy.from_context or posixpath.normpath(source.lstrip("/")) != ".":
+                continue
+            files = context.taken(source, copy.excluded)
+            hit = _judge(context, files, copy.step.instruction.span(word.start, word.end), bool(copy.excluded))
+            if hit is not None:
+                yield hit
+                return
+
+
+def _judge(context: Context, files: tuple[File, ...], where: Span, excluded: bool) -> Hit | None:
+    unwanted = _unwanted(files)
+    size = sum(file.size for file in files)
+    if unwanted:
+        named = ", ".join(unwanted[:_MOST_NAMED]) + (" …" if len(unwanted) > _MOST_NAMED else "")
+        message, severity = f"the whole folder is copied, and with it {named}", Severity.WARNING
+    elif size > _LARGEST:
+        message = f"the whole folder is copied, {size // 1_000_000} MB of it"
+        severity = Severity.WARNING
+    elif context.ignore is None and not excluded:
+        message = "the whole folder is copied, and no .dockerignore says what is left out: whatever comes to lie there"
+        severity = Severity.INFO
+    else:
+        return None
+    lines = unwanted[:_MOST_NAMED] or [".git", ".env*", "node_modules"]
+    fix = (
+        f"{'add to' if context.ignore else 'write a'} .dockerignore: {', '.join(lines)}; or copy what is needed by name"
+    )
+    return Hit(span=where, message=message, fix=fix, severity=severity, basis=Basis.CONTEXT)
+
+
+def _unwanted(files: tuple[File, ...]) -> list[str]:
+    found: dict[str, None] = {}
+    names = {file.path for file in files}
+    for file in files:
+        name = posixpath.basename(file.path)
+        if file.folder:
+            if name in _FOLDERS:
+                found[file.path] = None
+        elif _SECRET_FILE.match(name) and not _PUBLIC.match(name):
+            found[file.path] = None
+        else:
+            # What Cargo and Maven have built lies in a folder that others may use for something else.
+            head, middle, _ = file.path.partition("target/")
+            if middle and (head == "" or head.endswith("/")) and names & {f"{head}Cargo.toml", f"{head}pom.xml"}:
+                found[f"{head}target"] = None
+    return list(found)
+
+
+RULE = Rule(
+    id="IF306",
+    severity=Severity.WARNING,
+    principle=Principle.LIGHTWEIGHT,
+    title="A .dockerignore keeps out what the image has no use for",
+    check=_check,
+    image=repositories,
+)
