@@ -58,6 +58,11 @@ class TrialRun:
         self._thread = threading.Thread(target=self._run, name="trial-of-build", daemon=True)
         self._thread.start()
 
+    @property
+    def made(self) -> tuple[TrialRequest, TrialReport] | None:
+        """What was asked for and what came of it, once there is that."""
+        return None if self._report is None else (self._request, self._report)
+
     def _run(self) -> None:
         try:
             self._report = self._act(self._request, self._cancelled)
@@ -107,6 +112,7 @@ class TrialRun:
             if required:
                 found = replace(found, findings=(*found.findings, not_made(found.file, unmade)))
         found = told(found, self._plan, log)
+        log.summary += f", {len(found.suppressed)} waived" if found.suppressed else ""
         refused = found.at_least(self._plan.fail_on)
         if required and refused:
             raise _refusal(refused, unmade)

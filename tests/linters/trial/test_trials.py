@@ -13,6 +13,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from docker.models.containers import Container
 
 from linters import TrialError, TrialLimits, TrialReport, TrialRequest, Verdict, remove_trials, rules, try_image
 from linters.trial.model import Result
@@ -125,28 +126,44 @@ def test_nothing_is_left_of_them(
     assert not [one for one in dangling if "anonymous" in str(one.attrs.get("Labels"))]
 
 
-def test_a_trial_that_is_cancelled_leaves_nothing(bench: Bench, docker_client: docker.DockerClient) -> None:
-    cancelled, failed = threading.Event(), []
-    request = TrialRequest(
-        image=BASE, name="cancelled", command=("sleep", "300"), labels=bench.labels,
-        limits=TrialLimits(seconds=120.0, settle=100.0),
-    )  # fmt: skip
-
-    def act() -> None:
-        try:
-            try_image(request, host=bench.host, cancelled=cancelled)
-        except TrialError as error:
-            failed.append(error.code)
-
-    thread = threading.Thread(target=act)
-    thread.start()
+def under_way(client: docker.DockerClient, bench: Bench, said: bytes) -> list[Container]:
+    """The two containers of a trial, once both have written something."""
     deadline = time.monotonic() + 60
-    while len(docker_client.containers.list(filters={"label": bench.label})) < 2:
+    while True:
+        found = client.containers.list(filters={"label": bench.label})
+        if len(found) == 2 and all(said in one.logs() for one in found):
+            return found
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    cancelled.set()
-    thread.join(30)
-    assert (failed, thread.is_alive()) == (["trial-cancelled"], False)
+
+
+def test_a_trial_that_is_cancelled_leaves_nothing_and_gave_nothing_away(
+    bench: Bench, docker_client: docker.DockerClient
+) -> None:
+    """Its containers while they run, as the engine has them and as they see themselves; and that they are gone."""
+    cancelled = threading.Event()
+    look = "cat /proc/self/status; ls /sys/class/net; env; sleep 300"
+    request = TrialRequest(
+        image=BASE, name="looker", command=("sh", "-c", look), labels=bench.labels,
+        environment={"MODE": "a"}, limits=TrialLimits(seconds=120.0, settle=100.0),
+    )  # fmt: skip
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        running = threads.submit(try_image, request, host=bench.host, cancelled=cancelled)
+        for one in under_way(docker_client, bench, b"MODE=a"):
+            text = one.logs().decode()
+            assert re.search(r"^CapEff:\s0+$", text, re.MULTILINE)
+            assert re.search(r"^CapBnd:\s0+$", text, re.MULTILINE)
+            assert re.search(r"^NoNewPrivs:\s1$", text, re.MULTILINE)
+            assert re.search(r"^lo$", text, re.MULTILINE)
+            assert "eth0" not in text
+            host = one.attrs["HostConfig"]
+            assert (host["NetworkMode"], host["Privileged"], host["Binds"]) == ("none", False, None)
+            assert (host["Memory"], host["MemorySwap"], host["PidsLimit"]) == (512 << 20, 512 << 20, 256)
+            assert {path for path in host["Tmpfs"]} >= {"/tmp", "/run"}
+        cancelled.set()
+        error = running.exception()
+    assert isinstance(error, TrialError)
+    assert error.code == "trial-cancelled"
     assert docker_client.containers.list(all=True, filters={"label": bench.label}) == []
 
 
