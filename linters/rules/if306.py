@@ -6,13 +6,14 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from linters.context import File
+from linters.context import Context, File
 from linters.dockerfile import Span
 from linters.image.remains import repositories
 from linters.model import Basis, Principle, Severity
 from linters.rule import Hit, Option, Rule, Subject
 
-_LARGEST = Option(name="largest-mb", default=200, help="megabytes that a folder copied as a whole may have")
+_LARGEST = 200
+"""Megabytes of a context that is copied as a whole, from which on it is worth a word."""
 _SECRET_FILE = re.compile(
     r"\.env(?:\.(?!example|sample|template|dist|tmpl|tpl).*)?$|.*\.(?:pem|key)$|id_(?:rsa|ed25519|ecdsa)$"
 )
@@ -34,30 +35,32 @@ def _check(subject: Subject) -> Iterator[Hit]:
             if source is None or not copy.from_context or posixpath.normpath(source.lstrip("/")) != ".":
                 continue
             files = context.taken(source, copy.excluded)
-            hit = _judge(subject, files, copy.step.instruction.span(word.start, word.end), bool(copy.excluded))
+            where = copy.step.instruction.span(word.start, word.end)
+            largest = subject.policy.number("IF306", "megabytes", _LARGEST)
+            hit = _judge(context, files, where, largest, excluded=bool(copy.excluded))
             if hit is not None:
                 yield hit
                 return
 
 
-def _judge(subject: Subject, files: tuple[File, ...], where: Span, excluded: bool) -> Hit | None:
-    missing = subject.context is not None and subject.context.ignore is None
-    largest = subject.policy.option("IF306", _LARGEST.name, _LARGEST.default)
+def _judge(context: Context, files: tuple[File, ...], where: Span, largest: int, *, excluded: bool) -> Hit | None:
     unwanted = _unwanted(files)
     size = sum(file.size for file in files)
     if unwanted:
         named = ", ".join(unwanted[:_MOST_NAMED]) + (" …" if len(unwanted) > _MOST_NAMED else "")
         message, severity = f"the whole folder is copied, and with it {named}", Severity.WARNING
-    elif isinstance(largest, int) and size > largest * 1_000_000:
+    elif size > largest * 1_000_000:
         message = f"the whole folder is copied, {size // 1_000_000} MB of it"
         severity = Severity.WARNING
-    elif missing and not excluded:
+    elif context.ignore is None and not excluded:
         message = "the whole folder is copied, and no .dockerignore says what is left out: whatever comes to lie there"
         severity = Severity.INFO
     else:
         return None
     lines = unwanted[:_MOST_NAMED] or [".git", ".env*", "node_modules"]
-    fix = f"{'write a' if missing else 'add to'} .dockerignore: {', '.join(lines)}; or copy what is needed by name"
+    fix = (
+        f"{'add to' if context.ignore else 'write a'} .dockerignore: {', '.join(lines)}; or copy what is needed by name"
+    )
     return Hit(span=where, message=message, fix=fix, severity=severity, basis=Basis.CONTEXT)
 
 
@@ -86,5 +89,5 @@ RULE = Rule(
     title="A .dockerignore keeps out what the image has no use for",
     check=_check,
     image=repositories,
-    options=(_LARGEST,),
+    options=(Option(name="megabytes", default=_LARGEST, help="of a whole folder, from which on it is told"),),
 )

@@ -188,7 +188,7 @@ def test_how_large_a_folder_may_be_is_for_the_project_to_say(tmp_path: Path) -> 
     with (tmp_path / "large").open("wb") as file:
         file.truncate(3_000_000)
     for largest, expected in ((2, 1), (4, 0)):
-        policy = Policy(options={"IF306": {"largest-mb": largest}})
+        policy = Policy(options={"IF306": {"megabytes": largest}})
         job = Job(dockerfile=tmp_path / "D", name="D", text="FROM a:1\nCOPY . /a\n", context=tmp_path, policy=policy)
         assert len([one for one in own_findings(job) if one.rule == "IF306"]) == expected
 
