@@ -157,7 +157,7 @@ LOUD = [
     ("IF108", "RUN apk add --no-cache nginx\nRUN apk add --no-cache redis", 4, 24, WARNING),
     ("IF108", "RUN apt-get install -y apache2 postgresql-15 memcached", 3, 46, WARNING),
     ("IF101", 'COPY etc /etc\nENTRYPOINT ["/init"]', 4, 13, ERROR),
-    ("IF107", 'CMD ["npm", "run", "build", "--", "--prod", "&&", "x"]', 3, 42, ERROR),
+    ("IF107", 'CMD ["npm", "run", "build", "--", "--prod", "&&", "x"]', 3, 45, ERROR),
     ("IF107", 'ENTRYPOINT ["/entrypoint.sh"]\nCMD ["a", "&&", "b"]', 4, 11, WARNING),
     ("IF201", "COPY --from=assets / /", 3, 6, WARNING),
     ("IF201", "COPY --from=__BASE__ /a /a", 3, 6, INFO),
