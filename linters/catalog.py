@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from functools import cache
+from pathlib import Path
 
 from linters import rules as _package
 from linters.rule import Rule
@@ -14,12 +14,12 @@ from linters.rule import Rule
 def rules() -> tuple[Rule, ...]:
     """All rules by id."""
     found = []
-    for module in pkgutil.iter_modules(_package.__path__):
-        if module.name.startswith("if"):
-            rule = importlib.import_module(f"{_package.__name__}.{module.name}").RULE
-            if not isinstance(rule, Rule) or rule.id.lower() != module.name:
-                raise TypeError(f"linters.rules.{module.name}: RULE is missing or named otherwise")
-            found.append(rule)
+    for file in Path(__file__).with_name("rules").glob("if*.py"):
+        name = file.stem
+        rule = importlib.import_module(f"{_package.__name__}.{name}").RULE
+        if not isinstance(rule, Rule) or rule.id.lower() != name:
+            raise TypeError(f"linters.rules.{name}: RULE is missing or named otherwise")
+        found.append(rule)
     return tuple(sorted(found, key=lambda rule: rule.id))
 
 

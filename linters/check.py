@@ -20,7 +20,7 @@ from linters.base import Bases, no_bases
 from linters.catalog import rules
 from linters.context import Context
 from linters.dockerfile import Dockerfile, Instruction, Problem, Span, parse, printable, read_text
-from linters.errors import DockerfileError, ToolError
+from linters.errors import DockerfileError, LintError, RuleError, ToolError
 from linters.hadolint import Answer, answers, find_hadolint
 from linters.ignores import Names, Waivers, check_options, ignores
 from linters.memory import Memory
@@ -37,8 +37,8 @@ SYNTAX = "IF002"
 """The rule that says what does not parse."""
 MOST_INSTRUCTIONS = 2000
 """An image has 127 layers at most; what looks at each instruction beside all others must come to an end."""
-MOST_HITS = 500
-"""Of one rule in one file: who has so many need not be told of another."""
+MOST_HITS = 1000
+"""Hits of one rule in one file. Nobody writes as many, and what is done for each must not add up."""
 _LONGEST_EXCERPT = 400
 _LONGEST_INSTRUCTION = 4096
 _WIDEST = 160
@@ -63,7 +63,7 @@ class Job:
     squashed: bool = False
 
 
-Outcome = LintReport | DockerfileError
+Outcome = LintReport | LintError
 
 
 def check(
@@ -106,7 +106,7 @@ def check(
     subject = _subject(job, parsed)
     question = ask(parsed, job.policy, memory=Memory(memory) if memory else None)
     try:
-        own = _own(subject)
+        own = _own(subject, name)
         return _report(job, subject, own, question.answer(), today)
     finally:
         question.forget()
@@ -124,19 +124,37 @@ def check_all(jobs: Sequence[Job], *, today: datetime.date | None = None) -> lis
             subjects[at] = _subject(job, parsed)
         except DockerfileError as error:
             found[at] = error
-    asked = list(subjects)
-    texts = [(for_hadolint(subjects[at].dockerfile), jobs[at].policy.profile) for at in asked]
+    own, said = _judged(subjects, jobs)
+    for at, subject in subjects.items():
+        mine = own[at]
+        found[at] = mine if isinstance(mine, RuleError) else _report(jobs[at], subject, mine, said[at], today)
+    return [one for one in found if one is not None]
+
+
+_Own = list[tuple[Rule, Hit]]
+
+
+def _judged(
+    subjects: Mapping[int, Subject], jobs: Sequence[Job]
+) -> tuple[dict[int, _Own | RuleError], dict[int, Answer]]:
+    """What our rules say, and what hadolint says at the same time: it is a program of its own."""
+    if len(subjects) == 1:
+        # Without threads, which would wait for each other while the rules are loaded.
+        ((at, subject),) = subjects.items()
+        question = ask(subject.dockerfile, subject.policy)
+        try:
+            return {at: _own_or_error(subject, jobs[at].name)}, {at: question.answer()}
+        finally:
+            question.forget()
+    texts = [(for_hadolint(one.dockerfile), one.policy.profile) for one in subjects.values()]
     said: list[Answer] = []
-    # Beside our own rules: it is a program of its own.
     asking = threading.Thread(target=lambda: said.extend(answers(texts)), name="hadolint")
     asking.start()
     try:
-        own = {at: _own(subjects[at]) for at in asked}
+        own = {at: _own_or_error(subject, jobs[at].name) for at, subject in subjects.items()}
     finally:
         asking.join()
-    for at, answer in zip(asked, said, strict=True):
-        found[at] = _report(jobs[at], subjects[at], own[at], answer, today)
-    return [one for one in found if one is not None]
+    return own, dict(zip(subjects, said, strict=True))
 
 
 def warm() -> None:
@@ -154,7 +172,7 @@ def own_findings(job: Job | str) -> tuple[Finding, ...]:
     if isinstance(job, str):
         job = Job(dockerfile=Path("Dockerfile"), name="Dockerfile", text=job)
     subject = _subject(job, _parsed(job))
-    own = _own(subject)
+    own = _own(subject, job.name)
     return _settle([_finding(rule, hit, job.name) for rule, hit in own], job, subject, own, None)[0]
 
 
@@ -221,13 +239,33 @@ def _left_out(subject: Subject) -> Iterator[str]:
         yield f"not checked, since the target does without: {', '.join(names)}"
 
 
-def _own(subject: Subject) -> list[tuple[Rule, Hit]]:
-    """What our rules find; of a file without a stage only that it is none."""
+def _own_or_error(subject: Subject, name: str) -> _Own | RuleError:
+    try:
+        return _own(subject, name)
+    except RuleError as error:
+        return error
+
+
+def _own(subject: Subject, name: str) -> _Own:
+    """What our rules find; of a file without a stage only that it is none. Raises RuleError `rule-failed`."""
     staged = _has_stage(subject.dockerfile)
     asked = [rule for rule in rules() if subject.policy.on(rule.id) and (staged or rule.id == SYNTAX)]
-    found = ((rule, hit) for rule in asked if rule.check for hit in islice(rule.check(subject), MOST_HITS))
+    found = [(rule, hit) for rule in asked for hit in _hits(rule, subject, name)]
     kept = [(one.line, one.end_line) for one in subject.dockerfile.instructions if one.trigger is not None]
     return [(rule, _for_child(rule, hit, kept) if kept else hit) for rule, hit in found]
+
+
+def _hits(rule: Rule, subject: Subject, name: str) -> list[Hit]:
+    try:
+        return list(islice(rule.check(subject), MOST_HITS)) if rule.check else []
+    except Exception as error:
+        raise RuleError(
+            "rule-failed",
+            name,
+            # What the exception says may be a part of the file.
+            f"{rule.id} failed with {type(error).__name__}, so nothing is known of this file",
+            hint=f'this is a bug of imageforge; rules = {{{rule.id} = "off"}} in [lint] goes around it',
+        ) from error
 
 
 def _for_child(rule: Rule, hit: Hit, kept: Sequence[tuple[int, int]]) -> Hit:
@@ -300,9 +338,11 @@ def _settle(
     judge = _Judge(job, dockerfile, today)
     texts = _Texts(dockerfile, _Mask(_secrets(dockerfile, own)))
     raised = _raised(dockerfile)
+    # What a rule that is off stands for is off with it.
+    off = {code for rule in rules() if not policy.on(rule.id) for code in rule.covers} - policy.severities.keys()
     unique: dict[tuple[str, int, int, str], tuple[Finding, Cause | None, str]] = {}
     for one in findings:
-        if not policy.on(one.rule):
+        if not policy.on(one.rule) or one.rule in off:
             continue
         severity = policy.severity(one.rule, one.severity)
         if one.alias and raised:
@@ -395,7 +435,7 @@ class _Texts:
 def mask(job: Job) -> Callable[[str], str]:
     """Takes out of a text what is secret in a file, as findings do. Raises DockerfileError as `check_all` has it."""
     subject = _subject(job, _parsed(job))
-    return _Mask(_secrets(subject.dockerfile, _own(subject)))
+    return _Mask(_secrets(subject.dockerfile, _own(subject, job.name)))
 
 
 def _secrets(dockerfile: Dockerfile, own: Iterable[tuple[Rule, Hit]]) -> Iterator[str]:

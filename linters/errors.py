@@ -2,6 +2,7 @@
 
     LintError
     ├── DockerfileError        the Dockerfile is missing, unreadable or does not parse
+    ├── RuleError              a rule of ours failed on a file
     ├── ToolError              hadolint did not run
     └── TrialError             an engine did not do what a trial needs
 
@@ -38,6 +39,10 @@ class DockerfileError(LintError):
     """The Dockerfile is missing, unreadable or does not parse."""
 
     kind: Kind = "usage"
+
+
+class RuleError(LintError):
+    """A rule of ours failed on a file: a fault of ours, and no word on the file."""
 
 
 class ToolError(LintError):

@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -246,16 +245,20 @@ class _Run:
 
     def __init__(self, arguments: list[str], *, stdin: str = "", files: dict[str, str] | None = None) -> None:
         binary = find_hadolint()
-        self._folder = tempfile.TemporaryDirectory(prefix="imageforge-hadolint-")
-        empty = self._folder.name
+        try:
+            self._folder = _Folder()
+        except OSError as error:
+            raise _failed(f"has no folder to work in: {error.strerror or error}") from error
+        empty = str(self._folder.path)
         environment = {"PATH": "/usr/bin:/bin", "HOME": empty, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
         try:
             for name, text in (files or {}).items():
                 Path(empty, name).write_bytes(text.encode("utf-8"))
             # From a file and not through a pipe, which would have to be fed while it works.
-            with tempfile.TemporaryFile() as given:
-                given.write(stdin.encode("utf-8"))
-                given.seek(0)
+            given_file = self._folder.path / "stdin"
+            given_file.write_bytes(stdin.encode("utf-8"))
+            with given_file.open("rb") as given:
+                given_file.unlink()
                 self._process = subprocess.Popen(
                     [str(binary), *arguments],
                     stdin=given,
@@ -265,7 +268,7 @@ class _Run:
                     env=environment,
                 )
         except OSError as error:
-            self._folder.cleanup()
+            self._folder.remove()
             raise _failed(f"does not start: {error.strerror or error}") from error
 
     def output(self, *, timeout: float) -> str:
@@ -289,7 +292,23 @@ class _Run:
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
-        self._folder.cleanup()
+        self._folder.remove()
+
+
+class _Folder:
+    """An empty folder that nobody else can write to. Raises OSError where none can be made."""
+
+    def __init__(self) -> None:
+        # tempfile makes one too, and takes as long to load as hadolint takes to start.
+        self.path = Path(os.environ.get("TMPDIR") or "/tmp", f"imageforge-hadolint-{os.urandom(8).hex()}")  # noqa: S108
+        self.path.mkdir(mode=0o700)
+
+    def remove(self) -> None:
+        """Remove it, with the texts in it."""
+        with contextlib.suppress(OSError):
+            for file in self.path.iterdir():
+                file.unlink()
+            self.path.rmdir()
 
 
 def _failed(message: str) -> ToolError:

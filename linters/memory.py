@@ -7,10 +7,12 @@ is asked for anew; a folder that cannot be written is a folder without answers.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import hashlib
 
 MOST = 256
 """Answers kept; the oldest go first."""
@@ -27,7 +29,7 @@ class Memory:
     @staticmethod
     def key(*parts: bytes) -> str:
         """A name for an answer, of all that it depends on."""
-        digest = hashlib.sha256()
+        digest = _sha256()
         for part in parts:
             digest.update(len(part).to_bytes(8, "big") + part)
         return digest.hexdigest()
@@ -40,7 +42,7 @@ class Memory:
             return None
         proof, _, answer = kept.partition(b"\n")
         # A machine that lost its power may leave a file that is there and not whole.
-        if proof.decode("ascii", "replace") != hashlib.sha256(answer).hexdigest():
+        if proof.decode("ascii", "replace") != _sha256(answer).hexdigest():
             return None
         return answer.decode("utf-8", "replace")
 
@@ -49,11 +51,11 @@ class Memory:
         data = answer.encode()
         if len(data) > LARGEST:
             return
-        draft = self._folder / f".{secrets.token_hex(8)}"
+        draft = self._folder / f".{os.urandom(8).hex()}"
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+                file.write(_sha256(data).hexdigest().encode() + b"\n" + data)
             draft.replace(self._folder / key)
             self._forget_oldest()
         except OSError:
@@ -72,3 +74,9 @@ class Memory:
         for _, file in sorted(aged)[:-MOST]:
             with contextlib.suppress(OSError):
                 file.unlink()
+
+
+def _sha256(data: bytes = b"") -> hashlib._Hash:
+    import hashlib  # noqa: PLC0415 - who has no memory need not load it
+
+    return hashlib.sha256(data)

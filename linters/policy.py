@@ -7,11 +7,9 @@ rules that there are.
 from __future__ import annotations
 
 import datetime
-import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -59,8 +57,10 @@ class Waiver:
         """Whether it speaks of this rule in this file."""
         if self.rule.upper() != rule.upper():
             return False
+        from fnmatch import fnmatchcase  # noqa: PLC0415 - waivers with paths are few
+
         plain = file.removeprefix("./")
-        return not self.paths or any(fnmatch.fnmatchcase(plain, pattern.removeprefix("./")) for pattern in self.paths)
+        return not self.paths or any(fnmatchcase(plain, pattern.removeprefix("./")) for pattern in self.paths)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,9 +94,20 @@ class Policy:
         wanted = self.severities.get(rule)
         return wanted or RAISED.get(self.profile, {}).get(rule, own)
 
-    def option(self, rule: str, name: str, default: OptionValue) -> OptionValue:
-        """The value of a rule's option."""
-        return self.options.get(rule, {}).get(name, default)
+    def names(self, rule: str, option: str) -> tuple[str, ...]:
+        """An option that is a list of texts; empty where it is not set."""
+        value = self.options.get(rule, {}).get(option, ())
+        return value if isinstance(value, tuple) else ()
+
+    def number(self, rule: str, option: str, default: int) -> int:
+        """An option that is a number."""
+        value = self.options.get(rule, {}).get(option, default)
+        return value if isinstance(value, int) else default
+
+    def text(self, rule: str, option: str, default: str) -> str:
+        """An option that is a text."""
+        value = self.options.get(rule, {}).get(option, default)
+        return value if isinstance(value, str) else default
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,13 +136,20 @@ def faults(policy: Policy, catalog: Iterable[Rule]) -> Iterator[Fault]:
             yield Fault(path=("waivers", str(index), "rule"), message=fault[0], hint=fault[1])
 
 
+def _near(name: str, known: Iterable[str]) -> str | None:
+    import difflib  # noqa: PLC0415 - loaded for a policy that is wrong
+
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
 def unknown_rule(name: str, known: Iterable[str]) -> tuple[str, str] | None:
     """What is wrong with a rule's id, and a hint; None where it is one of `known`, hadolint's or ShellCheck's."""
     names = list(known)
     if name in names or _FOREIGN.match(name):
         return None
-    near = get_close_matches(name.upper(), names, n=1, cutoff=0.6)
-    hint = f"did you mean `{near[0]}`?" if near else "imageforge rules lists them; hadolint's are DL…, ShellCheck's SC…"
+    near = _near(name.upper(), names)
+    hint = f"did you mean `{near}`?" if near else "imageforge rules lists them; hadolint's are DL…, ShellCheck's SC…"
     return f"there is no rule `{name}`", hint
 
 
@@ -139,14 +157,20 @@ def _option(rule: str, key: str, value: OptionValue, known: tuple[Option, ...]) 
     found = next((option for option in known if option.name == key), None)
     names = [option.name for option in known]
     if found is None:
-        near = get_close_matches(key, names, n=1, cutoff=0.6)
+        near = _near(key, names)
         listed = f"its options: severity, {', '.join(names)}" if names else "it has no options but severity"
-        hint = f"did you mean `{near[0]}`?" if near else listed
+        hint = f"did you mean `{near}`?" if near else listed
         yield Fault(path=("rules", rule, key), message=f"{rule} has no option `{key}`", hint=hint)
     elif type(value) is not type(found.default):
         yield Fault(
             path=("rules", rule, key),
             message=f"expected {_KINDS[type(found.default)]}, got {value!r}",
+            hint=f"the default is {found.default!r}",
+        )
+    elif found.choices and value not in found.choices:
+        yield Fault(
+            path=("rules", rule, key),
+            message=f"expected one of {', '.join(found.choices)}, got {value!r}",
             hint=f"the default is {found.default!r}",
         )
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from linters.context import Context
 from linters.copies import Copy, copy_of
 from linters.dockerfile import Dockerfile, Span
 from linters.entry import Entry, entry_of
-from linters.image.evidence import Evidence
 from linters.model import Basis, Edit, Principle, Severity
 from linters.packages import Call
 from linters.packages import calls as calls_of
@@ -20,6 +20,9 @@ from linters.scripts import Script, scripts_of
 from linters.stages import Plan, Step
 from linters.start import StartScript, start_script
 from linters.user import User, user_of
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,17 +130,19 @@ class ImageHit:
 
 
 Check = Callable[[Subject], Iterable[Hit]]
-ImageCheck = Callable[[Evidence], Iterable[ImageHit]]
+ImageCheck = Callable[["Evidence"], Iterable[ImageHit]]
 _PAGES = Path(__file__).with_name("rules")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Option:
-    """Something about a rule that a project may set; the kind of its default is the kind that is expected."""
+    """Something about a rule that a project may set; the kind of its default is the kind that is expected, and one of
+    `choices` where there are some."""
 
     name: str
     default: OptionValue
     help: str
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from bisect import bisect_right
 from collections.abc import Iterable
 
@@ -14,8 +13,6 @@ from linters.model import Finding, Principle
 from linters.normalise import for_hadolint
 from linters.policy import Policy, Profile
 from linters.rule import Hit, Subject
-
-_log = logging.getLogger(__name__)
 
 
 def ask(dockerfile: Dockerfile, policy: Policy, *, memory: Memory | None = None) -> Question:
@@ -32,7 +29,9 @@ def second_opinion(
     In the profile ``hadolint`` nothing is left out.
     """
     if isinstance(said, ToolError):
-        _log.warning("hadolint did not run", extra={"code": said.code, "reason": said.message})
+        import logging  # noqa: PLC0415 - for this alone
+
+        logging.getLogger(__name__).warning("hadolint did not run", extra={"code": said.code, "reason": said.message})
         return [], (f"hadolint {said.message}; {said.kept}",)
     notes = tuple(
         f"hadolint could not read line {one.line}, and so checked nothing; {one.message.splitlines()[0]}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import difflib
 import json
 import os
 import sys
@@ -12,25 +12,33 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, NoReturn
 
 from imageforge import __version__
 from imageforge.cli.failure import EXIT_CODES, exit_code
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
 from imageforge.report.failure import render
-from linters import DockerfileError, Job, LintReport, Outcome, Policy, Profile, Severity, check_all, mask, own_findings
-from linters import baseline as baseline_of
+from linters import (
+    DockerfileError,
+    Job,
+    LintError,
+    LintReport,
+    Outcome,
+    Policy,
+    Profile,
+    Severity,
+    check_all,
+    mask,
+    own_findings,
+)
 from linters.dockerfile import LARGEST, decode, printable, read_text
-from linters.fixes import Fixed
-from linters.fixes import fix as fixed_by
-from linters.rewrite import rewrite
 
 if TYPE_CHECKING:
     from imageforge.config import RepositoryConfig
+    from linters.fixes import Fixed
 
+DESCRIPTION = "Check Dockerfiles against the container design rules. Exit code 2 when one is refused."
 STDIN = "-"
 PATTERNS = ("Dockerfile", "*.Dockerfile", "Dockerfile.*", "Containerfile")
 CONFIGS = ("imageforge.toml", "pyproject.toml")
@@ -58,74 +66,114 @@ class Asked:
     comments: bool
 
 
-def lint(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="Dockerfiles, folders that hold some, or - for stdin.")
-    ] = None,
-    context: Annotated[Path | None, typer.Option("--context", help="The build context, where it is elsewhere.")] = None,
-    target: Annotated[str | None, typer.Option("--target", help="The stage that would be built.")] = None,
-    build_arg: Annotated[list[str] | None, typer.Option("--build-arg", help="NAME=VALUE, as for build.")] = None,
-    image: Annotated[
-        str | None, typer.Option("--image", metavar="IMAGE", help="A built image in the place of files.")
-    ] = None,
-    base: Annotated[
-        str | None, typer.Option("--base", metavar="IMAGE", help="With --image: its base image, or `scratch`.")
-    ] = None,
-    profile: Annotated[Profile | None, typer.Option("--profile", help="How much is asked.")] = None,
-    fail_on: Annotated[Severity | None, typer.Option("--fail-on", help="The mildest severity that fails.")] = None,
-    fix: Annotated[
-        bool, typer.Option("--fix", help="Mend what can be mended safely; the changes go to stderr.")
-    ] = False,
-    unsafe: Annotated[bool, typer.Option("--unsafe", help="With --fix, also what may change the image.")] = False,
-    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Let ignore comments count for nothing.")] = False,
-    baseline: Annotated[Path | None, typer.Option("--baseline", help="Fail only on what is not in this file.")] = None,
-    write_baseline: Annotated[
-        Path | None, typer.Option("--write-baseline", help="Write what is found to this file, and do not fail.")
-    ] = None,
-    stdin_name: Annotated[str, typer.Option("--stdin-name", help="What findings call stdin.")] = "stdin",
-    form: Annotated[LintFormat, typer.Option("--format", "-o", help="How to show it.")] = LintFormat.TABLE,
-) -> None:
-    """Check Dockerfiles against the container design rules. Exit code 2 when one is refused."""
-    if unsafe and not fix:
+def lint(arguments: Sequence[str]) -> int:
+    """Check Dockerfiles against the container design rules.
+
+    `arguments` are those behind `lint`; gives the exit code, 2 where a file is refused.
+    """
+    try:
+        options = _parser().parse_intermixed_args(list(arguments))
+    except SystemExit as done:  # --help was asked for
+        return int(done.code or 0)
+    return _lint(Options(**vars(options)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """The command line."""
+
+    paths: list[Path]
+    context: Path | None
+    target: str | None
+    build_args: list[str]
+    image: str | None
+    base: str | None
+    profile: Profile | None
+    fail_on: Severity | None
+    fix: bool
+    unsafe: bool
+    no_ignore: bool
+    baseline: Path | None
+    write_baseline: Path | None
+    stdin_name: str
+    form: LintFormat
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("usage", self.prog, message, hint=f"{self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="imageforge lint", description=DESCRIPTION, add_help=False, allow_abbrev=False)
+    add = parser.add_argument
+    add("paths", nargs="*", type=Path, metavar="PATH", help="Dockerfiles, folders that hold some, or - for stdin")
+    add("--context", type=Path, metavar="DIR", help="the build context, where it is elsewhere")
+    add("--target", metavar="STAGE", help="the stage that would be built")
+    add("--build-arg", dest="build_args", action="append", default=[], metavar="NAME=VALUE", help="as for build")
+    add("--image", metavar="IMAGE", help="a built image in the place of files")
+    add("--base", metavar="IMAGE", help="with --image: its base image, or scratch")
+    add("--profile", type=Profile, choices=list(Profile), help="how much is asked")
+    add("--fail-on", type=Severity, choices=list(Severity), help="the mildest severity that fails")
+    add("--fix", action="store_true", help="mend what can be mended safely; the changes go to stderr")
+    add("--unsafe", action="store_true", help="with --fix, also by what may change the image")
+    add("--no-ignore", action="store_true", help="ignore comments count for nothing")
+    add("--baseline", type=Path, metavar="FILE", help="fail only on what is not in this file")
+    add("--write-baseline", type=Path, metavar="FILE", help="write what is found to this file, and do not fail")
+    add("--stdin-name", default="stdin", metavar="NAME", help="what findings call stdin")
+    add(
+        "--format",
+        "-o",
+        dest="form",
+        type=LintFormat,
+        choices=list(LintFormat),
+        default=LintFormat.TABLE,
+        help="how to show it",
+    )
+    add("--help", "-h", action="help", help="show this message and exit")
+    return parser
+
+
+def _lint(options: Options) -> int:
+    if options.unsafe and not options.fix:
         raise UsageError("needs-fix", "--unsafe", "it says what --fix does", hint="--fix --unsafe")
     asked = Asked(
-        context=context,
-        target=target,
-        build_args=parse_build_args(build_arg),
-        profile=profile,
-        comments=not no_ignore,
+        context=options.context,
+        target=options.target,
+        build_args=parse_build_args(options.build_args),
+        profile=options.profile,
+        comments=not options.no_ignore,
     )
-    known = _read_baseline(baseline) if baseline else None
+    known = _read_baseline(options.baseline) if options.baseline else None
     configs = _Configs()
-    if image is not None:
-        _refuse_beside_image(bool(paths or context or target or build_arg or fix))
-        jobs = [_job(Path("Dockerfile"), image, "", asked, configs)]
+    if options.image is not None:
+        _refuse_beside_image(options)
+        jobs = [_job(Path("Dockerfile"), options.image, "", asked, configs)]
     else:
-        given = _texts(paths or [Path()], stdin_name)
+        given = _texts(options.paths or [Path()], options.stdin_name)
         jobs = [_job(path, name, text, asked, configs) for path, name, text in given]
-    to_stdout = fix and any(job.text is not None for job in jobs)
-    failed: list[DockerfileError] = []
-    if fix:
-        jobs = [_mended(job, failed, unsafe=unsafe) for job in jobs]
-    outcomes = check_all(jobs) if image is None else [_of_image(image, base, jobs[0].policy)]
-    if write_baseline:
-        _write_baseline(write_baseline, outcomes)
+    to_stdout = options.fix and any(job.text is not None for job in jobs)
+    failed: list[LintError] = []
+    if options.fix:
+        jobs = [_mended(job, failed, unsafe=options.unsafe) for job in jobs]
+    outcomes = check_all(jobs) if options.image is None else [_of_image(options.image, options.base, jobs[0].policy)]
+    if options.write_baseline:
+        _write_baseline(options.write_baseline, outcomes)
     if known is not None:
         outcomes = _without(outcomes, known)
-    shown = _render(outcomes, jobs, form)
+    shown = _render(outcomes, jobs, options.form)
     if shown:
         (sys.stderr if to_stdout else sys.stdout).write(f"{shown}\n")
     for error in failed:
         sys.stderr.write(f"{render(error)}\n")
     codes = [exit_code(error) for error in failed]
-    if not write_baseline:
-        codes += [_exit_code(*pair, fail_on, configs) for pair in zip(outcomes, jobs, strict=True)]
-    if any(codes):
-        raise typer.Exit(max(codes))
+    if not options.write_baseline:
+        codes += [_exit_code(*pair, options.fail_on, configs) for pair in zip(outcomes, jobs, strict=True)]
+    return max(codes, default=0)
 
 
-def _refuse_beside_image(others: bool) -> None:
-    if others:
+def _refuse_beside_image(options: Options) -> None:
+    if options.paths or options.context or options.target or options.build_args or options.fix:
         raise UsageError(
             "image-or-files",
             "--image",
@@ -199,9 +247,11 @@ def _build_of(folder: Path) -> list[Path]:
     """The Dockerfiles of a folder, that which its imageforge.toml names among them."""
     if not folder.is_dir() or not (folder / CONFIGS[0]).is_file():
         return []
-    named = _dockerfile_of(folder, _load(folder))
+    config = _load(folder)
+    named = _dockerfile_of(folder, config)
     files = _below(folder)
-    return files if named in files else [named, *files]
+    # One that the file names is checked, and missed where it is not there.
+    return files if named in files or not (config.build.dockerfile or named.is_file()) else [named, *files]
 
 
 def _load(folder: Path) -> RepositoryConfig:
@@ -269,12 +319,15 @@ def _same(one: Path, other: Path) -> bool:
     return one == other or one.resolve() == other.resolve()
 
 
-def _mended(job: Job, failed: list[DockerfileError], *, unsafe: bool) -> Job:
+def _mended(job: Job, failed: list[LintError], *, unsafe: bool) -> Job:
     """Mend one file; the job of its new text. What cannot be written is told with the rest."""
+    from linters.fixes import fix as fixed_by  # noqa: PLC0415
+    from linters.rewrite import rewrite  # noqa: PLC0415
+
     try:
         before = job.text if job.text is not None else read_text(job.dockerfile, subject=job.name)
         fixed = fixed_by(before, lambda text: own_findings(replace(job, text=text)), unsafe=unsafe)
-    except DockerfileError:
+    except LintError:
         if job.text is not None:
             _pass_on(job.text)
         return job  # the check says it
@@ -283,7 +336,7 @@ def _mended(job: Job, failed: list[DockerfileError], *, unsafe: bool) -> Job:
     elif fixed.text != before:
         try:
             rewrite(job.dockerfile, before, fixed.text, subject=job.name)
-        except DockerfileError as error:
+        except LintError as error:
             failed.append(error)
             return job
     if fixed.text != before:
@@ -299,6 +352,8 @@ def _pass_on(text: str) -> None:
 
 def _tell(name: str, before: str, fixed: Fixed, masked: Callable[[str], str]) -> None:
     """What was changed, on stderr, where a build's log may show it to many."""
+    import difflib  # noqa: PLC0415 - for who mends
+
     lines = difflib.unified_diff(
         before.splitlines(), fixed.text.splitlines(), f"{name} (before)", f"{name} (mended)", lineterm="", n=1
     )
@@ -313,6 +368,8 @@ def _say(text: str) -> None:
 
 
 def _read_baseline(file: Path) -> Counter[str]:
+    from linters import baseline as baseline_of  # noqa: PLC0415
+
     try:
         return baseline_of.read(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -332,6 +389,8 @@ def _read_baseline(file: Path) -> Counter[str]:
 
 
 def _write_baseline(file: Path, outcomes: Sequence[Outcome]) -> None:
+    from linters import baseline as baseline_of  # noqa: PLC0415
+
     known = baseline_of.entries(one for one in outcomes if isinstance(one, LintReport))
     try:
         file.write_text(baseline_of.write(known), encoding="utf-8")
@@ -343,7 +402,9 @@ def _write_baseline(file: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def _without(outcomes: Iterable[Outcome], known: Counter[str]) -> list[Outcome]:
-    return [baseline_of.without(one, known) if isinstance(one, LintReport) else one for one in outcomes]
+    from linters.baseline import without  # noqa: PLC0415
+
+    return [without(one, known) if isinstance(one, LintReport) else one for one in outcomes]
 
 
 def _render(outcomes: Sequence[Outcome], jobs: Sequence[Job], form: LintFormat) -> str:

@@ -1,14 +1,14 @@
-"""The console script: the tree of commands, and the one place where errors become words and exit codes."""
+"""The tree of commands. Each is loaded when it is called; what the list of them says is read from their files."""
 
 from __future__ import annotations
 
 import importlib
 import logging
-import os
+import re
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,18 +16,9 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from imageforge import __version__
-from imageforge.cli.failure import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    ParserComplaint,
-    exit_code,
-    render_usage,
-)
+from imageforge.cli.ending import ended, interrupted
 from imageforge.cli.later import Later, absent
 from imageforge.cli.verbosity import VERBOSITY
-from imageforge.errors import Failure
-from imageforge.report.failure import render
 
 OPTIONS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 COMMANDS = (
@@ -50,6 +41,13 @@ GROUPS = (
     "image",
     "rollout",
 )
+OWN_PARSER = frozenset({"lint"})
+PASSED_ON = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": False,
+    "help_option_names": [],
+}
 NEEDS_LINUX = frozenset(
     (
         "up", "down", "status", "doctor", "backup", "restore", "ps", "logs", "exec", "run", "scale", "restart",
@@ -75,11 +73,24 @@ def _made(name: str) -> Any:
     module, around = _load(name), typer.Typer(**OPTIONS)
     if module is None:
         around.command(name)(absent(name))
+    elif name in OWN_PARSER:
+        around.command(name, help=short_help(name), context_settings=PASSED_ON)(_passed_on(getattr(module, name)))
     elif name in GROUPS:
         around.add_typer(module.app, name=name)
     else:
         around.command(name)(getattr(module, name))
     return get_group(around).commands[name]
+
+
+def _passed_on(command: Callable[[Sequence[str]], int]) -> Callable[[typer.Context], None]:
+    """A command that reads its arguments itself, behind the options of all commands."""
+
+    def run(context: typer.Context) -> None:
+        raise typer.Exit(command(context.args))
+
+    # typer looks at the types themselves.
+    run.__annotations__ = {"context": typer.Context}
+    return run
 
 
 class _Tree(TyperGroup):
@@ -88,6 +99,25 @@ class _Tree(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = Later({name: partial(_made, name) for name in (*COMMANDS, *GROUPS)})
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of all commands, none of which is loaded for it."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help(name)) for name in self.commands])
+
+
+def short_help(name: str) -> str:
+    """What the list says of a command: the first sentence of its function's docstring, or of its group's help."""
+    text = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    if name in GROUPS:
+        found = re.search(r'^app = typer\.Typer\((?:[^"\n]|\n)*?help=(?:"")?"([^"]*)"', text, re.MULTILINE)
+    else:
+        found = re.search(rf'^def {name}\((?:.|\n)*?\n\) -> \w+:\n    """([^"]*)"""', text, re.MULTILINE)
+        found = found or re.search(rf'^def {name}\(.*\) -> \w+:\n    """([^"]*)"""', text, re.MULTILINE)
+    if found is None:
+        return str(_made(name).get_short_help_str(limit=200))
+    return re.split(r"(?<=\.)\s|\n\n", found.group(1), maxsplit=1)[0].strip()
 
 
 app = typer.Typer(
@@ -130,39 +160,15 @@ def options(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line; gives its exit code. Nothing but a bug of ours leaves a stack trace without --verbose."""
+    """Run a command line; gives its exit code."""
+    return ended(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         outcome = app(list(arguments), prog_name="imageforge", standalone_mode=False)
     except typer.Exit as done:
         return done.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        sys.stderr.write("interrupted\n")
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe, such as `head`, has seen enough; what Python flushes at exit must go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        return _report(error)
+    except typer.Abort:
+        return interrupted()
     return outcome if isinstance(outcome, int) else 0
-
-
-def _report(error: Exception) -> int:
-    if isinstance(error, ParserComplaint):
-        sys.stderr.write(f"{render_usage(error)}\n")
-        return EXIT_USAGE
-    if VERBOSITY.verbose:
-        traceback.print_exc()
-    if isinstance(error, Failure):
-        sys.stderr.write(f"{render(error)}\n")
-        return exit_code(error)
-    sys.stderr.write(
-        f"error[internal]: imageforge: {type(error).__name__}: {error}\n"
-        "  hint: this is a bug of imageforge; run again with --verbose and report what it prints\n"
-    )
-    return EXIT_FAILED
-
-
-def main() -> None:
-    """The entry point."""
-    sys.exit(run(sys.argv[1:]))

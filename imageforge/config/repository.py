@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imageforge.config.command import words
-from imageforge.config.validation import first_problem
+from imageforge.config.validation import first_detail, first_problem
 from imageforge.errors import ConfigError
 from linters import Policy, Profile, Severity, faults, rules
 from linters import Waiver as PolicyWaiver
@@ -114,7 +114,7 @@ class LintSection(Section):
         tables = {name: said if isinstance(said, dict) else {"severity": said} for name, said in value.items()}
         for name, said in tables.items():
             if said.get("severity", "off") not in SEVERITIES:
-                raise ValueError(f"{name} has {said['severity']!r}, expected {', '.join(SEVERITIES)}")
+                raise ValueError(f"expected one of {', '.join(SEVERITIES)} for {name}")
         return tables
 
     def policy(self) -> Policy:
@@ -322,7 +322,7 @@ def _validated(file: Path, text: str, data: dict[str, Any], above: tuple[str, ..
     try:
         return RepositoryConfig.model_validate(data)
     except ValidationError as error:
-        path = [str(part) for part in error.errors()[0]["loc"]]
+        path = [str(part) for part in first_detail(error)["loc"]]
         problem = first_problem(error, known=_known_keys(path))
         line = _line_of(text, [*above, *path])
         where = f"{file}:{line}" if line else str(file)

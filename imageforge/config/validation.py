@@ -51,7 +51,7 @@ class Problem:
 def first_problem(error: ValidationError, *, known: Sequence[str]) -> Problem:
     """The first of pydantic's complaints about a file. `known` are the keys at the level of an unknown one, for the
     suggestion."""
-    detail: Mapping[str, Any] = error.errors(include_url=False, include_context=True)[0]
+    detail = first_detail(error)
     path = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         wrong = str(detail["loc"][-1])
@@ -65,6 +65,12 @@ def first_problem(error: ValidationError, *, known: Sequence[str]) -> Problem:
         return Problem(path=path, message="it is missing", hint=f"add `{path.rpartition('.')[2]}`")
     message = _expected(detail, table="a table") + _got(detail.get("input"), shown=True)
     return Problem(path=path, message=message, hint="mend the value, or remove the key for its default")
+
+
+def first_detail(error: ValidationError) -> Mapping[str, Any]:
+    """The complaint that is told: of an unknown key before a missing one, which is often the same key misspelt."""
+    details = error.errors(include_url=False, include_context=True)
+    return next((one for one in details if one["type"] == "extra_forbidden"), details[0])
 
 
 def request_problem(detail: Mapping[str, Any]) -> Problem:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from linters.dockerfile.model import Instruction, Problem
 
@@ -82,6 +81,13 @@ def check_order(instructions: Iterable[Instruction]) -> list[Problem]:
         return []
     message = "the file has no FROM, expected at least one"
     return [Problem(message=message, span=last.span(), hint="begin with FROM and the base image")]
+
+
+def get_close_matches(word: str, known: Iterable[str], *, n: int, cutoff: float) -> list[str]:
+    """difflib's; it is loaded for a file that is wrong."""
+    import difflib  # noqa: PLC0415
+
+    return difflib.get_close_matches(word, list(known), n=n, cutoff=cutoff)
 
 
 def _at_keyword(instruction: Instruction, message: str, hint: str | None = None) -> Problem:

@@ -185,10 +185,6 @@ class Dockerfile:
             raise IndexError(line)
         return self._starts[line - 1] + column - 1
 
-    def line_of(self, offset: int) -> int:
-        """The line that holds the character at `offset`."""
-        return max(1, bisect_right(self._starts, offset, hi=max(1, len(self.lines))))
-
     def stretch(self, span: Span) -> tuple[int, int]:
         """The characters of the text that `span` covers, from and up to; continuations between its lines included."""
         return self.offset(span.line, span.column), self.offset(span.end_line, span.end_column)

@@ -8,7 +8,7 @@ from typing import Any
 
 from linters.baseline import fingerprint
 from linters.check import Outcome
-from linters.errors import DockerfileError
+from linters.errors import LintError
 from linters.model import Finding, LintReport, Severity
 
 SCHEMA = Path(__file__).with_name("report.schema.json")
@@ -17,7 +17,7 @@ VERSION = 1
 
 def document(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """All files that were checked, and the counts over them."""
-    files = [_failed(one) if isinstance(one, DockerfileError) else report_data(one) for one in outcomes]
+    files = [_failed(one) if isinstance(one, LintError) else report_data(one) for one in outcomes]
     totals = {severity.value: 0 for severity in Severity}
     for file in files:
         for finding in file["findings"]:
@@ -65,7 +65,7 @@ def finding_data(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _failed(error: DockerfileError) -> dict[str, Any]:
+def _failed(error: LintError) -> dict[str, Any]:
     return {
         "file": error.subject,
         "target": None,

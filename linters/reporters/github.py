@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from linters.check import Outcome
-from linters.errors import DockerfileError
+from linters.errors import LintError
 from linters.model import Finding, Severity
 
 _COMMANDS = {
@@ -24,7 +24,7 @@ def github(outcomes: Iterable[Outcome]) -> str:
     """A command a line, in the order of the files."""
     lines: list[str] = []
     for one in outcomes:
-        if isinstance(one, DockerfileError):
+        if isinstance(one, LintError):
             lines.append(_command("error", {"file": one.subject, "title": one.code}, one.message))
         else:
             lines += [_annotation(finding) for finding in one.findings]

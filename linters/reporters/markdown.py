@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from linters.check import Outcome
-from linters.errors import DockerfileError
+from linters.errors import LintError
 from linters.model import Finding, LintReport
 from linters.reporters.summary import counts
 
@@ -15,7 +15,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&])")
 
 def markdown(outcomes: Iterable[Outcome]) -> str:
     """A heading and a table a file; what does not count is folded away."""
-    return "\n\n".join(_failed(one) if isinstance(one, DockerfileError) else _file(one) for one in outcomes)
+    return "\n\n".join(_failed(one) if isinstance(one, LintError) else _file(one) for one in outcomes)
 
 
 def _file(report: LintReport) -> str:
@@ -40,7 +40,7 @@ def _row(finding: Finding) -> str:
     return f"| {line} | {finding.severity.value} | {name} | {_plain(finding.message)} | {_plain(finding.fix or '')} |"
 
 
-def _failed(error: DockerfileError) -> str:
+def _failed(error: LintError) -> str:
     hint = f" ({_plain(error.hint)})" if error.hint else ""
     return f"### {_plain(error.subject)}: not checked\n\n{_plain(error.message)}{hint}"
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from linters.baseline import fingerprint
 from linters.catalog import rules
 from linters.check import Outcome
-from linters.errors import DockerfileError
+from linters.errors import LintError
 from linters.model import Cause, Finding, LintReport, Severity, Suppressed
 from linters.reporters.places import Places
 from linters.rule import Rule
@@ -30,7 +30,7 @@ def sarif(outcomes: Iterable[Outcome], *, version: str, texts: Mapping[str, str]
     of fixes."""
     found = list(outcomes)
     reports = [one for one in found if isinstance(one, LintReport)]
-    errors = [one for one in found if isinstance(one, DockerfileError)]
+    errors = [one for one in found if isinstance(one, LintError)]
     said: list[tuple[Finding, Suppressed | None]] = []
     for report in reports:
         mine: list[tuple[Finding, Suppressed | None]] = [(one, None) for one in report.findings]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from linters.check import Outcome
-from linters.errors import DockerfileError
+from linters.errors import LintError
 from linters.model import Finding, LintReport, Severity
 from linters.reporters.summary import summary
 
@@ -20,7 +20,7 @@ def table(outcomes: Iterable[Outcome], *, colour: bool) -> str:
     paint = _Paint(colour)
     lines: list[str] = []
     for one in outcomes:
-        lines += _failed(one, paint) if isinstance(one, DockerfileError) else _file(one, paint)
+        lines += _failed(one, paint) if isinstance(one, LintError) else _file(one, paint)
     return "\n".join(lines)
 
 
@@ -79,7 +79,7 @@ def _width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def _failed(error: DockerfileError, paint: _Paint) -> Iterator[str]:
+def _failed(error: LintError, paint: _Paint) -> Iterator[str]:
     yield f"  {paint(_BAD, f'error[{error.code}]')}: {error.subject}: {error.message}"
     if error.hint:
         yield paint(_FIX, f"    hint: {error.hint}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from linters.dockerfile import Instruction
 from linters.instructions import built
 from linters.model import Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, Option, Rule, Subject
 from linters.rules.if009 import GIVEN, declared
 from linters.stages import Stage, Step
 from linters.suggest import nearest
@@ -46,7 +46,8 @@ def _instruction(
         return
     for reference in references(instruction.arguments, escape=step.escape):
         name = reference.name
-        if reference.optional or name in arguments or name in step.scope.values or name in GIVEN | _USUAL:
+        known = name in arguments or name in step.scope.values or name in GIVEN | _USUAL
+        if reference.optional or known or name in subject.policy.names("IF010", "given"):
             continue
         hit = _hit(subject, stage, step, reference, arguments, above)
         if hit is not None:
@@ -94,4 +95,5 @@ RULE = Rule(
     title="Variables are set before they are used",
     check=_check,
     alias="UndefinedVar",
+    options=(Option(name="given", default=(), help="variables that the base images set"),),
 )

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 
 from linters.dockerfile import Instruction
+from linters.dockerfile.words import split_quoted
 from linters.edits import Edits, inserted, replaced
 from linters.instructions import each
 from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.stages import Step
 
-_PLAIN = re.compile(r"[^\s\"'\\`]+$")
 _SPACED = re.compile(r"[^\"'\\`]+$")
 
 
@@ -36,7 +36,8 @@ def _edits(subject: Subject, step: Step, instruction: Instruction) -> Edits:
     words = instruction.words
     end = instruction.arguments_start + len(instruction.arguments)
     value = instruction.logical.text[words[1].start : end]
-    quote = "" if _PLAIN.match(value) else '"'
+    # One word, in quotes or not, means the same in either form.
+    quote = "" if len(split_quoted(value, 0, step.escape)) == 1 else '"'
     if step.escape != "\\" or (quote and not _SPACED.match(value)):
         return ()
     first = replaced(subject.dockerfile, instruction, words[0].end, words[1].start, f"={quote}")

@@ -8,7 +8,7 @@ from linters.dockerfile import Span
 from linters.model import Principle, Severity
 from linters.packages import Verb, bare_name, purged
 from linters.programs import name_of, unwrap
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, Option, Rule, Subject
 
 _SYSTEM = frozenset({"apt", "apk", "dnf", "zypper"})
 _DAEMONS = {
@@ -29,7 +29,10 @@ _SSH = frozenset({"sshd", "dropbear"})
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
+    allowed = subject.policy.names("IF104", "allow")
     for where, package, fix in _installed(subject):
+        if package in allowed:
+            continue
         yield Hit(
             span=where,
             message=f"{package} is installed, a daemon that would run beside the program",
@@ -68,9 +71,9 @@ def _programs(subject: Subject) -> set[str]:
     argv = subject.entry.argv
     if argv:
         names.add(name_of((*unwrap(argv), "")[0]))
-    for script in subject.entry.scripts:
-        for command in script.commands[-1:]:
-            names.add(name_of((*unwrap(command.argv), "")[0]))
+    commands = [command for script in subject.entry.scripts for command in script.commands[-1:]]
+    commands += subject.start.commands if subject.start is not None else ()
+    names |= {name_of((*unwrap(command.argv), "")[0]) for command in commands}
     if names & {"cron", "crond"}:
         names |= {"cron", "crond"}
     return names - {"supervisord", "runsvdir", "monit"}
@@ -82,4 +85,5 @@ RULE = Rule(
     principle=Principle.ONE_PROCESS,
     title="No daemon is installed beside the program",
     check=_check,
+    options=(Option(name="allow", default=(), help="packages that may be in the image"),),
 )

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from linters.image.remains import build_tools
 from linters.model import Principle, Severity
 from linters.packages import Call, Verb, bare_name, purged
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, Option, Rule, Subject
+from linters.rules.if303 import is_workshop
 
 _TOOLS = frozenset(
     {
@@ -49,13 +50,14 @@ _MANAGERS = frozenset({"apt", "apk", "dnf", "zypper"})
 
 def _check(subject: Subject) -> Iterator[Hit]:
     target = subject.plan.target
-    if _WORKSHOP.search(target.name or "") or _BUILDERS.search(subject.plan.base_image or ""):
+    if _WORKSHOP.search(target.name or "") or _BUILDERS.search(subject.plan.base_image or "") or is_workshop(subject):
         return
+    allowed = subject.policy.names("IF302", "allow")
     for script in subject.run_scripts():
         found = subject.calls(script)
         removals = tuple(call for call in found if call.verb is Verb.REMOVE)
         for call in found:
-            tools = _tools(call)
+            tools = [tool for tool in _tools(call) if tool not in allowed]
             if tools and not purged(removals, call, tools):
                 named = ", ".join(tools[:4]) + (" …" if len(tools) > 4 else "")
                 yield Hit(
@@ -79,4 +81,5 @@ RULE = Rule(
     title="Build tools stay in a build stage",
     check=_check,
     image=build_tools,
+    options=(Option(name="allow", default=(), help="packages that may stay in the image"),),
 )

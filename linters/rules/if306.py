@@ -10,10 +10,10 @@ from linters.context import Context, File
 from linters.dockerfile import Span
 from linters.image.remains import repositories
 from linters.model import Basis, Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, Option, Rule, Subject
 
-_LARGEST = 200 * 1000 * 1000
-"""Bytes of a context that is copied as a whole, from which on it is worth a word."""
+_LARGEST = 200
+"""Megabytes of a context that is copied as a whole, from which on it is worth a word."""
 _SECRET_FILE = re.compile(
     r"\.env(?:\.(?!example|sample|template|dist|tmpl|tpl).*)?$|.*\.(?:pem|key)$|id_(?:rsa|ed25519|ecdsa)$"
 )
@@ -35,19 +35,21 @@ def _check(subject: Subject) -> Iterator[Hit]:
             if source is None or not copy.from_context or posixpath.normpath(source.lstrip("/")) != ".":
                 continue
             files = context.taken(source, copy.excluded)
-            hit = _judge(context, files, copy.step.instruction.span(word.start, word.end), bool(copy.excluded))
+            where = copy.step.instruction.span(word.start, word.end)
+            largest = subject.policy.number("IF306", "megabytes", _LARGEST)
+            hit = _judge(context, files, where, largest, excluded=bool(copy.excluded))
             if hit is not None:
                 yield hit
                 return
 
 
-def _judge(context: Context, files: tuple[File, ...], where: Span, excluded: bool) -> Hit | None:
+def _judge(context: Context, files: tuple[File, ...], where: Span, largest: int, *, excluded: bool) -> Hit | None:
     unwanted = _unwanted(files)
     size = sum(file.size for file in files)
     if unwanted:
         named = ", ".join(unwanted[:_MOST_NAMED]) + (" …" if len(unwanted) > _MOST_NAMED else "")
         message, severity = f"the whole folder is copied, and with it {named}", Severity.WARNING
-    elif size > _LARGEST:
+    elif size > largest * 1_000_000:
         message = f"the whole folder is copied, {size // 1_000_000} MB of it"
         severity = Severity.WARNING
     elif context.ignore is None and not excluded:
@@ -87,4 +89,5 @@ RULE = Rule(
     title="A .dockerignore keeps out what the image has no use for",
     check=_check,
     image=repositories,
+    options=(Option(name="megabytes", default=_LARGEST, help="of a whole folder, from which on it is told"),),
 )

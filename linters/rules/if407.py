@@ -13,9 +13,8 @@ from linters.scripts import Script
 from linters.shell import Command
 
 _PAIR = re.compile(r"(?<![A-Za-z0-9_.-])([A-Za-z_][A-Za-z0-9_.-]*):([^\s:$`'\"\\]+)")
-_PART = re.compile(r"[^\n;&|]+")
-_CALL = re.compile(r"\bchpasswd\b")
 _HERE_STRING = re.compile(r"<<<\s*[\"']?([A-Za-z_][\w.-]*:[^\s$`'\"]+)")
+_NEAR = 80
 _MADE = re.compile(r"^\$\((?:openssl passwd|mkpasswd|perl -e)\b[^$`()]*(?:\([^$`()]*\)[^$`()]*)?\)$")
 # Values that lock an account, and are no password.
 _LOCKS = frozenset({"", "*", "!", "!!", "x", "*LK*", "*NP*"})
@@ -32,11 +31,10 @@ def _check(subject: Subject) -> Iterator[Hit]:
                 whole = (previous or command) if found else command
                 yield _hit(script, min(whole.start, command.start), command.end, secret)
             previous = command
-        for part in _PART.finditer(script.text) if "<<<" in script.text else ():
-            call = _CALL.search(part.group())
-            match = _HERE_STRING.search(part.group(), call.end()) if call else None
-            if call and match:
-                yield _hit(script, part.start() + call.start(), part.start() + match.end(), match.group(1))
+        for match in _HERE_STRING.finditer(script.text):
+            start = script.text.rfind("chpasswd", max(0, match.start() - _NEAR), match.start())
+            if start >= 0:
+                yield _hit(script, start, match.end(), match.group(1))
 
 
 def _piped(previous: Command, command: Command) -> str | None:

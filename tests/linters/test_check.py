@@ -209,3 +209,40 @@ def test_display_name_and_path(tmp_path: Path) -> None:
     path.write_text("FROM debian\n", encoding="utf-8")
     assert check(path).file == str(path)
     assert {one.file for one in check(path, display_name="x").findings} == {"x"}
+
+
+def test_the_face_has_all_that_it_names_and_loads_what_files_need_alone() -> None:
+    import subprocess
+    import sys
+
+    script = (
+        "import sys, linters\n"
+        "print(sorted(name for name in sys.modules if name.startswith(('linters.trial', 'linters.image.check'))))\n"
+        "assert all(getattr(linters, name) is not None for name in linters.__all__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_rule_that_fails_costs_its_file_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    from linters import Job, LintReport, Rule, RuleError, check_all, rules
+    from linters.rule import Hit, Subject
+
+    def failing(subject: Subject) -> list[Hit]:
+        if "poison" in "".join(subject.dockerfile.lines):
+            raise KeyError("a secret of the file")
+        return []
+
+    broken = Rule(id="IF999", severity=Severity.ERROR, principle=rules()[0].principle, title="x", check=failing)
+    monkeypatch.setattr(importlib.import_module("linters.check"), "rules", lambda: (*rules(), broken))
+    texts = ("FROM debian\nUSER 1\n", "FROM debian\nUSER poison\n")
+    sound, bad = check_all([Job(dockerfile=Path("x"), name=f"f{at}", text=text) for at, text in enumerate(texts)])
+    assert isinstance(sound, LintReport)
+    assert isinstance(bad, RuleError)
+    assert (bad.code, bad.kind, bad.subject) == ("rule-failed", "failed", "f1")
+    assert "IF999 failed with KeyError" in bad.message
+    assert "secret" not in bad.message
+    with pytest.raises(RuleError):
+        report(texts[1])
