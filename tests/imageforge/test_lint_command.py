@@ -12,7 +12,8 @@ import pytest
 from typer.main import get_command
 
 from imageforge.cli import lint as lint_module
-from imageforge.cli.main import COMMANDS, GROUPS, app, run, short_help
+from imageforge.cli.main import run
+from imageforge.cli.tree import COMMANDS, GROUPS, app, short_help
 from imageforge.config import load_repository
 from linters import hadolint
 
@@ -225,8 +226,8 @@ def test_one_file_that_hadolint_dies_of_is_no_loss_to_the_others(
 
 def test_lint_loads_neither_the_tree_nor_a_parser_of_configuration() -> None:
     script = (
-        "import sys; sys.argv = ['imageforge', 'lint', '--help']\n"
-        "from imageforge.cli.start import main\n"
+        "import sys; sys.argv = ['imageforge', '--quiet', 'lint', '--help']\n"
+        "from imageforge.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as done: assert not done.code\n"
         "heavy = {'typer', 'pydantic', 'rich', 'yaml', 'tabulate', 'sqlalchemy', 'docker', 'logging', 'difflib'}\n"
