@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -165,6 +165,12 @@ def own_findings(job: Job | str) -> tuple[Finding, ...]:
     subject = _subject(job, _parsed(job))
     own = _own(subject, job.name)
     return _settle([_finding(rule, hit, job.name) for rule, hit in own], job, subject, own, None)[0]
+
+
+def masker(job: Job) -> Callable[[str], str]:
+    """What puts `***` in the place of the secrets that our rules see in a file, for whoever shows a part of it."""
+    subject = _subject(job, _parsed(job))
+    return _Mask(secret for _, hit in _own(subject, job.name) for secret in hit.secrets)
 
 
 def _parsed(job: Job) -> Dockerfile:

@@ -265,3 +265,13 @@ def test_the_files_that_lint_looks_for_are_those_that_are_read(tmp_path: Path) -
     for name in lint_module.CONFIGS:
         (tmp_path / name).write_text("")
     assert load_repository(tmp_path).lint.fail_on == "error"
+
+
+def test_a_secret_beside_a_fix_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    token = "ghp_" + "k3JvQ9xWm2ZtR8bYc5Ld" + "N7sHf4GpT6aEuX1i"
+    file = write("Dockerfile", f"FROM debian:12 as x\nENV API_TOKEN {token}\nUSER 1\n")
+    assert lint("--fix") == 2
+    assert f"ENV API_TOKEN={token}" in file.read_text()
+    captured = capsys.readouterr()
+    assert "+ENV API_TOKEN=***" in captured.err
+    assert token not in captured.err + captured.out
