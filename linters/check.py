@@ -205,7 +205,10 @@ def _report(
     job: Job, subject: Subject, own: Sequence[tuple[Rule, Hit]], said: Answer, today: datetime.date | None
 ) -> LintReport:
     second, notes = second_opinion(
-        subject, job.name, said, covered=((code, hit) for rule, hit in own for code in rule.covers)
+        subject,
+        job.name,
+        said,
+        covered=((code, hit) for rule, hit in own if job.policy.on(rule.id) for code in rule.covers),
     )
     findings = [_finding(rule, hit, job.name) for rule, hit in own]
     kept, suppressed, expired = _settle([*findings, *second], job, subject, own, today)
@@ -242,7 +245,8 @@ def _own_or_error(subject: Subject, name: str) -> _Own | RuleError:
 def _own(subject: Subject, name: str) -> _Own:
     """What our rules find; of a file without a stage only that it is none. Raises RuleError `rule-failed`."""
     staged = _has_stage(subject.dockerfile)
-    asked = [rule for rule in rules() if subject.policy.on(rule.id) and (staged or rule.id == SYNTAX)]
+    # Those that are off too: what they take for a secret is not shown by the others.
+    asked = [rule for rule in rules() if staged or rule.id == SYNTAX]
     found = [(rule, hit) for rule in asked for hit in _hits(rule, subject, name)]
     kept = [(one.line, one.end_line) for one in subject.dockerfile.instructions if one.trigger is not None]
     return [(rule, _for_child(rule, hit, kept) if kept else hit) for rule, hit in found]
@@ -252,6 +256,8 @@ def _hits(rule: Rule, subject: Subject, name: str) -> list[Hit]:
     try:
         return list(rule.check(subject)) if rule.check else []
     except Exception as error:
+        if not subject.policy.on(rule.id):
+            return []
         raise RuleError(
             "rule-failed",
             name,

@@ -290,7 +290,7 @@ class _Configs:
             if (real / CONFIGS[0]).is_file() or "lint" in config.model_fields_set:
                 return folder, config
         top = real in (Path.cwd(), real.parent) or (real / ".git").exists()
-        return None if top else self._at(folder / "..")
+        return None if top else self._at(folder.parent if folder.name not in ("", "..") else folder / "..")
 
 
 def _job(path: Path, name: str, text: str | None, asked: Asked, configs: _Configs) -> Job:

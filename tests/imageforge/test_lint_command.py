@@ -154,7 +154,7 @@ def test_the_folders_file_is_obeyed_and_flags_win(capsys: pytest.CaptureFixture[
     assert lint("docker/app") == 2
     write("imageforge.toml", "[lint]\nfail-no = 1\n")
     assert lint("docker/app") == 3
-    assert "imageforge.toml:2: lint.fail-no" in capsys.readouterr().err
+    assert "]: imageforge.toml:2: lint.fail-no: " in capsys.readouterr().err
 
 
 def test_a_repository_within_is_told_by_its_own_file(capsys: pytest.CaptureFixture[str]) -> None:
