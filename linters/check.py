@@ -12,6 +12,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from linters.base import Bases, no_bases
@@ -32,6 +33,8 @@ from linters.stages import plan
 _NO_ARGS: Mapping[str, str] = {}
 SYNTAX = "IF002"
 """The rule that says what does not parse."""
+MOST_HITS = 1000
+"""Hits of one rule in one file. Nobody writes as many, and what is done for each must not add up."""
 _LONGEST_EXCERPT = 400
 _LONGEST_INSTRUCTION = 4096
 _WIDEST = 160
@@ -254,7 +257,7 @@ def _own(subject: Subject, name: str) -> _Own:
 
 def _hits(rule: Rule, subject: Subject, name: str) -> list[Hit]:
     try:
-        return list(rule.check(subject)) if rule.check else []
+        return list(islice(rule.check(subject), MOST_HITS)) if rule.check else []
     except Exception as error:
         if not subject.policy.on(rule.id):
             return []
