@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from linters.image.settle import settle
     from linters.image.waived import waived_rules
     from linters.trial.begin import remove_trials, try_image
+    from linters.trial.judge import not_made
     from linters.trial.model import TRIAL_VERSION, TrialReport, TrialRequest, Verdict
     from linters.trial.model import Limits as TrialLimits
 else:
@@ -35,6 +36,7 @@ else:
         "image.settle": ("settle",),
         "image.waived": ("waived_rules",),
         "trial.begin": ("remove_trials", "try_image"),
+        "trial.judge": ("not_made",),
         "trial.model": ("TRIAL_VERSION", "TrialReport", "TrialRequest", "Verdict", "TrialLimits"),
     }
     _PLACES = {name: module for module, names in _LATER.items() for name in names}
@@ -93,6 +95,7 @@ __all__ = [
     "frontend_features",
     "hadolint_version",
     "ignore_file",
+    "not_made",
     "own_findings",
     "remove_trials",
     "rules",

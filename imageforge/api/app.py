@@ -10,6 +10,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from builders import Endpoint
 from imageforge import __version__
 from imageforge.api import document, problems
 from imageforge.api.body_limit import BodyLimit
@@ -40,10 +41,12 @@ from imageforge.entry.registry_token import Signer
 from imageforge.errors import ForgeError
 from imageforge.git_remote.repository import tip
 from imageforge.notify.courier import Courier
+from imageforge.pipeline.trials import clear_trials
 from imageforge.queue.catch_up import CatchUp
 from imageforge.queue.intake import Intake
 from imageforge.queue.sweeper import Sweeper
 from imageforge.queue.wake import Waker
+from imageforge.stack.state import read_report
 from imageforge.stack.tidy import end_interrupted
 from imageforge.store import Database
 from imageforge.vault import Vault
@@ -126,3 +129,6 @@ def _end_interrupted(home: Home, settings: Settings) -> None:
         end_interrupted(home, settings)
     except ForgeError as error:
         log.warning("the registry takes no pushes: %s", error)
+    report = read_report(home)
+    if report is not None:
+        clear_trials(home, Endpoint(host=report.engine, origin=report.engine_origin))

@@ -17,6 +17,7 @@ from imageforge.cli.output import Format, FormatOption, say, show
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from imageforge.images.retention import Stored, surplus
+from imageforge.pipeline.trials import clear_trials
 from imageforge.report.units import counted, megabytes
 from imageforge.stack import engine_choice
 from imageforge.stack.registry_lock import sweeping_registry
@@ -138,6 +139,7 @@ class Sweep:
         # No build is between the look and what is done about it.
         with sweeping_registry(home, patience=PATIENCE):
             endpoint = engine_choice.answering(home, settings)
+            clear_trials(home, endpoint)  # their images are in use as long as they are there
             left = [stored for stored, image in self._engine() if remove_image(endpoint, image)]
             spare = self._layers()
             remove_blobs(home.blobs, [blob.name for blob in spare])

@@ -44,7 +44,7 @@ def judge(listing: Listing, name: str, budget: Budget) -> LintReport:
     return check_image(facts, _files(listing))
 
 
-def _budget(policy: Policy) -> Budget:
+def budget_of(policy: Policy) -> Budget:
     return Budget(size=policy.size_budget, waste=policy.waste_budget)
 
 
@@ -76,7 +76,7 @@ class ImageGate:
 
     def look(self, listing: Listing) -> None:
         """Judge the image. The last time counts: an image that has to be read again is judged again."""
-        self._report = judge(listing, self._report.file, _budget(self._plan.policy))
+        self._report = judge(listing, self._report.file, budget_of(self._plan.policy))
 
     def settle(self, layout: Path, secrets: AppSecrets, log: StageLog) -> LintReport:
         """Tell what was found, and look for the app's own secrets in the image at `layout`. Raises GateRefused

@@ -46,7 +46,7 @@ from imageforge.pipeline.plan import Plan
 from imageforge.pipeline.preflight import check_base, check_frontend
 from imageforge.pipeline.secrets import AppSecrets
 from imageforge.pipeline.trial_run import TrialRun, wanted
-from imageforge.pipeline.trials import tried
+from imageforge.pipeline.trials import keep, tried
 from imageforge.report.bill import squash_data, squash_line
 from imageforge.report.units import megabytes
 from imageforge.vault import LineMask
@@ -171,19 +171,19 @@ def _ship(
     with recorder.stage("image") as log:
         report = together(report, gate.settle(squashed.layout, workshop.secrets, log))
     if trial is not None and plan.policy.require_measured:
-        report = _measured(trial, report, workshop, recorder)
+        report = _measured(trial, report, squashed, workshop, recorder)
     if goal is None:
         with recorder.stage("load") as log:
             image_id = load(squashed.layout, endpoint=workshop.endpoint, tag=plan.tag, blobs=workshop.home.blobs)
             log.summary = plan.tag or image_id[:19]
         if trial is not None and not plan.policy.require_measured:
-            _measured(trial, report, workshop, recorder)
+            _measured(trial, report, squashed, workshop, recorder)
         return squashed, image_id, image_id
     with recorder.stage("push") as log:
         pushed = _push(goal, squashed, workshop, log).reference
         shipped.remember(workshop.home, plan.app, built, squashed)
         if trial is not None and not plan.policy.require_measured:
-            report = _measured(trial, report, workshop, recorder)
+            report = _measured(trial, report, squashed, workshop, recorder)
         attach_reports(
             plan,
             report,
@@ -210,9 +210,16 @@ def _trial(plan: Plan, built: BuiltImage, workshop: Workshop) -> TrialRun | None
     return TrialRun(plan, built, workshop.settings, act)
 
 
-def _measured(trial: TrialRun, report: LintReport, workshop: Workshop, recorder: Recorder) -> LintReport:
+def _measured(
+    trial: TrialRun, report: LintReport, squashed: SquashedImage, workshop: Workshop, recorder: Recorder
+) -> LintReport:
     with recorder.stage("trial") as log:
-        return together(report, trial.settle(log, workshop.cancelled))
+        try:
+            return together(report, trial.settle(log, workshop.cancelled))
+        finally:
+            if trial.made is not None:
+                request, found = trial.made
+                keep(request, squashed.image_id, found, workshop.home)
 
 
 def _keep(built: BuiltImage, squashed: SquashedImage, reference: str, workshop: Workshop) -> str:

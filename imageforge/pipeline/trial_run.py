@@ -7,6 +7,7 @@ import datetime
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from builders import BuiltImage
 from imageforge.config import Settings
@@ -14,11 +15,17 @@ from imageforge.errors import Cancelled, Failure, GateRefused
 from imageforge.pipeline.event import EventKind, StageLog
 from imageforge.pipeline.image_gate import told, waiver
 from imageforge.pipeline.plan import DEFAULT_PORT, Plan
-from linters import Finding, LintReport, TrialLimits, TrialReport, TrialRequest, Verdict, waived_rules
+from linters import (
+    Finding,
+    LintReport,
+    TrialLimits,
+    TrialReport,
+    TrialRequest,
+    Verdict,
+    not_made,
+)
 
 STEP_SECONDS = 0.1
-MADE = "IF500"
-"""Who waives this lets an image pass that could not be measured."""
 
 Try = Callable[[TrialRequest, threading.Event], TrialReport]
 
@@ -51,6 +58,11 @@ class TrialRun:
         self._thread = threading.Thread(target=self._run, name="trial-of-build", daemon=True)
         self._thread.start()
 
+    @property
+    def made(self) -> tuple[TrialRequest, TrialReport] | None:
+        """What was asked for and what came of it, once there is that."""
+        return None if self._report is None else (self._request, self._report)
+
     def _run(self) -> None:
         try:
             self._report = self._act(self._request, self._cancelled)
@@ -76,13 +88,9 @@ class TrialRun:
             log.data.update(verdict="under way")
             return empty
         if self._error is not None:
-            self._not_made(_said(self._error), (), log)
-            return empty
+            return self._told(empty, log, unmade=_said(self._error))
         assert self._report is not None
-        return self._told(self._report, log)
-
-    def _told(self, report: TrialReport, log: StageLog) -> LintReport:
-        found = told(LintReport(file=report.name, findings=report.findings), self._plan, log)
+        report = self._report
         good = sum(one.result == "ok" for one in report.measures)
         earlier = "as measured before" if report.cached else f"measured in {report.seconds:.1f} s"
         log.summary = f"{report.verdict.value}, {good} of {len(report.measures)} as they should be, {earlier}"
@@ -90,41 +98,37 @@ class TrialRun:
             verdict=report.verdict.value,
             measures=[{"name": one.name, "result": one.result.value, "detail": one.detail} for one in report.measures],
         )
-        if report.verdict is Verdict.UNMADE:
-            self._not_made(report.reason, report.last_words, log)
-            return found
+        for line in report.last_words:
+            log.emit(EventKind.NOTE, f"last words: {line}")
+        unmade = report.reason if report.verdict is Verdict.UNMADE else None
+        return self._told(replace(empty, findings=report.findings), log, unmade=unmade)
+
+    def _told(self, found: LintReport, log: StageLog, *, unmade: str | None) -> LintReport:
+        """What counts of it; `unmade` is why there was no trial. Raises GateRefused where it is required."""
+        required = self._plan.policy.require_measured
+        if unmade is not None:
+            log.summary = f"not made: {unmade}"
+            log.data.update(verdict=Verdict.UNMADE.value)
+            if required:
+                found = replace(found, findings=(*found.findings, not_made(found.file, unmade)))
+        found = told(found, self._plan, log)
+        log.summary += f", {len(found.suppressed)} waived" if found.suppressed else ""
         refused = found.at_least(self._plan.fail_on)
-        if refused and self._plan.policy.require_measured:
-            raise _refusal(refused, datetime.date.today())
+        if required and refused:
+            raise _refusal(refused, unmade)
         return found
 
-    def _not_made(self, reason: str, last_words: tuple[str, ...], log: StageLog) -> None:
-        """Tell it, with the container's last words. Raises GateRefused where it is required and not waived."""
-        log.summary = f"not made: {reason}"
-        log.data.update(verdict=Verdict.UNMADE.value)
-        for line in last_words:
-            log.emit(EventKind.NOTE, f"last words: {line}")
-        today = datetime.date.today()
-        ignored = waived_rules(self._plan.dockerfile, self._plan.policy)
-        waived = MADE in ignored or self._plan.waived(MADE, today)
-        if self._plan.policy.require_measured and not waived:
-            raise GateRefused(
-                "trial-not-made",
-                self._request.name,
-                f"the image could not be measured, and [lint] require says measured: {reason}",
-                hint=f"imageforge trial shows more; or waive it in imageforge.toml:\n{waiver(MADE, today)}",
-                kept="nothing was pushed",
-            )
 
-
-def _refusal(refused: Sequence[Finding], today: datetime.date) -> GateRefused:
+def _refusal(refused: Sequence[Finding], unmade: str | None) -> GateRefused:
     first = refused[0]
     count = f"{len(refused)} finding{'s' if len(refused) > 1 else ''}"
     return GateRefused(
-        "trial-refused",
+        "trial-refused" if unmade is None else "trial-not-made",
         first.file,
-        f"{count} measured, first {first.rule}: {first.message}",
-        hint=f"{first.fix}; or waive it in imageforge.toml:\n{waiver(first.rule, today)}",
+        f"{count} measured, first {first.rule}: {first.message}"
+        if unmade is None
+        else f"it could not be measured, and [lint] require says measured: {unmade}",
+        hint=f"{first.fix}; or waive it in imageforge.toml:\n{waiver(first.rule, datetime.date.today())}",
         kept="nothing was pushed",
     )
 

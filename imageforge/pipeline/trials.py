@@ -43,9 +43,15 @@ def tried(
     report = try_image(
         replace(request, image=image_id, labels=labels), host=endpoint.host, tls=endpoint.tls, cancelled=cancelled
     )
-    if report.verdict is not Verdict.UNMADE:
-        _write(file, report)
+    keep(request, image_id, report, home)
     return report
+
+
+def keep(request: TrialRequest, image_id: str, report: TrialReport, home: Home) -> None:
+    """Keep what was measured for the next time; under another ID where the same files have it, after a squash. What
+    could not be measured is not kept."""
+    if report.verdict is not Verdict.UNMADE:
+        _write(home.trials / f"{_key(request, image_id)}.json", replace(report, image_id=image_id))
 
 
 def clear_trials(home: Home, endpoint: Endpoint) -> int:
@@ -74,7 +80,6 @@ def _key(request: TrialRequest, image_id: str) -> str:
         "command": request.command,
         "port": request.port,
         "environment": dict(sorted(request.environment.items())),
-        "limits": asdict(request.limits),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -23,7 +23,7 @@ _PEM = re.compile(
 )
 # What everybody has anyway: certificates, public halves, the tests and samples that packages bring.
 _PUBLIC = re.compile(
-    r"/(?:cacert|ca-|ca\.|ca_|public|pub[_-])[^/]*$|\.pub$|truststore|-pub\.|/certs?/ca[^/]*$"
+    r"/(?:cacert|ca-|ca\.|ca_|public|pub[_-]|ssl-cert-snakeoil)[^/]*$|\.pub$|truststore|-pub\.|/certs?/ca[^/]*$"
     r"|/(?:node_modules|site-packages|dist-packages|vendor|gems|share|pkg/mod|registry/src|usr/lib|usr/lib64"
     r"|usr/local/lib|usr/local/go|usr/src|lib|tests?|testdata|test-data|fixtures|__tests__|spec|specs|examples?|samples?"
     r"|docs?|mock[s_]?[^/]*|demo)/",
@@ -121,7 +121,12 @@ _NAMED: tuple[tuple[re.Pattern[str], Judge], ...] = (
     (re.compile(r"/\.kube/config$"), _kube),
     (re.compile(r"/\.env(?:\.[^/]+)?$"), _environment),
 )
-_WORTH_A_LOOK = re.compile(r"\.|key|id_|credentials|config|_netrc", re.IGNORECASE)
+_WORTH_A_LOOK = re.compile(
+    r"/(?:[._]netrc|\.git-credentials|\.dockercfg|\.npmrc|\.pypirc|\.pgpass|\.env(?:\..+)?|config(?:\.json)?|auth\.json"
+    r"|credentials.*|id_(?:rsa|dsa|ecdsa|ed25519)|(?:service|gcp|gcloud).*\.json|.*key\.json|.*\.(?:pem|key)|.*[._-]key)$",
+    re.IGNORECASE,
+)
+"""What the last part of a path may be, so that all others cost one look."""
 
 
 def secret_in(path: str, read: Callable[[int], bytes]) -> str | None:
@@ -136,7 +141,7 @@ def secret_in(path: str, read: Callable[[int], bytes]) -> str | None:
 
 def _judges(path: str) -> Iterator[Judge]:
     name = path[path.rfind("/") :]
-    if not _WORTH_A_LOOK.search(name):
+    if not _WORTH_A_LOOK.match(name):
         return
     tail = path[path.rfind("/", 0, path.rfind("/")) :] if path.count("/") > 1 else path
     for pattern, judge in _NAMED:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import socket
 import ssl
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from linters.errors import TrialError
 from linters.trial.model import Change, Limits, TrialImage
 
 TIMEOUT = 60.0
+KNOCK_SECONDS = 5.0
+_ANY_VERSION = "1.41"  # names no request that is made; the SDK wants one
 LAST_WORDS = 20
 LONGEST_WORDS = 4000
 MOST_FOLDERS = 32
@@ -73,9 +76,13 @@ class TrialEngine:
     def __init__(self, host: str, tls: Path | None = None) -> None:
         self.host = host
         try:
-            # By the version that it speaks: the SDK's own may be one that an old engine refuses, or a new one.
-            self._client = docker.APIClient(base_url=host, version="auto", timeout=int(TIMEOUT), tls=_tls(tls))
-        except (docker.errors.DockerException, *_TRANSPORT) as error:
+            _knock(host)
+            # By the version that it speaks: the SDK's own may be one that an old engine refuses, or a new one. The SDK
+            # can ask for it as it starts, but then a client that fails cannot be closed.
+            with closing(_client(host, tls, _ANY_VERSION)) as client:
+                version = str(client.version(api_version=False)["ApiVersion"])
+            self._client = _client(host, tls, version)
+        except (docker.errors.DockerException, KeyError, TypeError, *_TRANSPORT) as error:
             raise TrialError(
                 "engine-unreachable", host, "no Docker Engine answers there", hint="imageforge doctor"
             ) from error
@@ -295,6 +302,18 @@ def _translated(subject: str) -> Iterator[None]:
         raise TrialError(
             "engine-lost", subject, f"the engine stopped answering: {type(error).__name__}", hint="imageforge doctor"
         ) from error
+
+
+def _knock(host: str) -> None:
+    """Opens and closes a Unix socket: where that fails the SDK would leave its own socket open."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.settimeout(KNOCK_SECONDS)
+            door.connect(host.removeprefix("unix://"))
+
+
+def _client(host: str, tls: Path | None, version: str) -> docker.APIClient:
+    return docker.APIClient(base_url=host, version=version, timeout=int(TIMEOUT), tls=_tls(tls))
 
 
 def _tls(folder: Path | None) -> TLSConfig | bool:

@@ -37,7 +37,18 @@ class Family:
 def steady(processes: Sequence[ProcessSeen]) -> tuple[ProcessSeen, ...]:
     """Those that were there at the end, and for a while."""
     end = max((process.last for process in processes), default=0.0)
-    return tuple(one for one in processes if one.last == end and one.last - one.first >= min(STEADY_SECONDS, end / 2))
+    return tuple(one for one in processes if one.last == end and is_old(one))
+
+
+def is_old(process: ProcessSeen) -> bool:
+    """Whether it was there for long enough to count, when it was seen last."""
+    return process.last - process.first >= min(STEADY_SECONDS, process.last / 2)
+
+
+def is_settling(processes: Sequence[ProcessSeen]) -> bool:
+    """Whether one is there that has just begun, and may stay."""
+    end = max((process.last for process in processes), default=0.0)
+    return any(one.last == end and not is_old(one) and not is_helper(one) for one in processes)
 
 
 def families(processes: Sequence[ProcessSeen]) -> tuple[Family, ...]:
@@ -47,10 +58,10 @@ def families(processes: Sequence[ProcessSeen]) -> tuple[Family, ...]:
     A child that is the same program as its parent is a worker of it, as one of the same package is.
     """
     there = {process.pid: process for process in steady(processes)}
-    parents = {process.parent for process in there.values() if not _is_helper(process)}
+    parents = {process.parent for process in there.values() if not is_helper(process)}
     members: dict[str, list[ProcessSeen]] = {}
     for process in there.values():
-        if _is_helper(process) or (process.pid in parents and _only_starts(process)):
+        if is_helper(process) or (process.pid in parents and _only_starts(process)):
             continue
         head = process
         while (parent := there.get(head.parent)) is not None and _is_worker(head, parent):
@@ -60,7 +71,8 @@ def families(processes: Sequence[ProcessSeen]) -> tuple[Family, ...]:
     return tuple(sorted(found, key=lambda one: (one.head.started, one.head.pid)))
 
 
-def _is_helper(process: ProcessSeen) -> bool:
+def is_helper(process: ProcessSeen) -> bool:
+    """Whether it is no program of its own: it waits, reaps, or passes text on."""
     return _name(process) in _HELPERS or _name(process) in _REAPERS
 
 
@@ -70,7 +82,7 @@ def _only_starts(process: ProcessSeen) -> bool:
 
 
 def _is_worker(process: ProcessSeen, parent: ProcessSeen) -> bool:
-    if _name(parent) in _SHELLS or _is_helper(parent):
+    if _name(parent) in _SHELLS or is_helper(parent):
         return False
     if process.program and parent.program and process.program != parent.program:
         return _beside(process.program, parent.program)

@@ -68,6 +68,21 @@ def judge(seen: Observation, name: str, port: int) -> Judgement:
     return Judgement(verdict=Verdict.PASSED, measures=measures, findings=findings)
 
 
+def not_made(name: str, reason: str) -> Finding:
+    """What is said of an image that could not be tried, where it should have been."""
+    found = rule("IF500")
+    return Finding(
+        rule=found.id,
+        severity=found.severity,
+        principle=found.principle,
+        message=f"it could not be measured: {reason}",
+        file=name,
+        line=0,
+        fix="have it start though what it needs is not there, or waive IF500",
+        basis=Basis.MEASURED,
+    )
+
+
 def _why_not_up(run: Run, bare: Run | None) -> str:
     if run.refused:
         return f"the engine cannot start it: {run.refused}"
@@ -176,8 +191,8 @@ class _Writer:
         if not roots:
             yield Measure(name=title, result=Result.OK, detail=_identity(self._steady))
             return
-        others = len(self._steady) - len(roots)
-        beside = f", {others} other{'s' if others > 1 else ''} as {_users(self._steady)}" if others else ""
+        others = [process for process in self._steady if process.uid != 0]
+        beside = f", {len(others)} other{'s' if len(others) > 1 else ''} as {_users(others)}" if others else ""
         message = f"`{roots[0].title}` runs as root{beside}"
         yield Measure(name=title, result=Result.FAILED, detail=f"{message}; {_identity(roots)}")
         yield self._finding("IF402", message, excerpt=roots[0].title, severity=Severity.ERROR)

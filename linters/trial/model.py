@@ -32,7 +32,7 @@ class Result(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """What a trial may take: seconds in all, seconds that a program is watched before it counts as up (longer, up to
-    `patience`, while a port that it declares is not open yet), seconds that it has to end, bytes of memory,
+    `patience`, while none of the ports that EXPOSE names is open), seconds that it has to end, bytes of memory,
     processes."""
 
     seconds: float = 20.0

@@ -132,7 +132,7 @@ class _Trial:
         return watch(
             self.engine,
             recipe,
-            ports=self.image.exposed or (request.port,),
+            ports=self.image.exposed,
             signal=signal_number(self.image.stop_signal),
             deadline=self.deadline,
             cancelled=self._over,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from linters.trial.engine import Recipe, TrialEngine
+from linters.trial.families import is_settling
 from linters.trial.model import Listener, ProcessSeen, Run, Stop
 from linters.trial.proc import PROC, family, is_in_container, read_listeners, read_process
 
@@ -52,9 +53,9 @@ def watch(
     made: Callable[[str], None],
     proc: Path = PROC,
 ) -> Run:
-    """Runs the container and says what was seen. It counts as up once it has run for `recipe.limits.settle` seconds and
-    one of `ports` is open, or none is after `patience`. With `stop` it is then told to end, and its changes are looked
-    at. `made` is told its ID as soon as there is one; whoever called removes it."""
+    """Runs the container and says what was seen. It counts as up once it has run for `recipe.limits.settle` seconds, no
+    process of it has just begun, and one of `ports` is open; or after `patience`. With `stop` it is then told to end,
+    and its changes are looked at. `made` is told its ID as soon as there is one; whoever called removes it."""
     container = engine.create(recipe)
     made(container)
     run = Run(read_only=recipe.read_only, capable=recipe.capable)
@@ -71,7 +72,7 @@ def watch(
         lived = time.monotonic() - begun
         if here:
             seen.take(pid, lived, proc)
-        if _is_up(lived, recipe, ports, seen.listeners, here) or time.monotonic() >= deadline:
+        if _is_up(lived, recipe, ports, seen, here) or time.monotonic() >= deadline:
             break
         if cancelled.wait(LOOK_SECONDS if here else ASK_SECONDS):
             break
@@ -99,11 +100,15 @@ def watch(
     )
 
 
-def _is_up(lived: float, recipe: Recipe, ports: tuple[int, ...], listeners: tuple[Listener, ...], here: bool) -> bool:
+def _is_up(lived: float, recipe: Recipe, ports: tuple[int, ...], seen: _Seen, here: bool) -> bool:
     limits = recipe.limits
     if lived < limits.settle:
         return False
-    return lived >= limits.patience or not here or not ports or any(one.port in ports for one in listeners)
+    if lived >= limits.patience or not here:
+        return True
+    if is_settling(tuple(seen.processes.values())):
+        return False
+    return not ports or any(one.port in ports for one in seen.listeners)
 
 
 def _patience(seen: _Seen, pid: int, signal: int, recipe: Recipe, deadline: float, *, here: bool) -> float:
