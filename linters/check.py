@@ -176,6 +176,12 @@ def own_findings(job: Job | str) -> tuple[Finding, ...]:
     return _settle([_finding(rule, hit, job.name) for rule, hit in own], job, subject, own, None)[0]
 
 
+def masker(job: Job) -> Callable[[str], str]:
+    """What puts `***` in the place of the secrets that our rules see in a file, for whoever shows a part of it."""
+    subject = _subject(job, _parsed(job))
+    return _Mask(_secrets(subject.dockerfile, _own(subject, job.name)))
+
+
 def _parsed(job: Job) -> Dockerfile:
     parsed = parse(read_text(job.dockerfile, subject=job.name) if job.text is None else job.text)
     if len(parsed.instructions) > MOST_INSTRUCTIONS:
@@ -212,7 +218,10 @@ def _report(
     job: Job, subject: Subject, own: Sequence[tuple[Rule, Hit]], said: Answer, today: datetime.date | None
 ) -> LintReport:
     second, notes = second_opinion(
-        subject, job.name, said, covered=((code, hit) for rule, hit in own for code in rule.covers)
+        subject,
+        job.name,
+        said,
+        covered=((code, hit) for rule, hit in own if job.policy.on(rule.id) for code in rule.covers),
     )
     findings = [_finding(rule, hit, job.name) for rule, hit in own]
     kept, suppressed, expired = _settle([*findings, *second], job, subject, own, today)
@@ -249,7 +258,8 @@ def _own_or_error(subject: Subject, name: str) -> _Own | RuleError:
 def _own(subject: Subject, name: str) -> _Own:
     """What our rules find; of a file without a stage only that it is none. Raises RuleError `rule-failed`."""
     staged = _has_stage(subject.dockerfile)
-    asked = [rule for rule in rules() if subject.policy.on(rule.id) and (staged or rule.id == SYNTAX)]
+    # Those that are off too: what they take for a secret is not shown by the others.
+    asked = [rule for rule in rules() if staged or rule.id == SYNTAX]
     found = [(rule, hit) for rule in asked for hit in _hits(rule, subject, name)]
     kept = [(one.line, one.end_line) for one in subject.dockerfile.instructions if one.trigger is not None]
     return [(rule, _for_child(rule, hit, kept) if kept else hit) for rule, hit in found]
@@ -259,6 +269,8 @@ def _hits(rule: Rule, subject: Subject, name: str) -> list[Hit]:
     try:
         return list(islice(rule.check(subject), MOST_HITS)) if rule.check else []
     except Exception as error:
+        if not subject.policy.on(rule.id):
+            return []
         raise RuleError(
             "rule-failed",
             name,
@@ -430,12 +442,6 @@ class _Texts:
             text = " ".join("".join(lines)[:_LONGEST_INSTRUCTION].split())
             self._whole[at] = printable(self._mask(text))
         return self._whole[at]
-
-
-def mask(job: Job) -> Callable[[str], str]:
-    """Takes out of a text what is secret in a file, as findings do. Raises DockerfileError as `check_all` has it."""
-    subject = _subject(job, _parsed(job))
-    return _Mask(_secrets(subject.dockerfile, _own(subject, job.name)))
 
 
 def _secrets(dockerfile: Dockerfile, own: Iterable[tuple[Rule, Hit]]) -> Iterator[str]:

@@ -83,6 +83,11 @@ def _is_path(subject: Subject, text: str) -> bool:
         and any(name in one.instruction.logical.text for one in subject.plan.steps(*_MAKING))
     ):
         return True
+    context = subject.context
+    if context is not None and text.startswith("/"):
+        known = {file.path for file in context.files}
+        if any(source in known for copy in subject.copies if copy.from_context for source in copy.sources_of(text)):
+            return True
     folder = text.rpartition("/")[0]
     return bool(folder) and any(
         " " in folder and folder in step.instruction.logical.text

@@ -43,7 +43,7 @@ def judge(source: Source) -> Hit | None:
     if reference.lower() == "scratch" or "@" in reference:
         return None
     severity = None
-    name, _, tag = reference.rpartition("/")[2].partition(":")
+    _, _, tag = reference.rpartition("/")[2].partition(":")
     if not tag:
         what = f"{reference} has no tag, and so means whatever `latest` is today"
     elif tag == "latest":
@@ -54,7 +54,8 @@ def judge(source: Source) -> Hit | None:
     if flagged and not tag and "/" not in reference and reference not in _OFFICIAL:
         what = f"{reference} is no stage: an image without a tag, or a context that the build is given by name"
         severity = Severity.WARNING
-    fix = f"name the version you build on, such as {name}:<version>, best with its digest"
+    whole = reference.removesuffix(f":{tag}") if tag else reference
+    fix = f"name the version you build on, such as {whole}:<version>, best with its digest"
     return Hit(span=span, message=f"{what}, expected a version", fix=fix, severity=severity)
 
 

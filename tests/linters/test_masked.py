@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from linters import DockerfileError, LintReport, check, check_all, mask
+from linters import DockerfileError, LintReport, check, check_all, masker
 from linters.check import Job
 from linters.reporters.document import document
 
@@ -44,7 +44,7 @@ def test_nothing_secret_is_said(text: str, secrets: list[str], tmp_path: Path) -
         said += f"{error} {error.hint}"
     assert [one for one in secrets if one in said] == []
     # What is shown of a change that was made goes the same way.
-    masked = mask(Job(dockerfile=file, name="Dockerfile"))
+    masked = masker(Job(dockerfile=file, name="Dockerfile"))
     assert [one for one in secrets if one in "".join(map(masked, file.read_text().splitlines()))] == []
 
 
