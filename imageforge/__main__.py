@@ -1,6 +1,6 @@
 """`python -m imageforge` is the console script."""
 
-from imageforge.cli.start import main
+from imageforge.cli.main import main
 
 if __name__ == "__main__":
     main()

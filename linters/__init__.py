@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from linters.base import BaseConfig, Bases
 from linters.catalog import rules
-from linters.check import Job, Outcome, check, check_all, own_findings, warm
+from linters.check import Job, Outcome, check, check_all, masker, own_findings, warm
 from linters.context import NAME as IGNORE_FILE
 from linters.context import MalformedPattern, Patterns, ignore_file
 from linters.errors import DockerfileError, LintError, RuleError, ToolError, TrialError
@@ -95,6 +95,7 @@ __all__ = [
     "frontend_features",
     "hadolint_version",
     "ignore_file",
+    "masker",
     "not_made",
     "own_findings",
     "remove_trials",

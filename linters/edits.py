@@ -17,8 +17,9 @@ def replaced(dockerfile: Dockerfile, instruction: Instruction, start: int, end: 
     """The characters `start` up to `end` of the logical line become `text`, lines between them included."""
     if start >= end:
         return inserted(dockerfile, instruction, start, text)
-    first, last = dockerfile.stretch(instruction.span(start, end))
-    return () if _comment_between(dockerfile, first, last) else (Edit(start=first, end=last, text=text),)
+    span = instruction.span(start, end)
+    first, last = dockerfile.stretch(span)
+    return () if _comment_between(dockerfile, span.line, span.end_line) else (Edit(start=first, end=last, text=text),)
 
 
 def inserted(dockerfile: Dockerfile, instruction: Instruction, behind: int, text: str) -> Edits:
@@ -32,7 +33,7 @@ def removed(dockerfile: Dockerfile, instruction: Instruction) -> Edits:
     """The instruction goes with all its lines; comments above it stay."""
     first = dockerfile.offset(instruction.line, 1)
     last = dockerfile.offset(instruction.end_line + 1, 1)
-    if not instruction.heredocs and _comment_between(dockerfile, first, last):
+    if not instruction.heredocs and _comment_between(dockerfile, instruction.line, instruction.end_line):
         return ()
     return (Edit(start=first, end=last, text=""),)
 
@@ -44,11 +45,15 @@ def in_script(dockerfile: Dockerfile, script: Script, start: int, end: int, text
         line, column = script.locate(start)
         place = dockerfile.offset(line, column)
         return (Edit(start=place, end=place + end - start, text=text),)
-    if script.shift is None or (instruction.exec_form is not None and any(char in text for char in '"\\\n')):
+    if (
+        script.shift is None
+        or not script.shell
+        or (instruction.exec_form is not None and any(char in text for char in '"\\\n'))
+    ):
         return ()
     return replaced(dockerfile, instruction, start + script.shift, end + script.shift, text)
 
 
 def _comment_between(dockerfile: Dockerfile, first: int, last: int) -> bool:
-    text = (dockerfile.mark + "".join(dockerfile.lines))[first:last]
-    return any(line.lstrip().startswith("#") for line in text.split("\n")[1:])
+    """Whether one of the lines behind `first` up to `last` is a comment."""
+    return any(line.lstrip().startswith("#") for line in dockerfile.lines[first:last])

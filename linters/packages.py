@@ -188,11 +188,15 @@ def bare_name(package: str) -> str:
     return re.split(r"[=<>~:@/]", package, maxsplit=1)[0]
 
 
+_MOST_REMOVALS = 100
+"""What is taken out again is taken out at the end."""
+
+
 def purged(removals: Sequence[Call], call: Call, names: Sequence[str]) -> bool:
     """Whether one of the `removals` behind `call` takes the packages `names` out again."""
     return any(
         later.manager == call.manager and later.command.start > call.command.start and _covers(later, call, names)
-        for later in removals
+        for later in removals[-_MOST_REMOVALS:]
     )
 
 

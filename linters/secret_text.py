@@ -12,9 +12,11 @@ _KNOWN = re.compile(
 )
 # With the beginning of its body: the header alone is what programs look for.
 PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----(?:\\+[nr]|\s)*(?P<head>(?:[A-Za-z-]+: [^\n\\]+(?:\\+[nr]|\s)+)*)"
+    r"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----(?:\\+[nr]|\s)*"
+    r"(?P<head>(?:[A-Za-z-]+: [^\n\\]*(?:\\+[nr]|\n))*)(?:\\+[nr]|\s)*"
     r"(?P<body>[A-Za-z0-9+/=]{32,})"
 )
+_ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=([^\n]*)", re.MULTILINE)
 _SECRET = re.compile(
     r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY"
     r"|SECRET_?KEY|ENCRYPTION_?KEY|SIGNING_?KEY|AUTH_?KEY)(?:$|_)|(?:PASSWORD|SECRET|TOKEN|APIKEY)$"
@@ -23,7 +25,10 @@ _LAST = re.compile(
     r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|SECRET_?KEY"
     r"|SECRET_?KEY_?BASE|ENCRYPTION_?KEY|SIGNING_?KEY|AUTH_?KEY)(?:_?[0-9])?$|[A-Z](?:PASSWORD|APIKEY)$"
 )
-_HARMLESS = re.compile(r"(?:_FILE|_PATH|_DIR|_URL|_URI|_NAME|_ID|_TTL|_EXPIRY|_HASH|_VERSION|_LENGTH)$|PUBLIC|USERNAME")
+_HARMLESS = re.compile(
+    r"(?:_FILE|_PATH|_DIR|_URL|_URI|_NAME|_ID|_TTL|_EXPIRY|_HASH|_VERSION|_LENGTH"
+    r"|_SHA\d*|_SHA\d*SUM|_CHECKSUM|_MD5|_DIGEST|_FINGERPRINT|_COMMIT|_REF)$|PUBLIC|USERNAME"
+)
 _SWITCH = re.compile(
     r"(?:^|_)(?:ALLOW|ENABLE|DISABLE|USE|REQUIRE|RANDOM|EMPTY|NO|HAS|IS|MIN|MAX|OLD_?PWD)_|^(?:OLD)?PWD$"
 )
@@ -31,6 +36,8 @@ _PLACEHOLDER = re.compile(
     r"change|example|placeholder|dummy|replace|insert|your|sample|default|secret|password|test|<|\{\{|xxx|\*\*\*",
     re.IGNORECASE,
 )
+# What fingers make, not machines.
+_MADE_UP = re.compile(r"12345678|87654321|abcdefgh|qwert|asdfgh|deadbeef|(.)\1{6}", re.IGNORECASE)
 _NO_VALUE = re.compile(r"(?:true|false|yes|no|on|off|none|null|nil|undefined|[0-9]{1,3}|-)?$", re.IGNORECASE)
 LEAST_LENGTH = 16
 # Bits a character (Shannon): hexadecimal text lies near 3.5 to 4, words and file names below 3.3.
@@ -55,6 +62,11 @@ def _is_real(token: str) -> bool:
     return not re.search(r"example|xxxx|1234567890abcdef", token, re.IGNORECASE) and (
         entropy(token) >= _LEAST_KNOWN_ENTROPY
     )
+
+
+def assignments(text: str) -> list[tuple[str, str]]:
+    """The names and values of a .env, quotes and blanks around a value taken off."""
+    return [(name, value.strip().strip("\"'")) for name, value in _ASSIGNMENT.findall(text)]
 
 
 def known_token(value: str) -> bool:
@@ -92,6 +104,8 @@ def is_placeholder(value: str) -> bool:
 def looks_random(value: str) -> bool:
     """Whether a value looks as though a machine had made it."""
     if len(value) < LEAST_LENGTH or is_placeholder(value) or re.search(r"[\s$]|://|^[./~]", value):
+        return False
+    if _MADE_UP.search(value):
         return False
     mixed = re.search(r"\d", value) and re.search(r"[A-Za-z]", value)
     return bool(mixed) and entropy(value) >= _LEAST_ENTROPY

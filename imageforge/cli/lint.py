@@ -21,6 +21,7 @@ from imageforge.errors import UsageError
 from imageforge.report.failure import render
 from linters import (
     DockerfileError,
+    Finding,
     Job,
     LintError,
     LintReport,
@@ -29,13 +30,13 @@ from linters import (
     Profile,
     Severity,
     check_all,
+    masker,
     own_findings,
 )
 from linters.dockerfile import LARGEST, decode, printable, read_text
 
 if TYPE_CHECKING:
     from imageforge.config import RepositoryConfig
-    from linters.fixes import Fixed
 
 DESCRIPTION = "Check Dockerfiles against the container design rules. Exit code 2 when one is refused."
 STDIN = "-"
@@ -289,7 +290,7 @@ class _Configs:
             if (real / CONFIGS[0]).is_file() or "lint" in config.model_fields_set:
                 return folder, config
         top = real in (Path.cwd(), real.parent) or (real / ".git").exists()
-        return None if top else self._at(folder / "..")
+        return None if top else self._at(folder.parent if folder.name not in ("", "..") else folder / "..")
 
 
 def _job(path: Path, name: str, text: str | None, asked: Asked, configs: _Configs) -> Job:
@@ -339,7 +340,8 @@ def _mended(job: Job, failed: list[LintError], *, unsafe: bool) -> Job:
             failed.append(error)
             return job
     if fixed.text != before:
-        _tell(job.name, before, fixed)
+        mask = masker(replace(job, text=before))
+        _tell(job.name, mask(before), mask(fixed.text), fixed.applied)
     return replace(job, text=fixed.text)
 
 
@@ -349,16 +351,16 @@ def _pass_on(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
-def _tell(name: str, before: str, fixed: Fixed) -> None:
-    """What was changed, on stderr."""
+def _tell(name: str, before: str, after: str, applied: Sequence[Finding]) -> None:
+    """What was changed, on stderr. The texts come without secrets: a change shows the lines around it."""
     import difflib  # noqa: PLC0415 - for who mends
 
     lines = difflib.unified_diff(
-        before.splitlines(), fixed.text.splitlines(), f"{name} (before)", f"{name} (mended)", lineterm="", n=1
+        before.splitlines(), after.splitlines(), f"{name} (before)", f"{name} (mended)", lineterm="", n=1
     )
-    rules = sorted({finding.rule for finding in fixed.applied})
+    rules = sorted({finding.rule for finding in applied})
     _say("\n".join(printable(line) for line in lines))
-    _say(f"mended   {name}: {len(fixed.applied)} findings of {', '.join(rules)}")
+    _say(f"mended   {name}: {len(applied)} findings of {', '.join(rules)}")
 
 
 def _say(text: str) -> None:

@@ -16,6 +16,8 @@ from linters.context.patterns import MalformedPattern, Patterns, ignore_file
 MOST = 20_000
 """Entries that are looked at; what lies behind them is not judged."""
 DEEPEST = 64
+_MOST_SEARCHES = 200
+"""Patterns of COPY that are looked for; a file with more of them is nobody's."""
 LARGEST_IGNORE = 1 << 20
 _OPAQUE = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__"})
 """Folders that others fill: whether they are there counts, not what they hold."""
@@ -38,6 +40,7 @@ class Context:
         self.folder = folder
         self._dockerfile = dockerfile or folder / "Dockerfile"
         self._count = 0
+        self._searches = 0
         self._taken: dict[tuple[str, tuple[str, ...]], tuple[File, ...]] = {}
 
     @cached_property
@@ -76,6 +79,17 @@ class Context:
             self._taken[key] = tuple(self._of(*key))
         return self._taken[key]
 
+    @cached_property
+    def _index(self) -> dict[str, list[File]]:
+        """The files by their paths and by each folder above them; all of them under the empty path."""
+        index: dict[str, list[File]] = {"": list(self.files)}
+        for file in self.files:
+            path = file.path
+            while path:
+                index.setdefault(path, []).append(file)
+                path = path.rpartition("/")[0]
+        return index
+
     def _of(self, source: str, excluded: tuple[str, ...]) -> Iterator[File]:
         root = posixpath.normpath("/" + source).lstrip("/")
         try:
@@ -83,14 +97,17 @@ class Context:
         except MalformedPattern:
             return
         wild = any(char in root for char in "*?[")
-        for file in self.files:
-            if root and not (_under_pattern(file.path, root) if wild else _under(file.path, root)):
-                continue
+        for file in self._matching(root) if wild else self._index.get(root, ()):
             inner = file.path[len(root) :].lstrip("/") if not wild else file.path
             # The reference leaves open what a pattern is relative to; what one of both readings leaves out is out.
             if without.excludes(file.path) or (inner and without.excludes(inner)):
                 continue
             yield file
+
+    def _matching(self, pattern: str) -> Iterator[File]:
+        self._searches += 1
+        if self._searches <= _MOST_SEARCHES:
+            yield from (file for file in self.files if _under_pattern(file.path, pattern))
 
     def read(self, path: str, most: int) -> str | None:
         """As `read_bytes`, as text with stray bytes as U+FFFD."""
@@ -139,10 +156,6 @@ class Context:
                     yield File(path=path, size=item.stat(follow_symlinks=False).st_size)
             except OSError:
                 continue
-
-
-def _under(path: str, root: str) -> bool:
-    return path == root or path.startswith(root + "/")
 
 
 def _under_pattern(path: str, pattern: str) -> bool:

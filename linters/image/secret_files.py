@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from linters.image.model import ImageFacts, LayerFile
-from linters.secret_text import is_placeholder, known_token, looks_secret
+from linters.secret_text import assignments, is_placeholder, known_token, looks_secret
 
 MOST_READ = 64 * 1024
 """Bytes of a file that are read; what holds keys or logins is smaller."""
@@ -30,7 +30,6 @@ _PUBLIC = re.compile(
     re.IGNORECASE,
 )
 _SAMPLE = re.compile(r"example|sample|template|dist$|default|test|demo", re.IGNORECASE)
-_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$", re.MULTILINE)
 
 Judge = Callable[[bytes], str | None]
 
@@ -92,8 +91,8 @@ def _pgpass(data: bytes) -> str | None:
 
 
 def _environment(data: bytes) -> str | None:
-    for name, value in _ASSIGNMENT.findall(data.decode("utf-8", "replace")):
-        if looks_secret(name, value.strip("\"'")):
+    for name, value in assignments(data.decode("utf-8", "replace")):
+        if looks_secret(name, value):
             return f"the value of {name}"
     return None
 

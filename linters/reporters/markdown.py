@@ -11,6 +11,7 @@ from linters.model import Finding, LintReport
 from linters.reporters.summary import counts
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!&])")
+_MENTION = re.compile(r"(?<![A-Za-z0-9])@")
 
 
 def markdown(outcomes: Iterable[Outcome]) -> str:
@@ -47,4 +48,4 @@ def _failed(error: LintError) -> str:
 
 def _plain(text: str) -> str:
     """Text that stays what it is: no markup, no cell of its own, and nobody is mentioned by it."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("@", "@\u200b")
+    return _MENTION.sub("@\u200b", _SPECIAL.sub(r"\\\1", " ".join(text.split())))

@@ -35,14 +35,14 @@ def _check(subject: Subject) -> Iterator[Hit]:
     argv = entry.argv
     if argv:
         inner = unwrap(argv)
-        if inner and _is_supervisor(inner[0]):
+        if supervises(inner) and not _is_own(subject, inner[0]):
             step, index = entry.origin(len(argv) - len(inner))
             word = step.instruction.words[index]
             yield Hit(span=step.instruction.span(word.start, word.end), message=_message(inner[0]), fix=_FIX)
     for script in entry.scripts:
         for command in script.commands:
             inner = unwrap(command.argv)
-            if inner and _is_supervisor(inner[0]):
+            if supervises(inner) and not _is_own(subject, inner[0]):
                 found = command.words[len(command.words) - len(inner)]
                 yield Hit(span=script.span(found.start, found.end), message=_message(inner[0]), fix=_FIX)
     inherited = unwrap(entry.whole or ()) if any(entry.inherited) else ()
@@ -68,6 +68,11 @@ def supervises(argv: Sequence[str]) -> bool:
 
 def _is_supervisor(program: str) -> bool:
     return program in _INITS or name_of(program) in _SUPERVISORS
+
+
+def _is_own(subject: Subject, program: str) -> bool:
+    """Whether the file copies a program of its own to where a distribution has its init."""
+    return program in _INITS and any(program in copy.files() for copy in subject.copies)
 
 
 def _message(program: str) -> str:

@@ -19,14 +19,20 @@ def _check(subject: Subject) -> Iterator[Hit]:
     if starts_supervisor(subject):  # an image that boots like a machine
         return
     for script in subject.run_scripts():
-        for index, command in enumerate(script.commands):
+        found = []
+        for command in reversed(script.commands):
             service = _service(command)
-            if service is not None and _is_last(script.commands[index + 1 :]):
-                yield Hit(
-                    span=script.span_of(command),
-                    message=f"the service {service} ends with this RUN: a layer keeps files, not processes",
-                    fix="let CMD start the program; start, use and stop it in one RUN where the build needs it",
-                )
+            argv = unwrap(command.argv)
+            if service is not None:
+                found.append((command, service))
+            elif not argv or name_of(argv[0]) not in _IDLE:
+                break
+        for command, service in reversed(found):
+            yield Hit(
+                span=script.span_of(command),
+                message=f"the service {service} ends with this RUN: a layer keeps files, not processes",
+                fix="let CMD start the program; start, use and stop it in one RUN where the build needs it",
+            )
 
 
 def _service(command: Command) -> str | None:
@@ -34,14 +40,6 @@ def _service(command: Command) -> str | None:
     if len(argv) > 2 and name_of(argv[0]) == "systemctl" and "enable" in argv[1:]:
         return argv[-1]
     return started_service(command)
-
-
-def _is_last(later: tuple[Command, ...]) -> bool:
-    programs = (unwrap(command.argv) for command in later)
-    return all(
-        argv and (name_of(argv[0]) in _IDLE or _service(command) is not None)
-        for argv, command in zip(programs, later, strict=True)
-    )
 
 
 RULE = Rule(

@@ -71,9 +71,9 @@ def _programs(subject: Subject) -> set[str]:
     argv = subject.entry.argv
     if argv:
         names.add(name_of((*unwrap(argv), "")[0]))
-    for script in subject.entry.scripts:
-        for command in script.commands[-1:]:
-            names.add(name_of((*unwrap(command.argv), "")[0]))
+    commands = [command for script in subject.entry.scripts for command in script.commands[-1:]]
+    commands += subject.start.commands if subject.start is not None else ()
+    names |= {name_of((*unwrap(command.argv), "")[0]) for command in commands}
     if names & {"cron", "crond"}:
         names |= {"cron", "crond"}
     return names - {"supervisord", "runsvdir", "monit"}

@@ -10,6 +10,7 @@ from linters.image.ports import exposed_ssh
 from linters.model import Edit, Principle, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.rules.if104 import installs_ssh
+from linters.rules.if401 import starts_a_script
 from linters.stages import Step
 
 
@@ -22,10 +23,16 @@ def _check(subject: Subject) -> Iterator[Hit]:
                 span=step.instruction.span(word.start, word.end),
                 message="port 22 is exposed: an SSH server beside the program is a second process",
                 fix="remove it; `docker exec` opens a shell in a running replica",
-                severity=Severity.ERROR if installs_ssh(subject) else None,
+                severity=Severity.ERROR if _beside(subject) else None,
                 edits=changes,
                 safe=bool(changes),
             )
+
+
+def _beside(subject: Subject) -> bool:
+    """Whether a server for SSH is there and is surely not the program: a script may start it as the only one."""
+    known = subject.entry.main is not None and (not starts_a_script(subject.entry) or subject.start is not None)
+    return known and installs_ssh(subject)
 
 
 def _is_ssh(step: Step, word: Word) -> bool:

@@ -9,11 +9,16 @@ from linters import edits
 from linters.model import Principle, Severity
 from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
+from linters.rules.if401 import starts_a_script
 from linters.stages import Step
 
 _OPERATORS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1", "&>"})
 # Programs that take operators as words of their own.
-_TAKERS = frozenset({"find", "expr", "test", "[", "awk", "jq", "sh", "bash", "dash", "ash", "zsh"})
+_TAKERS = frozenset(
+    {"find", "expr", "test", "[", "awk", "jq", "sh", "bash", "dash", "ash", "zsh", "watch", "ssh", "parallel"}
+)
+# What may as well be the value of an option: a separator.
+_SEPARATORS = frozenset({"|", ";", "&", "<", ">"})
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
@@ -24,19 +29,24 @@ def _check(subject: Subject) -> Iterator[Hit]:
             continue
         program = unwrap(argv)[:1]
         if not program or name_of(program[0]) not in _TAKERS:
-            yield from _operators(step, argv)
+            yield from _operators(subject, step, argv)
         if step is entry.main and " " in argv[0].strip() and not _is_path(subject, argv[0]):
             yield _one_word(subject, step, argv)
 
 
-def _operators(step: Step, argv: tuple[str, ...]) -> Iterator[Hit]:
+def _operators(subject: Subject, step: Step, argv: tuple[str, ...]) -> Iterator[Hit]:
     for index, text in enumerate(argv[1:], start=1):
+        if text in _SEPARATORS and argv[index - 1].startswith("-"):
+            continue
         if text in _OPERATORS:
+            # An ENTRYPOINT of the image's own may put the words of CMD together again for a shell.
+            handed_on = step is not subject.entry.main and starts_a_script(subject.entry)
             word = step.instruction.words[index]
             yield Hit(
                 span=step.instruction.span(word.start, word.end),
                 message=f"the exec form has no shell, and `{text}` is handed to {argv[0]} as a word",
                 fix=f'write {step.instruction.keyword} ["sh", "-c", "…"] with the whole line in one string',
+                severity=Severity.WARNING if handed_on else None,
             )
             return
 
@@ -59,6 +69,11 @@ def _one_word(subject: Subject, step: Step, argv: tuple[str, ...]) -> Hit:
 
 def _is_path(subject: Subject, text: str) -> bool:
     """Whether a path with blanks is meant: another instruction makes or names it."""
+    context = subject.context
+    if context is not None and text.startswith("/"):
+        known = {file.path for file in context.files}
+        if any(source in known for copy in subject.copies if copy.from_context for source in copy.sources_of(text)):
+            return True
     folder = text.rpartition("/")[0]
     return bool(folder) and any(
         " " in folder and folder in step.instruction.logical.text

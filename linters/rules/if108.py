@@ -48,11 +48,9 @@ def _check(subject: Subject) -> Iterator[Hit]:
             if call.verb is not Verb.INSTALL or call.manager not in _HERE:
                 continue
             for word in call.command.words:
-                if word.text not in call.packages:
-                    continue
                 package = bare_name(word.text)
                 kind = _kind(call.manager, package)
-                if kind and kind not in found and not purged(removals, call, [package]):
+                if kind and kind not in found and word.text in call.packages and not purged(removals, call, [package]):
                     found[kind] = package, script.span(word.start, word.end)
     if len(found) > 1:
         named = " and ".join(f"{package} ({kind})" for kind, (package, _) in found.items())

@@ -15,7 +15,14 @@ from linters.start import StartScript
 _SEVERAL = "give each program an image, or a target, of its own; end the script with `exec` and the one that stays"
 _EXEC = 'end the script with `exec "$@"`, or `exec` and its program'
 # Commands behind which nothing stays to be run.
-_ENDING = frozenset({"exit", "return", "wait", "true", "false", ":", "echo", "printf", "set"})
+_ENDING = frozenset(
+    {
+        *("exit", "return", "wait", "true", "false", ":", "echo", "printf", "set"),
+        # Programs that do one thing and end.
+        *("aws", "cat", "chmod", "chown", "cp", "curl", "git", "grep", "gzip", "ls", "mkdir", "mv", "mysql", "pg_dump"),
+        *("psql", "rm", "rsync", "scp", "sed", "ssh", "tar", "touch", "unzip", "wget"),
+    }
+)
 _STOPPING = frozenset({"kill", "pkill", "killall", "mysqladmin", "mariadb-admin", "pg_ctl", "stop"})
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from linters.model import Principle, Severity
 from linters.rule import Hit, Rule, Subject
 from linters.stages import Source
 
+# What a registry takes for one; else it is a placeholder that another tool fills in.
+_REFERENCE = re.compile(
+    r"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[\w][\w.-]*)?(?:@\w+:\w+)?$"
+)
 # What COPY --from names most often without a tag; any other bare name may be that of a named context.
 _OFFICIAL = frozenset(
     {
@@ -28,7 +33,7 @@ def judge(source: Source) -> Hit | None:
     """What is to be said of an image that a file names, or None where it has a version."""
     span = source.instruction.span(source.start, source.end)
     reference = source.reference
-    if reference is None or reference.endswith((":", "@")) or not reference.strip(":@"):
+    if reference is None or not _REFERENCE.match(reference):
         return Hit(
             span=span,
             message="which image this names cannot be told from the file",
@@ -38,7 +43,7 @@ def judge(source: Source) -> Hit | None:
     if reference.lower() == "scratch" or "@" in reference:
         return None
     severity = None
-    name, _, tag = reference.rpartition("/")[2].partition(":")
+    _, _, tag = reference.rpartition("/")[2].partition(":")
     if not tag:
         what = f"{reference} has no tag, and so means whatever `latest` is today"
     elif tag == "latest":
@@ -49,7 +54,8 @@ def judge(source: Source) -> Hit | None:
     if flagged and not tag and "/" not in reference and reference not in _OFFICIAL:
         what = f"{reference} is no stage: an image without a tag, or a context that the build is given by name"
         severity = Severity.WARNING
-    fix = f"name the version you build on, such as {name}:<version>, best with its digest"
+    whole = reference.removesuffix(f":{tag}") if tag else reference
+    fix = f"name the version you build on, such as {whole}:<version>, best with its digest"
     return Hit(span=span, message=f"{what}, expected a version", fix=fix, severity=severity)
 
 

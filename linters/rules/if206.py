@@ -27,7 +27,9 @@ def _check(subject: Subject) -> Iterator[Hit]:
             previous = command
     argv = entry.argv
     if argv:
-        what = _what(_as_command(argv))
+        # What a tool is given to do comes behind it: `ENTRYPOINT ["yarn"]` alone installs nothing.
+        bare = entry.command is None and len(unwrap(argv)) == 1
+        what = None if bare else _what(_as_command(argv))
         if what:
             step, index = entry.origin(len(argv) - len(unwrap(argv)))
             word = step.instruction.words[index]

@@ -14,7 +14,8 @@ from linters.stages import Step
 _REMOTE = re.compile(r"https?://", re.IGNORECASE)
 _GIT = re.compile(r"\.git(?:[#?]|$)")
 _FIXED = re.compile(r"[0-9a-f]{7,64}$|v?\d+(?:\.\d+)+")
-_LATEST = re.compile(r"https?://[^\s\"']*/releases/latest/download/[^\s\"']*")
+_LATEST = re.compile(r"/releases/latest/download/")
+_BREAK = re.compile(r"[\s\"')]")
 _FETCHERS = frozenset({"curl", "wget"})
 _RUNNERS = SHELLS | {"python", "python3", "perl", "ruby", "node", "php"}
 _INSIDE = re.compile(r"(?:\$\(|<\(|`)\s*(?:curl|wget)\b")
@@ -76,12 +77,20 @@ def _run(script: Script) -> Iterator[Hit]:
                 fix="download the file of one version, check its sum with sha256sum -c, and run it then",
             )
         previous, piped = argv, command.after in ("|", "|&")
-    for match in _LATEST.finditer(script.text):
+    for start, end in _latest(script.text):
         yield Hit(
-            span=script.span(match.start(), match.end()),
+            span=script.span(start, end),
             message="releases/latest/download is another file after the next release",
             fix="name the version: releases/download/<version>/…, and check its sum with sha256sum -c",
         )
+
+
+def _latest(text: str) -> Iterator[tuple[int, int]]:
+    """Where the addresses of a latest release stand."""
+    for match in _LATEST.finditer(text):
+        start = max(text.rfind(char, 0, match.start()) for char in " \t\n\"'=(") + 1
+        end = _BREAK.search(text, match.end())
+        yield start, end.start() if end else len(text)
 
 
 def _runs_fetched(argv: tuple[str, ...]) -> bool:

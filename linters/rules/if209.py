@@ -59,8 +59,9 @@ def written(subject: Subject, step: Step, pair: Assignment) -> Hit | None:
 
 def run_follows(subject: Subject, step: Step) -> bool:
     """A default of ARG gets into the image's history by the RUN instructions behind it."""
-    later = subject.plan.stages[step.stage].steps
-    return any(one.instruction.keyword == "RUN" and one.instruction.line > step.instruction.line for one in later)
+    later = reversed(subject.plan.stages[step.stage].steps)
+    last = next((one.instruction.line for one in later if one.instruction.keyword == "RUN"), 0)
+    return last > step.instruction.line
 
 
 RULE = Rule(

@@ -16,13 +16,14 @@ from linters.stages import Step
 
 def _check(subject: Subject) -> Iterator[Hit]:
     plan = subject.plan
+    used = _Used(subject)
     for step in (*plan.reachable_steps("ENV", "ARG"), *plan.triggers("ENV", "ARG")):
         for pair in step.instruction.assignments:
             if is_secret_name(pair.name) and written(subject, step, pair) is None:
-                yield from _pair(subject, step, pair)
+                yield from _pair(subject, step, pair, used)
 
 
-def _pair(subject: Subject, step: Step, pair: Assignment) -> Iterator[Hit]:
+def _pair(subject: Subject, step: Step, pair: Assignment, used: _Used) -> Iterator[Hit]:
     keyword = step.instruction.keyword
     value = (pair.value or "").strip("\"'")
     where = step.instruction.span(pair.start, pair.end)
@@ -34,7 +35,7 @@ def _pair(subject: Subject, step: Step, pair: Assignment) -> Iterator[Hit]:
                 fix=f"leave {pair.name} out of the file and give it when the container starts",
                 secrets=(f"{pair.name}={pair.value}", *((value,) if len(value) >= _LONG_ENOUGH else ())),
             )
-    elif keyword == "ARG" and pair.value is None and _is_used(subject, step, pair.name):
+    elif keyword == "ARG" and pair.value is None and used.behind(step, pair.name):
         yield Hit(
             span=where,
             message=f"the value of ARG {pair.name} stays in the image's history, behind each RUN that sees it",
@@ -42,20 +43,32 @@ def _pair(subject: Subject, step: Step, pair: Assignment) -> Iterator[Hit]:
         )
 
 
+_USE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _LONG_ENOUGH = 8
 """Characters of a value that can be masked wherever it stands without hiding ordinary words."""
 
 
-def _is_used(subject: Subject, step: Step, name: str) -> bool:
-    """Whether a RUN behind the ARG names it."""
-    use = re.compile(rf"\$(?:{re.escape(name)}\b|\{{{re.escape(name)}\b)")
-    for later in subject.plan.stages[step.stage].steps:
-        instruction = later.instruction
-        if instruction.keyword == "RUN" and instruction.line > step.instruction.line:
-            texts = (instruction.logical.text, *(heredoc.body for heredoc in instruction.heredocs))
-            if any(use.search(text) for text in texts):
-                return True
-    return False
+class _Used:
+    """Which variables the RUN instructions name, read once."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._last: dict[int, dict[str, int]] = {}
+
+    def behind(self, step: Step, name: str) -> bool:
+        """Whether a RUN of the stage behind the step names the variable."""
+        if step.stage not in self._last:
+            self._last[step.stage] = self._read(step.stage)
+        return self._last[step.stage].get(name, 0) > step.instruction.line
+
+    def _read(self, stage: int) -> dict[str, int]:
+        last: dict[str, int] = {}
+        for step in self._subject.plan.stages[stage].steps:
+            instruction = step.instruction
+            if instruction.keyword == "RUN":
+                for text in (instruction.logical.text, *(heredoc.body for heredoc in instruction.heredocs)):
+                    last |= dict.fromkeys(_USE.findall(text), instruction.line)
+        return last
 
 
 RULE = Rule(

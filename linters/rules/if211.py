@@ -11,13 +11,12 @@ from linters.image.secret_files import secret_in
 from linters.image.secrets import secret_files
 from linters.model import Basis, Principle, Severity
 from linters.rule import Hit, Rule, Subject
-from linters.secret_text import is_literal, is_secret_name
+from linters.secret_text import assignments, is_literal, is_secret_name
 
 _MOST_FILES = 2000
 """Files that are looked at for one Dockerfile; few of them are read."""
 _LARGEST = 64 * 1024
 _ENVIRONMENT = re.compile(r"^\.env(?:\.(?!example|sample|template|dist|tmpl|tpl|test|default|demo)[^/]*)?$")
-_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 _FIX = (
     "add it to .dockerignore; RUN --mount=type=secret lends it to the build, and a secret of the app to the container"
 )
@@ -52,8 +51,8 @@ def _secret(context: Context, file: File) -> tuple[str | None, Severity | None]:
     what = secret_in(f"/{file.path}", lambda most: context.read_bytes(file.path, most) or b"")
     if what is None and _ENVIRONMENT.match(posixpath.basename(file.path)):
         text = context.read(file.path, _LARGEST) or ""
-        for name, value in _ASSIGNMENT.findall(text):
-            if is_secret_name(name) and is_literal(value.strip("\"'")):
+        for name, value in assignments(text):
+            if is_secret_name(name) and is_literal(value):
                 return f"a value for {name}", Severity.WARNING
     return what, None
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from linters.model import Principle, Severity
-from linters.packages import call_of
+from linters.packages import Call, call_of
 from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
 from linters.rules.if207 import verifies
@@ -89,12 +89,20 @@ def _switch(command: Command) -> tuple[str, bool] | None:
         return _trusted_host(argv)
     for option in _OPTIONS.get("apt" if program in ("apt", "apt-get") else manager, ()):
         if option in argv:
-            return (
-                _elsewhere(f"{program} {option}", argv)
-                if program in ("wget", "aria2c")
-                else (f"{program} {option}", True)
-            )
+            said = f"{program} {option}"
+            return _elsewhere(said, argv) if program in ("wget", "aria2c") else (said, not _local_files(call))
     return _configured(program, argv)
+
+
+def _local_files(call: Call | None) -> bool:
+    """Whether only files are installed that are there already, perhaps built here or checked in another way."""
+    return (
+        call is not None
+        and bool(call.packages)
+        and all(
+            re.search(r"^\.{0,2}/|\.(?:apk|rpm|deb)$", package) and "://" not in package for package in call.packages
+        )
+    )
 
 
 def _insecure(word: str) -> bool:

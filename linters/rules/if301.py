@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from linters import edits
 from linters.image.remains import caches
@@ -99,17 +100,21 @@ _CACHES = {
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
+    needs = _Needs(subject)
     for script in subject.run_scripts():
         reported: set[str] = set()
+        cleaned: dict[str, int] = {}
         for call in subject.calls(script):
             cache = _CACHES.get(call.manager)
             if cache is None or call.manager in reported or call.verb not in cache.verbs:
                 continue
-            if _kept_out(script, call, cache):
+            if call.manager not in cleaned:
+                cleaned[call.manager] = _last_cleaning(script, cache)
+            if cleaned[call.manager] > call.command.start or _kept_out(script, call, cache):
                 continue
             reported.add(call.manager)
             said = " ".join(word.text for word in call.command.words[:3])
-            changes = _changes(subject, script, call, cache)
+            changes = _changes(subject, script, call, cache, needs)
             yield Hit(
                 span=script.span_of(call.command),
                 message=f"`{said}` leaves {cache.what} in the layer",
@@ -120,15 +125,15 @@ def _check(subject: Subject) -> Iterator[Hit]:
             )
 
 
-def _changes(subject: Subject, script: Script, call: Call, cache: _Cache) -> tuple[Edit, ...]:
+def _changes(subject: Subject, script: Script, call: Call, cache: _Cache, needs: _Needs) -> tuple[Edit, ...]:
     """What keeps the cache out: the manager's own switch at each of its calls, or apt's lists removed at the end."""
     if call.manager == "apt":
-        return _lists_removed(subject, script, call)
+        return _lists_removed(subject, script, call, needs)
     if not cache.option:
         return ()
     changes: list[Edit] = []
     for one in subject.calls(script):
-        if one.manager != call.manager or one.verb not in cache.verbs or _kept_out(script, one, cache):
+        if one.manager != call.manager or one.verb not in cache.verbs or _has_option(one, cache):
             continue
         verb = next((word for word in one.command.words if word.text in _VERBS), None)
         change = edits.in_script(subject.dockerfile, script, verb.end, verb.end, f" {cache.option}") if verb else ()
@@ -138,13 +143,13 @@ def _changes(subject: Subject, script: Script, call: Call, cache: _Cache) -> tup
     return tuple(changes)
 
 
-def _lists_removed(subject: Subject, script: Script, call: Call) -> tuple[Edit, ...]:
+def _lists_removed(subject: Subject, script: Script, call: Call, needs: _Needs) -> tuple[Edit, ...]:
     """Only where nothing behind this RUN works from the lists, and the end of the script can be added to."""
     commands = script.commands
     text = script.text.rstrip()
     last = commands[-1]
     installs = [one for one in subject.calls(script) if one.manager == "apt" and one.verb is Verb.INSTALL]
-    if not any(one.command.start > call.command.start for one in installs) or _needed_behind(subject, script):
+    if not any(one.command.start > call.command.start for one in installs) or needs.line > script.step.instruction.line:
         return ()
     if "#" in script.text or last.redirected or last.after not in ("", ";") or name_of(call.command.argv[0]) == "sudo":
         return ()
@@ -164,17 +169,25 @@ def _reads_on(text: str) -> bool:
     return parsed(f"{text} && rm x")[-1].argv == ("rm", "x")
 
 
-def _needed_behind(subject: Subject, script: Script) -> bool:
-    """Whether a later RUN of any stage installs without lists of its own."""
-    for stage in subject.plan.stages:
-        for step in (*stage.steps, *stage.triggers):
-            if step.instruction.keyword != "RUN" or step.instruction.line <= script.step.instruction.line:
-                continue
-            for later in subject.scripts(step):
-                verbs = [one.verb for one in subject.calls(later) if one.manager == "apt"]
-                if Verb.INSTALL in verbs and Verb.UPDATE not in verbs[: verbs.index(Verb.INSTALL)]:
-                    return True
-    return False
+class _Needs:
+    """Which RUN of any stage is the last that installs without lists of its own; looked for once."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    @cached_property
+    def line(self) -> int:
+        """Its line, 0 where there is none."""
+        lines = [0]
+        for stage in self._subject.plan.stages:
+            for step in (*stage.steps, *stage.triggers):
+                if step.instruction.keyword == "RUN" and any(map(self._needs, self._subject.scripts(step))):
+                    lines.append(step.instruction.line)
+        return max(lines)
+
+    def _needs(self, script: Script) -> bool:
+        verbs = [one.verb for one in self._subject.calls(script) if one.manager == "apt"]
+        return Verb.INSTALL in verbs and Verb.UPDATE not in verbs[: verbs.index(Verb.INSTALL)]
 
 
 def _cleaned_behind(subject: Subject, script: Script, cache: _Cache) -> bool:
@@ -191,14 +204,18 @@ def _cleaned_behind(subject: Subject, script: Script, cache: _Cache) -> bool:
 _VERBS = frozenset({"add", "update", "upgrade", "install"})
 
 
+def _has_option(call: Call, cache: _Cache) -> bool:
+    return any(option in cache.without or option.partition("=")[0] in cache.without for option in call.options)
+
+
 def _kept_out(script: Script, call: Call, cache: _Cache) -> bool:
-    if any(option in cache.without or option.partition("=")[0] in cache.without for option in call.options):
+    if _has_option(call, cache):
         return True
     if cache.switch and _switched(script.step, cache.switch):
         return True
     if cache.switch and any(word.startswith(f"{cache.switch}=") for word in call.command.assignments):
         return True
-    return _mounted(script.step, cache) or _cleaned_later(script, call, cache)
+    return _mounted(script.step, cache)
 
 
 def _switched(step: Step, name: str) -> bool:
@@ -224,8 +241,9 @@ def _inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _cleaned_later(script: Script, call: Call, cache: _Cache) -> bool:
-    return any(command.start > call.command.start and _cleans(command, cache) for command in script.commands)
+def _last_cleaning(script: Script, cache: _Cache) -> int:
+    """Where the last command that cleans up begins, -1 where there is none."""
+    return next((command.start for command in reversed(script.commands) if _cleans(command, cache)), -1)
 
 
 def _cleans(command: Command, cache: _Cache) -> bool:

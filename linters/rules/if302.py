@@ -9,6 +9,7 @@ from linters.image.remains import build_tools
 from linters.model import Principle, Severity
 from linters.packages import Call, Verb, bare_name, purged
 from linters.rule import Hit, Option, Rule, Subject
+from linters.rules.if303 import is_workshop
 
 _TOOLS = frozenset(
     {
@@ -49,7 +50,7 @@ _MANAGERS = frozenset({"apt", "apk", "dnf", "zypper"})
 
 def _check(subject: Subject) -> Iterator[Hit]:
     target = subject.plan.target
-    if _WORKSHOP.search(target.name or "") or _BUILDERS.search(subject.plan.base_image or ""):
+    if _WORKSHOP.search(target.name or "") or _BUILDERS.search(subject.plan.base_image or "") or is_workshop(subject):
         return
     allowed = subject.policy.names("IF302", "allow")
     for script in subject.run_scripts():

@@ -17,14 +17,17 @@ _WORKSHOP = re.compile(
     r"(?:^|[-_.])(?:dev|devel|develop|development|devcontainer|test|tests|ci|build|builder|lint)(?:$|[-_.])"
 )
 # What is started in an image that is meant to be worked in.
-_WORKING = SHELLS | {"go", "cargo", "make", "gcc", "dotnet-watch", "tail", "sleep"}
+_WORKING = SHELLS | {
+    *("go", "cargo", "rustc", "make", "cmake", "ninja", "gcc", "g++", "cc", "c++", "clang", "distccd"),
+    *("mvn", "gradle", "tail", "sleep"),
+}
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
     plan = subject.plan
     base = plan.base_image or ""
     main = _main(subject)
-    if _WORKSHOP.search(plan.target.name or "") or not main or name_of(main[0]) in _WORKING:
+    if _WORKSHOP.search(plan.target.name or "") or not main or is_workshop(subject):
         return
     java = name_of(main[0]) == "java" and "-jar" in main
     if _SDK.search(base) or (java and _JDK.search(base)):
@@ -36,6 +39,15 @@ def _check(subject: Subject) -> Iterator[Hit]:
             fix="build in this stage, and COPY --from it into a stage on "
             + ("a JRE of the same version" if java else "a runtime image, distroless or scratch"),
         )
+
+
+def is_workshop(subject: Subject) -> bool:
+    """Whether the container starts a shell or a compiler: then building is what it is for."""
+    main = _main(subject)
+    if not main or name_of(main[0]) not in _WORKING:
+        return False
+    # A shell that is given a script is none to work in.
+    return name_of(main[0]) not in SHELLS or all(word.startswith("-") for word in main[1:])
 
 
 def _main(subject: Subject) -> tuple[str, ...]:

@@ -22,22 +22,35 @@ _MODE = re.compile(r"[0-7]{3,4}$")
 _THERE = re.compile(r"/(?:bin|boot|dev|etc|home|lib|lib64|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var)(?:/|$)")
 
 
+_Covering = dict[tuple[str, str], Copy]
+"""The first COPY that writes to a folder or below it, by the flag that it would need and lacks."""
+
+
 def _check(subject: Subject) -> Iterator[Hit]:
-    copied: list[Copy] = []
+    covering: _Covering = {}
     previous: Step | None = None
     for step in subject.plan.steps():
         keyword = step.instruction.keyword
         if keyword == "RUN":
             for script in subject.scripts(step):
-                yield from _rewritten(subject, script, copied, previous)
+                yield from _rewritten(subject, script, covering, previous)
         elif keyword in ("COPY", "ADD"):
             copy = copy_of(step)
             if copy is not None and copy.destination.startswith("/"):
-                copied.append(copy)
+                _cover(covering, copy)
         previous = step
 
 
-def _rewritten(subject: Subject, script: Script, copied: list[Copy], previous: Step | None) -> Iterator[Hit]:
+def _cover(covering: _Covering, copy: Copy) -> None:
+    flags = [flag for flag in _PROGRAMS.values() if copy.step.instruction.flag(flag[2:]) is None]
+    path = copy.destination
+    while path != "/":
+        for flag in flags:
+            covering.setdefault((flag, path), copy)
+        path = posixpath.dirname(path)
+
+
+def _rewritten(subject: Subject, script: Script, covering: _Covering, previous: Step | None) -> Iterator[Hit]:
     folder = script.step.workdir
     for command in script.commands:
         argv = unwrap(command.argv)
@@ -46,7 +59,7 @@ def _rewritten(subject: Subject, script: Script, copied: list[Copy], previous: S
         if program == "cd":
             folder = posixpath.join(folder, plain[0]) if plain and "$" not in plain[0] else "?"
         elif program in _PROGRAMS and _recursive(argv) and len(plain) > 1:
-            found = _copied(plain[1:], folder, copied, program)
+            found = _copied(plain[1:], folder, covering, program)
             if found is not None:
                 path, copy = found
                 yield _hit(subject, script, command, path, copy, previous)
@@ -57,21 +70,15 @@ def _recursive(argv: tuple[str, ...]) -> bool:
     return any(word == "--recursive" or (re.match(r"-[A-Za-z]*R", word) is not None) for word in argv[1:])
 
 
-def _copied(paths: list[str], folder: str, copied: list[Copy], program: str) -> tuple[str, Copy] | None:
+def _copied(paths: list[str], folder: str, covering: _Covering, program: str) -> tuple[str, Copy] | None:
     """The first of the paths that a COPY made, or below which one did; one that named its owner there is left out."""
     for word in paths:
-        if any(char in word for char in "$*?["):
-            continue
-        path = posixpath.normpath(posixpath.join(folder, word))
-        for copy in copied:
-            done = copy.step.instruction.flag(_PROGRAMS[program][2:]) is not None
-            if path.startswith("/") and path != "/" and not done and _inside(copy.destination, path):
+        if not any(char in word for char in "$*?["):
+            path = posixpath.normpath(posixpath.join(folder, word))
+            copy = covering.get((_PROGRAMS[program], path))
+            if copy is not None:
                 return path, copy
     return None
-
-
-def _inside(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder + "/")
 
 
 def _hit(subject: Subject, script: Script, command: Command, path: str, copy: Copy, previous: Step | None) -> Hit:

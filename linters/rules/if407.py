@@ -13,7 +13,8 @@ from linters.scripts import Script
 from linters.shell import Command
 
 _PAIR = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*):([^\s:$`'\"\\]+)")
-_HERE_STRING = re.compile(r"\bchpasswd\b[^\n;&|]*<<<\s*[\"']?([A-Za-z_][\w.-]*:[^\s$`'\"]+)")
+_HERE_STRING = re.compile(r"<<<\s*[\"']?([A-Za-z_][\w.-]*:[^\s$`'\"]+)")
+_NEAR = 80
 _MADE = re.compile(r"^\$\((?:openssl passwd|mkpasswd|perl -e)\b[^$`()]*(?:\([^$`()]*\)[^$`()]*)?\)$")
 # Values that lock an account, and are no password.
 _LOCKS = frozenset({"", "*", "!", "!!", "x", "*LK*", "*NP*"})
@@ -31,7 +32,9 @@ def _check(subject: Subject) -> Iterator[Hit]:
                 yield _hit(script, min(whole.start, command.start), command.end, secret)
             previous = command
         for match in _HERE_STRING.finditer(script.text):
-            yield _hit(script, match.start(), match.end(), match.group(1))
+            start = script.text.rfind("chpasswd", max(0, match.start() - _NEAR), match.start())
+            if start >= 0:
+                yield _hit(script, start, match.end(), match.group(1))
 
 
 def _piped(previous: Command, command: Command) -> str | None:

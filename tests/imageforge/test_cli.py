@@ -18,9 +18,10 @@ from typer.main import get_command
 import imageforge.cli.state as cli_state
 from imageforge.cli.expose import refuse_other, service
 from imageforge.cli.kinds import meant_as_app, parse_kinds
-from imageforge.cli.main import COMMANDS, GROUPS, NEEDS_LINUX, app, run
+from imageforge.cli.main import run
 from imageforge.cli.output import folded
 from imageforge.cli.scale import parse_counts
+from imageforge.cli.tree import COMMANDS, GROUPS, NEEDS_LINUX, app
 from imageforge.config import Home
 from imageforge.errors import UsageError
 

@@ -12,7 +12,8 @@ import pytest
 from typer.main import get_command
 
 from imageforge.cli import lint as lint_module
-from imageforge.cli.main import COMMANDS, GROUPS, app, run, short_help
+from imageforge.cli.main import run
+from imageforge.cli.tree import COMMANDS, GROUPS, app, short_help
 from imageforge.config import load_repository
 from linters import hadolint
 
@@ -153,7 +154,7 @@ def test_the_folders_file_is_obeyed_and_flags_win(capsys: pytest.CaptureFixture[
     assert lint("docker/app") == 2
     write("imageforge.toml", "[lint]\nfail-no = 1\n")
     assert lint("docker/app") == 3
-    assert "imageforge.toml:2: lint.fail-no" in capsys.readouterr().err
+    assert "]: imageforge.toml:2: lint.fail-no: " in capsys.readouterr().err
 
 
 def test_a_repository_within_is_told_by_its_own_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,8 +226,8 @@ def test_one_file_that_hadolint_dies_of_is_no_loss_to_the_others(
 
 def test_lint_loads_neither_the_tree_nor_a_parser_of_configuration() -> None:
     script = (
-        "import sys; sys.argv = ['imageforge', 'lint', '--help']\n"
-        "from imageforge.cli.start import main\n"
+        "import sys; sys.argv = ['imageforge', '--quiet', 'lint', '--help']\n"
+        "from imageforge.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as done: assert not done.code\n"
         "heavy = {'typer', 'pydantic', 'rich', 'yaml', 'tabulate', 'sqlalchemy', 'docker', 'logging', 'difflib'}\n"
@@ -264,3 +265,13 @@ def test_the_files_that_lint_looks_for_are_those_that_are_read(tmp_path: Path) -
     for name in lint_module.CONFIGS:
         (tmp_path / name).write_text("")
     assert load_repository(tmp_path).lint.fail_on == "error"
+
+
+def test_a_secret_beside_a_fix_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    token = "ghp_" + "k3JvQ9xWm2ZtR8bYc5Ld" + "N7sHf4GpT6aEuX1i"
+    file = write("Dockerfile", f"FROM debian:12 as x\nENV API_TOKEN {token}\nUSER 1\n")
+    assert lint("--fix") == 2
+    assert f"ENV API_TOKEN={token}" in file.read_text()
+    captured = capsys.readouterr()
+    assert "+ENV API_TOKEN=***" in captured.err
+    assert token not in captured.err + captured.out

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linters import Basis, Finding, Severity, check
+from linters import Basis, Finding, Job, Policy, Severity, check, own_findings
 from linters.context import Context, MalformedPattern, Patterns
 from tests.linters.judged import judged
 
@@ -183,6 +183,16 @@ def test_whole_folders(tmp_path: Path, files: dict[str, str], lines: str, severi
     assert [one.severity for one in found] == ([severity] if severity else [])
 
 
+def test_how_large_a_folder_may_be_is_for_the_project_to_say(tmp_path: Path) -> None:
+    made(tmp_path, {".dockerignore": "x"})
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(3_000_000)
+    for largest, expected in ((2, 1), (4, 0)):
+        policy = Policy(options={"IF306": {"megabytes": largest}})
+        job = Job(dockerfile=tmp_path / "D", name="D", text="FROM a:1\nCOPY . /a\n", context=tmp_path, policy=policy)
+        assert len([one for one in own_findings(job) if one.rule == "IF306"]) == expected
+
+
 @pytest.mark.parametrize(
     ("script", "severity"),
     [
@@ -196,6 +206,7 @@ def test_whole_folders(tmp_path: Path, files: dict[str, str], lines: str, severi
         ("server &\npid=$!\ntrap 'kill $pid' TERM\nwait $pid\n", None),
         ("mysqld &\nredis-server &\nload\nkill %1 %2\nexec a\n", None),
         ("echo done\n", None),
+        ('curl -fsS -d "$1" https://api.example/send\n', None),
         ("set -e\n", None),
     ],
 )
@@ -273,6 +284,12 @@ def test_package_json_tells_what_npm_starts(tmp_path: Path) -> None:
     assert said(tmp_path, files, lines.replace('"npm", "{}"', '"npm", "run", "prod"'), "IF208") == []
     for broken in ("[]", "{", '{"scripts": 1}', '{"scripts": {"start": 1}}'):
         assert said(tmp_path, {"web/package.json": broken}, lines.format("start"), "IF208") == []
+
+
+def test_a_path_with_blanks_may_be_one(tmp_path: Path) -> None:
+    lines = 'COPY . /opt/\nCMD ["/opt/my app/run it"]'
+    assert said(tmp_path, {"my app/run it": "1"}, lines, "IF107") == []
+    assert len(said(tmp_path, {}, lines.replace("run it", "run -x"), "IF107")) == 1
 
 
 def test_check_reads_the_context(tmp_path: Path) -> None:

@@ -161,3 +161,18 @@ def test_every_option_says_what_it_is_for() -> None:
         for option in rule.options:
             assert option.help
             assert not option.choices or option.default in option.choices
+
+
+def test_a_secret_is_hidden_though_its_rule_is_off() -> None:
+    token = "ghp_" + "k3JvQ9xWm2ZtR8bYc5Ld" + "N7sHf4GpT6aEuX1i"
+    policy = Policy(severities={"IF209": None, "IF210": None})
+    found = report(f"FROM debian:12\nENV API_TOKEN {token}\nUSER 1\n", policy)
+    assert "IF018" in rules_of(found)
+    assert not {"IF209", "IF210"} & rules_of(found)
+    assert token not in repr(found)
+
+
+def test_what_a_rule_that_is_off_stands_for_is_off_with_it_unless_it_is_asked_for() -> None:
+    assert not {"IF003", "DL4000"} & rules_of(report(TEXT, Policy(severities={"IF003": None})))
+    asked = Policy(severities={"IF003": None, "DL4000": Severity.INFO})
+    assert "DL4000" in rules_of(report(TEXT, asked))
