@@ -45,7 +45,11 @@ def in_script(dockerfile: Dockerfile, script: Script, start: int, end: int, text
         line, column = script.locate(start)
         place = dockerfile.offset(line, column)
         return (Edit(start=place, end=place + end - start, text=text),)
-    if script.shift is None or (instruction.exec_form is not None and any(char in text for char in '"\\\n')):
+    if (
+        script.shift is None
+        or not script.shell
+        or (instruction.exec_form is not None and any(char in text for char in '"\\\n'))
+    ):
         return ()
     return replaced(dockerfile, instruction, start + script.shift, end + script.shift, text)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
 # Wrappers that end in exec: name -> how many arguments of their own stand before the command.
@@ -40,7 +39,7 @@ DROPPERS = frozenset({"gosu", "su-exec", "setpriv", "runuser", "chpst", "s6-setu
 
 def name_of(word: str) -> str:
     """The program's name without its folder."""
-    return PurePosixPath(word).name
+    return word.rstrip("/").rpartition("/")[2]
 
 
 def unwrap(argv: Sequence[str]) -> tuple[str, ...]:

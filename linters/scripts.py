@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from linters.dockerfile import Heredoc, Span
 from linters.programs import SHELLS, name_of, shell_script, unwrap
-from linters.shell import Command, commands
+from linters.shell import Command, ShellWord, commands
 from linters.stages import Step
 
 _SHEBANG = re.compile(r"#!\s*(\S+)(?:[ \t]+(\S+))?")
@@ -15,7 +15,8 @@ _SHEBANG = re.compile(r"#!\s*(\S+)(?:[ \t]+(\S+))?")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Script:
-    """Shell text with the way back to the file. `shift` maps an offset; None where only the whole place is known."""
+    """Shell text with the way back to the file. `shift` maps an offset; None where only the whole place is known. Where
+    no `shell` reads it, it is the one command of a RUN in exec form."""
 
     step: Step
     text: str
@@ -23,6 +24,7 @@ class Script:
     place: Span
     shift: int | None = None
     body_line: int | None = None
+    shell: bool = True
 
     def span(self, start: int, end: int) -> Span:
         """The place of the script's characters `start` up to `end`."""
@@ -76,7 +78,7 @@ def _of_exec_form(step: Step) -> tuple[Script, ...]:
     argv = step.instruction.exec_form or ()
     index = shell_script(argv)
     if index is None:
-        return ()
+        return (_of_words(step),) if argv and step.instruction.keyword == "RUN" else ()
     word = step.instruction.words[index]
     plain = "\\" not in word.text
     return (
@@ -87,6 +89,24 @@ def _of_exec_form(step: Step) -> tuple[Script, ...]:
             place=step.instruction.span(word.start, word.end),
             shift=word.start + 1 if plain else None,
         ),
+    )
+
+
+def _of_words(step: Step) -> Script:
+    """The one command of a RUN that no shell reads."""
+    instruction = step.instruction
+    start = instruction.arguments_start
+    words = tuple(
+        ShellWord(text=text, start=word.start - start, end=word.end - start, quoted=True)
+        for text, word in zip(instruction.exec_form or (), instruction.words, strict=False)
+    )
+    return Script(
+        step=step,
+        text=instruction.arguments,
+        commands=(Command(words=words),),
+        place=instruction.span(start, start + len(instruction.arguments)),
+        shift=start,
+        shell=False,
     )
 
 

@@ -69,6 +69,11 @@ def _one_word(subject: Subject, step: Step, argv: tuple[str, ...]) -> Hit:
 
 def _is_path(subject: Subject, text: str) -> bool:
     """Whether a path with blanks is meant: another instruction makes or names it."""
+    context = subject.context
+    if context is not None and text.startswith("/"):
+        known = {file.path for file in context.files}
+        if any(source in known for copy in subject.copies if copy.from_context for source in copy.sources_of(text)):
+            return True
     folder = text.rpartition("/")[0]
     return bool(folder) and any(
         " " in folder and folder in step.instruction.logical.text

@@ -286,6 +286,12 @@ def test_package_json_tells_what_npm_starts(tmp_path: Path) -> None:
         assert said(tmp_path, {"web/package.json": broken}, lines.format("start"), "IF208") == []
 
 
+def test_a_path_with_blanks_may_be_one(tmp_path: Path) -> None:
+    lines = 'COPY . /opt/\nCMD ["/opt/my app/run it"]'
+    assert said(tmp_path, {"my app/run it": "1"}, lines, "IF107") == []
+    assert len(said(tmp_path, {}, lines.replace("run it", "run -x"), "IF107")) == 1
+
+
 def test_check_reads_the_context(tmp_path: Path) -> None:
     made(tmp_path, {"Dockerfile": "FROM a:1\nCOPY . /a\nUSER 1\n", "k.key": KEY})
     report = check(tmp_path / "Dockerfile", context=tmp_path)

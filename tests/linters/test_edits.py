@@ -95,6 +95,7 @@ NONE = [
     ("IF301", "RUN sudo apt-get update && sudo apt-get install -y x\n"),
     ("IF301", "RUN apt-get update; if true; then apt-get install -y x; fi\n"),
     ("IF301", "RUN npm ci\n"),
+    ("IF301", 'RUN ["apk", "add", "curl"]\n'),
     ("IF304", "COPY a /app\nRUN true\nRUN chown -R 1:1 /app\n"),
     ("IF304", "COPY a /app\nRUN chown -R $U:1 /app\n"),
     ("IF304", "COPY a /app\nRUN chown -R 1:1 /app && x\n"),
