@@ -32,6 +32,7 @@ from imageforge.pipeline.plan import DEFAULT_PORT, Plan
 from imageforge.pipeline.run import Product
 from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.store import App, Apps, Environment, Release, Releases, ReleaseStatus
+from linters import Severity, waived_rules
 from runtime import NotFound, RolloutPhase
 
 FILES = "files"
@@ -286,10 +287,10 @@ def _check_user(plan: Plan, config: Mapping[str, Any]) -> bool:
     """Whether the image's user is a number other than 0; an image that runs as root is refused unless waived."""
     user = str((config.get("config") or {}).get("User") or "").split(":")[0]
     root = user in ("", "0", "root")
-    today = datetime.date.today()
-    waived = plan.waived("IF401", today) or plan.waived("IF402", today)
     made_root = own_manifests.as_root(plan.own.text, plan.app) if plan.own else ()
-    if made_root and not waived:
+    if not (root or made_root) or _may_be_root(plan):
+        return user.isdigit() and not root
+    if made_root:
         raise GateRefused(
             "runs-as-root",
             plan.app,
@@ -297,15 +298,23 @@ def _check_user(plan: Plan, config: Mapping[str, Any]) -> bool:
             hint="take it out, or waive IF402 in [lint] waivers with a reason and an end date",
             kept="the image was built and pushed; nothing was deployed",
         )
-    if root and not waived:
-        raise GateRefused(
-            "runs-as-root",
-            plan.app,
-            "the image has no USER, so its processes run as root" if not user else f"the image's USER is {user}",
-            hint="add `USER 10001` to the Dockerfile, or waive IF402 in [lint] waivers with a reason and an end date",
-            kept="the image was built and pushed; nothing was deployed",
-        )
-    return user.isdigit() and not root
+    raise GateRefused(
+        "runs-as-root",
+        plan.app,
+        "the image has no USER, so its processes run as root" if not user else f"the image's USER is {user}",
+        hint="add `USER 10001` to the Dockerfile, or waive IF402 in [lint] waivers with a reason and an end date",
+        kept="the image was built and pushed; nothing was deployed",
+    )
+
+
+def _may_be_root(plan: Plan) -> bool:
+    """Whether the project says so, by a waiver, a comment of the Dockerfile, or what it makes of IF402."""
+    today, policy = datetime.date.today(), plan.policy
+    if plan.waived("IF401", today) or plan.waived("IF402", today) or not policy.on("IF402"):
+        return True
+    if policy.severity("IF402", Severity.ERROR).rank > plan.fail_on.rank:
+        return True
+    return "IF402" in waived_rules(plan.dockerfile, policy)
 
 
 def _port(plan: Plan, product: Product) -> int:

@@ -6,8 +6,9 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import replace
 
+from linters.image.waived import ALSO
 from linters.model import Cause, Finding, LintReport, Suppressed
-from linters.policy import Policy
+from linters.policy import Policy, Waiver
 
 
 def settle(
@@ -31,7 +32,7 @@ def settle(
         if finding.rule in ignored:
             aside.append(Suppressed(finding=finding, cause=Cause.COMMENT, reason="a comment of the Dockerfile"))
             continue
-        waiver = next((each for each in policy.waivers if each.means(one.rule, file) and each.holds(day)), None)
+        waiver = next((each for each in policy.waivers if _means(each, one.rule, file) and each.holds(day)), None)
         if waiver is not None:
             reason = f"{waiver.reason} (until {waiver.until.isoformat()})"
             aside.append(Suppressed(finding=finding, cause=Cause.WAIVER, reason=reason))
@@ -41,8 +42,13 @@ def settle(
     return replace(report, findings=tuple(counts), suppressed=tuple(aside), notes=(*report.notes, *over))
 
 
+def _means(waiver: Waiver, rule: str, file: str) -> bool:
+    names = (rule, *(name for name, others in ALSO.items() if rule in others))
+    return any(waiver.means(name, file) for name in names)
+
+
 def _over(policy: Policy, finding: Finding, file: str) -> Iterator[str]:
     """Of a finding that counts: the waivers that were for it once."""
     for waiver in policy.waivers:
-        if waiver.means(finding.rule, file):
+        if _means(waiver, finding.rule, file):
             yield f"the waiver of {waiver.rule} ended on {waiver.until.isoformat()}: {waiver.reason}"

@@ -8,7 +8,7 @@ from linters.dockerfile import parse, read_text
 from linters.ignores import ignores
 from linters.policy import Policy
 
-_ALSO = {"IF401": ("IF402",)}
+ALSO = {"IF401": ("IF402",)}
 """Who waives that the file says root means the image that runs as root, too."""
 
 
@@ -20,4 +20,4 @@ def waived_rules(dockerfile: Path, policy: Policy) -> frozenset[str]:
         return frozenset()
     parsed = parse(read_text(dockerfile, subject=dockerfile.name))
     named = {rule for ignore in ignores(parsed) if ignore.complete(strict=policy.strict) for rule in ignore.rules}
-    return frozenset(named | {other for rule in named for other in _ALSO.get(rule, ())})
+    return frozenset(named | {other for rule in named for other in ALSO.get(rule, ())})

@@ -138,6 +138,7 @@ class TrialEngine:
         for piece in pieces:
             data.write(piece)
             if data.tell() > _ARCHIVE_LIMIT:
+                pieces.close()
                 return
         data.seek(0)
         with tarfile.open(fileobj=data) as archive:
