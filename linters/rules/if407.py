@@ -12,7 +12,7 @@ from linters.rule import Hit, Rule, Subject
 from linters.scripts import Script
 from linters.shell import Command
 
-_PAIR = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*):([^\s:$`'\"\\]+)")
+_PAIR = re.compile(r"(?<![A-Za-z0-9_.-])([A-Za-z_][A-Za-z0-9_.-]*):([^\s:$`'\"\\]+)")
 _HERE_STRING = re.compile(r"<<<\s*[\"']?([A-Za-z_][\w.-]*:[^\s$`'\"]+)")
 _NEAR = 80
 _MADE = re.compile(r"^\$\((?:openssl passwd|mkpasswd|perl -e)\b[^$`()]*(?:\([^$`()]*\)[^$`()]*)?\)$")

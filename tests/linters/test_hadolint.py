@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from linters import ToolError, check, hadolint, hadolint_version
+from linters import Profile, ToolError, check, hadolint, hadolint_version
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +110,36 @@ def test_a_configuration_in_the_users_folder_is_not_read(tmp_path: Path, monkeyp
 def test_the_profile_names_what_is_off() -> None:
     said = hadolint.opinions("FROM debian\nRUN cd /x && apt-get install -y curl\nUSER root\nCMD a\n")
     assert {one.code for one in said} == {"DL3015"}
+
+
+def test_many_texts_get_the_answers_that_each_gets_alone() -> None:
+    texts = [f"FROM a:1\nRUN apt-get install {'x ' * number}\nUSER 1\n" for number in range(1, 23)]
+    texts[3] = "FROM a:1\nWORKDIR a\n"  # hadolint dies of it, where nobody has dressed it
+    wanted = [(text, Profile.HADOLINT if number % 5 else Profile.DEFAULT) for number, text in enumerate(texts)]
+    together = hadolint.answers(wanted, workers=2)
+    assert isinstance(together[3], ToolError)
+    for number, (text, profile) in enumerate(wanted):
+        if number != 3:
+            assert together[number] == hadolint.opinions(text, profile=profile)
+
+
+def test_shares_are_even_and_hold_each_text_once() -> None:
+    sizes = {number: 10 + number % 7 * 100 for number in range(50)}
+    shares = hadolint._shares(sizes, 4)
+    assert sorted(at for share in shares for at in share) == list(range(50))
+    loads = [sum(sizes[at] for at in share) for share in shares]
+    assert max(loads) - min(loads) <= max(sizes.values())
+    assert hadolint._shares({7: 1}, 4) == [[7]]
+    assert hadolint._shares({}, 4) == []
+
+
+def test_strict_asks_for_pins_and_is_else_the_default_profile() -> None:
+    import yaml
+
+    default, strict = (
+        yaml.safe_load((Path(hadolint.__file__).with_name(name)).read_text())
+        for name in ("hadolint.yaml", "hadolint.strict.yaml")
+    )
+    pins = {"DL3008", "DL3013", "DL3016", "DL3018", "DL3028", "DL3033", "DL3037", "DL3041", "DL3062", "DL4006"}
+    assert set(default["ignored"]) - set(strict["ignored"]) == pins
+    assert set(strict["ignored"]) <= set(default["ignored"])
