@@ -297,3 +297,10 @@ def test_check_reads_the_context(tmp_path: Path) -> None:
     report = check(tmp_path / "Dockerfile", context=tmp_path)
     assert "IF211" in {one.rule for one in report.findings}
     assert "IF211" not in {one.rule for one in check(tmp_path / "Dockerfile").findings}
+
+
+def test_npm_installs_for_developers_only_what_package_json_names(tmp_path: Path) -> None:
+    lines = "WORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci"
+    lock = {"package-lock.json": "{}"}
+    assert said(tmp_path, {**lock, "package.json": '{"dependencies": {"a": "1"}}'}, lines, "IF309") == []
+    assert said(tmp_path, {**lock, "package.json": '{"devDependencies": {"b": "1"}}'}, lines, "IF309") != []
