@@ -25,7 +25,6 @@ def _check(subject: Subject) -> Iterator[Hit]:
                 fix="remove it; `docker exec` opens a shell in a running replica",
                 severity=Severity.ERROR if _beside(subject) else None,
                 edits=changes,
-                safe=bool(changes),
             )
 
 
