@@ -44,7 +44,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
         yield _hit(script, message, _SEVERAL, Severity.ERROR)
     elif not _ends_in_exec(script, behind):
         last = script.commands[-1]
-        message = f"{script.where(last)} runs `{last.words[0].text}` behind a shell, where SIGTERM may end"
+        message = f"{script.where(last)} runs `{last.words[0].text}` behind a shell, which may not pass SIGTERM on"
         yield _hit(script, message, _EXEC, Severity.WARNING)
 
 

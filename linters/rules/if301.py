@@ -70,7 +70,7 @@ _CACHES = {
         verbs=(Verb.INSTALL,),
         folders=("/root/.cache", "~/.cache", "$HOME/.cache"),
         cleaners=(("pip", "cache"), ("pip3", "cache")),
-        fix="write pip install --no-cache-dir, or mount a cache on /root/.cache/pip",
+        fix="write pip install --no-cache-dir, or mount a cache (of root: /root/.cache/pip)",
         without=("--no-cache-dir", "--no-cache"),
         switch="PIP_NO_CACHE_DIR",
         option="--no-cache-dir",
@@ -80,7 +80,7 @@ _CACHES = {
         verbs=(Verb.INSTALL,),
         folders=("/root/.npm", "~/.npm", "$HOME/.npm"),
         cleaners=(("npm", "cache"),),
-        fix="end this RUN with && npm cache clean --force, or mount a cache on /root/.npm",
+        fix="end this RUN with && npm cache clean --force, or mount a cache (of root: /root/.npm)",
     ),
     "yarn": _Cache(
         what="the download cache of yarn",

@@ -53,7 +53,7 @@ def _judge(context: Context, files: tuple[File, ...], where: Span, largest: int,
         message = f"the whole folder is copied, {size // 1_000_000} MB of it"
         severity = Severity.WARNING
     elif context.ignore is None and not excluded:
-        message = "the whole folder is copied, and no .dockerignore says what is left out: whatever comes to lie there"
+        message = "the whole folder is copied, and there is no .dockerignore: what comes to lie there, the image has"
         severity = Severity.INFO
     else:
         return None
