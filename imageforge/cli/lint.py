@@ -364,7 +364,8 @@ def _tell(name: str, before: str, after: str, applied: Sequence[Finding]) -> Non
     )
     rules = sorted({finding.rule for finding in applied})
     _say("\n".join(printable(line) for line in lines))
-    _say(f"mended   {name}: {len(applied)} findings of {', '.join(rules)}")
+    count = f"{len(applied)} finding{'' if len(applied) == 1 else 's'}"
+    _say(f"mended   {name}: {count} of {', '.join(rules)}")
 
 
 def _say(text: str) -> None:
