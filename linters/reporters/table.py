@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from linters.check import Outcome
+from linters.dockerfile import printable
 from linters.errors import LintError
 from linters.model import Finding, LintReport, Severity
 from linters.reporters.summary import summary
@@ -36,12 +37,13 @@ def _file(report: LintReport, paint: _Paint) -> Iterator[str]:
     for finding in report.findings:
         yield from _finding(finding, paint)
     for note in report.notes:
-        yield paint(_NOTE, f"  note: {note}")
+        yield paint(_NOTE, f"  note: {printable(note)}")
     yield paint(_BAD if report.count(Severity.ERROR) else _GOOD, _NAME) + summary(report)
 
 
 def _finding(finding: Finding, paint: _Paint) -> Iterator[str]:
-    place = f"{finding.file}:{finding.line}:{finding.column}" if finding.line else finding.file
+    file = printable(finding.file)  # a name may hold a line's end, and what a terminal obeys
+    place = f"{file}:{finding.line}:{finding.column}" if finding.line else file
     severity = paint(_COLOURS[finding.severity], finding.severity.value)
     name = f" ({finding.alias})" if finding.alias else ""
     yield f"  {place} {severity} {paint(_BOLD, finding.rule)} {finding.message}{name}"
@@ -57,7 +59,9 @@ def _excerpt(finding: Finding, paint: _Paint) -> Iterator[str]:
     first = finding.column - 1
     cut = first - _WIDEST // 2 if first > _WIDEST * 3 // 4 else 0
     shown = excerpt[cut : cut + _WIDEST]
-    yield paint(_DIM, f"    {shown}")
+    # Behind blanks too a line that begins so is a command to GitHub's runner.
+    guard = "\u200b" if shown.lstrip().startswith("::") else ""
+    yield paint(_DIM, f"    {guard}{shown}")
     if finding.end_column is None:
         return
     ends_here = finding.end_line in (None, finding.line)
@@ -80,7 +84,7 @@ def _width(char: str) -> int:
 
 
 def _failed(error: LintError, paint: _Paint) -> Iterator[str]:
-    yield f"  {paint(_BAD, f'error[{error.code}]')}: {error.subject}: {error.message}"
+    yield f"  {paint(_BAD, f'error[{error.code}]')}: {printable(error.subject)}: {error.message}"
     if error.hint:
         yield paint(_FIX, f"    hint: {error.hint}")
-    yield f"{paint(_BAD, _NAME)}{error.subject}: not checked"
+    yield f"{paint(_BAD, _NAME)}{printable(error.subject)}: not checked"
