@@ -419,7 +419,7 @@ class _Texts:
             finding,
             message=printable(mask(finding.message).replace("\n", " ")),
             excerpt=self._excerpts[line],
-            fix=mask(finding.fix) if finding.fix else None,
+            fix=printable(mask(finding.fix).replace("\n", " ")) if finding.fix else None,
             # What would write a secret down again is told to nobody.
             edits=() if any(mask(edit.text) != edit.text for edit in finding.edits) else self._ended(finding.edits),
             instruction=self._instruction(line),

@@ -22,7 +22,7 @@ def read_text(path: Path, *, subject: str) -> str:
             "dockerfile-missing",
             subject,
             "no such file, expected a Dockerfile",
-            hint="make one, or name another with -f; for an app, [build] dockerfile in imageforge.toml does",
+            hint="make one, or name another; for an app, [build] dockerfile in imageforge.toml does",
         ) from error
     except IsADirectoryError as error:
         raise DockerfileError(

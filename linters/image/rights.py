@@ -25,7 +25,7 @@ def raising(evidence: Evidence) -> Iterator[ImageHit]:
         owner = file.uid if file.mode & _SETUID else file.gid
         yield ImageHit(
             message=f"{file.path} is {bit} for {'root' if owner == 0 else owner} (mode {file.mode & 0o7777:04o}), "
-            "and the base image has no such file",
+            "and not so in the base image",
             fix=f"chmod ug-s {file.path} in the RUN that makes it, or leave out its package",
             severity=Severity.ERROR if _gives_root(file) else None,
             excerpt=file.path,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from linters import edits
 from linters.dockerfile import Word
-from linters.image.ports import exposed_ssh
 from linters.model import Edit, Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.rules.if104 import installs_ssh
 from linters.rules.if401 import starts_a_script
 from linters.stages import Step
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
@@ -25,7 +28,6 @@ def _check(subject: Subject) -> Iterator[Hit]:
                 fix="remove it; `docker exec` opens a shell in a running replica",
                 severity=Severity.ERROR if _beside(subject) else None,
                 edits=changes,
-                safe=bool(changes),
             )
 
 
@@ -60,11 +62,17 @@ def _without(subject: Subject, step: Step, ports: list[Word]) -> tuple[Edit, ...
     return tuple(changes)
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.ports import exposed_ssh  # noqa: PLC0415 - who judges a file has no use for it
+
+    return exposed_ssh(evidence)
+
+
 RULE = Rule(
     id="IF105",
     severity=Severity.WARNING,
     principle=Principle.ONE_PROCESS,
     title="A container offers no SSH",
     check=_check,
-    image=exposed_ssh,
+    image=_image,
 )

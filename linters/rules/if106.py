@@ -69,7 +69,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
         changes = edits.replaced(subject.dockerfile, instruction, start, end, json.dumps(words))
     yield Hit(
         span=instruction.span(start, start + len(instruction.arguments)),
-        message=f"{instruction.keyword} in shell form puts a shell in front of the program, where SIGTERM may end",
+        message=f"{instruction.keyword} in shell form puts a shell before the program, which may not pass SIGTERM on",
         fix=f"write {instruction.keyword} {json.dumps(words)}" if words else _with_shell(step),
         edits=changes,
         # A CMD that had no say becomes the arguments of an ENTRYPOINT in exec form.

@@ -46,7 +46,7 @@ def _check(subject: Subject) -> Iterator[Hit]:
         yield _hit(script, message, _SEVERAL, Severity.ERROR if sure else Severity.WARNING)
     elif not _ends_in_exec(script, behind):
         last = script.commands[-1]
-        message = f"{script.where(last)} runs `{last.words[0].text}` behind a shell, where SIGTERM may end"
+        message = f"{script.where(last)} runs `{last.words[0].text}` behind a shell, which may not pass SIGTERM on"
         yield _hit(script, message, _EXEC, Severity.WARNING)
 
 

@@ -6,6 +6,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from linters.dockerfile import Span
 from linters.model import Basis, Principle, Severity
@@ -90,7 +91,9 @@ def dev_server(argv: Sequence[str]) -> str | None:
     said = " ".join([program, *rest][:3])
     plain = [word for word in rest if not word.startswith("-")]
     if program in _WITH or program in _ALWAYS:
-        return said if (plain[0] if plain else "") in _WITH.get(program, plain[:1] or [""]) else None
+        if (plain[0] if plain else "") not in _WITH.get(program, plain[:1] or [""]):
+            return None
+        return " ".join([program, *plain[:1]])
     if program in _RELOADING and "--reload" in rest:
         return f"{program} --reload"
     if program in _SCRIPTED:
@@ -123,29 +126,35 @@ def _script_name(program: str, plain: list[str]) -> str | None:
 def _of_package(subject: Subject, argv: Sequence[str]) -> str | None:
     """What package.json of the context says for the script that is run."""
     program = name_of(argv[0])
-    if subject.context is None or program not in _SCRIPTED:
+    if program not in _SCRIPTED:
         return None
     script = _script_name(program, [word for word in argv[1:] if not word.startswith("-")])
     step = subject.entry.main or subject.entry.command
-    if script is None or step is None or not step.workdir.startswith("/"):
+    package = package_in(subject, step.workdir) if script is not None and step is not None else None
+    scripts = package.get("scripts") if package else None
+    found = scripts.get(script) if isinstance(scripts, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def package_in(subject: Subject, folder: str) -> dict[str, Any] | None:
+    """The package.json that is copied from the context into a folder of the image; None where that cannot be told."""
+    if subject.context is None or not folder.startswith("/"):
         return None
-    wanted = posixpath.normpath(posixpath.join(step.workdir, "package.json"))
+    wanted = posixpath.normpath(posixpath.join(folder, "package.json"))
     for copy in reversed(subject.copies):
         for source in copy.sources_of(wanted) if copy.from_context else ():
             text = subject.context.read(source, _LARGEST_PACKAGE)
             if text is not None:
-                return _script_of(text, script)
+                return _parsed(text)
     return None
 
 
-def _script_of(text: str, name: str) -> str | None:
+def _parsed(text: str) -> dict[str, Any] | None:
     try:
         package = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    scripts = package.get("scripts") if isinstance(package, dict) else None
-    found = scripts.get(name) if isinstance(scripts, dict) else None
-    return found if isinstance(found, str) else None
+    return package if isinstance(package, dict) else None
 
 
 RULE = Rule(

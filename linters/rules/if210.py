@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from linters.dockerfile import Assignment
-from linters.image.secrets import default_secrets
 from linters.model import Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.rules.if209 import run_follows, written
 from linters.secret_text import is_literal, is_secret_name
 from linters.stages import Step
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
@@ -80,12 +83,18 @@ class _Used:
         return last
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.secrets import default_secrets  # noqa: PLC0415 - who judges a file has no use for it
+
+    return default_secrets(evidence)
+
+
 RULE = Rule(
     id="IF210",
     severity=Severity.WARNING,
     principle=Principle.IMMUTABLE,
     title="A password is neither a default nor an ARG",
     check=_check,
-    image=default_secrets,
+    image=_image,
     covers=frozenset({"DL3064"}),
 )

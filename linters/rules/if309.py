@@ -8,7 +8,7 @@ from linters import edits
 from linters.model import Edit, Principle, Severity
 from linters.programs import name_of, unwrap
 from linters.rule import Hit, Rule, Subject
-from linters.rules.if208 import dev_servers
+from linters.rules.if208 import dev_servers, package_in
 from linters.scripts import Script
 from linters.shell import Command
 
@@ -39,6 +39,7 @@ _SWITCHES = {
     "uv": ("UV_NO_DEV",),
     "bundle": ("BUNDLE_WITHOUT", "BUNDLE_ONLY"),
 }
+_OF_NODE = frozenset({"npm", "yarn", "pnpm"})
 _BUILDING = frozenset({"run", "build", "run-script"})
 
 
@@ -54,6 +55,8 @@ def _check(subject: Subject) -> Iterator[Hit]:
             program = _installs(command)
             if program is None or program in built or _switched(script, command, program):
                 continue
+            if program in _OF_NODE and _has_none(subject, script):
+                continue
             if any(_prunes(later) for later in script.commands if later.start > command.start):
                 continue
             flag = _INSTALLS[program][2]
@@ -65,6 +68,12 @@ def _check(subject: Subject) -> Iterator[Hit]:
                 else "set BUNDLE_WITHOUT=development:test",
                 edits=_changes(subject, script, command, flag),
             )
+
+
+def _has_none(subject: Subject, script: Script) -> bool:
+    """Whether package.json is at hand, and names nothing that only developers need."""
+    package = package_in(subject, script.step.workdir)
+    return package is not None and not package.get("devDependencies")
 
 
 def _bundle_is_told(subject: Subject) -> bool:

@@ -213,7 +213,7 @@ class _Writer:
         open_ = sorted({one.port for one in self._run.listeners if not one.loopback})
         inner = sorted({one.port for one in self._run.listeners if one.loopback} - set(open_))
         extra = [port for port in open_ if port not in declared and port != self._port]
-        parts = [f"listens on {_ports(open_)}" if open_ else "listens on none"]
+        parts = [f"listens on {_ports(open_)}" if open_ else "listens on no port"]
         if inner:
             parts.append(f"{_ports(inner)} on loopback only")
         silent = [port for port in exposed if port not in open_ and port not in inner]
@@ -264,7 +264,7 @@ _FIXES = {
     "IF402": "add USER 10001 before CMD, and have files that it writes belong to 10001",
     "IF501": "have it write below /tmp, or declare the folder by VOLUME",
     "IF502": "have it write below /tmp or to a volume; what is the same for all is made in the Dockerfile",
-    "IF503": "one image, or one process of [app.processes], a program",
+    "IF503": "give each program an image of its own, or a process of its own in [app] processes",
     "IF504": "handle SIGTERM in the program, or start it by `tini --`",
     "IF505": "name the port by EXPOSE, or have the program not open it",
     "IF506": "do in the Dockerfile what needs rights (chown, useradd), and set USER",

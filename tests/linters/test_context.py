@@ -304,3 +304,10 @@ def test_an_ignore_file_of_thousands_of_lines_says_nothing(tmp_path: Path) -> No
     made(tmp_path, {".dockerignore": "\n".join(f"a{number}*b" for number in range(MOST_PATTERNS + 2)), "f": "1"})
     assert Context(tmp_path).patterns is None
     assert Context(tmp_path).files == ()
+
+
+def test_npm_installs_for_developers_only_what_package_json_names(tmp_path: Path) -> None:
+    lines = "WORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci"
+    lock = {"package-lock.json": "{}"}
+    assert said(tmp_path, {**lock, "package.json": '{"dependencies": {"a": "1"}}'}, lines, "IF309") == []
+    assert said(tmp_path, {**lock, "package.json": '{"devDependencies": {"b": "1"}}'}, lines, "IF309") != []

@@ -22,10 +22,6 @@ def first(text: str, rule: str) -> Finding:
 
 
 SAFE = [
-    ("IF105", "EXPOSE 22\nEXPOSE 80\n", "EXPOSE 80\n"),
-    ("IF105", "EXPOSE 8080 22/tcp\n", "EXPOSE 8080\n"),
-    ("IF105", "# ours\nEXPOSE 22 \\\n  8080\n", "# ours\nEXPOSE 8080\n"),
-    ("IF105", "EXPOSE 22", ""),
     ("IF106", "CMD java  -jar /a.jar\n", 'CMD ["java", "-jar", "/a.jar"]\n'),
     ("IF106", "ENTRYPOINT a \\\n  -b\n", 'ENTRYPOINT ["a", "-b"]\n'),
     ("IF301", "RUN apk add curl\n", "RUN apk add --no-cache curl\n"),
@@ -57,6 +53,10 @@ SAFE = [
     ("IF404", "RUN sudo a && sudo \\\n b\n", "RUN a && b\n"),
 ]
 SUGGESTED = [
+    ("IF105", "EXPOSE 22\nEXPOSE 80\n", "EXPOSE 80\n"),
+    ("IF105", "EXPOSE 8080 22/tcp\n", "EXPOSE 8080\n"),
+    ("IF105", "# ours\nEXPOSE 22 \\\n  8080\n", "# ours\nEXPOSE 8080\n"),
+    ("IF105", "EXPOSE 22", ""),
     ("IF106", 'SHELL ["/bin/bash", "-c"]\nCMD a b\n', 'SHELL ["/bin/bash", "-c"]\nCMD ["a", "b"]\n'),
     ("IF106", 'ENTRYPOINT a b\nCMD ["c"]\n', 'ENTRYPOINT ["a", "b"]\nCMD ["c"]\n'),
     ("IF107", 'CMD ["python app.py", "-x"]\n', 'CMD ["python", "app.py", "-x"]\n'),
