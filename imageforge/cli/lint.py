@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(Profile),
         help="default; strict asks for pinned versions and reasons; hadolint adds all that hadolint says",
     )
-    add("--fail-on", type=Severity, choices=list(Severity), help="the mildest severity that fails: error, or what [lint] has")
+    add("--fail-on", type=Severity, choices=list(Severity), help="the mildest that fails: error, or what [lint] has")
     add("--fix", action="store_true", help="mend what can be mended safely; the changes go to stderr")
     add("--unsafe", action="store_true", help="with --fix, also by what may change the image")
     add("--no-ignore", action="store_true", help="ignore comments count for nothing")
