@@ -283,6 +283,8 @@ def _hits(rule: Rule, subject: Subject, name: str) -> list[Hit]:
 def _for_child(rule: Rule, hit: Hit, kept: Sequence[tuple[int, int]]) -> Hit:
     """A hit of a design rule behind ONBUILD says so: the image that has the fault is another one, and this one is not
     stopped for it."""
+    if hit.secrets:
+        return hit  # what is kept for others is in this image, too
     if rule.principle is Principle.GENERAL or not any(first <= hit.span.line <= last for first, last in kept):
         return hit
     severity = max(hit.severity or rule.severity, Severity.WARNING, key=lambda one: one.rank)
