@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UNFINISHED := $(VENV)/.unfinished
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system system-tests demo test unit lint format bench soak down
@@ -16,8 +17,10 @@ $(STAMP): pyproject.toml constraints.txt imageforge/stack/setup.sh
 	@imageforge/stack/setup.sh
 	@test -x $(BIN)/python || { echo "setup: making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "setup: installing imageforge and its Python packages into $(VENV)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
+# pip takes for installed what it was stopped in the middle of: what was not finished is written anew.
+	@again=; test ! -e $(UNFINISHED) || again=--ignore-installed; touch $(UNFINISHED); \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check $$again -c constraints.txt -e '.[dev]'
+	@rm -f $(UNFINISHED); touch $@
 
 system: $(STAMP)
 	@imageforge/stack/setup.sh

@@ -32,7 +32,7 @@ def second_opinion(
         import logging  # noqa: PLC0415 - for this alone
 
         logging.getLogger(__name__).warning("hadolint did not run", extra={"code": said.code, "reason": said.message})
-        return [], (f"hadolint {said.message}; {said.kept}",)
+        return [], (f"hadolint {said.message}; {said.kept}" + (f"; {said.hint}" if said.hint else ""),)
     notes = tuple(
         f"hadolint could not read line {one.line}, and so checked nothing; {one.message.splitlines()[0]}"
         for one in said

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -115,8 +116,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--build-arg", dest="build_args", action="append", default=[], metavar="NAME=VALUE", help="as for build")
     add("--image", metavar="IMAGE", help="a built image in the place of files")
     add("--base", metavar="IMAGE", help="with --image: its base image, or scratch")
-    add("--profile", type=Profile, choices=list(Profile), help="how much is asked")
-    add("--fail-on", type=Severity, choices=list(Severity), help="the mildest severity that fails")
+    add(
+        "--profile",
+        type=Profile,
+        choices=list(Profile),
+        help="default; strict asks for pinned versions and reasons; hadolint adds all that hadolint says",
+    )
+    add("--fail-on", type=Severity, choices=list(Severity), help="the mildest that fails: error, or what [lint] has")
     add("--fix", action="store_true", help="mend what can be mended safely; the changes go to stderr")
     add("--unsafe", action="store_true", help="with --fix, also by what may change the image")
     add("--no-ignore", action="store_true", help="ignore comments count for nothing")
@@ -137,8 +143,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _lint(options: Options) -> int:
-    if options.unsafe and not options.fix:
-        raise UsageError("needs-fix", "--unsafe", "it says what --fix does", hint="--fix --unsafe")
+    _refuse_mistakes(options)
     asked = Asked(
         context=options.context,
         target=options.target,
@@ -174,6 +179,19 @@ def _lint(options: Options) -> int:
     if not options.write_baseline:
         codes += [_exit_code(*pair, options.fail_on, configs) for pair in zip(outcomes, jobs, strict=True)]
     return max(codes, default=0)
+
+
+def _refuse_mistakes(options: Options) -> None:
+    """Options that say nothing where they stand, and what would be lost."""
+    if options.unsafe and not options.fix:
+        raise UsageError("needs-fix", "--unsafe", "it says what --fix does", hint="--fix --unsafe")
+    if options.base is not None and options.image is None:
+        raise UsageError("needs-image", "--base", "it is the base of --image", hint="--image IMAGE --base IMAGE")
+    if options.context is not None and not options.context.is_dir():
+        message = "no such folder, expected the build context"
+        raise UsageError("context-missing", str(options.context), message, hint="name the folder that is built")
+    if options.write_baseline:
+        _spare_others(options.write_baseline)
 
 
 def _refuse_beside_image(options: Options) -> None:
@@ -390,8 +408,27 @@ def _read_baseline(file: Path) -> Counter[str]:
             "baseline-invalid",
             str(file),
             str(error),
-            hint=f"imageforge lint --write-baseline {file} makes a new one",
+            hint="name a file that imageforge lint --write-baseline has made",
         ) from error
+
+
+def _spare_others(file: Path) -> None:
+    """Nothing but a baseline is written over. Raises UsageError (`baseline-taken`)."""
+    from linters import baseline as baseline_of  # noqa: PLC0415
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        if text.strip():
+            baseline_of.read(text)
+    except (UnicodeDecodeError, baseline_of.NotABaseline) as error:
+        raise UsageError(
+            "baseline-taken",
+            str(file),
+            "there is a file that is no baseline, which would be lost",
+            hint="name another file, or remove it first",
+        ) from error
+    except OSError:
+        return  # not there yet, or told when it is written
 
 
 def _write_baseline(file: Path, outcomes: Sequence[Outcome]) -> None:
@@ -418,7 +455,10 @@ def _render(outcomes: Sequence[Outcome], jobs: Sequence[Job], form: LintFormat) 
     if form is LintFormat.TABLE:
         from linters.reporters.table import table  # noqa: PLC0415
 
-        return table(outcomes, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+        terminal = sys.stdout.isatty()
+        # Who reads a pipe has a finding in each line that is not indented further.
+        width = shutil.get_terminal_size().columns if terminal else None
+        return table(outcomes, colour=terminal and not os.environ.get("NO_COLOR"), width=width)
     if form is LintFormat.SARIF:
         from linters.reporters.sarif import sarif  # noqa: PLC0415
 

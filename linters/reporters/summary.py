@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from linters.check import Outcome
 from linters.dockerfile import printable
 from linters.model import Cause, LintReport, Severity
 
@@ -11,6 +14,18 @@ _WORDS = {Cause.WAIVER: "waived", Cause.COMMENT: "ignored", Cause.BASELINE: "kno
 def summary(report: LintReport) -> str:
     """`Dockerfile: 0 errors, 2 warnings, 1 remark`, and what does not count."""
     return f"{printable(report.file)}: {counts(report)}"
+
+
+def total(outcomes: Sequence[Outcome]) -> str:
+    """`3 files: 1 error, 0 warnings, 2 waived, 1 not checked`."""
+    reports = [one for one in outcomes if isinstance(one, LintReport)]
+    missed = len(outcomes) - len(reports)
+    joined = LintReport(
+        file="",
+        findings=tuple(finding for one in reports for finding in one.findings),
+        suppressed=tuple(aside for one in reports for aside in one.suppressed),
+    )
+    return f"{len(outcomes)} files: {counts(joined)}" + (f", {missed} not checked" if missed else "")
 
 
 def counts(report: LintReport) -> str:

@@ -82,6 +82,15 @@ def test_a_mistake_in_the_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     err = capsys.readouterr().err
     assert "error[usage]: imageforge lint: " in err
     assert "error[needs-fix]: --unsafe: " in err
+    write("Dockerfile", SOUND)
+    assert lint("--base", "debian:12") == 3
+    assert lint("Dockerfile", "--context", "nowhere") == 3
+    assert lint("--write-baseline", "Dockerfile") == 3
+    assert Path("Dockerfile").read_text() == SOUND
+    err = capsys.readouterr().err
+    assert "error[needs-image]: --base: " in err
+    assert "error[context-missing]: nowhere: " in err
+    assert "error[baseline-taken]: Dockerfile: " in err
     assert lint("--help") == 0
     assert "--write-baseline" in capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,20 @@ def test_a_baseline_knows_what_has_moved_and_not_what_is_new() -> None:
 def test_what_is_no_baseline(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read(text)
+
+
+def test_several_files_are_summed_up_and_one_is_not(outcomes: list[Outcome]) -> None:
+    last = table(outcomes, colour=False).splitlines()[-1]
+    assert last.startswith(f"lint     {len(outcomes)} files: ")
+    assert last.endswith(", 1 not checked")
+    assert " files: " not in table(outcomes[:1], colour=False)
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100])
+def test_the_table_is_folded_to_a_terminal_without_losing_a_word(width: int, outcomes: list[Outcome]) -> None:
+    plain, folded = table(outcomes, colour=False), table(outcomes, colour=False, width=width)
+    if width >= 80:
+        assert plain.split() == folded.split()
+        assert [line for line in folded.splitlines() if len(line) > width and line.startswith("  ")] == []
+    coloured = re.sub(r"\x1b\[[0-9;]*m", "", table(outcomes, colour=True, width=width))
+    assert coloured == folded
