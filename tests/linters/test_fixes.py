@@ -127,7 +127,7 @@ def test_rules_that_undo_each_other_come_to_an_end() -> None:
 @given(
     st.text(max_size=60), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5), st.text(max_size=4)), max_size=6)
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_lies_outside_of_edits_stays(text: str, raw: list[tuple[int, int, str]]) -> None:
     edits: list[Edit] = []
     at = -1
@@ -228,7 +228,7 @@ _TOKENS = st.sampled_from(
 
 
 @given(st.lists(_TOKENS, max_size=30).map(" ".join))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whatever_stands_in_a_file_no_rule_fails_and_no_fix_breaks_it(text: str) -> None:
     try:
         fixed = fix(f"FROM a:1\n{text}", look, unsafe=True)

@@ -151,14 +151,14 @@ def agree(text: str) -> bool:
 def test_made_up_files() -> None:
     compared = 0
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(FILES)
     def look(text: str) -> None:
         nonlocal compared
         compared += agree(text)
 
     look()
-    assert compared > 100
+    assert compared > 40
 
 
 def test_the_pages_examples() -> None:
@@ -171,7 +171,7 @@ def test_buildkits_own() -> None:
     dockerfile = pytest.importorskip("dockerfile")
     compared = 0
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(FILES)
     def look(text: str) -> None:
         nonlocal compared
@@ -185,4 +185,4 @@ def test_buildkits_own() -> None:
         compared += 1
 
     look()
-    assert compared > 50
+    assert compared > 25

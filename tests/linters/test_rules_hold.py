@@ -104,7 +104,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     lines=st.lists(_LINES, max_size=14), config=_CONFIGS, end=st.sampled_from(["\n", "\r\n"]), squashed=st.booleans()
 )

@@ -213,7 +213,7 @@ EVENT = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(
     replicas=st.integers(0, 8),
     surge=st.one_of(st.integers(0, 4), st.sampled_from(["0%", "25%", "50%", "100%"])),

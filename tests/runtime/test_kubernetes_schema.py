@@ -81,7 +81,7 @@ VERSIONS: dict[tuple[str, str], Shape] = {(kind, version): shape for kind, (vers
 
 
 @pytest.mark.parametrize(("kind", "version"), sorted(VERSIONS))
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_kubernetes_accepts_whatever_our_schema_allows(kind: str, version: str, data: st.DataObject) -> None:
     shape = VERSIONS[kind, version]

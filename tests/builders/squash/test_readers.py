@@ -110,7 +110,7 @@ def edited(raw: bytes, edits: list[tuple[float, bytes]], *, sealed: bool) -> byt
     return bytes(changed)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(items=st.lists(ITEMS, min_size=1, max_size=5), steps=STEPS, edits=EDITS, sealed=st.booleans(), gnu=st.booleans())
 def test_they_agree_or_one_refuses(
     items: list[Item], steps: list[int], edits: list[tuple[float, bytes]], sealed: bool, gnu: bool
@@ -135,7 +135,7 @@ SOUND = tar_of(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(edits=EDITS, sealed=st.booleans())
 def test_they_agree_on_one_with_something_of_everything(edits: list[tuple[float, bytes]], sealed: bool) -> None:
     assert agree(SOUND, [512])

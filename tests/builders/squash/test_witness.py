@@ -108,7 +108,7 @@ ITEMS = st.builds(
 STEPS = st.lists(st.sampled_from([1, 100, 511, 512, 513, 1024, 4096, 1 << 20]), min_size=1, max_size=3)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(items=st.lists(ITEMS, max_size=6), steps=STEPS, gnu=st.booleans())
 def test_it_sees_what_the_standard_library_sees(items: list[Item], steps: list[int], gnu: bool) -> None:
     if gnu:  # which has no place for attributes and parts of seconds
@@ -184,7 +184,7 @@ def test_references_must_fall_on_contents() -> None:
         assert (thing.path, thing.offset, thing.size) == (b"/there", 7, 2000)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(at=st.integers(0, len(RAW) - 1), value=st.integers(0, 255), step=st.sampled_from([1, 512, 10_000]))
 def test_a_changed_byte_is_another_content_or_refused(at: int, value: int, step: int) -> None:
     """Headers are summed. (The standard library takes a wrong sum behind the first entry for the end.)"""

@@ -397,7 +397,7 @@ def leads_in_a_circle(path: Path) -> bool:
     return False
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(NAMES, KINDS, NAMES), min_size=1, max_size=8))
 def test_no_sequence_of_entries_gets_out(
     tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[str, bytes, str]]

@@ -94,7 +94,7 @@ line_values = st.lists(st.text(alphabet="ab", min_size=4, max_size=7), max_size=
 lines = st.lists(st.text(alphabet="ab ", max_size=5), max_size=9)
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(line_values, lines)
 @example(["aabb"], ["a", "", "abb"])
 @example(["aaaabbbb", "aabb"], ["aa", "b", "b", "bb"])
