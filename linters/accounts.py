@@ -18,6 +18,8 @@ _LONG = frozenset(
         *("--conf", "--add_extra_groups", "--root", "--prefix", "--selinux-user"),
     }
 )
+_LONGEST_NUMBER = 10
+"""Digits of the largest number of an account, 4294967294; Python reads no text of thousands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,4 +76,4 @@ def _cluster(letters: str, valued: frozenset[str], uid: int | None) -> tuple[int
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and text.isascii() else None
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= _LONGEST_NUMBER else None

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from linters.model import Cause, Finding, LintReport, Suppressed
+from linters.model import Basis, Cause, Finding, LintReport, Suppressed
 
 VERSION = 1
+_NUMBER = re.compile(r"[0-9]+")
 
 
 class NotABaseline(ValueError):
@@ -34,7 +36,10 @@ class Entry:
 
 def fingerprint(finding: Finding) -> str:
     """The name by which a finding is known again, 32 hexadecimal characters."""
-    parts = (finding.rule, _plain(finding.file), finding.instruction or finding.excerpt.strip())
+    parts = [finding.rule, _plain(finding.file), finding.instruction or finding.excerpt.strip()]
+    if finding.basis is Basis.CONTEXT:
+        # Of `COPY . .` all files are the same instruction: which one it is, the message says. Lines and sizes change.
+        parts.append(_NUMBER.sub("0", finding.message))
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", errors="replace")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,26 +19,31 @@ from pathlib import Path
 from linters.base import Bases, no_bases
 from linters.catalog import rules
 from linters.context import Context
-from linters.dockerfile import Dockerfile, Instruction, Problem, parse, printable, read_text
+from linters.dockerfile import Dockerfile, Instruction, Problem, Span, parse, printable, read_text
 from linters.errors import DockerfileError, LintError, RuleError, ToolError
 from linters.hadolint import Answer, answers, find_hadolint
 from linters.ignores import Names, Waivers, check_options, ignores
 from linters.memory import Memory
-from linters.model import Cause, Finding, LintReport, Principle, Severity, Suppressed
+from linters.model import Cause, Edit, Finding, LintReport, Principle, Severity, Suppressed
 from linters.normalise import for_hadolint
 from linters.policy import Policy
 from linters.rule import Hit, Rule, Subject
 from linters.second_opinion import ask, second_opinion
+from linters.secret_text import known_tokens, passwords_of_addresses
 from linters.stages import plan
 
 _NO_ARGS: Mapping[str, str] = {}
 SYNTAX = "IF002"
 """The rule that says what does not parse."""
+MOST_INSTRUCTIONS = 2000
+"""An image has 127 layers at most; what looks at each instruction beside all others must come to an end."""
 MOST_HITS = 1000
 """Hits of one rule in one file. Nobody writes as many, and what is done for each must not add up."""
 _LONGEST_EXCERPT = 400
 _LONGEST_INSTRUCTION = 4096
 _WIDEST = 160
+_LEAST_PIECE = 6
+"""Characters of a line's share of a secret; a shorter one tells little, and would be found in other words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,11 +179,15 @@ def own_findings(job: Job | str) -> tuple[Finding, ...]:
 def masker(job: Job) -> Callable[[str], str]:
     """What puts `***` in the place of the secrets that our rules see in a file, for whoever shows a part of it."""
     subject = _subject(job, _parsed(job))
-    return _Mask(secret for _, hit in _own(subject, job.name) for secret in hit.secrets)
+    return _Mask(_secrets(subject.dockerfile, _own(subject, job.name)))
 
 
 def _parsed(job: Job) -> Dockerfile:
-    return parse(read_text(job.dockerfile, subject=job.name) if job.text is None else job.text)
+    parsed = parse(read_text(job.dockerfile, subject=job.name) if job.text is None else job.text)
+    if len(parsed.instructions) > MOST_INSTRUCTIONS:
+        count = f"{len(parsed.instructions):,} instructions, expected at most {MOST_INSTRUCTIONS:,}"
+        raise DockerfileError("dockerfile-unreadable", job.name, f"has {count}", hint="join those that belong together")
+    return parsed
 
 
 def _subject(job: Job, parsed: Dockerfile) -> Subject:
@@ -289,7 +299,7 @@ def _refuse_unsound(dockerfile: Dockerfile, name: str) -> None:
         raise DockerfileError(
             "dockerfile-syntax",
             f"{name}:{first.span.line}",
-            f"{printable(first.message)}\n{_caret(dockerfile, first)}{more}",
+            _Mask(_written_secrets(dockerfile))(f"{printable(first.message)}\n{_caret(dockerfile, first)}{more}"),
             hint=first.hint or "https://docs.docker.com/reference/dockerfile/",
         )
 
@@ -338,7 +348,7 @@ def _settle(
     excerpts in, secrets masked, one of each, in file order."""
     dockerfile, policy = subject.dockerfile, job.policy
     judge = _Judge(job, dockerfile, today)
-    texts = _Texts(dockerfile, _Mask(secret for _, hit in own for secret in hit.secrets))
+    texts = _Texts(dockerfile, _Mask(_secrets(dockerfile, own)))
     raised = _raised(dockerfile)
     # What a rule that is off stands for is off with it.
     off = {code for rule in rules() if not policy.on(rule.id) for code in rule.covers} - policy.severities.keys()
@@ -407,11 +417,18 @@ class _Texts:
             finding,
             message=printable(mask(finding.message).replace("\n", " ")),
             excerpt=self._excerpts[line],
-            fix=mask(finding.fix) if finding.fix else None,
+            fix=printable(mask(finding.fix).replace("\n", " ")) if finding.fix else None,
             # What would write a secret down again is told to nobody.
-            edits=() if any(mask(edit.text) != edit.text for edit in finding.edits) else finding.edits,
+            edits=() if any(mask(edit.text) != edit.text for edit in finding.edits) else self._ended(finding.edits),
             instruction=self._instruction(line),
         )
+
+    def _ended(self, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+        """Edits whose new lines end as those of the file do."""
+        first = self._dockerfile.lines[0] if self._dockerfile.lines else ""
+        if not first.endswith("\r\n") or not any("\n" in edit.text for edit in edits):
+            return edits
+        return tuple(replace(edit, text=re.sub(r"\r?\n", "\r\n", edit.text)) for edit in edits)
 
     def _instruction(self, line: int) -> str:
         at = bisect_right(self._starts, line) - 1
@@ -427,11 +444,39 @@ class _Texts:
         return self._whole[at]
 
 
+def _secrets(dockerfile: Dockerfile, own: Iterable[tuple[Rule, Hit]]) -> Iterator[str]:
+    """What nobody may print: of each rule's hits, line by line where one goes on, and what is one by its form wherever
+    it stands, a comment or a line that does not parse."""
+    for _, hit in own:
+        yield from hit.secrets
+        if hit.secrets and hit.span.end_line > hit.span.line:
+            yield from _pieces(dockerfile, hit.span)
+    yield from _written_secrets(dockerfile)
+
+
+def _pieces(dockerfile: Dockerfile, span: Span) -> Iterator[str]:
+    """The text of a place that goes over several lines, a line each, without what continues it."""
+    for number in range(span.line, span.end_line + 1):
+        line = dockerfile.line(number)
+        line = line[: span.end_column - 1] if number == span.end_line else line
+        line = line[span.column - 1 :] if number == span.line else line
+        piece = line.rstrip(f" \t{dockerfile.escape}").lstrip()
+        if len(piece) >= _LEAST_PIECE:
+            yield piece
+
+
+def _written_secrets(dockerfile: Dockerfile) -> Iterator[str]:
+    text = "".join(dockerfile.lines)
+    for match in known_tokens(text):
+        yield from match.group().split("\n")
+    yield from passwords_of_addresses(text)
+
+
 class _Mask:
     """Puts `***` in the place of secrets; a longer one first, since it may hold a shorter one."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = sorted(set(secrets), key=len, reverse=True)
+        self._secrets = sorted({one.rstrip("\r") for one in secrets} - {""}, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         for secret in self._secrets:

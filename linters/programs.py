@@ -49,6 +49,8 @@ def unwrap(argv: Sequence[str]) -> tuple[str, ...]:
         name = name_of(rest[0])
         if tuple(rest[:2]) in _TWO_WORD_WRAPPERS:
             rest = rest[2:]
+        elif name == "command" and rest[1:2] in (["-v"], ["-V"]):
+            break  # asks whether there is such a program, and runs none
         elif name in _WRAPPERS:
             rest = _skip_options(rest[1:])[_WRAPPERS[name] :]
         else:

@@ -10,12 +10,16 @@ _KNOWN = re.compile(
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|xox[baprs]-[A-Za-z0-9-]{20,}|sk_live_[A-Za-z0-9]{20,}|npm_[A-Za-z0-9]{36}"
     r"|AIza[A-Za-z0-9_-]{35}|pypi-[A-Za-z0-9_-]{50,})(?![A-Za-z0-9])"
 )
-# With the beginning of its body: the header alone is what programs look for.
+# With the beginning of its body, for the header alone is what programs look for, and all of it where its end is there:
+# each piece can be read in one way alone, so that nothing is tried over and over.
 PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----(?:\\+[nr]|\s)*"
-    r"(?P<head>(?:[A-Za-z-]+: [^\n\\]*(?:\\+[nr]|\n))*)(?:\\+[nr]|\s)*"
-    r"(?P<body>[A-Za-z0-9+/=]{32,})"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:\\+[nr]|\s)*"
+    r"(?:[A-Za-z-]+: [^\r\n\\]+(?:\\+[nr]|[\r\n])(?:\\+[nr]|\s)*)*"
+    r"[A-Za-z0-9+/=]{32,}"
+    r"(?:(?:(?:\\+[nr]|\s)+[A-Za-z0-9+/=]+)*(?:\\+[nr]|\s)*-----END [A-Z ]*PRIVATE KEY-----"
+    r"|(?:\\+[nr][A-Za-z0-9+/=]+)*)"
 )
+_LOGIN = re.compile(r"://[^/\s:@]+:([^@\s/]{4,})@")
 _ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=([^\n]*)", re.MULTILINE)
 _SECRET = re.compile(
     r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY"
@@ -27,7 +31,8 @@ _LAST = re.compile(
 )
 _HARMLESS = re.compile(
     r"(?:_FILE|_PATH|_DIR|_URL|_URI|_NAME|_ID|_TTL|_EXPIRY|_HASH|_VERSION|_LENGTH"
-    r"|_SHA\d*|_SHA\d*SUM|_CHECKSUM|_MD5|_DIGEST|_FINGERPRINT|_COMMIT|_REF)$|PUBLIC|USERNAME"
+    r"|_SHA\d*|_SHA\d*SUM|_CHECKSUM|_MD5|_DIGEST|_FINGERPRINT|_COMMIT|_REF"
+    r"|_ADDRESS|_CLASS|_PROVIDER|_HANDLER|_HELPER|_ISSUER|_AUDIENCE|_ALGORITHM|_TYPE)$|PUBLIC|PUBLISHABLE|USERNAME"
 )
 _SWITCH = re.compile(
     r"(?:^|_)(?:ALLOW|ENABLE|DISABLE|USE|REQUIRE|RANDOM|EMPTY|NO|HAS|IS|MIN|MAX|OLD_?PWD)_|^(?:OLD)?PWD$"
@@ -62,6 +67,11 @@ def _is_real(token: str) -> bool:
     return not re.search(r"example|xxxx|1234567890abcdef", token, re.IGNORECASE) and (
         entropy(token) >= _LEAST_KNOWN_ENTROPY
     )
+
+
+def passwords_of_addresses(text: str) -> list[str]:
+    """The passwords in addresses such as https://name:password@host, without those that are variables."""
+    return [word for word in _LOGIN.findall(text) if "$" not in word] if "://" in text and "@" in text else []
 
 
 def assignments(text: str) -> list[tuple[str, str]]:

@@ -20,6 +20,8 @@ PATIENCE = 5.0
 """Seconds for one script; ten thousand lines take a tenth of one."""
 MOST_PIPES = 3000
 """Signs of one script; two seconds, where they are one pipe."""
+MOST_COMMANDS = 2000
+"""Commands of one script, so that what looks at each beside all others comes to an end."""
 _PIECE = 1 << 16
 _OPERATORS = frozenset({"&&", "||", ";", "&", "|", "|&", ";;", ";&", ";;&"})
 _OF_GROUPS = frozenset({"&&", "||", "&", "|", "|&"})
@@ -97,8 +99,9 @@ class Command:
 
 
 def commands(script: str) -> tuple[Command, ...]:
-    """The simple commands of `script` in order of appearance."""
-    return tuple(_Reader(script).run()) if script.strip() else ()
+    """The simple commands of `script` in order of appearance; none of one that has more than `MOST_COMMANDS`."""
+    found = _Reader(script).run() if script.strip() else []
+    return tuple(found) if len(found) <= MOST_COMMANDS else ()
 
 
 @cache

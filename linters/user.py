@@ -41,7 +41,7 @@ def kind_of(text: str | None) -> UserKind:
     if not name:
         return UserKind.UNKNOWN
     if _NUMBER.match(name):
-        return UserKind.NUMERIC if int(name) else UserKind.ROOT
+        return UserKind.NUMERIC if name.strip("+0") else UserKind.ROOT
     return UserKind.ROOT if name.lower() == "root" else UserKind.NAME
 
 

@@ -7,6 +7,7 @@ way. The output of all but the first comes afterwards.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.conftest import SHARED
 from tests.sandbox import engine_answers
 
 PATIENCE = 180.0
@@ -40,12 +42,13 @@ def main(options: Sequence[str]) -> int:
     commands.append([sys.executable, "-m", "pytest", *options, "-m", NEEDS_NONE])
     runs: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory() as folder:
+        shared = {**os.environ, SHARED: folder}
         outputs = [Path(folder) / str(number) for number in range(1, len(commands))]
         try:
-            runs.append(subprocess.Popen(commands[0]))
+            runs.append(subprocess.Popen(commands[0], env=shared))
             for command, output in zip(commands[1:], outputs, strict=True):
                 with output.open("wb") as handle:
-                    runs.append(subprocess.Popen(command, stdout=handle, stderr=subprocess.STDOUT))
+                    runs.append(subprocess.Popen(command, stdout=handle, stderr=subprocess.STDOUT, env=shared))
             codes = [run.wait() for run in runs]
         except BaseException:
             # They take their namespaces and engines down, and are not to be killed at that.

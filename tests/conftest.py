@@ -6,6 +6,8 @@ network namespace where neither is there. A test that needs an engine fails with
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import secrets
 import signal
@@ -23,6 +25,9 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
+BASES = ("imageforge/debian:bookworm", "imageforge/python:3.11")
+SHARED = "SHARED_TEST_BASES"
+"""A folder of base images that runs beside this one share, where there is one."""
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 
@@ -34,10 +39,35 @@ def engine_host() -> Iterator[str]:
     if not host:
         pytest.fail("no engine: run `make test`, which starts a private one")
     with tempfile.TemporaryDirectory(prefix="ifg-base-", dir="/var/tmp") as home:
-        _imageforge(home, host, "base", "create", "python:3.11")
+        with shared_bases(host):
+            _imageforge(home, host, "base", "create", "python:3.11")
         yield host
         _imageforge(home, host, "down", "--purge", "--yes")
         Path(home).mkdir(exist_ok=True)
+
+
+@contextlib.contextmanager
+def shared_bases(host: str) -> Iterator[None]:
+    """Where several runs share a folder for it, the first of them leaves its base images there once they are made, and
+    the others take them: to bootstrap them is a minute of a processor."""
+    folder = os.environ.get(SHARED)
+    if folder is None:
+        yield
+        return
+    client = docker.DockerClient(base_url=host, timeout=120)
+    with contextlib.closing(client), (Path(folder) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = {name: Path(folder) / f"{number}.tar" for number, name in enumerate(BASES)}
+        for file in kept.values():
+            if file.exists():
+                with file.open("rb") as archive:
+                    client.images.load(archive)
+        yield
+        for name, file in kept.items():
+            if not file.exists():
+                with file.with_suffix(".part").open("wb") as archive:
+                    archive.writelines(client.images.get(name).save(named=name))
+                file.with_suffix(".part").rename(file)
 
 
 def _imageforge(home: str, host: str, *arguments: str) -> None:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -39,6 +40,7 @@ from linters.dockerfile import LARGEST, decode, printable, read_text
 if TYPE_CHECKING:
     from imageforge.config import RepositoryConfig
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 DESCRIPTION = "Check Dockerfiles against the container design rules. Exit code 2 when one is refused."
 STDIN = "-"
 PATTERNS = ("Dockerfile", "*.Dockerfile", "Dockerfile.*", "Containerfile")
@@ -168,6 +170,8 @@ def _lint(options: Options) -> int:
         outcomes = _without(outcomes, known)
     shown = _render(outcomes, jobs, options.form)
     if shown:
+        # Bytes that are no UTF-8 are in what a fix writes, and in no text.
+        shown = _SURROGATE.sub(lambda one: f"\\u{ord(one.group()):04x}", shown)
         (sys.stderr if to_stdout else sys.stdout).write(f"{shown}\n")
     for error in failed:
         sys.stderr.write(f"{render(error)}\n")
@@ -257,7 +261,7 @@ def _texts(paths: Sequence[Path], stdin_name: str) -> list[tuple[Path, str, str 
             continue
         build = _build_of(path)
         for file in build or dockerfiles(path):
-            found[str(file)] = (file, str(file), None)
+            found[str(file)] = (file, printable(str(file)), None)
     return list(found.values())
 
 

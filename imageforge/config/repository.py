@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import errno
+import os
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +21,8 @@ from linters import Waiver as PolicyWaiver
 
 FILE_NAME = "imageforge.toml"
 PROJECT_FILE = "pyproject.toml"
+LARGEST = 1 << 20
+"""Bytes of either that are read; nobody writes as many."""
 APP_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 """An app's name is the name of its Service (RFC 1035 label), and leaves room for a hash and a suffix in pod names."""
 
@@ -30,7 +35,7 @@ WEB = "web"
 
 
 SEVERITIES = ("off", *(severity.value for severity in Severity))
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", re.IGNORECASE)
+SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kMGT]?)(i?)B?", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
@@ -83,8 +88,8 @@ class Waiver(Section):
 class BudgetSection(Section):
     """[lint.budgets]: what an image may take, as 200MB or in bytes."""
 
-    size: int | None = None
-    waste: int | None = None
+    size: Annotated[int, Field(ge=0)] | None = None
+    waste: Annotated[int, Field(ge=0)] | None = None
 
     @field_validator("size", "waste", mode="before")
     @classmethod
@@ -276,13 +281,24 @@ def load_repository(folder: Path) -> RepositoryConfig:
 
 def _read(file: Path) -> str | None:
     try:
-        return file.read_text()
+        return _text(file)
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         if file.name == PROJECT_FILE:
             return None  # somebody else's file, until it speaks of us
         raise ConfigError("config-invalid", str(file), str(error), hint="expected a readable UTF-8 file") from error
+
+
+def _text(file: Path) -> str:
+    """The text of a regular file of a bearable size: a link of a stranger's may lead to a device or a pipe."""
+    with os.fdopen(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(file))
+        data = source.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise OSError(errno.EFBIG, f"larger than {LARGEST >> 20} MiB", str(file))
+    return data.decode("utf-8").replace("\r\n", "\n")
 
 
 def _toml(file: Path, text: str) -> dict[str, Any]:

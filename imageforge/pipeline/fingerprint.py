@@ -13,10 +13,18 @@ import json
 from builders import Endpoint, EngineError, inspect_image
 from imageforge.pipeline.plan import Plan
 from imageforge.sources import Ignore, tree_digest
-from linters import LintReport
+from linters import LintReport, Policy
 
 VERSION = 2
 """Raised when the pipeline makes another image of the same input."""
+
+
+def _asked(policy: Policy) -> tuple[object, ...]:
+    """What a policy refuses images for, waivers apart."""
+    severities = sorted((name, severity and severity.value) for name, severity in policy.severities.items())
+    options = sorted((name, sorted(said.items())) for name, said in policy.options.items())
+    budgets = policy.size_budget, policy.waste_budget
+    return (policy.profile, severities, options, policy.registries, budgets, policy.require_measured, policy.comments)
 
 
 def fingerprint(plan: Plan, report: LintReport, endpoint: Endpoint) -> str | None:
@@ -38,6 +46,8 @@ def fingerprint(plan: Plan, report: LintReport, endpoint: Endpoint) -> str | Non
         "tag": plan.tag,
         "bases": bases,
         # An image that a waiver let through is built, and judged, again when that has ended.
+        # What an image is refused for may be in a file that the tree leaves out, or be asked of the command line.
+        "asked": [plan.fail_on.value, *map(str, _asked(plan.policy))],
         "waived": sorted({waiver.rule for waiver in plan.policy.waivers if waiver.holds(datetime.date.today())}),
     }
     return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -19,6 +19,8 @@ DEEPEST = 64
 _MOST_SEARCHES = 200
 """Patterns of COPY that are looked for; a file with more of them is nobody's."""
 LARGEST_IGNORE = 1 << 20
+MOST_PATTERNS = 1000
+"""Lines of a .dockerignore; each is compared with each entry."""
 _OPAQUE = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__"})
 """Folders that others fill: whether they are there counts, not what they hold."""
 
@@ -56,7 +58,9 @@ class Context:
         try:
             with self.ignore.open("rb") as source:
                 text = source.read(LARGEST_IGNORE + 1)
-            return Patterns.parse(text.decode("utf-8-sig")) if len(text) <= LARGEST_IGNORE else None
+            if len(text) > LARGEST_IGNORE or text.count(b"\n") > MOST_PATTERNS:
+                return None
+            return Patterns.parse(text.decode("utf-8-sig"))
         except (OSError, UnicodeDecodeError, MalformedPattern):
             return None
 

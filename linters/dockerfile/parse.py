@@ -100,7 +100,8 @@ def _instruction(logical: LogicalLine, offset: int, escape: str) -> tuple[Instru
         exec_form=exec_form,
         assignments=pairs,
     )
-    if keyword == "ONBUILD" and arguments:
+    if keyword == "ONBUILD" and arguments and offset == 0:
+        # One behind another is refused, however many there are.
         trigger, problem = _instruction(logical, start, escape)
         instruction = replace(instruction, trigger=trigger)
     return instruction, problem

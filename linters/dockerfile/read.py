@@ -8,6 +8,7 @@ from linters.errors import DockerfileError
 
 # Nobody writes one of this size by hand, and a hostile one shall not keep a worker busy for long.
 LARGEST = 1024 * 1024
+MOST_LINES = 20_000
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -42,6 +43,10 @@ def decode(raw: bytes, *, subject: str) -> str:
     if len(raw) > LARGEST:
         raise DockerfileError(
             "dockerfile-unreadable", subject, f"is larger than {LARGEST // 1024 // 1024} MiB, which no Dockerfile is"
+        )
+    if raw.count(b"\n") > MOST_LINES:
+        raise DockerfileError(
+            "dockerfile-unreadable", subject, f"has more than {MOST_LINES:,} lines, which no Dockerfile has"
         )
     if raw.startswith(_UTF16_MARKS):
         raise DockerfileError(

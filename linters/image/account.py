@@ -12,6 +12,8 @@ from linters.rule import ImageHit
 
 _DROPPERS = re.compile(rf"(?<![\w-])({'|'.join(sorted(DROPPERS))})(?![\w-])")
 ROOT = 0
+_DIGITS = 10
+"""Of the largest number of an account; an image may say anything."""
 
 
 def user_id(evidence: Evidence) -> int | None:
@@ -20,7 +22,7 @@ def user_id(evidence: Evidence) -> int | None:
     if not name:
         return ROOT
     if name.isascii() and name.isdecimal():
-        return int(name)
+        return int(name[:_DIGITS]) if name.strip("0") else ROOT
     if name == "root":
         return ROOT
     return accounts(evidence.passwd or "").get(name)
@@ -31,7 +33,7 @@ def accounts(passwd: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in passwd.splitlines():
         fields = line.split(":")
-        if len(fields) >= 4 and fields[2].isascii() and fields[2].isdecimal():
+        if len(fields) >= 4 and fields[2].isascii() and fields[2].isdecimal() and len(fields[2]) <= _DIGITS:
             found.setdefault(fields[0], int(fields[2]))
     return found
 

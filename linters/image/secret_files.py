@@ -30,6 +30,9 @@ _PUBLIC = re.compile(
     re.IGNORECASE,
 )
 _SAMPLE = re.compile(r"example|sample|template|dist$|default|test|demo", re.IGNORECASE)
+# No blank at the beginning of a line may be a line's end: a file of nothing else would take the square of its length.
+_MACHINE = re.compile(rb"^[ \t]*(?:machine[ \t]+\S+|default\b)", re.MULTILINE)
+_LOGIN = re.compile(rb"\spassword\s+(\S+)")
 
 Judge = Callable[[bytes], str | None]
 
@@ -49,7 +52,8 @@ def _private_key(data: bytes) -> str | None:
 
 
 def _netrc(data: bytes) -> str | None:
-    found = re.search(rb"^\s*(?:machine\s+\S+|default)\b[^#]*?\spassword\s+(\S+)", data, re.MULTILINE)
+    machine = _MACHINE.search(data)
+    found = _LOGIN.search(data, machine.end()) if machine else None
     return "a login's password" if found and _real(found[1]) else None
 
 
@@ -59,7 +63,9 @@ def _git_credentials(data: bytes) -> str | None:
 
 
 def _aws(data: bytes) -> str | None:
-    found = re.search(rb"^\s*aws_(?:secret_access_key|session_token)\s*=\s*([A-Za-z0-9/+=]{30,})", data, re.MULTILINE)
+    found = re.search(
+        rb"^[ \t]*aws_(?:secret_access_key|session_token)\s*=\s*([A-Za-z0-9/+=]{30,})", data, re.MULTILINE
+    )
     return "a key of AWS" if found and _real(found[1]) and b"EXAMPLE" not in found[1] else None
 
 
@@ -81,7 +87,7 @@ def _npmrc(data: bytes) -> str | None:
 
 
 def _pypirc(data: bytes) -> str | None:
-    found = re.search(rb"^\s*password\s*[=:]\s*(\S+)", data, re.MULTILINE)
+    found = re.search(rb"^[ \t]*password\s*[=:]\s*(\S+)", data, re.MULTILINE)
     return "a login for a package index" if found and _real(found[1]) else None
 
 
@@ -98,7 +104,9 @@ def _environment(data: bytes) -> str | None:
 
 
 def _kube(data: bytes) -> str | None:
-    found = re.search(rb"^\s*(?:-\s+)?(client-key-data|token|password):\s*[\"']?([^\s\"']{8,})", data, re.MULTILINE)
+    found = re.search(
+        rb"^[ \t]*(?:-[ \t]+)?(client-key-data|token|password):\s*[\"']?([^\s\"']{8,})", data, re.MULTILINE
+    )
     return "a login for a cluster" if found and _real(found[2]) else None
 
 

@@ -10,7 +10,7 @@ from linters.model import Severity
 from linters.rule import ImageHit
 from linters.secret_text import known_token, looks_secret, names_secret
 
-_ARGUMENTS = re.compile(r"^(?:RUN )?\|(\d+) ")
+_ARGUMENTS = re.compile(r"^(?:RUN )?\|([0-9]{1,6}) ")
 _PAIR = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 _SETTING = re.compile(r"(?:/bin/sh -c #\(nop\)\s+)?(ENV|ARG) (.*)", re.DOTALL)
 _PLAIN = re.compile(r"(?:true|false|yes|no|on|off|none|null|[0-9.]{1,6})$", re.IGNORECASE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from linters.check import Outcome
+from linters.dockerfile import printable
 from linters.errors import LintError
 from linters.model import Finding, Severity
 
@@ -28,7 +29,7 @@ def github(outcomes: Iterable[Outcome]) -> str:
             lines.append(_command("error", {"file": one.subject, "title": one.code}, one.message))
         else:
             lines += [_annotation(finding) for finding in one.findings]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _annotation(finding: Finding) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from linters.check import Outcome
+from linters.dockerfile import printable
 from linters.errors import LintError
 from linters.model import Finding, LintReport
 from linters.reporters.summary import counts
@@ -48,4 +49,4 @@ def _failed(error: LintError) -> str:
 
 def _plain(text: str) -> str:
     """Text that stays what it is: no markup, no cell of its own, and nobody is mentioned by it."""
-    return _MENTION.sub("@\u200b", _SPECIAL.sub(r"\\\1", " ".join(text.split())))
+    return _MENTION.sub("@\u200b", _SPECIAL.sub(r"\\\1", " ".join(printable(text.replace("\n", " ")).split())))

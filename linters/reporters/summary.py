@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from linters.check import Outcome
+from linters.dockerfile import printable
 from linters.model import Cause, LintReport, Severity
 
 _WORDS = {Cause.WAIVER: "waived", Cause.COMMENT: "ignored", Cause.BASELINE: "known"}
@@ -12,7 +13,7 @@ _WORDS = {Cause.WAIVER: "waived", Cause.COMMENT: "ignored", Cause.BASELINE: "kno
 
 def summary(report: LintReport) -> str:
     """`Dockerfile: 0 errors, 2 warnings, 1 remark`, and what does not count."""
-    return f"{report.file}: {counts(report)}"
+    return f"{printable(report.file)}: {counts(report)}"
 
 
 def total(outcomes: Sequence[Outcome]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from linters.check import Outcome
+from linters.dockerfile import printable
 from linters.errors import LintError
 from linters.model import Finding, LintReport, Severity
 from linters.reporters.summary import summary, total
@@ -43,7 +44,7 @@ def _file(report: LintReport, paint: _Paint, width: int | None) -> Iterator[str]
     for finding in report.findings:
         yield from _finding(finding, paint, width)
     for note in report.notes:
-        yield from (paint(_NOTE, line) for line in _folded("  note: ", note, width))
+        yield from (paint(_NOTE, line) for line in _folded("  note: ", printable(note), width))
     yield paint(_BAD if report.count(Severity.ERROR) else _GOOD, _NAME) + summary(report)
 
 
@@ -70,7 +71,8 @@ def _folded(lead: str, text: str, width: int | None) -> list[str]:
 
 
 def _finding(finding: Finding, paint: _Paint, width: int | None) -> Iterator[str]:
-    place = f"{finding.file}:{finding.line}:{finding.column}" if finding.line else finding.file
+    file = printable(finding.file)  # a name may hold a line's end, and what a terminal obeys
+    place = f"{file}:{finding.line}:{finding.column}" if finding.line else file
     name = f" ({finding.alias})" if finding.alias else ""
     lead = f"  {place} {finding.severity.value} {finding.rule} "
     first, *rest = _folded(lead, f"{finding.message}{name}", width)
@@ -89,7 +91,9 @@ def _excerpt(finding: Finding, paint: _Paint, widest: int) -> Iterator[str]:
     first = finding.column - 1
     cut = min(first - widest // 2, max(0, len(excerpt) - widest)) if first > widest * 3 // 4 else 0
     shown = excerpt[cut : cut + widest]
-    yield paint(_DIM, f"    {shown}")
+    # Behind blanks too a line that begins so is a command to GitHub's runner.
+    guard = "\u200b" if shown.lstrip().startswith("::") else ""
+    yield paint(_DIM, f"    {guard}{shown}")
     if finding.end_column is None:
         return
     ends_here = finding.end_line in (None, finding.line)
@@ -112,7 +116,7 @@ def _width(char: str) -> int:
 
 
 def _failed(error: LintError, paint: _Paint, width: int | None) -> Iterator[str]:
-    yield f"  {paint(_BAD, f'error[{error.code}]')}: {error.subject}: {error.message}"
+    yield f"  {paint(_BAD, f'error[{error.code}]')}: {printable(error.subject)}: {error.message}"
     if error.hint:
         yield from (paint(_FIX, line) for line in _folded("    hint: ", error.hint, width))
-    yield f"{paint(_BAD, _NAME)}{error.subject}: not checked"
+    yield f"{paint(_BAD, _NAME)}{printable(error.subject)}: not checked"

@@ -59,12 +59,15 @@ def _problem(text: str) -> str | None:
     if protocol.lower() not in _PROTOCOLS:
         return f"/{protocol} is none of tcp, udp and sctp"
     first, dash, last = ports.partition("-")
+    values = []
     for number in (first, last) if dash else (first,):
         if not _NUMBER.match(number):
             return f"`{number}` is no number" if number else "the number is missing"
-        if int(number[:9]) > _LARGEST:
+        digits = number.lstrip("+0") or "0"
+        if len(digits) > len(str(_LARGEST)) or int(digits) > _LARGEST:
             return f"the largest is {_LARGEST}"
-    if dash and int(last) < int(first):
+        values.append(int(digits))
+    if dash and values[1] < values[0]:
         return f"{first} comes behind {last}"
     return None
 

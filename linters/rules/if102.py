@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from linters.model import Principle, Severity
 from linters.programs import name_of, unwrap
@@ -16,6 +16,8 @@ _FIX = "give each process an image of its own; end with `exec` and the one that 
 def _check(subject: Subject) -> Iterator[Hit]:
     for script in subject.entry.scripts:
         several = len(script.commands) > 1
+        if _hands_on(script.commands):
+            continue
         for command in script.commands:
             service = started_service(command)
             if service and several:
@@ -27,6 +29,12 @@ def _check(subject: Subject) -> Iterator[Hit]:
             else:
                 continue
             yield Hit(span=script.span_of(command), message=f"{message}, expected one process", fix=_FIX)
+
+
+def _hands_on(commands: Sequence[Command]) -> bool:
+    """Whether the script is there to hand signals on to its one child: `trap … TERM; app & wait $!`."""
+    names = [name_of(one.argv[0]) for one in commands]
+    return "trap" in names and "wait" in names and sum(one.after == "&" for one in commands) == 1
 
 
 def started_service(command: Command) -> str | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from linters import edits
 from linters.dockerfile import Word
-from linters.image.ports import exposed_ssh
 from linters.model import Edit, Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.rules.if104 import installs_ssh
 from linters.rules.if401 import starts_a_script
 from linters.stages import Step
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
@@ -44,6 +47,8 @@ def _without(subject: Subject, step: Step, ports: list[Word]) -> tuple[Edit, ...
     words = step.instruction.words
     if len(ports) == len(words):
         return edits.removed(subject.dockerfile, step.instruction)
+    if len(ports) > 1:
+        return ()
     changes: list[Edit] = []
     for word in ports:
         # With the blank in front of it, or behind it where it is the first.
@@ -54,7 +59,13 @@ def _without(subject: Subject, step: Step, ports: list[Word]) -> tuple[Edit, ...
         if not change:
             return ()
         changes += change
-    return tuple(changes) if len(ports) == 1 else ()
+    return tuple(changes)
+
+
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.ports import exposed_ssh  # noqa: PLC0415 - who judges a file has no use for it
+
+    return exposed_ssh(evidence)
 
 
 RULE = Rule(
@@ -63,5 +74,5 @@ RULE = Rule(
     principle=Principle.ONE_PROCESS,
     title="A container offers no SSH",
     check=_check,
-    image=exposed_ssh,
+    image=_image,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from linters import edits
@@ -19,6 +20,8 @@ _TAKERS = frozenset(
 )
 # What may as well be the value of an option: a separator.
 _SEPARATORS = frozenset({"|", ";", "&", "<", ">"})
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_MAKING = ("COPY", "ADD", "RUN")
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
@@ -28,6 +31,8 @@ def _check(subject: Subject) -> Iterator[Hit]:
         if not argv:
             continue
         program = unwrap(argv)[:1]
+        if step is not entry.main and entry.main is not None and entry.main.instruction.exec_form:
+            program = unwrap(entry.main.instruction.exec_form)[:1] or program  # whose arguments these are
         if not program or name_of(program[0]) not in _TAKERS:
             yield from _operators(subject, step, argv)
         if step is entry.main and " " in argv[0].strip() and not _is_path(subject, argv[0]):
@@ -68,7 +73,16 @@ def _one_word(subject: Subject, step: Step, argv: tuple[str, ...]) -> Hit:
 
 
 def _is_path(subject: Subject, text: str) -> bool:
-    """Whether a path with blanks is meant: another instruction makes or names it."""
+    """Whether a path with blanks is meant: one of Windows, or one that another instruction makes or names."""
+    if _DRIVE.match(text):
+        return True
+    name = text.rpartition("/")[2]
+    if (
+        "/" in text
+        and " " in name
+        and any(name in one.instruction.logical.text for one in subject.plan.steps(*_MAKING))
+    ):
+        return True
     context = subject.context
     if context is not None and text.startswith("/"):
         known = {file.path for file in context.files}

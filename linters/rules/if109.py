@@ -41,7 +41,9 @@ def _check(subject: Subject) -> Iterator[Hit]:
     behind = _left_behind(script)
     if len(behind) > 1:
         message = f"{script.where(behind[1])} leaves a second process in the background, expected one process"
-        yield _hit(script, message, _SEVERAL, Severity.ERROR)
+        # Of those in the branches of a `case` or an `if` perhaps one alone is started.
+        sure = sum(one.depth == 0 for one in behind) > 1
+        yield _hit(script, message, _SEVERAL, Severity.ERROR if sure else Severity.WARNING)
     elif not _ends_in_exec(script, behind):
         last = script.commands[-1]
         message = f"{script.where(last)} runs `{last.words[0].text}` behind a shell, which may not pass SIGTERM on"
@@ -55,9 +57,21 @@ def _left_behind(script: StartScript) -> list[Command]:
     if "trap" not in names and (names & _STOPPING or any("stop" in one.argv for one in script.commands)):
         return []
     seen: dict[str, Command] = {}
-    for one in started:
+    for one in started[_awaited(script) :]:
         seen.setdefault(" ".join(unwrap(one.argv)[:2]), one)
     return list(seen.values())
+
+
+def _awaited(script: StartScript) -> int:
+    """How many of the commands in the background are over before the script goes on to its program."""
+    started = waited = 0
+    for one in script.commands:
+        if one.argv == ("wait",) and one.depth == 0:
+            waited = started
+        elif name_of(one.argv[0]) == "exec" and one.depth == 0:
+            return waited
+        started += one.after == "&" or started_service(one) is not None
+    return 0
 
 
 def _ends_in_exec(script: StartScript, behind: list[Command]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from linters.model import Principle, Severity
 from linters.packages import Verb, call_of
@@ -14,39 +14,32 @@ _FIX = "do it in a RUN of the build, and let the container start what is there"
 
 
 _QUESTIONS = frozenset({"[", "[[", "test", "!", "command", "which", "grep"})
+_ONLY_SAYS = frozenset({"--help", "-h", "--version", "--dry-run"})
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
     entry = subject.entry
     for script in entry.scripts:
-        previous: Command | None = None
-        for command in script.commands:
-            what = _what(command) or (_piped(previous, command) if previous else None)
-            if what:
-                yield Hit(span=script.span_of(command), message=_message(what), fix=_FIX)
-            previous = command
+        for command, what, guarded in _installing(script.commands):
+            severity = Severity.WARNING if guarded else None
+            yield Hit(span=script.span_of(command), message=_message(what), fix=_FIX, severity=severity)
     argv = entry.argv
     if argv:
         # What a tool is given to do comes behind it: `ENTRYPOINT ["yarn"]` alone installs nothing.
         bare = entry.command is None and len(unwrap(argv)) == 1
-        what = None if bare else _what(_as_command(argv))
-        if what:
+        found = None if bare else _what(_as_command(argv))
+        if found:
             step, index = entry.origin(len(argv) - len(unwrap(argv)))
             word = step.instruction.words[index]
-            yield Hit(span=step.instruction.span(word.start, word.end), message=_message(what), fix=_FIX)
+            yield Hit(span=step.instruction.span(word.start, word.end), message=_message(found), fix=_FIX)
     yield from _in_script(subject)
 
 
 def _in_script(subject: Subject) -> Iterator[Hit]:
-    """The same in the script that the entry names. Behind an `if`, or with names that come from outside, it is an offer
-    to whoever starts the container, and no more than a warning."""
+    """The same in the script that the entry names."""
     script = subject.start
-    previous: Command | None = None
-    for command in script.commands if script else ():
-        what = _what(command) or (_piped(previous, command) if previous else None)
-        if what and script:
-            guarded = command.depth > 0 or any("$" in word for word in command.argv)
-            guarded = guarded or (previous is not None and _asks(previous))
+    for command, what, guarded in _installing(script.commands if script else ()):
+        if script:
             yield Hit(
                 span=script.place,
                 message=f"{script.where(command)}: {_message(what)}",
@@ -54,6 +47,19 @@ def _in_script(subject: Subject) -> Iterator[Hit]:
                 severity=Severity.WARNING if guarded else None,
                 basis=script.basis,
             )
+
+
+def _installing(commands: Sequence[Command]) -> Iterator[tuple[Command, str, bool]]:
+    """The commands that install, what that is, and whether it is guarded: behind an `if` or a question, or with names
+    that come from outside, it is an offer to whoever starts the container, and no more than a warning."""
+    previous: Command | None = None
+    asked = False
+    for command in commands:
+        # A question holds for all of the chain of && and || behind it.
+        asked = previous is not None and previous.after in ("&&", "||") and (asked or _asks(previous))
+        what = _what(command) or (_piped(previous, command) if previous else None)
+        if what:
+            yield command, what, asked or command.depth > 0 or any("$" in word for word in command.argv)
         previous = command
 
 
@@ -68,6 +74,8 @@ def _as_command(argv: tuple[str, ...]) -> Command:
 
 def _what(command: Command) -> str | None:
     call = call_of(command)
+    if call is not None and not _ONLY_SAYS.isdisjoint(call.options):
+        return None
     if call is not None and call.verb in (Verb.INSTALL, Verb.UPGRADE):
         return f"{call.manager} {call.verb}"
     argv = unwrap(command.argv)

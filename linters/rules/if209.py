@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from linters.dockerfile import Assignment, Span
-from linters.image.secrets import written_secrets
 from linters.model import Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.secret_text import known_token, known_tokens, looks_secret
 from linters.stages import Step
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 _FIX = "give it when the container starts, or to one RUN by --mount=type=secret"
 
@@ -64,12 +67,18 @@ def run_follows(subject: Subject, step: Step) -> bool:
     return last > step.instruction.line
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.secrets import written_secrets  # noqa: PLC0415 - who judges a file has no use for it
+
+    return written_secrets(evidence)
+
+
 RULE = Rule(
     id="IF209",
     severity=Severity.ERROR,
     principle=Principle.IMMUTABLE,
     title="No secret is written into a Dockerfile",
     check=_check,
-    image=written_secrets,
+    image=_image,
     covers=frozenset({"DL3064"}),
 )

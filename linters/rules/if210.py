@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from linters.dockerfile import Assignment
-from linters.image.secrets import default_secrets
 from linters.model import Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.rules.if209 import run_follows, written
 from linters.secret_text import is_literal, is_secret_name
 from linters.stages import Step
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
@@ -33,7 +36,11 @@ def _pair(subject: Subject, step: Step, pair: Assignment, used: _Used) -> Iterat
                 span=where,
                 message=f"{keyword} {pair.name} gives every container of this image the same secret",
                 fix=f"leave {pair.name} out of the file and give it when the container starts",
-                secrets=(f"{pair.name}={pair.value}", *((value,) if len(value) >= _LONG_ENOUGH else ())),
+                secrets=(
+                    f"{pair.name}={pair.value}",
+                    _written(step, pair),
+                    *((value,) if len(value) >= _LONG_ENOUGH else ()),
+                ),
             )
     elif keyword == "ARG" and pair.value is None and used.behind(step, pair.name):
         yield Hit(
@@ -46,6 +53,11 @@ def _pair(subject: Subject, step: Step, pair: Assignment, used: _Used) -> Iterat
 _USE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _LONG_ENOUGH = 8
 """Characters of a value that can be masked wherever it stands without hiding ordinary words."""
+
+
+def _written(step: Step, pair: Assignment) -> str:
+    """The pair as it stands there: a blank may be in the place of the equals sign."""
+    return step.instruction.logical.text[pair.start : pair.end]
 
 
 class _Used:
@@ -71,12 +83,18 @@ class _Used:
         return last
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.secrets import default_secrets  # noqa: PLC0415 - who judges a file has no use for it
+
+    return default_secrets(evidence)
+
+
 RULE = Rule(
     id="IF210",
     severity=Severity.WARNING,
     principle=Principle.IMMUTABLE,
     title="A password is neither a default nor an ARG",
     check=_check,
-    image=default_secrets,
+    image=_image,
     covers=frozenset({"DL3064"}),
 )

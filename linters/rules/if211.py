@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from linters.context import Context, File
-from linters.image.secret_files import secret_in
-from linters.image.secrets import secret_files
 from linters.model import Basis, Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.secret_text import assignments, is_literal, is_secret_name
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 _MOST_FILES = 2000
 """Files that are looked at for one Dockerfile; few of them are read."""
@@ -48,6 +50,8 @@ def _check(subject: Subject) -> Iterator[Hit]:
 
 def _secret(context: Context, file: File) -> tuple[str | None, Severity | None]:
     """What a file holds; a password that a person chose for a .env is less sure than what looks real."""
+    from linters.image.secret_files import secret_in  # noqa: PLC0415 - few files are looked at
+
     what = secret_in(f"/{file.path}", lambda most: context.read_bytes(file.path, most) or b"")
     if what is None and _ENVIRONMENT.match(posixpath.basename(file.path)):
         text = context.read(file.path, _LARGEST) or ""
@@ -57,11 +61,17 @@ def _secret(context: Context, file: File) -> tuple[str | None, Severity | None]:
     return what, None
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.secrets import secret_files  # noqa: PLC0415 - who judges a file has no use for it
+
+    return secret_files(evidence)
+
+
 RULE = Rule(
     id="IF211",
     severity=Severity.ERROR,
     principle=Principle.IMMUTABLE,
     title="No file with a secret is copied into an image",
     check=_check,
-    image=secret_files,
+    image=_image,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from linters.model import Principle, Severity
 from linters.packages import Call, call_of
@@ -43,13 +44,15 @@ def _check(subject: Subject) -> Iterator[Hit]:
             value = step.expand(pair.value or "")
             if pair.name in _VARIABLES and value is not None and _is_off(pair.name, value):
                 yield Hit(span=step.instruction.span(pair.start, pair.end), message=_message(pair.name), fix=_FIX)
-    for script in (*subject.reachable_scripts(), *subject.entry.scripts):
-        # Who checks a sum knows what came, whoever sent it.
+    scripts = (*subject.reachable_scripts(), *subject.entry.scripts)
+    # Who checks a sum knows what came, whoever sent it; of what a later step checks it may be another's.
+    checks = {script.step.stage: script.step.instruction.line for script in scripts if verifies(script)}
+    for script in scripts:
         if not verifies(script):
-            yield from _run(script)
+            yield from _run(script, checked=checks.get(script.step.stage, 0) > script.step.instruction.line)
 
 
-def _run(script: Script) -> Iterator[Hit]:
+def _run(script: Script, *, checked: bool) -> Iterator[Hit]:
     for command in script.commands:
         for assignment in (*command.assignments, *(command.argv[1:] if command.argv[0] == "export" else ())):
             name, _, value = assignment.partition("=")
@@ -62,7 +65,7 @@ def _run(script: Script) -> Iterator[Hit]:
                 span=script.span_of(command),
                 message=_message(what),
                 fix=_FIX,
-                severity=None if sure else Severity.WARNING,
+                severity=None if sure and not checked else Severity.WARNING,
             )
 
 
@@ -121,11 +124,21 @@ def _insecure(word: str) -> bool:
 
 def _elsewhere(what: str, argv: tuple[str, ...]) -> tuple[str, bool] | None:
     """None where all addresses are this machine's, or are of plain HTTP, which has nothing to check."""
-    addresses = [word for word in argv[1:] if not word.startswith("-") and _ADDRESS.match(word)]
+    addresses = [
+        word
+        for before, word in pairwise(argv)
+        if not word.startswith("-") and _ADDRESS.match(word) and not _is_option_for_file(what, before)
+    ]
     remote = [word for word in addresses if not _LOCAL.search(word) and not word.lower().startswith("http://")]
     if addresses and not remote:
         return None
     return what, any("$" not in word.split("//", 1)[-1].split("/", 1)[0] for word in remote)
+
+
+def _is_option_for_file(what: str, word: str) -> bool:
+    """Whether the word behind this one is a file that is written, which may look like a host: `-o out.json`."""
+    letter = "O" if what.startswith("wget") else "o"
+    return word in ("--output", "--output-document") or re.match(rf"-[A-Za-z]*{letter}$", word) is not None
 
 
 def _trusted_host(argv: tuple[str, ...]) -> tuple[str, bool] | None:
@@ -143,13 +156,22 @@ def _trusted_host(argv: tuple[str, ...]) -> tuple[str, bool] | None:
 def _configured(program: str, argv: tuple[str, ...]) -> tuple[str, bool] | None:
     words = [word.lower() for word in argv[1:]]
     joined = " ".join(words)
-    if program == "git" and re.search(r"\bhttp\.(?:\S+\.)?sslverify(?:\s+|=)[\"']?(?:false|0|no|off)\b", joined):
+    if program == "git" and any(_unverified(*pair) for pair in zip(words, [*words[1:], ""], strict=True)):
         return "http.sslVerify=false", True
     if program in ("npm", "yarn", "pnpm") and re.search(r"\bstrict-ssl(?:\s+|=)false\b", joined):
         return "strict-ssl=false", True
     if program == "conda" and re.search(r"\bssl_verify\s+(?:false|no)\b", joined):
         return "ssl_verify false", True
     return None
+
+
+def _unverified(word: str, following: str) -> bool:
+    """Whether git is told, by `http.sslVerify=false` or two words, not to look; `http.<address>.sslVerify` too."""
+    name, equals, value = word.rpartition("=")
+    if not equals:
+        name, value = word, following
+    key = name[max(name.find("http."), 0) :]
+    return key.startswith("http.") and key.endswith(".sslverify") and value.strip("\"'") in _OFF
 
 
 RULE = Rule(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from linters import edits
-from linters.image.remains import caches
 from linters.model import Edit, Principle, Severity
 from linters.packages import Call, Verb
 from linters.programs import name_of, unwrap
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.scripts import Script
 from linters.shell import Command
 from linters.shell import commands as parsed
 from linters.stages import Step, mount_options
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,12 +264,18 @@ def _removes(program: str, paths: tuple[str, ...], cache: _Cache) -> bool:
     return any(_inside(folder, path) for path in cleaned if path.count("/") for folder in cache.folders)
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.remains import caches  # noqa: PLC0415 - who judges a file has no use for it
+
+    return caches(evidence)
+
+
 RULE = Rule(
     id="IF301",
     severity=Severity.WARNING,
     principle=Principle.LIGHTWEIGHT,
     title="A layer holds no package manager's cache",
     check=_check,
-    image=caches,
+    image=_image,
     covers=frozenset({"DL3009", "DL3019", "DL3032", "DL3036", "DL3040", "DL3042", "DL3060"}),
 )

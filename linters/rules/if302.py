@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from linters.image.remains import build_tools
 from linters.model import Principle, Severity
 from linters.packages import Call, Verb, bare_name, purged
-from linters.rule import Hit, Option, Rule, Subject
+from linters.rule import Hit, ImageHit, Option, Rule, Subject
 from linters.rules.if303 import is_workshop
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 _TOOLS = frozenset(
     {
@@ -74,12 +77,18 @@ def _tools(call: Call) -> list[str]:
     return [name for name in names if name in _TOOLS or _HEADERS.match(name)]
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.remains import build_tools  # noqa: PLC0415 - who judges a file has no use for it
+
+    return build_tools(evidence)
+
+
 RULE = Rule(
     id="IF302",
     severity=Severity.WARNING,
     principle=Principle.LIGHTWEIGHT,
     title="Build tools stay in a build stage",
     check=_check,
-    image=build_tools,
+    image=_image,
     options=(Option(name="allow", default=(), help="packages that may stay in the image"),),
 )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from linters.context import Context, File
 from linters.dockerfile import Span
-from linters.image.remains import repositories
 from linters.model import Basis, Principle, Severity
-from linters.rule import Hit, Option, Rule, Subject
+from linters.rule import Hit, ImageHit, Option, Rule, Subject
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 _LARGEST = 200
 """Megabytes of a context that is copied as a whole, from which on it is worth a word."""
@@ -82,12 +85,18 @@ def _unwanted(files: tuple[File, ...]) -> list[str]:
     return list(found)
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.remains import repositories  # noqa: PLC0415 - who judges a file has no use for it
+
+    return repositories(evidence)
+
+
 RULE = Rule(
     id="IF306",
     severity=Severity.WARNING,
     principle=Principle.LIGHTWEIGHT,
     title="A .dockerignore keeps out what the image has no use for",
     check=_check,
-    image=repositories,
+    image=_image,
     options=(Option(name="megabytes", default=_LARGEST, help="of a whole folder, from which on it is told"),),
 )

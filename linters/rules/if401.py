@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from linters.accounts import accounts
 from linters.entry import Entry
 from linters.model import Edit, Principle, Severity
-from linters.programs import DROPPERS, name_of, unwrap
+from linters.programs import DROPPERS, SHELLS, name_of, unwrap
 from linters.rule import Hit, Rule, Subject
 from linters.user import UserKind
 
@@ -52,8 +52,12 @@ def starts_a_script(entry: Entry) -> bool:
         return True
     main = entry.main
     argv = main.instruction.exec_form if main is not None else None
-    program = argv[0] if argv else (main.instruction.arguments.split() or [""])[0] if main is not None else ""
-    return program.endswith((".sh", ".bash", "entrypoint", "entrypoint-wrapper"))
+    if not argv:
+        argv = tuple(main.instruction.arguments.split()) if main is not None else ()
+    inner = unwrap(argv)
+    if inner and name_of(inner[0]) in SHELLS:  # `sh start.sh`
+        inner = tuple(word for word in inner[1:] if not word.startswith("-"))
+    return bool(inner) and inner[0].endswith((".sh", ".bash", "entrypoint", "entrypoint-wrapper"))
 
 
 def _changes(subject: Subject) -> tuple[Edit, ...]:

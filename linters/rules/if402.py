@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from linters.image.account import runs_as_root
 from linters.model import Edit, Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.rules.if401 import drops_privilege
 from linters.user import UserKind
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 _NAMED_NON_ROOT = re.compile(r"nonroot|non-root|unprivileged|chisel|^cgr\.dev/|chainguard|(?:^|/)bitnami/|rootless")
 _RED_HAT = re.compile(r"fedora|centos|rocky|almalinux|redhat|ubi[0-9]|amazonlinux|oraclelinux|opensuse|suse/")
@@ -83,11 +86,17 @@ def _has_no_shell(base: str | None) -> bool:
     return base is None or base == "scratch" or "distroless" in base
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.account import runs_as_root  # noqa: PLC0415 - who judges a file has no use for it
+
+    return runs_as_root(evidence)
+
+
 RULE = Rule(
     id="IF402",
     severity=Severity.WARNING,
     principle=Principle.NON_ROOT,
     title="An image says which user its program runs as",
     check=_check,
-    image=runs_as_root,
+    image=_image,
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from linters import edits
 from linters.accounts import accounts
-from linters.image.account import named_user
 from linters.model import Principle, Severity
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.user import User, UserKind
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 
 def _check(subject: Subject) -> Iterator[Hit]:
@@ -44,12 +47,18 @@ def _number(subject: Subject, user: User) -> int | None:
     return numbers.pop() if len(numbers) == 1 else None
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.account import named_user  # noqa: PLC0415 - who judges a file has no use for it
+
+    return named_user(evidence)
+
+
 RULE = Rule(
     id="IF403",
     severity=Severity.INFO,
     principle=Principle.NON_ROOT,
     title="USER is a number",
     check=_check,
-    image=named_user,
+    image=_image,
     covers=frozenset({"DL3066"}),
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from linters.image.rights import raising
 from linters.model import Principle, Severity
 from linters.modes import changes, sets_user
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
+
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
 
 _FIX = "leave the bit out; do what needs root in RUN, or give the container the one capability that is needed"
 
@@ -32,11 +35,17 @@ def _check(subject: Subject) -> Iterator[Hit]:
             )
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.rights import raising  # noqa: PLC0415 - who judges a file has no use for it
+
+    return raising(evidence)
+
+
 RULE = Rule(
     id="IF406",
     severity=Severity.WARNING,
     principle=Principle.NON_ROOT,
     title="No program runs as its owner",
     check=_check,
-    image=raising,
+    image=_image,
 )

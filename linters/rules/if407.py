@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from linters.image.account import passwords
 from linters.model import Principle, Severity
 from linters.programs import name_of, unwrap
-from linters.rule import Hit, Rule, Subject
+from linters.rule import Hit, ImageHit, Rule, Subject
 from linters.scripts import Script
 from linters.shell import Command
 
-_PAIR = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*):([^\s:$`'\"\\]+)")
+if TYPE_CHECKING:
+    from linters.image.evidence import Evidence
+
+_PAIR = re.compile(r"(?<![A-Za-z0-9_.-])([A-Za-z_][A-Za-z0-9_.-]*):([^\s:$`'\"\\]+)")
 _HERE_STRING = re.compile(r"<<<\s*[\"']?([A-Za-z_][\w.-]*:[^\s$`'\"]+)")
 _NEAR = 80
 _MADE = re.compile(r"^\$\((?:openssl passwd|mkpasswd|perl -e)\b[^$`()]*(?:\([^$`()]*\)[^$`()]*)?\)$")
@@ -83,11 +86,17 @@ def _hit(script: Script, start: int, end: int, secret: str) -> Hit:
     )
 
 
+def _image(evidence: Evidence) -> Iterable[ImageHit]:
+    from linters.image.account import passwords  # noqa: PLC0415 - who judges a file has no use for it
+
+    return passwords(evidence)
+
+
 RULE = Rule(
     id="IF407",
     severity=Severity.ERROR,
     principle=Principle.NON_ROOT,
     title="No account has a password from the Dockerfile",
     check=_check,
-    image=passwords,
+    image=_image,
 )

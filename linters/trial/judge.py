@@ -78,7 +78,7 @@ def not_made(name: str, reason: str) -> Finding:
         message=f"it could not be measured: {reason}",
         file=name,
         line=0,
-        fix="have it start though what it needs is not there, or waive IF500",
+        fix="have it start though what it needs is not there",
         basis=Basis.MEASURED,
     )
 
@@ -269,7 +269,7 @@ _FIXES = {
 def signal_number(text: str) -> int:
     """Of STOPSIGNAL, a name with or without SIG or a number; SIGTERM where it is none."""
     word = text.strip().upper()
-    if word.isdecimal() and 0 < int(word) < 65:
+    if re.fullmatch(r"[0-9]{1,2}", word) and 0 < int(word) < 65:
         return int(word)
     try:
         return int(signals.Signals[word if word.startswith("SIG") else f"SIG{word}"])

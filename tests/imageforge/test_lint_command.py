@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -266,6 +267,8 @@ def test_a_rule_is_shown_by_any_of_its_names(capsys: pytest.CaptureFixture[str])
         assert run(["rules", name]) == 0
         assert capsys.readouterr().out.startswith("# IF003: ")
     assert run(["rules", "IF999"]) == 3
+    assert run(["rules", "dl3008"]) == 3
+    assert "https://github.com/hadolint/hadolint/wiki/DL3008" in capsys.readouterr().err
     assert run(["rules", "-o", "wide"]) == 0
     assert "MaintainerDeprecated" in capsys.readouterr().out
 
@@ -284,3 +287,15 @@ def test_a_secret_beside_a_fix_is_not_shown(capsys: pytest.CaptureFixture[str]) 
     captured = capsys.readouterr()
     assert "+ENV API_TOKEN=***" in captured.err
     assert token not in captured.err + captured.out
+
+
+@pytest.mark.parametrize("form", list(lint_module.LintFormat))
+def test_bytes_that_are_no_text_break_no_form(form: str, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    text = b"FROM debian:12\nMAINTAINER \xff\xe9\nENV \xff b\nCOPPY \xff\nUSER 1\n"
+    Path(os.fsdecode(b"a\xfe.Dockerfile")).write_bytes(text)
+    assert lint("-o", form) == 2
+    out = capsysbinary.readouterr().out.decode("utf-8")
+    assert "IF003" in out
+    if form in ("json", "sarif"):
+        assert "\\udcff" in out
+        json.loads(out)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import os
 from pathlib import Path
 
 import pytest
 
 from imageforge.config import load_repository
-from imageforge.config.repository import parse_size
+from imageforge.config.repository import LARGEST, parse_size
 from imageforge.errors import ConfigError, GateRefused
 from imageforge.pipeline.event import EventKind, Recorder
 from imageforge.pipeline.gate import lint
@@ -193,3 +194,29 @@ def test_the_gate_refuses_what_the_project_minds(tmp_path: Path, config: str, fi
         _linted(tmp_path, config)
     assert f"first {first}: " in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("size", ["9" * 400, "-1", "1e400"])
+def test_no_budget_is_beyond_numbers(size: str, tmp_path: Path) -> None:
+    (tmp_path / "imageforge.toml").write_text(f'[lint.budgets]\nsize = "{size}"\n')
+    with pytest.raises(ConfigError, match=r"lint\.budgets\.size"):
+        load_repository(tmp_path)
+    (tmp_path / "imageforge.toml").write_text("[lint.budgets]\nsize = -1\n")
+    with pytest.raises(ConfigError, match=r"lint\.budgets\.size"):
+        load_repository(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "large"])
+def test_a_file_that_has_no_end_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    for name in ("imageforge.toml", "pyproject.toml"):
+        file = tmp_path / name
+        if kind == "device":
+            file.symlink_to("/dev/zero")
+        elif kind == "pipe":
+            os.mkfifo(file)
+        else:
+            file.write_bytes(b"#" * (LARGEST + 1))
+    with pytest.raises(ConfigError, match=r"no regular file|larger than"):
+        load_repository(tmp_path)
+    (tmp_path / "imageforge.toml").unlink()
+    assert load_repository(tmp_path).lint.policy() == Policy()

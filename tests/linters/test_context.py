@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from linters import Basis, Finding, Job, Policy, Severity, check, own_findings
 from linters.context import Context, MalformedPattern, Patterns
+from linters.context.folder import MOST_PATTERNS
 from tests.linters.judged import judged
 
 KEY = "-----BEGIN PRIVATE KEY-----\n" + "QW4gZXhhbXBsZSwgYW5kIG5vIGtleSBhdCBhbGwuIEFuIGV4YW1wbGUsIGFuZCBu\n" * 2
@@ -297,6 +298,12 @@ def test_check_reads_the_context(tmp_path: Path) -> None:
     report = check(tmp_path / "Dockerfile", context=tmp_path)
     assert "IF211" in {one.rule for one in report.findings}
     assert "IF211" not in {one.rule for one in check(tmp_path / "Dockerfile").findings}
+
+
+def test_an_ignore_file_of_thousands_of_lines_says_nothing(tmp_path: Path) -> None:
+    made(tmp_path, {".dockerignore": "\n".join(f"a{number}*b" for number in range(MOST_PATTERNS + 2)), "f": "1"})
+    assert Context(tmp_path).patterns is None
+    assert Context(tmp_path).files == ()
 
 
 def test_npm_installs_for_developers_only_what_package_json_names(tmp_path: Path) -> None:

@@ -188,3 +188,50 @@ def test_a_secret_is_in_no_edit() -> None:
     found = look(f"FROM a:1\nENV API_TOKEN {token}\nUSER 1\n")
     assert any(one.rule == "IF018" for one in found)
     assert not any(token in str(replace(one)) for one in found)
+
+
+_TOKENS = st.sampled_from(
+    [
+        *(
+            "FROM",
+            "from",
+            "RUN",
+            "COPY",
+            "ADD",
+            "ENV",
+            "ARG",
+            "LABEL",
+            "EXPOSE",
+            "WORKDIR",
+            "USER",
+            "CMD",
+            "ENTRYPOINT",
+        ),
+        *("HEALTHCHECK", "VOLUME", "SHELL", "ONBUILD", "MAINTAINER", "as", "\n", "\n", "\n", "\\\n", "\\\n\n", "\r\n"),
+        *("a", "b:1", "$A", "${A:-x}", "${", "$", '"', "'", "=", "a=b", "--from=x", "--platform=$TARGETPLATFORM"),
+        *("<<EOF", "EOF\n", '["a","b"]', "[", "]", "# check=skip=all\n", "# hadolint ignore=DL3008\n", "80:80/TCP"),
+        *(
+            "http",
+            "/x",
+            "apt-get update && apt-get install -y curl",
+            "&",
+            "|",
+            ";",
+            "\t",
+            "é",
+            "\udcff",
+            "scratch",
+            "0",
+        ),
+    ]
+)
+
+
+@given(st.lists(_TOKENS, max_size=30).map(" ".join))
+@settings(max_examples=150, deadline=None)
+def test_whatever_stands_in_a_file_no_rule_fails_and_no_fix_breaks_it(text: str) -> None:
+    try:
+        fixed = fix(f"FROM a:1\n{text}", look, unsafe=True)
+    except DockerfileError:
+        return  # there is nothing in it
+    assert len(parse(fixed.text).problems) <= len(parse(f"FROM a:1\n{text}").problems)

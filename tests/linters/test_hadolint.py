@@ -131,3 +131,15 @@ def test_shares_are_even_and_hold_each_text_once() -> None:
     assert max(loads) - min(loads) <= max(sizes.values())
     assert hadolint._shares({7: 1}, 4) == [[7]]
     assert hadolint._shares({}, 4) == []
+
+
+def test_strict_asks_for_pins_and_is_else_the_default_profile() -> None:
+    import yaml
+
+    default, strict = (
+        yaml.safe_load((Path(hadolint.__file__).with_name(name)).read_text())
+        for name in ("hadolint.yaml", "hadolint.strict.yaml")
+    )
+    pins = {"DL3008", "DL3013", "DL3016", "DL3018", "DL3028", "DL3033", "DL3037", "DL3041", "DL3062", "DL4006"}
+    assert set(default["ignored"]) - set(strict["ignored"]) == pins
+    assert set(strict["ignored"]) <= set(default["ignored"])

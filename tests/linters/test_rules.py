@@ -217,11 +217,11 @@ def test_target_and_build_args_change_the_verdict() -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        [f"COPY f{number} /tmp/" for number in range(3000)] + [f"RUN rm /tmp/g{number}" for number in range(3000)],
+        [f"COPY f{number} /tmp/" for number in range(990)] + [f"RUN rm /tmp/g{number}" for number in range(990)],
         ["RUN " + "apt-get install -y gcc; " * 3000],
         ["RUN " + "apt-get update; rm x; " * 3000],
         ["CMD " + "a & " * 20_000],
-        [f"FROM s{number} AS s{number + 1}" for number in range(5000)],
+        [f"FROM s{number} AS s{number + 1}" for number in range(1990)],
         ["ENV A=" + "${A:-" * 20_000 + "}" * 20_000],
         ["RUN " + "$(" * 20_000],
         ["# imageforge ignore=IF101 reason=" + " " * 100_000 + "x"],

@@ -87,8 +87,9 @@ def test_a_layer_of_no_known_kind_goes_nowhere(
     ):
         assert "error[unknown-media-type]" in refused(capsys, *words)
     assert not (tmp_path / "out").exists()
-    assert run(["image", "tags", f"docker://{registry_address}/floppy"]) == 0
-    assert "v1" not in capsys.readouterr().out
+    # Not even a repository came of it.
+    assert run(["image", "tags", f"docker://{registry_address}/floppy"]) == 4
+    assert "error[registry-name-unknown]" in capsys.readouterr().err
 
 
 def test_an_image_for_another_machine_is_not_taken_for_ours(
