@@ -19,6 +19,7 @@ from pathlib import Path
 from linters.base import Bases, no_bases
 from linters.catalog import rules
 from linters.context import Context
+from linters.context.folder import MOST
 from linters.dockerfile import Dockerfile, Instruction, Problem, Span, parse, printable, read_text
 from linters.errors import DockerfileError, LintError, RuleError, ToolError
 from linters.hadolint import Answer, answers, find_hadolint
@@ -231,7 +232,7 @@ def _report(
         base_image=subject.plan.base_image,
         target=job.target,
         images=_images(subject),
-        notes=(*_left_out(subject), *notes, *expired),
+        notes=(*_left_out(subject), *_unseen(subject), *notes, *expired),
         suppressed=suppressed,
     )
 
@@ -246,6 +247,15 @@ def _left_out(subject: Subject) -> Iterator[str]:
     names = [stage.name or f"stage {stage.index}" for stage in subject.plan.unreachable()]
     if names:
         yield f"not checked, since the target does without: {', '.join(names)}"
+
+
+def _unseen(subject: Subject) -> Iterator[str]:
+    """What of the context the rules could not look at: that nothing was found there says nothing."""
+    context = subject.context
+    if context is not None and context.patterns is None:
+        yield "the context was not checked, since its .dockerignore cannot be read as one"
+    elif context is not None and not context.complete:
+        yield f"of the context only the first {MOST:,} entries were checked"
 
 
 def _own_or_error(subject: Subject, name: str) -> _Own | RuleError:
@@ -283,6 +293,8 @@ def _hits(rule: Rule, subject: Subject, name: str) -> list[Hit]:
 def _for_child(rule: Rule, hit: Hit, kept: Sequence[tuple[int, int]]) -> Hit:
     """A hit of a design rule behind ONBUILD says so: the image that has the fault is another one, and this one is not
     stopped for it."""
+    if hit.secrets:
+        return hit  # what is kept for others is in this image, too
     if rule.principle is Principle.GENERAL or not any(first <= hit.span.line <= last for first, last in kept):
         return hit
     severity = max(hit.severity or rule.severity, Severity.WARNING, key=lambda one: one.rank)

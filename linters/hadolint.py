@@ -27,6 +27,9 @@ from linters.policy import Profile
 
 TIMEOUT = 60.0
 PARSE_ERROR = "DL1000"
+MOST_MEMORY = 512
+"""MiB of a process; one that reads ordinary files takes 31 to 150. A line that opens thousands of brackets would have
+it take more and more."""
 LARGEST_BATCH = 64
 """Texts a process at most: with one that it dies of all of them are asked about again."""
 ROUNDS = 2
@@ -273,7 +276,7 @@ class _Run:
             with given_file.open("rb") as given:
                 given_file.unlink()
                 self._process = subprocess.Popen(
-                    [str(binary), *arguments],
+                    [str(binary), "+RTS", f"-M{MOST_MEMORY}m", "-RTS", *arguments],
                     stdin=given,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

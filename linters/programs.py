@@ -33,6 +33,9 @@ _TWO_WORD_WRAPPERS = frozenset(
 )
 # Options of wrappers that take the next word as their value.
 _VALUED = frozenset({"-u", "-g", "-n", "-s", "-k", "-e", "-C", "--user", "--group", "--signal"})
+# Of those that only reap, -s and -g stand alone, and others take a value.
+_REAPERS = frozenset({"tini", "tini-static", "dumb-init", "docker-init", "catatonit"})
+_VALUED_BY_REAPERS = frozenset({"-e", "-p", "-r", "--rewrite"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 DROPPERS = frozenset({"gosu", "su-exec", "setpriv", "runuser", "chpst", "s6-setuidgid", "setuser"})
 
@@ -52,13 +55,13 @@ def unwrap(argv: Sequence[str]) -> tuple[str, ...]:
         elif name == "command" and rest[1:2] in (["-v"], ["-V"]):
             break  # asks whether there is such a program, and runs none
         elif name in _WRAPPERS:
-            rest = _skip_options(rest[1:])[_WRAPPERS[name] :]
+            rest = _skip_options(rest[1:], _VALUED_BY_REAPERS if name in _REAPERS else _VALUED)[_WRAPPERS[name] :]
         else:
             break
     return tuple(rest)
 
 
-def _skip_options(rest: list[str]) -> list[str]:
+def _skip_options(rest: list[str], valued: frozenset[str]) -> list[str]:
     position = 0
     while position < len(rest):
         word = rest[position]
@@ -67,7 +70,7 @@ def _skip_options(rest: list[str]) -> list[str]:
         if _ASSIGNMENT.match(word):
             position += 1
         elif word.startswith("-"):
-            position += 2 if word in _VALUED else 1
+            position += 2 if word in valued else 1
         else:
             break
     return rest[position:]

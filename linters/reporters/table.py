@@ -116,7 +116,8 @@ def _width(char: str) -> int:
 
 
 def _failed(error: LintError, paint: _Paint, width: int | None) -> Iterator[str]:
-    yield f"  {paint(_BAD, f'error[{error.code}]')}: {printable(error.subject)}: {error.message}"
+    subject = printable(error.subject)
+    yield f"  {paint(_BAD, f'error[{error.code}]')}: {subject}: {error.message}"
     if error.hint:
         yield from (paint(_FIX, line) for line in _folded("    hint: ", error.hint, width))
-    yield f"{paint(_BAD, _NAME)}{printable(error.subject)}: not checked"
+    yield f"{paint(_BAD, _NAME)}{subject}: not checked"

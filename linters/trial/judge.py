@@ -172,6 +172,11 @@ class _Writer:
         word = signal_name(stop.signal)
         first = self._first()
         heeds = None if first is None else bool(first.caught & (1 << (stop.signal - 1)))
+        if stop.signal == signals.SIGKILL:
+            detail = "STOPSIGNAL is SIGKILL, which no program can handle: it is ended in the middle of its work"
+            yield Measure(name=title, result=Result.FAILED, detail=detail)
+            yield self._finding("IF504", detail, excerpt=first.title if first else "")
+            return
         if not stop.killed:
             detail = f"{stop.seconds:.1f} s after {word}, exit code {stop.exit_code}"
             yield Measure(name=title, result=Result.OK, detail=detail)

@@ -9,7 +9,7 @@ from typing import Any
 
 from linters.model import Basis, Edit, Finding, Principle, Severity
 
-TRIAL_VERSION = 1
+TRIAL_VERSION = 2
 """Raised when a trial measures something else, so that what was kept of earlier ones is not believed."""
 
 

@@ -14,6 +14,8 @@ from linters.trial.model import Listener, ProcessSeen, Run, Stop
 from linters.trial.proc import PROC, family, is_in_container, read_listeners, read_process
 
 LOOK_SECONDS = 0.1
+EARLY_SECONDS = 0.2
+KILLED = 128 + 9
 ASK_SECONDS = 0.5
 """How often the engine is asked, where the container's processes cannot be looked at."""
 UNHEEDED_SECONDS = 2.0
@@ -91,8 +93,9 @@ def watch(
     )
     if not stop or not state.running or cancelled.is_set():
         return run
-    took, code = engine.stop(container, _patience(seen, pid, signal, recipe, deadline, here=here))
-    killed = code == 137
+    given = _patience(seen, pid, signal, recipe, deadline, here=here)
+    took, code = engine.stop(container, given)
+    killed = was_killed(code, took, given)
     return replace(
         run,
         changes=engine.changes(container),
@@ -109,6 +112,12 @@ def _is_up(lived: float, recipe: Recipe, ports: tuple[int, ...], seen: _Seen, he
     if is_settling(tuple(seen.processes.values())):
         return False
     return not ports or any(one.port in ports for one in seen.listeners)
+
+
+def was_killed(code: int, took: float, given: float) -> bool:
+    """Whether an engine killed what it had told to end: not what ended before it was out of patience, with an exit code
+    that looks like it. Engines count whole seconds."""
+    return code == KILLED and took >= max(1, round(given)) - EARLY_SECONDS
 
 
 def _patience(seen: _Seen, pid: int, signal: int, recipe: Recipe, deadline: float, *, here: bool) -> float:

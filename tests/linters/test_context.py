@@ -311,3 +311,11 @@ def test_npm_installs_for_developers_only_what_package_json_names(tmp_path: Path
     lock = {"package-lock.json": "{}"}
     assert said(tmp_path, {**lock, "package.json": '{"dependencies": {"a": "1"}}'}, lines, "IF309") == []
     assert said(tmp_path, {**lock, "package.json": '{"devDependencies": {"b": "1"}}'}, lines, "IF309") != []
+
+
+def test_what_was_not_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linters.context.folder.MOST", 5)
+    made(tmp_path, {"Dockerfile": "FROM a:1\nCOPY . /a\nUSER 1\n", **{f"f{number}": "1" for number in range(9)}})
+    assert any("entries were checked" in note for note in check(tmp_path / "Dockerfile", context=tmp_path).notes)
+    made(tmp_path, {".dockerignore": "a[\n"})
+    assert any("was not checked" in note for note in check(tmp_path / "Dockerfile", context=tmp_path).notes)

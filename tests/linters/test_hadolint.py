@@ -143,3 +143,10 @@ def test_strict_asks_for_pins_and_is_else_the_default_profile() -> None:
     pins = {"DL3008", "DL3013", "DL3016", "DL3018", "DL3028", "DL3033", "DL3037", "DL3041", "DL3062", "DL4006"}
     assert set(default["ignored"]) - set(strict["ignored"]) == pins
     assert set(strict["ignored"]) <= set(default["ignored"])
+
+
+def test_what_would_take_all_memory_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hadolint, "MOST_MEMORY", 64)
+    with pytest.raises(ToolError, match="Heap exhausted"):
+        hadolint.opinions("FROM a:1\nRUN a=(" + "$((1+" * 4000 + "\n")
+    assert hadolint.opinions("FROM a:1\nRUN cd x\n")

@@ -69,6 +69,9 @@ def test_no_error_in_a_start_script(script: str, tmp_path: Path) -> None:
         (HEAD + "RUN echo 'aa  /f' | sha256sum -c -\nRUN curl -k https://x.org/f -o /f\n", "IF212"),
         (ROOT + 'ENTRYPOINT ["/sbin/tini", "--", "app"]\n', "IF401"),
         (HEAD + "CMD trap 'kill 0' TERM; app & other & wait\n", "IF102"),
+        (HEAD + 'ENTRYPOINT ["tini", "-s", "supervisord"]\n', "IF101"),
+        (HEAD + 'ENTRYPOINT ["tini", "-g", "-e", "143", "supervisord"]\n', "IF101"),
+        (HEAD + "ONBUILD ENV GITHUB_TOKEN=ghp_" + "aB3dE6gH9" * 4 + "\n", "IF209"),
     ],
 )
 def test_an_error_as_before(text: str, rule: str) -> None:

@@ -12,6 +12,7 @@ from linters import Basis, TrialReport, Verdict
 from linters.trial.engine import only_own
 from linters.trial.judge import Judgement, capabilities, judge, signal_name, signal_number
 from linters.trial.model import Change, Listener, Observation, Result, Run, Stop, TrialImage
+from linters.trial.watch import was_killed
 
 from .test_families import process
 
@@ -199,3 +200,16 @@ def test_a_report_comes_back_from_json_as_it_was() -> None:
     for broken in ({}, {**asdict(report), "verdict": "maybe"}, {**asdict(report), "more": 1}):
         with pytest.raises((KeyError, ValueError, TypeError)):
             TrialReport.from_json(broken)
+
+
+def test_an_end_of_its_own_is_no_kill_whatever_its_exit_code() -> None:
+    assert not was_killed(137, 0.4, 8.0)
+    assert not was_killed(0, 8.0, 8.0)
+    assert was_killed(137, 8.1, 8.0)
+    assert was_killed(137, 2.3, 2.4)
+
+
+def test_a_signal_that_nobody_can_handle_is_an_error() -> None:
+    found = judged(writable=replace(UP, stop=Stop(signal=9, seconds=0.2, killed=False, exit_code=137)))
+    assert told(found) == [("IF504", "error")]
+    assert "STOPSIGNAL is SIGKILL" in found.findings[0].message
