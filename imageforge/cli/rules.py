@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -34,7 +35,7 @@ def rules(
             "no-such-rule",
             rule_id,
             "there is no rule of ours with this ID",
-            hint=f"did you mean {near}?" if near else "imageforge rules lists them",
+            hint=_page_of_others(rule_id) or (f"did you mean {near}?" if near else "imageforge rules lists them"),
         )
     if form in (Format.JSON, Format.YAML):
         document({**_row(found), "page": found.page}, form)
@@ -49,6 +50,16 @@ def _find(name: str) -> Rule | None:
         if wanted in (rule.id, rule.alias.upper()):
             return rule
     return next((rule for rule in catalog() if wanted in rule.covers), None)
+
+
+def _page_of_others(name: str) -> str | None:
+    """Where hadolint and ShellCheck explain a code of theirs that no rule of ours stands for."""
+    code = name.upper()
+    if re.fullmatch(r"DL[0-9]{4}", code):
+        return f"it is hadolint's: https://github.com/hadolint/hadolint/wiki/{code}"
+    if re.fullmatch(r"SC[0-9]{4}", code):
+        return f"it is ShellCheck's: https://www.shellcheck.net/wiki/{code}"
+    return None
 
 
 def _row(rule: Rule) -> dict[str, Any]:

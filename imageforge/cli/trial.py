@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from dataclasses import asdict
 from typing import Annotated
 
@@ -80,7 +83,8 @@ def _show(report: TrialReport, form: Format) -> None:
     if rows:
         show(rows, columns=("measured", "result", "what was seen"), form=form)
     for finding in report.findings:
-        write(f"\n{finding.severity.value} {finding.rule}: {finding.message}\n  fix: {finding.fix}")
+        write("\n" + _folded(f"{finding.severity.value} {finding.rule}: {finding.message}"))
+        write(_folded(f"  fix: {finding.fix}"))
     if report.last_words:
         write("\nits last words:")
         for line in report.last_words:
@@ -88,3 +92,11 @@ def _show(report: TrialReport, form: Format) -> None:
     kept = ", as it was measured before (--again measures)" if report.cached else f", {report.seconds:.1f} s"
     reason = f": {report.reason}" if report.reason else ""
     say(f"{report.name}: {report.verdict.value}{reason}{kept}")
+
+
+def _folded(text: str) -> str:
+    """A sentence within a terminal's width; a pipe gets it in one line."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)

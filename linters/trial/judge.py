@@ -78,7 +78,7 @@ def not_made(name: str, reason: str) -> Finding:
         message=f"it could not be measured: {reason}",
         file=name,
         line=0,
-        fix="have it start though what it needs is not there, or waive IF500",
+        fix="have it start though what it needs is not there",
         basis=Basis.MEASURED,
     )
 

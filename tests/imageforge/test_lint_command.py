@@ -267,6 +267,8 @@ def test_a_rule_is_shown_by_any_of_its_names(capsys: pytest.CaptureFixture[str])
         assert run(["rules", name]) == 0
         assert capsys.readouterr().out.startswith("# IF003: ")
     assert run(["rules", "IF999"]) == 3
+    assert run(["rules", "dl3008"]) == 3
+    assert "https://github.com/hadolint/hadolint/wiki/DL3008" in capsys.readouterr().err
     assert run(["rules", "-o", "wide"]) == 0
     assert "MaintainerDeprecated" in capsys.readouterr().out
 
