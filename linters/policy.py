@@ -126,6 +126,8 @@ def faults(policy: Policy, catalog: Iterable[Rule]) -> Iterator[Fault]:
         fault = unknown_rule(name, known)
         if fault:
             yield Fault(path=("rules", name), message=fault[0], hint=fault[1])
+        elif policy.severities.get(name) is not None and (passed_over := _left_out(name, policy.profile)):
+            yield passed_over
     for name, options in policy.options.items():
         for key, value in options.items():
             if name in known or _FOREIGN.match(name):
@@ -141,6 +143,20 @@ def _near(name: str, known: Iterable[str]) -> str | None:
 
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+def _left_out(name: str, profile: Profile) -> Fault | None:
+    """A severity for what hadolint is not asked would be passed over."""
+    if not _FOREIGN.match(name):
+        return None
+    from linters.hadolint import left_out  # noqa: PLC0415 - it takes the profiles from here
+
+    codes = left_out(profile)
+    if name not in codes:
+        return None
+    ours = codes[name]
+    hint = f"{ours} says the same" if ours else f'profile = "{Profile.HADOLINT.value}" asks for all that hadolint knows'
+    return Fault(path=("rules", name), message=f"the profile {profile.value} does not ask for {name}", hint=hint)
 
 
 def unknown_rule(name: str, known: Iterable[str]) -> tuple[str, str] | None:

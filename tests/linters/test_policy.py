@@ -176,3 +176,17 @@ def test_what_a_rule_that_is_off_stands_for_is_off_with_it_unless_it_is_asked_fo
     assert not {"IF003", "DL4000"} & rules_of(report(TEXT, Policy(severities={"IF003": None})))
     asked = Policy(severities={"IF003": None, "DL4000": Severity.INFO})
     assert "DL4000" in rules_of(report(TEXT, asked))
+
+
+def test_a_severity_for_what_hadolint_is_not_asked_is_told() -> None:
+    wanted = {"DL3008": Severity.ERROR, "DL3007": Severity.INFO, "DL3020": Severity.ERROR, "DL3059": None}
+    found = {one.path[1]: (one.message, one.hint) for one in faults(Policy(severities=wanted), rules())}
+    assert found == {
+        "DL3008": (
+            "the profile default does not ask for DL3008",
+            'profile = "hadolint" asks for all that hadolint knows',
+        ),
+        "DL3007": ("the profile default does not ask for DL3007", "IF201 says the same"),
+    }
+    asked = Policy(severities=wanted, profile=Profile.HADOLINT)
+    assert list(faults(asked, rules())) == []
