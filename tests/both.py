@@ -15,8 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.conftest import SHARED
-from tests.sandbox import engine_answers
+from tests.sandbox import SHARED, engine_answers
 
 PATIENCE = 180.0
 """Seconds that each may take to end in order."""
@@ -42,7 +41,7 @@ def main(options: Sequence[str]) -> int:
     commands.append([sys.executable, "-m", "pytest", *options, "-m", NEEDS_NONE])
     runs: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory() as folder:
-        shared = {**os.environ, SHARED: folder}
+        shared = {**os.environ, SHARED: folder, "PYTHONPYCACHEPREFIX": f"{folder}/compiled"}
         outputs = [Path(folder) / str(number) for number in range(1, len(commands))]
         try:
             runs.append(subprocess.Popen(commands[0], env=shared))

@@ -6,10 +6,12 @@ network namespace where neither is there. A test that needs an engine fails with
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,13 +23,19 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.sandbox import SHARED
+
 # Whoever starts the tests in the background has SIGINT ignored in them, and what is tested here is what it does.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Processes of ours are started by the hundred, and each that finds no compiled modules spends a second on them. Where
+# none are to be written they are kept outside of the tree, for as long as the tests run.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and "PYTHONPYCACHEPREFIX" not in os.environ:
+    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="imageforge-compiled-")
+    atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
+
 ROOT = Path(__file__).resolve().parents[1]
 BASES = ("imageforge/debian:bookworm", "imageforge/python:3.11")
-SHARED = "SHARED_TEST_BASES"
-"""A folder of base images that runs beside this one share, where there is one."""
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 

@@ -32,6 +32,8 @@ FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 FORWARDED = Path("/run/imageforge-tests.forwarding")
 """Whether the host forwarded packets before the first of the runs that are under way."""
 INSIDE = "IMAGEFORGE_TEST_INSIDE"
+SHARED = "SHARED_TEST_BASES"
+"""The variable that names a folder of base images, which runs beside each other share."""
 START_SECONDS = 60
 NO_TESTS_COLLECTED = 5
 
