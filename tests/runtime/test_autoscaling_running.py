@@ -45,7 +45,7 @@ spec:
   maxReplicas: 3
   metrics:
     - type: Resource
-      resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 20}}}}
+      resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 50}}}}
 ---
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -117,8 +117,8 @@ def test_more_replicas_where_they_burn_or_are_asked_much(
     wait_for(lambda: autoscaler(stack, "burn").conditions[-1].reason == "TooManyReplicas")
     status = autoscaler(stack, "burn")
     assert (status.current, status.desired, status.min_replicas, status.max_replicas) == (3, 3, 1, 3)
-    assert status.metrics[0].target_utilization == 20
-    assert (status.metrics[0].utilization or 0) > 40
+    assert status.metrics[0].target_utilization == 50
+    assert (status.metrics[0].utilization or 0) > 50
     assert {item.type: (item.status, item.reason) for item in status.conditions} == {
         "AbleToScale": ("True", "ReadyForNewScale"),
         "ScalingActive": ("True", "ValidMetricFound"),
