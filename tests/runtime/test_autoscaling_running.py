@@ -99,6 +99,8 @@ def test_more_replicas_where_they_burn_or_are_asked_much(
         burning = stack.until("burn", lambda status: status.desired == 3 and is_complete(status))
         assert len(burning.replica_list) == 3
         wait_for(lambda: len([item for item in stack.client.top_replicas() if (item.cpu or 0) > BUSY]) == 3)
+        # A look may fall into a second in which the one who asks got no turn.
+        wait_for(lambda: (stack.client.top_services("default")[0].requests_per_second or 0) > 0)
         figures = stack.client.top_replicas("default")
         services = stack.client.top_services("default")
     finally:
@@ -112,7 +114,6 @@ def test_more_replicas_where_they_burn_or_are_asked_much(
     assert (service.name, service.replicas, service.counters.failed) == ("asked", 2, 0)
     assert service.counters.by_class["2xx"] == service.counters.requests > 10
     assert service.requests_per_second is not None
-    assert service.requests_per_second > 0  # how many is for the machine to say
 
     wait_for(lambda: autoscaler(stack, "burn").conditions[-1].reason == "TooManyReplicas")
     status = autoscaler(stack, "burn")
