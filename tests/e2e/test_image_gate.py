@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -98,13 +99,24 @@ def test_a_required_trial_refuses_passes_and_is_kept(forge: Forge, tmp_path: Pat
     assert (code, "error[config-invalid]" in err) == (3, True), err
 
 
-def test_what_a_killed_trial_left_goes_with_the_next(forge: Forge, docker_client: docker.DockerClient) -> None:
-    wanted = {"label": [f"io.imageforge.instance={forge.instance}", "io.imageforge.trial"]}
-    killed = forge.start("trial", BASE, "--again", "--", "sleep", "300")
+def of_trials(forge: Forge) -> dict[str, list[str]]:
+    """The engine's filter for the containers of this home's trials."""
+    return {"label": [f"io.imageforge.instance={forge.instance}", "io.imageforge.trial"]}
+
+
+def under_way(forge: Forge, docker_client: docker.DockerClient) -> subprocess.Popen[str]:
+    """A trial of what takes its time, both of whose containers run."""
+    begun = forge.start("trial", BASE, "--again", "--", "sleep", "300")
     deadline = time.monotonic() + 60
-    while len(docker_client.containers.list(filters=wanted)) < 2:
+    while len(docker_client.containers.list(filters=of_trials(forge))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    return begun
+
+
+def test_what_a_killed_trial_left_goes_with_the_next(forge: Forge, docker_client: docker.DockerClient) -> None:
+    wanted = of_trials(forge)
+    killed = under_way(forge, docker_client)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert docker_client.containers.list(all=True, filters=wanted)
@@ -116,12 +128,8 @@ def test_what_a_killed_trial_left_goes_with_the_next(forge: Forge, docker_client
 
 
 def test_an_interrupted_trial_leaves_nothing(forge: Forge, docker_client: docker.DockerClient) -> None:
-    wanted = {"label": [f"io.imageforge.instance={forge.instance}", "io.imageforge.trial"]}
-    running = forge.start("trial", BASE, "--again", "--", "sleep", "300")
-    deadline = time.monotonic() + 60
-    while len(docker_client.containers.list(filters=wanted)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wanted = of_trials(forge)
+    running = under_way(forge, docker_client)
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)
     assert running.returncode == 130
