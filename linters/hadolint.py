@@ -264,6 +264,13 @@ def _opinion(entry: Any) -> Opinion:
     )
 
 
+def _run_time() -> list[str]:
+    """Options of its run-time system: one thread each, for it would start five, which wait for each other where a
+    process works on each core already; and fewer collections of garbage. Two processes take 0.6 of the time of one as
+    it comes, and 0.9 of it with five threads each."""
+    return ["+RTS", f"-M{MOST_MEMORY}m", "-N1", "-A16m", "-RTS"]
+
+
 class _Run:
     """One process of hadolint's, in a folder of its own. Raises ToolError where it does not start."""
 
@@ -284,7 +291,7 @@ class _Run:
             with given_file.open("rb") as given:
                 given_file.unlink()
                 self._process = subprocess.Popen(
-                    [str(binary), "+RTS", f"-M{MOST_MEMORY}m", "-RTS", *arguments],
+                    [str(binary), *_run_time(), *arguments],
                     stdin=given,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
