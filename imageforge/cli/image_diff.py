@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -10,13 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from builders import ImageDiff, Limits, diff_images, printable
-from imageforge.cli.image_access import CaOption, PlainOption, access, carrier
-from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
+from imageforge.cli.image_access import CaOption, PlainOption
+from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, look
 from imageforge.cli.output import Format, FormatOption, document, say, show
-from imageforge.cli.state import Workplace
-from imageforge.cli.verbosity import VERBOSITY
 from imageforge.images.name import ImageName
-from imageforge.report.transfer import Transfer
 from imageforge.report.units import counted
 
 LONGEST = 60
@@ -43,16 +39,9 @@ def diff(
     """
     names = ImageName.parse(one), ImageName.parse(other)
     limits = Limits(entries=max_entries, total=max_bytes, ratio=max_ratio)
-    with contextlib.ExitStack() as held:
-        working = held.enter_context(carrier(Workplace.here(), access(ca, plain_http)))
-        folder = held.enter_context(working.scratch())
-        shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
-        try:
-            opening = opener(working, limits, platform, shown)
-            images = [opening.open(name, folder / str(number)) for number, name in enumerate(names)]
-            found = diff_images(*images, times=times, limits=limits, check=working.check)
-        except InterruptedError:
-            raise KeyboardInterrupt from None
+    with look(limits, platform, ca=ca, plain_http=plain_http) as at:
+        images = [at.opening.open(name, at.folder / str(number)) for number, name in enumerate(names)]
+        found = diff_images(*images, times=times, limits=limits, check=at.working.check)
     _tell(found, form)
     if found:
         raise typer.Exit(DIFFERENT)

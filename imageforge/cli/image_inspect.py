@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated, Any
 
 import typer
 
 from builders import Limits, OpenedImage, inspect_opened
-from imageforge.cli.image_access import CaOption, PlainOption, access, carrier
-from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
+from imageforge.cli.image_access import CaOption, PlainOption
+from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, look
 from imageforge.cli.output import Format, FormatOption, document, show, write
-from imageforge.cli.state import Workplace
-from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
 from imageforge.images.attached import attached_documents
 from imageforge.images.carry import Carrier
 from imageforge.images.name import ImageName, Transport
 from imageforge.images.presence import presence
 from imageforge.report.inspection import inspection_data, inspection_lines, inspection_rows
-from imageforge.report.transfer import Transfer
 
 
 def inspect(
@@ -49,25 +45,20 @@ def inspect(
     if target is not None and target.transport is not Transport.REGISTRY:
         raise UsageError("not-a-registry-name", str(to), "images are pushed to registries", hint="--to docker://REF")
     limits = Limits(entries=max_entries, total=max_bytes, ratio=max_ratio)
-    here = Workplace.here()
-    with contextlib.ExitStack() as held:
-        working = held.enter_context(carrier(here, access(ca, plain_http)))
-        folder = held.enter_context(working.scratch())
-        shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
-        try:
-            opening = opener(working, limits, platform, shown)
-            opened = opening.open(name, folder / "layers")
-            found = inspect_opened(
-                opened,
-                base=opening.base(base, opened, name),
-                blobs=here.home.blobs,
-                present=held.enter_context(presence(working, target)),
-                limits=limits,
-                check=working.check,
-            )
-            attached = _attached(working, name, opened)
-        except InterruptedError:
-            raise KeyboardInterrupt from None
+    with (
+        look(limits, platform, ca=ca, plain_http=plain_http) as at,
+        presence(at.working, target) as present,
+    ):
+        opened = at.opening.open(name, at.folder / "layers")
+        found = inspect_opened(
+            opened,
+            base=at.opening.base(base, opened, name),
+            blobs=at.here.home.blobs,
+            present=present,
+            limits=limits,
+            check=at.working.check,
+        )
+        attached = _attached(at.working, name, opened)
     goal = str(target.named) if target else None
     if form in (Format.JSON, Format.YAML):
         document(inspection_data(opened, found, target=goal, attached=attached), form)

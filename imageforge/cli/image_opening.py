@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from builders import Limits
+from imageforge.cli.image_access import access, carrier
+from imageforge.cli.state import Workplace
+from imageforge.cli.verbosity import VERBOSITY
 from imageforge.images.carry import Carrier
 from imageforge.images.opening import Opener
 from imageforge.report.transfer import Transfer
@@ -36,3 +43,29 @@ def opener(working: Carrier, limits: Limits, platform: str | None, shown: Transf
         on_progress=shown,
         on_plan=shown.plan,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """A look into images: what opens them, a folder for what is opened, and where we are."""
+
+    here: Workplace
+    working: Carrier
+    opening: Opener
+    folder: Path
+
+
+@contextmanager
+def look(
+    limits: Limits, platform: str | None = None, *, ca: Path | None = None, plain_http: list[str] | None = None
+) -> Iterator[Look]:
+    """For the block's length; progress is shown. Raises KeyboardInterrupt where it is interrupted."""
+    here = Workplace.here()
+    with ExitStack() as held:
+        working = held.enter_context(carrier(here, access(ca, plain_http)))
+        folder = held.enter_context(working.scratch())
+        shown = held.enter_context(Transfer(quiet=VERBOSITY.quiet))
+        try:
+            yield Look(here=here, working=working, opening=opener(working, limits, platform, shown), folder=folder)
+        except InterruptedError:
+            raise KeyboardInterrupt from None
