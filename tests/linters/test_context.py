@@ -68,9 +68,18 @@ def test_a_malformed_pattern_names_its_line_and_silences_the_context(tmp_path: P
 def test_patterns_are_read_or_refused(lines: list[str]) -> None:
     try:
         patterns = Patterns.parse("\n".join(lines))
-    except MalformedPattern:
+    except MalformedPattern as error:
+        refused = error.line
+    else:
+        refused = 0
+    if refused:
+        assert refused <= len(lines)
         return
-    patterns.excludes("a/b")
+    # The last line wins: a folder that is taken back takes all below it back.
+    assert not Patterns.parse("\n".join([*lines, "!a"])).excludes("a/b")
+    assert Patterns.parse("\n".join([*lines, "a"])).excludes("a/b")
+    # What changes nothing changes nothing: a comment, an empty line.
+    assert Patterns.parse("\n".join(["# c", *lines, ""])).excludes("a/b") == patterns.excludes("a/b")
 
 
 def test_the_dockerfile_has_an_ignore_file_of_its_own(tmp_path: Path) -> None:

@@ -103,5 +103,8 @@ def test_a_process_of_ours_is_in_no_container(tmp_path: Path) -> None:
 
 @given(st.text(), st.text(), st.binary())
 def test_no_text_makes_it_raise(stat: str, name: str, command: bytes) -> None:
-    parse_process(1, stat, f"Name:\t{name}\n", command, "")
-    parse_process(1, STAT, f"Name:\t{name}\n", command, "")
+    odd = parse_process(1, stat, f"Name:\t{name}\n", command, "")
+    assert odd is None or odd.pid == 1
+    found = parse_process(1, STAT, f"Name:\t{name}\n", command, "")
+    assert found is not None
+    assert len(found.argv) == (command.rstrip(b"\0").count(b"\0") + 1 if command else 0)
