@@ -10,7 +10,7 @@ import typer
 
 from builders import SquashMode
 from imageforge.cli.backend import active_server
-from imageforge.cli.lint import parse_build_args
+from imageforge.cli.build_args import parse_build_args
 from imageforge.cli.output import Format, FormatOption
 from imageforge.cli.run_there import execute_there
 from imageforge.pipeline.plan import Request

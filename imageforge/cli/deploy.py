@@ -17,7 +17,7 @@ from imageforge.cli.build import (
     TargetOption,
     execute,
 )
-from imageforge.cli.lint import parse_build_args
+from imageforge.cli.build_args import parse_build_args
 from imageforge.cli.output import Format, FormatOption
 from imageforge.pipeline.plan import Request
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from imageforge import __version__
+from imageforge.cli.build_args import parse_build_args
 from imageforge.cli.failure import EXIT_CODES, exit_code
+from imageforge.cli.lint_jobs import Asked, Configs, job_of, texts
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
 from imageforge.report.failure import render
@@ -35,16 +37,13 @@ from linters import (
     masker,
     own_findings,
 )
-from linters.dockerfile import LARGEST, decode, printable, read_text
+from linters.dockerfile import printable, read_text
 
 if TYPE_CHECKING:
-    from imageforge.config import RepositoryConfig
+    pass
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 DESCRIPTION = "Check Dockerfiles against the container design rules. Exit code 2 when one is refused."
-STDIN = "-"
-PATTERNS = ("Dockerfile", "*.Dockerfile", "Dockerfile.*", "Containerfile")
-CONFIGS = ("imageforge.toml", "pyproject.toml")
 
 
 class LintFormat(StrEnum):
@@ -56,17 +55,6 @@ class LintFormat(StrEnum):
     SARIF = "sarif"
     GITHUB = "github"
     MARKDOWN = "markdown"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """What the command line says, over what a folder's file does."""
-
-    context: Path | None
-    target: str | None
-    build_args: dict[str, str]
-    profile: Profile | None
-    comments: bool
 
 
 def lint(arguments: Sequence[str]) -> int:
@@ -152,13 +140,13 @@ def _lint(options: Options) -> int:
         comments=not options.no_ignore,
     )
     known = _read_baseline(options.baseline) if options.baseline else None
-    configs = _Configs()
+    configs = Configs()
     if options.image is not None:
         _refuse_beside_image(options)
-        jobs = [_job(Path("Dockerfile"), options.image, "", asked, configs)]
+        jobs = [job_of(Path("Dockerfile"), options.image, "", asked, configs)]
     else:
-        given = _texts(options.paths or [Path()], options.stdin_name)
-        jobs = [_job(path, name, text, asked, configs) for path, name, text in given]
+        given = texts(options.paths or [Path()], options.stdin_name)
+        jobs = [job_of(path, name, text, asked, configs) for path, name, text in given]
     to_stdout = options.fix and any(job.text is not None for job in jobs)
     failed: list[LintError] = []
     if options.fix:
@@ -211,134 +199,6 @@ def _of_image(image: str, base: str | None, policy: Policy) -> LintReport:
 
     budget = Budget(size=policy.size_budget, waste=policy.waste_budget)
     return settle(lint_image(image, base=base, budget=budget), policy, file="Dockerfile")
-
-
-def dockerfiles(path: Path) -> list[Path]:
-    """The Dockerfiles that a path means. Raises UsageError (`dockerfile-missing`)."""
-    if not path.is_dir():
-        return [path]
-    found = _below(path)
-    if not found:
-        raise UsageError("dockerfile-missing", str(path), "no Dockerfile in this folder or below", hint="name the file")
-    return found
-
-
-def _below(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for above, folders, files in os.walk(folder):
-        # Not what others keep in the folder: .git, .venv, node_modules.
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
-        # Dockerfile.dockerignore is BuildKit's name for an ignore file.
-        found += [
-            path
-            for path in (Path(above, name) for name in files)
-            if any(path.match(pattern) for pattern in PATTERNS) and path.suffix != ".dockerignore" and path.is_file()
-        ]
-    return sorted(found)
-
-
-def parse_build_args(values: list[str] | None) -> dict[str, str]:
-    """NAME=VALUE pairs; NAME alone takes its value from the environment. Raises UsageError (`invalid-build-arg`)."""
-    parsed: dict[str, str] = {}
-    for text in values or []:
-        name, separator, value = text.partition("=")
-        if not name.isidentifier():
-            raise UsageError("invalid-build-arg", name, "expected NAME=VALUE", hint="--build-arg BASE_IMAGE=debian:12")
-        if separator:
-            parsed[name] = value
-        elif name in os.environ:
-            parsed[name] = os.environ[name]
-    return parsed
-
-
-def _texts(paths: Sequence[Path], stdin_name: str) -> list[tuple[Path, str, str | None]]:
-    """Path, name and, of stdin, text of everything that is to be checked, each once."""
-    found: dict[str, tuple[Path, str, str | None]] = {}
-    for path in paths:
-        if str(path) == STDIN:
-            text = decode(sys.stdin.buffer.read(LARGEST + 1), subject=stdin_name)
-            found[STDIN] = (Path(STDIN), stdin_name, text)
-            continue
-        build = _build_of(path)
-        for file in build or dockerfiles(path):
-            found[str(file)] = (file, printable(str(file)), None)
-    return list(found.values())
-
-
-def _build_of(folder: Path) -> list[Path]:
-    """The Dockerfiles of a folder, that which its imageforge.toml names among them."""
-    if not folder.is_dir() or not (folder / CONFIGS[0]).is_file():
-        return []
-    config = _load(folder)
-    named = _dockerfile_of(folder, config)
-    files = _below(folder)
-    # One that the file names is checked, and missed where it is not there.
-    return files if named in files or not (config.build.dockerfile or named.is_file()) else [named, *files]
-
-
-def _load(folder: Path) -> RepositoryConfig:
-    # It brings pydantic along, which a folder without a file has no use for.
-    from imageforge.config import load_repository  # noqa: PLC0415
-
-    return load_repository(folder)
-
-
-def _dockerfile_of(folder: Path, config: RepositoryConfig) -> Path:
-    build = config.build
-    if build.dockerfile:
-        return folder / build.dockerfile
-    return (folder / build.context if build.context else folder) / "Dockerfile"
-
-
-class _Configs:
-    """What the folders say that files lie in: the nearest file above, not beyond the repository or this folder."""
-
-    def __init__(self) -> None:
-        self._known: dict[Path, tuple[Path, RepositoryConfig] | None] = {}
-
-    def of(self, path: Path) -> tuple[Path, RepositoryConfig] | None:
-        """The folder that a file is told about by, and what it is told."""
-        return self._at(Path() if str(path) == STDIN else path.parent)
-
-    def _at(self, folder: Path) -> tuple[Path, RepositoryConfig] | None:
-        real = folder.resolve()
-        if real not in self._known:
-            self._known[real] = self._look(folder, real)
-        return self._known[real]
-
-    def _look(self, folder: Path, real: Path) -> tuple[Path, RepositoryConfig] | None:
-        if any((real / name).is_file() for name in CONFIGS):
-            config = _load(folder)
-            if (real / CONFIGS[0]).is_file() or "lint" in config.model_fields_set:
-                return folder, config
-        top = real in (Path.cwd(), real.parent) or (real / ".git").exists()
-        return None if top else self._at(folder.parent if folder.name not in ("", "..") else folder / "..")
-
-
-def _job(path: Path, name: str, text: str | None, asked: Asked, configs: _Configs) -> Job:
-    """What is checked of one file: flags over the folder's file over defaults."""
-    found = configs.of(path)
-    policy, target, context, build_args = Policy(), None, path.parent, {}
-    if found is not None:
-        folder, config = found
-        policy = config.lint.policy()
-        if text is None and _same(path, _dockerfile_of(folder, config)):
-            target, build_args = config.build.target, dict(config.build.args)
-            context = folder / config.build.context if config.build.context else folder
-    policy = replace(policy, profile=asked.profile or policy.profile, comments=policy.comments and asked.comments)
-    return Job(
-        dockerfile=path,
-        name=name,
-        text=text,
-        context=asked.context or (None if text is not None else context),
-        target=asked.target or target,
-        build_args={**build_args, **asked.build_args},
-        policy=policy,
-    )
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one == other or one.resolve() == other.resolve()
 
 
 def _mended(job: Job, failed: list[LintError], *, unsafe: bool) -> Job:
@@ -490,7 +350,7 @@ def _texts_of(jobs: Iterable[Job]) -> dict[str, str]:
     return texts
 
 
-def _exit_code(outcome: Outcome, job: Job, asked: Severity | None, configs: _Configs) -> int:
+def _exit_code(outcome: Outcome, job: Job, asked: Severity | None, configs: Configs) -> int:
     """What one file comes to."""
     if not isinstance(outcome, LintReport):
         return exit_code(outcome)

@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 
 from imageforge.cli import lint as lint_module
+from imageforge.cli.lint_jobs import CONFIGS
 from imageforge.cli.main import run
 from imageforge.cli.tree import COMMANDS, GROUPS, app, short_help
 from imageforge.config import load_repository
@@ -274,7 +275,7 @@ def test_a_rule_is_shown_by_any_of_its_names(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_files_that_lint_looks_for_are_those_that_are_read(tmp_path: Path) -> None:
-    for name in lint_module.CONFIGS:
+    for name in CONFIGS:
         (tmp_path / name).write_text("")
     assert load_repository(tmp_path).lint.fail_on == "error"
 
