@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -79,7 +78,6 @@ def test_its_end_awaits_no_registry_that_is_out_of_order(
 ) -> None:
     blob = make.blob(noise(SIZE), "application/octet-stream")
     fault = proxy.add(method="POST", path="uploads", status=503, times=99)
-    began = time.monotonic()
     ahead: Ahead | None = None
     with RegistryClient(
         proxy.address, patience=Patience(), cancelled=lambda: ahead is not None and ahead.over
@@ -89,5 +87,5 @@ def test_its_end_awaits_no_registry_that_is_out_of_order(
             ahead.send(blob, make.layout.blob_path(blob.digest))
             with pytest.raises(InterruptedError):
                 ahead.way(blob.digest, lambda: fault.struck > 0)
-    # A client is patient for far longer.
-    assert time.monotonic() - began < 20
+    # Its end was reached: a client is patient for minutes, longer than a test may take.
+    assert ahead.over

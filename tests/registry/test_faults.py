@@ -93,7 +93,8 @@ def test_a_connection_that_breaks_within_a_chunk_costs_no_tag(
     proxy.add(method="PATCH", after=1, cut_request=1_000_000)
     send(layout, proxy, repository)
     assert arrived(layout, registry_address, repository)
-    assert proxy.sent("PATCH") == BIG + CHUNK + 1_000_000
+    # Asked before it has noticed, it says where the chunk began, and refuses that one in the middle.
+    assert 0 <= proxy.sent("PATCH") - (BIG + CHUNK + 1_000_000) < CHUNK
 
 
 def test_one_that_breaks_every_time_is_given_up(
