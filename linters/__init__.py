@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from linters.image.settle import settle
     from linters.image.waived import waived_rules
     from linters.trial.begin import remove_trials, try_image
-    from linters.trial.judge import not_made
+    from linters.trial.judge import by_policy, not_made
     from linters.trial.model import TRIAL_VERSION, TrialReport, TrialRequest, Verdict
     from linters.trial.model import Limits as TrialLimits
 else:
@@ -36,7 +36,7 @@ else:
         "image.settle": ("settle",),
         "image.waived": ("waived_rules",),
         "trial.begin": ("remove_trials", "try_image"),
-        "trial.judge": ("not_made",),
+        "trial.judge": ("by_policy", "not_made"),
         "trial.model": ("TRIAL_VERSION", "TrialReport", "TrialRequest", "Verdict", "TrialLimits"),
     }
     _PLACES = {name: module for module, names in _LATER.items() for name in names}
@@ -88,6 +88,7 @@ __all__ = [
     "TrialRequest",
     "Verdict",
     "Waiver",
+    "by_policy",
     "check",
     "check_all",
     "check_image",

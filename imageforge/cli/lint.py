@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from imageforge import __version__
 from imageforge.cli.build_args import parse_build_args
@@ -38,9 +38,6 @@ from linters import (
     own_findings,
 )
 from linters.dockerfile import printable, read_text
-
-if TYPE_CHECKING:
-    pass
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 DESCRIPTION = "Check Dockerfiles against the container design rules. Exit code 2 when one is refused."

@@ -6,10 +6,12 @@ import shutil
 import sys
 import textwrap
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from imageforge.cli.lint_jobs import Asked, Configs, job_of
 from imageforge.cli.output import Format, FormatOption, document, say, show, write
 from imageforge.cli.state import Workplace
 from imageforge.errors import StackError
@@ -18,7 +20,17 @@ from imageforge.pipeline.interrupt import cancelled_by_interrupt
 from imageforge.pipeline.plan import DEFAULT_PORT
 from imageforge.pipeline.trials import tried
 from imageforge.stack import engine_choice
-from linters import TrialError, TrialLimits, TrialReport, TrialRequest, Verdict
+from linters import (
+    LintReport,
+    Policy,
+    Severity,
+    TrialError,
+    TrialLimits,
+    TrialReport,
+    TrialRequest,
+    Verdict,
+    by_policy,
+)
 
 EXIT = {Verdict.PASSED: 0, Verdict.REFUSED: 2, Verdict.UNMADE: 1}
 
@@ -39,8 +51,9 @@ def trial(
 
     It runs twice at once, without network, capabilities and secrets, once with a read-only root: does it stay up, what
     does it write, which processes and users, how does it end, where does it listen. Exit code 0: it passed; 2: it is
-    refused; 1: it could not be measured.
+    refused; 1: it could not be measured. Severities and waivers are those of [lint] in this folder's imageforge.toml.
     """
+    policy, fail_on = _wishes(image)
     here = Workplace.here()
     here.home.prepare()
     name = ImageName.parse(image)
@@ -59,8 +72,18 @@ def trial(
             if error.code == "trial-cancelled":
                 raise KeyboardInterrupt from None
             raise
-    _show(report, form)
+    report, settled = by_policy(report, policy, fail_on=fail_on)
+    _show(report, settled, form)
     raise typer.Exit(EXIT[report.verdict])
+
+
+def _wishes(image: str) -> tuple[Policy, Severity]:
+    """What the folder that we are in asks for, as `lint --image` takes it."""
+    configs, dockerfile = Configs(), Path("Dockerfile")
+    asked = Asked(context=None, target=None, build_args={}, profile=None, comments=True)
+    found = configs.of(dockerfile)
+    fail_on = Severity(found[1].lint.fail_on) if found else Severity.ERROR
+    return job_of(dockerfile, image, "", asked, configs).policy, fail_on
 
 
 def _in_engine(name: ImageName) -> str:
@@ -75,9 +98,10 @@ def _in_engine(name: ImageName) -> str:
     return name.tag or str(name.named)
 
 
-def _show(report: TrialReport, form: Format) -> None:
+def _show(report: TrialReport, settled: LintReport, form: Format) -> None:
     if form in (Format.JSON, Format.YAML):
-        document(asdict(report), form)
+        aside = [asdict(one) for one in settled.suppressed]
+        document({**asdict(report), "suppressed": aside, "notes": list(settled.notes)}, form)
         return
     rows = [{"measured": one.name, "result": one.result.value, "what was seen": one.detail} for one in report.measures]
     if rows:
@@ -85,6 +109,11 @@ def _show(report: TrialReport, form: Format) -> None:
     for finding in report.findings:
         write("\n" + _folded(f"{finding.severity.value} {finding.rule}: {finding.message}"))
         write(_folded(f"  fix: {finding.fix}"))
+    for one in settled.suppressed:
+        write("\n" + _folded(f"set aside {one.finding.rule}: {one.finding.message}"))
+        write(_folded(f"  {one.cause.value}: {one.reason}"))
+    for note in settled.notes:
+        write("\n" + _folded(f"note: {note}"))
     if report.last_words:
         write("\nits last words:")
         for line in report.last_words:

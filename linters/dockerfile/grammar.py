@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from linters.dockerfile.model import Instruction, Problem
 
@@ -105,7 +106,7 @@ def _unknown(instruction: Instruction) -> Problem:
     close = get_close_matches(instruction.keyword[:_LONGEST_NAME], FLAGS, n=1, cutoff=0.5)
     meant = f", did you mean {close[0]}?" if close else ", expected an instruction such as FROM, RUN or COPY"
     hint = None if close else "a command that goes on over the line needs `\\` at the end of the line above"
-    return _at_keyword(instruction, f"unknown instruction `{name}`{meant}", hint)
+    return replace(_at_keyword(instruction, f"unknown instruction `{name}`{meant}", hint), foreign=not close)
 
 
 def _flags(instruction: Instruction) -> Problem | None:

@@ -114,11 +114,12 @@ class Directive:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """A syntax error at one place."""
+    """A syntax error at one place; `foreign` where what stands there is like no instruction at all."""
 
     message: str
     span: Span
     hint: str | None = None
+    foreign: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

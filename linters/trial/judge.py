@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import signal as signals
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from linters.catalog import rule
-from linters.model import Basis, Finding, Severity
+from linters.image.settle import settle
+from linters.model import Basis, Finding, LintReport, Severity
+from linters.policy import Policy
 from linters.trial.families import families, steady
 from linters.trial.model import (
     Change,
@@ -18,6 +21,7 @@ from linters.trial.model import (
     ProcessSeen,
     Result,
     Run,
+    TrialReport,
     Verdict,
 )
 
@@ -59,13 +63,30 @@ def judge(seen: Observation, name: str, port: int) -> Judgement:
     ]
     measures = tuple(part for part in parts if isinstance(part, Measure))
     findings = tuple(part for part in parts if isinstance(part, Finding))
-    if any(finding.severity is Severity.ERROR for finding in findings):
-        return Judgement(verdict=Verdict.REFUSED, measures=measures, findings=findings)
+    verdict, reason = _verdict(measures, findings, Severity.ERROR)
+    return Judgement(verdict=verdict, reason=reason, measures=measures, findings=findings)
+
+
+def by_policy(
+    report: TrialReport, policy: Policy, *, fail_on: Severity, today: datetime.date | None = None
+) -> tuple[TrialReport, LintReport]:
+    """What a trial comes to by what a project asks for: the report with the findings that count and the verdict that
+    they make, and those that do not, with notes. What could not be measured stays so, whatever is waived."""
+    settled = settle(LintReport(file=report.name, findings=report.findings), policy, file="Dockerfile", today=today)
+    verdict, reason = report.verdict, report.reason
+    if verdict is not Verdict.UNMADE or settled.at_least(fail_on):
+        verdict, reason = _verdict(report.measures, settled.findings, fail_on)
+    return replace(report, findings=settled.findings, verdict=verdict, reason=reason), settled
+
+
+def _verdict(measures: Sequence[Measure], findings: Sequence[Finding], fail_on: Severity) -> tuple[Verdict, str]:
+    """And, where it is neither passed nor refused, why."""
+    if any(finding.severity.rank <= fail_on.rank for finding in findings):
+        return Verdict.REFUSED, ""
     blind = [measure.name for measure in measures if measure.result is Result.UNMEASURED]
     if blind:
-        reason = f"not all could be measured: {', '.join(blind)}"
-        return Judgement(verdict=Verdict.UNMADE, reason=reason, measures=measures, findings=findings)
-    return Judgement(verdict=Verdict.PASSED, measures=measures, findings=findings)
+        return Verdict.UNMADE, f"not all could be measured: {', '.join(blind)}"
+    return Verdict.PASSED, ""
 
 
 def not_made(name: str, reason: str) -> Finding:

@@ -176,3 +176,15 @@ def test_every_problem_of_syntax_is_told_and_the_rest_is_checked() -> None:
     assert [one.line for one in found(text, "IF201")] == [1]
     assert [one.rule for one in own_findings("ARG A=1\n")] == ["IF002"]
     assert [one.rule for one in own_findings("RUN a\nFROM\n")] == ["IF002", "IF002"]
+
+
+def test_a_file_of_another_kind_is_told_once() -> None:
+    prose = "# Notes\nIt is for teams\nwho have one\nmachine, which they own,\nhttps://it.example\n* and more\n"
+    for text in (prose, prose + "FROM debian\nUSER 1\nCOPPY a b\n"):
+        (only,) = [one for one in own_findings(text) if one.rule == "IF002"]
+        assert (only.line, "this is no Dockerfile" in only.message) == (2, True)
+    # One that was written as one, with whatever slips, has each of them named.
+    slips = "FORM debian\nRUN a\nCOPPY b c\nRUUN d\nUSER 1\nCMD e\nEXPOSSE 1\n"
+    assert len([one for one in own_findings(slips) if one.rule == "IF002"]) >= 4
+    unfinished = "FROM debian\nRUN apt-get install\n" + "  curl\n" * 9
+    assert len([one for one in own_findings(unfinished) if one.rule == "IF002"]) == 9

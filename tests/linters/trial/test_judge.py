@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import signal
 from dataclasses import asdict, replace
 
 import pytest
 
-from linters import Basis, TrialReport, Verdict
+from linters import Basis, Policy, Severity, TrialReport, Verdict, Waiver, by_policy
 from linters.trial.engine import only_own
 from linters.trial.judge import Judgement, capabilities, judge, signal_name, signal_number
 from linters.trial.model import Change, Listener, Observation, Result, Run, Stop, TrialImage
@@ -213,3 +214,38 @@ def test_a_signal_that_nobody_can_handle_is_an_error() -> None:
     found = judged(writable=replace(UP, stop=Stop(signal=9, seconds=0.2, killed=False, exit_code=137)))
     assert told(found) == [("IF504", "error")]
     assert "STOPSIGNAL is SIGKILL" in found.findings[0].message
+
+
+def test_what_a_project_waives_or_turns_down_makes_no_refusal() -> None:
+    slow = replace(UP, stop=Stop(signal=15, seconds=10.0, killed=True, exit_code=137))
+    found = judged(writable=slow)
+    assert (found.verdict, told(found)) == (Verdict.REFUSED, [("IF504", "error")])
+    report = TrialReport(
+        name="shop:1",
+        image_id="sha256:1",
+        command=(),
+        verdict=found.verdict,
+        seconds=5.0,
+        measures=found.measures,
+        findings=found.findings,
+    )
+    day = datetime.date(2026, 1, 31)
+    waiver = Waiver(rule="IF504", reason="nothing is lost", until=day)
+
+    def by(policy: Policy, today: datetime.date = day, fail_on: Severity = Severity.ERROR) -> tuple[Verdict, int, int]:
+        after, settled = by_policy(report, policy, fail_on=fail_on, today=today)
+        return after.verdict, len(after.findings), len(settled.suppressed)
+
+    assert by(Policy()) == (Verdict.REFUSED, 1, 0)
+    assert by(Policy(waivers=(waiver,))) == (Verdict.PASSED, 0, 1)
+    assert by(Policy(waivers=(waiver,)), today=day + datetime.timedelta(days=1)) == (Verdict.REFUSED, 1, 0)
+    turned_down = Policy(severities={"IF504": Severity.WARNING})
+    assert by(turned_down) == (Verdict.PASSED, 1, 0)
+    assert by(turned_down, fail_on=Severity.WARNING) == (Verdict.REFUSED, 1, 0)
+    assert by(Policy(severities={"IF504": None})) == (Verdict.PASSED, 0, 0)
+    # What nobody could measure is not passed by a waiver of something else.
+    blind = (replace(found.measures[-1], name="ports", result=Result.UNMEASURED), *found.measures[:-1])
+    after, _ = by_policy(replace(report, measures=blind), Policy(waivers=(waiver,)), fail_on=Severity.ERROR, today=day)
+    assert (after.verdict, after.reason) == (Verdict.UNMADE, "not all could be measured: ports")
+    unmade = replace(report, verdict=Verdict.UNMADE, reason="no database", measures=(), findings=())
+    assert by_policy(unmade, Policy(waivers=(waiver,)), fail_on=Severity.ERROR, today=day)[0] == unmade
