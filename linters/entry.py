@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from linters.scripts import Script, scripts_of
+from linters.programs import shell_script
+from linters.scripts import Script, script_in, scripts_of
 from linters.stages import Plan, Step
 
 
@@ -79,4 +80,15 @@ def entry_of(plan: Plan) -> Entry:
     if command is not None and not command.instruction.arguments.strip("[] \t"):
         command = None
     entry = Entry(entrypoint=entrypoint, command=command, inherited=(before, behind))
-    return replace(entry, scripts=tuple(script for step in entry.steps for script in scripts_of(step)))
+    apart = _script_apart(entry)
+    return replace(entry, scripts=apart or tuple(script for step in entry.steps for script in scripts_of(step)))
+
+
+def _script_apart(entry: Entry) -> tuple[Script, ...]:
+    """The script where one instruction, or the base image, says `sh -c`, and another what it reads."""
+    argv, before = entry.argv, entry.inherited[0]
+    index = shell_script([*before, *argv]) if argv else None
+    if index is None or index < len(before):
+        return ()
+    step, word = entry.origin(index - len(before))
+    return () if shell_script(step.instruction.exec_form or ()) == word else (script_in(step, word),)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from linters.model import Severity
+from linters.suggest import meant_rule
 
 if TYPE_CHECKING:
     from linters.rule import Option, Rule
@@ -164,7 +165,7 @@ def unknown_rule(name: str, known: Iterable[str]) -> tuple[str, str] | None:
     names = list(known)
     if name in names or _FOREIGN.match(name):
         return None
-    near = _near(name.upper(), names)
+    near = meant_rule(name, names) or _near(name.upper(), names)
     hint = f"did you mean `{near}`?" if near else "imageforge rules lists them; hadolint's are DL…, ShellCheck's SC…"
     return f"there is no rule `{name}`", hint
 

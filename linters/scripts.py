@@ -79,16 +79,19 @@ def _of_exec_form(step: Step) -> tuple[Script, ...]:
     index = shell_script(argv)
     if index is None:
         return (_of_words(step),) if argv and step.instruction.keyword == "RUN" else ()
-    word = step.instruction.words[index]
+    return (script_in(step, index),)
+
+
+def script_in(step: Step, index: int) -> Script:
+    """The script that word `index` of an exec form is."""
+    text, word = (step.instruction.exec_form or ())[index], step.instruction.words[index]
     plain = "\\" not in word.text
-    return (
-        Script(
-            step=step,
-            text=argv[index],
-            commands=commands(argv[index]),
-            place=step.instruction.span(word.start, word.end),
-            shift=word.start + 1 if plain else None,
-        ),
+    return Script(
+        step=step,
+        text=text,
+        commands=commands(text),
+        place=step.instruction.span(word.start, word.end),
+        shift=word.start + 1 if plain else None,
     )
 
 

@@ -9,6 +9,15 @@ _LONG = 9
 """From here on two slips are still the same word."""
 
 
+_LOOK_ALIKES = str.maketrans("OIL", "011")
+
+
+def meant_rule(name: str, known: Iterable[str]) -> str | None:
+    """The rule's id that is written with letters that look like digits: `IF2O1`. None where there is none."""
+    plain = name[:2].upper() + name[2:].upper().translate(_LOOK_ALIKES)
+    return plain if plain in set(known) else None
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is a slip or, of a long name, two away from `name`; None where none is or several are."""
     plain = name.lower()

@@ -11,7 +11,7 @@ from imageforge.cli.output import Format, FormatOption, document, show, write
 from imageforge.errors import UsageError
 from linters import Rule
 from linters import rules as catalog
-from linters.suggest import nearest
+from linters.suggest import meant_rule, nearest
 
 
 def rules(
@@ -30,7 +30,8 @@ def rules(
         return
     found = _find(rule_id)
     if found is None:
-        near = nearest(rule_id.upper(), [rule.id for rule in catalog()])
+        known = [rule.id for rule in catalog()]
+        near = meant_rule(rule_id, known) or nearest(rule_id.upper(), known)
         raise UsageError(
             "no-such-rule",
             rule_id,
