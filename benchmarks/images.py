@@ -4,6 +4,9 @@ The peers are docker-squash 1.2.2 with `docker push`, `docker push` alone, skope
 runs in turn, each with a registry and a home of its own, and every ratio is of one round. What imageforge does is done
 by its command line, a process of its own each time.
 
+Three lines are of no peer, but of what nobody can do without: to send packed layers to a registry, which checks them,
+and to write a layer's files to the engine's disk.
+
 BENCH_ROUNDS is how many rounds (5), BENCH_CACHE a folder where the image and docker-squash stay
 for the next run.
 """
@@ -12,12 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +31,18 @@ from benchmarks.command import Cost, Meter
 from benchmarks.figure import Figure
 from benchmarks.image import ABOVE, BASE, BUILT, CHANGED, COUNT, FILES, NAME, Images
 from benchmarks.pairs import Pair
-from builders import engine_facts, find_engine, inspect_image
+from builders import Endpoint, engine_facts, find_engine, inspect_image
+from builders.gunzip import unpack_file
+from builders.squash.difference import entries
+from builders.squash.merge import write_layer
+from builders.squash.run import read_image
+from builders.squash.survey import survey_trees
+from registry import OciLayout, RegistryClient
 from tests.e2e.conftest import ROOT, unused_port
 from tests.plain_registry import plain_registry
 
 DOCKER_SQUASH = "docker-squash==1.2.2"
+SEND = Path(__file__).with_name("send.sh")
 HIDDEN = 'mount -t tmpfs none "$1" && shift && exec "$@"'
 """Runs a command that finds an empty folder where the engine keeps its images, as on another machine."""
 
@@ -39,6 +51,8 @@ PUSH, PUSH_SAVE, PUSH_DOCKER, PUSH_SKOPEO = "push", "push, by docker save", "doc
 WARM, WARM_DOCKER = "push, layers known, base there", "docker push, base there"
 AGAIN = "squash, push, after one line"
 BACK, BACK_PEER = "squashed, into the engine", "docker pull, base there"
+SENT_WARM, SENT_AGAIN = "the layers above the base, by curl", "the layer of the second squash, by curl"
+UNPACKED = "the squashed layer, by tar -x"
 SMALL, MANY = "squash of the base alone", "squash of 100,000 files"
 
 LINES = (
@@ -50,10 +64,14 @@ LINES = (
     (PUSH_SAVE, PUSH_SKOPEO),
     (WARM, PUSH_DOCKER),
     (WARM, WARM_DOCKER),
+    (SENT_WARM, PUSH_DOCKER),
     (AGAIN, SQUASH),
+    (SENT_AGAIN, SQUASH),
     (BACK, BACK_PEER),
+    (UNPACKED, BACK_PEER),
 )
 """Of which costs the ratios are."""
+PEERS = (SQUASH_PEER, PUSH_DOCKER, PUSH_SKOPEO, WARM_DOCKER, BACK_PEER, SENT_WARM, SENT_AGAIN, UNPACKED)
 
 Round = dict[str, Cost]
 
@@ -70,11 +88,12 @@ def images_figures() -> tuple[list[Figure], list[Pair]]:
             bench = _Bench(images=images, folder=folder, peer=_docker_squash(folder))
             # What comes first meets a machine that is busy writing what came last: each other round from behind.
             found = [bench.round(backwards=bool(number % 2)) for number in range(rounds)]
+            trees = [_entries_a_second(images.endpoint, folder) for _ in range(rounds)]
         finally:
             images.remove()
     pairs = [_pair(ours, theirs, found) for ours, theirs in LINES]
     image = Figure(name="the image", value=f"{size / 1e6:.0f} MB", of=f"{ABOVE + 1} layers, {rounds} rounds")
-    return [image, *(_figure(name, found) for name in found[0]), _speed(found), _memory(found)], pairs
+    return [image, *(_figure(name, found) for name in found[0]), _speed(found), _tree(trees), _memory(found)], pairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +129,7 @@ class _Bench:
             one, two = f"docker://{registry}/app:1", f"docker://{registry}/app:2"
             first = self._ours(home, *_from_base(BUILT, one))
             again = self._ours(home, *_from_base(CHANGED, two))
+            sent = self._sent(home, f"{registry}/app:2", skip=1)
             layout = home / "squashed"
             self._ours(home, *_from_base(BUILT, f"oci:{layout}"))
             with self._removed(f"{NAME}:back"):
@@ -119,7 +139,38 @@ class _Bench:
                 self.images.docker("pull", "--quiet", f"{registry}/app:2")
             with self._removed(f"{registry}/app:1"):
                 pulled = self._measured([self.images.client, "pull", "--quiet", f"{registry}/app:1"])
-        return {SQUASH: first, AGAIN: again, BACK: back, BACK_PEER: pulled}
+            unpacked = self._unpacked(OciLayout.open(layout))
+        return {
+            SQUASH: first,
+            AGAIN: again,
+            SENT_AGAIN: sent,
+            BACK: back,
+            BACK_PEER: pulled,
+            UNPACKED: unpacked,
+        }
+
+    def _sent(self, home: Path, image: str, *, skip: int) -> Cost:
+        """The layers of an image in a registry but for its first ones, sent to an empty one out of our store."""
+        registry, _, rest = image.partition("/")
+        repository, _, tag = rest.partition(":")
+        with RegistryClient(registry) as client:
+            layers = json.loads(client.get_manifest(repository, tag).raw)["layers"][skip:]
+        files = [next((home / "home").rglob(layer["digest"].partition(":")[2])) for layer in layers]
+        with self._registry() as other:
+            return self._measured([str(SEND), f"http://{other}/v2/app", *map(str, files)])
+
+    def _unpacked(self, layout: OciLayout) -> Cost:
+        """The last layer's files, written where the engine keeps its own."""
+        plain, files = self.folder / "layer.tar", self.folder / "files"
+        with plain.open("wb") as file:
+            for piece in unpack_file(layout.blob_path(layout.manifest().layers[-1].digest)):
+                file.write(piece)
+        files.mkdir()
+        try:
+            return self._measured(["tar", "-xf", str(plain), "-C", str(files)])
+        finally:
+            shutil.rmtree(files)
+            plain.unlink()
 
     def _squash_save(self) -> Round:
         with self._place() as (home, registry):
@@ -139,7 +190,8 @@ class _Bench:
             with self._registry() as other:
                 self._ours(home, "image", "push", f"docker-daemon:{BASE}", f"docker://{other}/app:base")
                 warm = self._ours(home, "image", "push", f"docker-daemon:{BUILT}", f"docker://{other}/app:1")
-        return {PUSH: first, WARM: warm}
+            sent = self._sent(home, f"{registry}/app:1", skip=1)
+        return {PUSH: first, WARM: warm, SENT_WARM: sent}
 
     def _push_save(self) -> Round:
         with self._place() as (home, registry):
@@ -275,8 +327,25 @@ def _speed(found: Sequence[Round]) -> Figure:
     )
 
 
+def _entries_a_second(endpoint: Endpoint, folder: Path) -> float:
+    """Of the image of small files: the tree of its layers and the merged layer's tar, in this thread alone. Contents
+    are not packed."""
+    image = inspect_image(FILES, endpoint=endpoint)
+    begun = time.thread_time()
+    source = read_image(image, endpoint, folder, lambda: None)
+    survey, trees = survey_trees(source.layers, subject=FILES, check=lambda: None, start=1)
+    for _ in write_layer(entries(trees.below, trees.final, 1)):
+        pass
+    return sum(layer.entries for layer in survey.layers) / (time.thread_time() - begun)
+
+
+def _tree(found: Sequence[float]) -> Figure:
+    value = f"{statistics.median(found):,.0f} entries a second of processor"
+    return Figure(name="small files, tree and merged tar", value=value, of="neither proved nor packed")
+
+
 def _memory(found: Sequence[Round]) -> Figure:
-    ours = [name for name in found[0] if name not in (SQUASH_PEER, PUSH_DOCKER, PUSH_SKOPEO, WARM_DOCKER, BACK_PEER)]
+    ours = [name for name in found[0] if name not in PEERS]
     most = max(ours, key=lambda name: max(one[name].memory for one in found))
     value = f"{max(one[most].memory for one in found) / 1e6:.0f} MB"
     return Figure(name="the most memory that a command of ours took", value=value, of=most)
