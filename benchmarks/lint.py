@@ -21,7 +21,8 @@ from benchmarks.figure import Figure
 from benchmarks.pairs import Pair, measure
 from linters import DockerfileError, rules
 from linters.check import Job, own_findings
-from linters.hadolint import find_hadolint
+from linters.hadolint import answers, find_hadolint
+from linters.policy import Profile
 
 COUNT = 100
 ROUNDS = 7
@@ -56,6 +57,9 @@ def lint_figures() -> tuple[list[Figure], list[Pair]]:
             measure(name, "hadolint, one call", ours("lint", *files), theirs(*files), rounds=ROUNDS),
             measure("lint, a small file", "hadolint", ours("lint", small), theirs(small), rounds=3 * ROUNDS),
         ]
+        texts = [(file.read_text(encoding="utf-8", errors="replace"), Profile.DEFAULT) for file in files]
+        alone = "hadolint, a process a core"  # without us: what is left to be had of two cores
+        pairs.append(measure(alone, "hadolint, one call", lambda: _answered(texts), theirs(*files), rounds=ROUNDS))
         own, slowest = _own_rules(files)
         one = pairs[1]
         figures = [
@@ -105,6 +109,10 @@ def _command(folder: Path, program: Path, *words: str | Path) -> Callable[[], No
         assert done.returncode in ALWAYS, done.stderr.decode(errors="replace")[-2000:]
 
     return run
+
+
+def _answered(texts: list[tuple[str, Profile]]) -> None:
+    assert len(answers(texts)) == len(texts)
 
 
 def _own_rules(files: list[Path]) -> tuple[float, float]:
