@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from linters.dockerfile import Heredoc, Span
 from linters.programs import SHELLS, name_of, shell_script, unwrap
@@ -67,11 +67,35 @@ def scripts_of(step: Step) -> tuple[Script, ...]:
             shift=start,
         )
     ]
+    within = _only_script(found[0])
+    if within is not None:
+        return (within,)
     inner = unwrap(found[0].commands[0].argv) if found[0].commands else ()
     if instruction.heredocs and inner and name_of(inner[0]) in SHELLS:
         # `bash -ex <<EOF`: the body is the script; the line around it has nothing else to say.
         found += [_of_heredoc(step, one) for one in instruction.heredocs if _is_shell(one)]
     return tuple(found)
+
+
+def _only_script(around: Script) -> Script | None:
+    """The script behind `bash -c` where a shell form has nothing else to say; the shell around it only reads quotes."""
+    if len(around.commands) != 1:
+        return None
+    index = shell_script(around.commands[0].argv)
+    if index is None:
+        return None
+    word = around.commands[0].words[index]
+    raw = around.text[word.start : word.end]
+    if not raw.startswith("'") and ("$(" in raw or "`" in raw):
+        return None  # what the shell around it makes of that is not known
+    plain = around.text[word.start + 1 : word.end - 1] == word.text
+    return replace(
+        around,
+        text=word.text,
+        commands=commands(word.text),
+        place=around.span(word.start, word.end),
+        shift=around.shift + word.start + 1 if plain and around.shift is not None else None,
+    )
 
 
 def _of_exec_form(step: Step) -> tuple[Script, ...]:

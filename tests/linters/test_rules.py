@@ -95,6 +95,8 @@ SILENT = [
     ("IF403", "USER $WHO"),
     ("IF403", "USER 1000:group"),
     ("IF404", "RUN echo sudo"),
+    ("IF301", 'RUN bash -c "apt-get update" && rm -rf /var/lib/apt/lists/*'),
+    ("IF301", 'RUN bash -c "apt-get update && rm -rf /var/lib/apt/lists/*"'),
     ("IF404", "RUN apt-get install -y sudo-ldap"),
 ]
 
@@ -106,6 +108,8 @@ LOUD = [
     ("IF101", "CMD migrate && supervisord -n", 3),
     ("IF102", 'CMD ["bash", "-c", "a & wait"]', 3),
     ("IF102", 'ENTRYPOINT ["/bin/sh", "-c"]\nCMD ["a & exec b"]', 4),
+    ("IF102", 'CMD bash -c "a & exec b"', 3),
+    ("IF102", "CMD bash -c 'a & exec \\'b\\''", 3),
     ("IF102", "CMD /etc/init.d/nginx start && exec a", 3),
     ("IF102", "CMD (while true; do x; done) & exec a", 3),
     ("IF102", "CMD nohup a &", 3),
@@ -132,6 +136,7 @@ LOUD = [
     ("IF301", "RUN --mount=type=cache,target=/var/cache/apt apt-get update && apt-get install -y x", 3),
     ("IF301", "RUN bash -ex <<EOF\napt-get update\nEOF", 4),
     ("IF301", "RUN (apt-get update; x)", 3),
+    ("IF301", 'RUN bash -o pipefail -c "apt-get update | x"', 3),
     ("IF301", "RUN sudo -E apt-get update", 3),
     ("IF302", "RUN apt-get install -y gcc=4:12.2 python3-dev:amd64", 3),
     ("IF302", "RUN apk add --no-cache build-base", 3),
