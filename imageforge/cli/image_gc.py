@@ -16,7 +16,7 @@ from imageforge.cli.image_access import CaOption, PlainOption, access, carrier
 from imageforge.cli.output import Format, FormatOption, say, show
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
-from imageforge.images.retention import Stored, surplus
+from imageforge.images.retention import Stored, left, surplus
 from imageforge.pipeline.trials import clear_trials
 from imageforge.report.units import counted, megabytes
 from imageforge.stack import engine_choice
@@ -121,10 +121,11 @@ class Sweep:
 
     def look(self) -> list[dict[str, object]]:
         """What would go."""
+        home = self.here.home
         with RegistryClient(self.here.settings.registry) as client:
-            images = surplus(
-                stored_images(self.here.home, self.database, client, applied_images(self.here.home)), budget=self.budget
-            )
+            stored = stored_images(home, self.database, client, applied_images(home))
+        images = surplus(stored, budget=self.budget)
+        self._tell_left("registry", left(stored, images))
         return [
             *_rows("registry", images),
             *_rows("engine", (stored for stored, _ in self._engine())),
@@ -136,14 +137,15 @@ class Sweep:
         home, settings = self.here.home, self.here.settings
         tidied = tidy(home, settings, self.database, budget=self.budget)
         say(f"the registry gave back {megabytes(tidied.bytes)}")
+        self._tell_left("registry", tidied.left)
         # No build is between the look and what is done about it.
         with sweeping_registry(home, patience=PATIENCE):
             endpoint = engine_choice.answering(home, settings)
             clear_trials(home, endpoint)  # their images are in use as long as they are there
-            left = [stored for stored, image in self._engine() if remove_image(endpoint, image)]
+            gone = [stored for stored, image in self._engine() if remove_image(endpoint, image)]
             spare = self._layers()
             remove_blobs(home.blobs, [blob.name for blob in spare])
-        return [*_rows("registry", tidied.gone), *_rows("engine", left), *_rows("layers", spare)]
+        return [*_rows("registry", tidied.gone), *_rows("engine", gone), *_rows("layers", spare)]
 
     def _engine(self) -> list[tuple[Stored, EngineImage]]:
         endpoint = engine_choice.answering(self.here.home, self.here.settings)
@@ -153,12 +155,24 @@ class Sweep:
                 self.here.home, self.here.settings, self.database, endpoint, applied_images(self.here.home)
             )
         }
-        chosen = surplus([stored for stored, _ in found.values()], budget=self.budget)
+        stored = [stored for stored, _ in found.values()]
+        chosen = surplus(stored, budget=self.budget)
+        self._tell_left("engine", left(stored, chosen))
         return [found[stored.name] for stored in chosen]
 
     def _layers(self) -> tuple[Stored, ...]:
         stored = layers(self.here.home, self.here.settings, self.database)
-        return surplus(stored, budget=self.budget, before=time.time() - YOUNG_SECONDS)
+        chosen = surplus(stored, budget=self.budget, before=time.time() - YOUNG_SECONDS)
+        self._tell_left("layers", left(stored, chosen))
+        return chosen
+
+    def _tell_left(self, place: str, remains: int) -> None:
+        """That a budget cannot be kept, and why."""
+        if self.budget is not None and remains > self.budget:
+            say(
+                f"{place}: {megabytes(remains)} stay, more than {megabytes(self.budget)}: releases, young builds "
+                "and images of others have them"
+            )
 
 
 def size(text: str) -> int:

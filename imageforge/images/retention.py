@@ -56,6 +56,12 @@ def surplus(stored: Sequence[Stored], *, budget: int | None = None, before: floa
     return tuple(gone)
 
 
+def left(stored: Iterable[Stored], gone: Iterable[Stored]) -> int:
+    """The bytes that a place has once `gone` of what is `stored` there went; what several share counts once."""
+    names = {one.name for one in gone}
+    return sum({part: size for one in stored if one.name not in names for part, size in one.parts.items()}.values())
+
+
 def is_ours(tags: Iterable[str]) -> bool:
     """Whether an image of the registry may be tidied: its tags are all those of builds. What somebody named otherwise,
     in whatever way it was made, he keeps."""

@@ -18,7 +18,7 @@ from imageforge.backup.images import collect
 from imageforge.config import Home, Settings
 from imageforge.errors import StackError
 from imageforge.images.known import known_references
-from imageforge.images.retention import Stored, images_in, is_ours, surplus
+from imageforge.images.retention import Stored, images_in, is_ours, left, surplus
 from imageforge.stack.catalog import registries
 from imageforge.stack.process import identify, read_pid_file, stop, write_pid_file
 from imageforge.stack.registry_lock import sweeping_registry
@@ -48,11 +48,12 @@ READY_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tidied:
-    """How many images went and which, and the bytes of disk that came free."""
+    """How many images went and which, the bytes of disk that came free, and those that the images left have."""
 
     images: int
     bytes: int
     gone: tuple[Stored, ...] = ()
+    left: int = 0
 
 
 def tidy(home: Home, settings: Settings, database: Database, *, budget: int | None = None) -> Tidied:
@@ -64,7 +65,8 @@ def tidy(home: Home, settings: Settings, database: Database, *, budget: int | No
     not removed then is removed the next time.
     """
     with sweeping_registry(home, patience=PATIENCE), RegistryClient(settings.registry) as client:
-        gone = surplus(stored_images(home, database, client, applied_images(home)), budget=budget)
+        stored = stored_images(home, database, client, applied_images(home))
+        gone = surplus(stored, budget=budget)
         for image in gone:
             remove_image_of(client, image)
         root = home.state / "registry"
@@ -80,7 +82,7 @@ def tidy(home: Home, settings: Settings, database: Database, *, budget: int | No
             )
         if done.returncode:
             raise StackError("tidy-failed", "the registry", done.stderr.strip()[-500:], hint=f"look at {service.log}")
-    return Tidied(images=len(gone), bytes=max(0, before - _size(root)), gone=gone)
+    return Tidied(images=len(gone), bytes=max(0, before - _size(root)), gone=gone, left=left(stored, gone))
 
 
 def applied_images(home: Home) -> frozenset[str]:

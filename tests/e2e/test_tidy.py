@@ -100,6 +100,7 @@ def test_image_gc_takes_what_nothing_needs_from_all_three_places(service: Servic
     age(service)
     would = json.loads(service.forge.ok("image", "gc", "--dry-run", "-o", "json").out)
     assert {(row["place"], row["image"]) for row in would} >= {("registry", f"spared@{digest}")}
+    assert "more than 1.0 kB: releases" in service.forge.ok("image", "gc", "--dry-run", "--budget", "1kB").err
     assert service.forge.run("image", "gc").code == 3, "it asks"
     went = json.loads(service.forge.ok("image", "gc", "--yes", "-o", "json").out)
     assert {(row["place"], row["image"]) for row in went} >= {("registry", f"spared@{digest}")}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from builders import remove_blobs, stored_blobs
 from imageforge.cli.image_gc import size
 from imageforge.errors import UsageError
-from imageforge.images.retention import Stored, engine_spare, images_in, is_ours, surplus
+from imageforge.images.retention import Stored, engine_spare, images_in, is_ours, left, surplus
 
 
 def stored(name: str, *, at: float = 0.0, ours: bool = True, needed: bool = False, **parts: int) -> Stored:
@@ -47,6 +47,7 @@ def test_what_is_shared_counts_once_and_comes_free_with_its_last_user() -> None:
     assert names(surplus(images, budget=102)) == ""
     assert names(surplus(images, budget=101)) == "a"
     assert names(surplus(images, budget=100)) == "ab"
+    assert [left(images, images[:count]) for count in range(3)] == [102, 101, 0]
 
 
 @given(
@@ -62,9 +63,7 @@ def test_what_is_needed_or_anothers_never_goes(
     ]
     gone = surplus(images, budget=budget)
     assert all(one.ours and not one.needed for one in gone)
-    left = [one for one in images if one not in gone]
-    total = sum({part: size for one in left for part, size in one.parts.items()}.values())
-    assert budget is None or total <= budget or not any(one.spare for one in left)
+    assert budget is None or left(images, gone) <= budget or not any(one.spare for one in images if one not in gone)
 
 
 def test_what_somebody_named_stays() -> None:
