@@ -138,12 +138,40 @@ def _changes(subject: Subject, script: Script, call: Call, cache: _Cache, needs:
     for one in subject.calls(script):
         if one.manager != call.manager or one.verb not in cache.verbs or _has_option(one, cache):
             continue
+        behind = _behind(subject, script, one) if one.verb is Verb.UPDATE else None
+        if behind is not None:
+            # An index that nobody keeps is fetched by the install itself.
+            gone = edits.in_script(subject.dockerfile, script, one.command.start, behind.start, "")
+            if not gone:
+                return ()
+            changes += gone
+            continue
         verb = next((word for word in one.command.words if word.text in _VERBS), None)
         change = edits.in_script(subject.dockerfile, script, verb.end, verb.end, f" {cache.option}") if verb else ()
         if not change:
             return ()
         changes += change
     return tuple(changes)
+
+
+def _behind(subject: Subject, script: Script, update: Call) -> Command | None:
+    """The install that comes right behind an update, which so does nothing but prepare that one."""
+    at = script.commands.index(update.command)
+    following = script.commands[at + 1] if at + 1 < len(script.commands) else None
+    operator = update.command.after
+    if at and script.commands[at - 1].after not in ("&&", ";"):
+        return None  # `a || apk update && apk add b` is another thing without the middle
+    joined = following is not None and operator in ("&&", ";") and update.command.depth == following.depth
+    plain = not update.options and not update.command.redirected and not update.command.assignments
+    wanted = any(
+        one.command == following and one.manager == update.manager and one.verb in (Verb.INSTALL, Verb.UPGRADE)
+        for one in subject.calls(script)
+    )
+    # Only blanks and the operator may go with it: no `(`, no `{`.
+    between = script.text[update.command.end : following.start] if following is not None else ""
+    return (
+        following if joined and plain and wanted and not between.replace(operator, "", 1).strip(" \t\\\r\n") else None
+    )
 
 
 def _lists_removed(subject: Subject, script: Script, call: Call, needs: _Needs) -> tuple[Edit, ...]:

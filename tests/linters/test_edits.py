@@ -28,8 +28,9 @@ SAFE = [
     (
         "IF301",
         "RUN apk update \\\n  && apk add \\\n    curl\n",
-        "RUN apk update --no-cache \\\n  && apk add --no-cache \\\n    curl\n",
+        "RUN apk add --no-cache \\\n    curl\n",
     ),
+    ("IF301", "RUN <<EOF\napk update\napk add curl\nEOF\n", "RUN <<EOF\napk add --no-cache curl\nEOF\n"),
     ("IF301", "RUN <<EOF\nset -e\npip install x\nEOF\n", "RUN <<EOF\nset -e\npip install --no-cache-dir x\nEOF\n"),
     ("IF301", 'RUN ["sh", "-c", "pip3 install x"]\n', 'RUN ["sh", "-c", "pip3 install --no-cache-dir x"]\n'),
     (
