@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import re
 import signal
 import subprocess
@@ -97,6 +98,21 @@ def test_a_required_trial_refuses_passes_and_is_kept(forge: Forge, tmp_path: Pat
     (tmp_path / "imageforge.toml").write_text('[lint]\nrequire = "mesured"\n')
     code, err = built(forge, tmp_path)
     assert (code, "error[config-invalid]" in err) == (3, True), err
+
+
+def test_a_trial_follows_the_waivers_of_the_folder(forge: Forge, tmp_path: Path) -> None:
+    here = copy.copy(forge)
+    here.folder = tmp_path
+    words = ("trial", BASE, "-o", "json", "--", "sleep", "300")
+    refused = here.run(*words)
+    errors = {one["rule"] for one in refused.json["findings"] if one["severity"] == "error"}
+    assert (refused.code, "IF504" in errors) == (2, True), refused
+    waivers = (f'[[lint.waivers]]\nrule = "{one}"\nreason = "as it is"\nuntil = 2999-01-01\n' for one in errors)
+    (tmp_path / "imageforge.toml").write_text("".join(waivers))
+    passed = here.run(*words)
+    assert (passed.code, passed.json["verdict"], passed.json["cached"]) == (0, "passed", True), passed
+    assert {one["finding"]["rule"] for one in passed.json["suppressed"]} == errors
+    assert "set aside IF504" in here.run("trial", BASE, "--", "sleep", "300").out
 
 
 def of_trials(forge: Forge) -> dict[str, list[str]]:
