@@ -159,6 +159,8 @@ def _behind(subject: Subject, script: Script, update: Call) -> Command | None:
     at = script.commands.index(update.command)
     following = script.commands[at + 1] if at + 1 < len(script.commands) else None
     operator = update.command.after
+    if script.text[: update.command.start].rstrip().endswith("!"):
+        return None
     if at and script.commands[at - 1].after not in ("&&", ";"):
         return None  # `a || apk update && apk add b` is another thing without the middle
     joined = following is not None and operator in ("&&", ";") and update.command.depth == following.depth

@@ -65,6 +65,7 @@ def test_a_safe_fix_of_an_example_rids_it_of_the_rule(rule: str, text: str) -> N
             "FROM a:1\nRUN a || apk update && apk add x\nUSER 1\n",
             "a || apk update --no-cache && apk add --no-cache x\n",
         ),
+        ("FROM a:1\nRUN ! apk update && apk add x\nUSER 1\n", "! apk update --no-cache && apk add --no-cache x\n"),
         ("FROM a:1\nRUN if apk update; then apk add x; fi\nUSER 1\n", "if apk update --no-cache; then apk add --no"),
         ('FROM a:1\nRUN sh -c "apk update && apk add x"\nUSER 1\n', 'RUN sh -c "apk add --no-cache x"\n'),
         ("FROM a:1\nENV A  b c\nUSER 1\n", 'ENV A="b c"\n'),
