@@ -81,10 +81,13 @@ def _only_script(around: Script) -> Script | None:
     """The script behind `bash -c` where a shell form has nothing else to say; the shell around it only reads quotes."""
     if len(around.commands) != 1:
         return None
-    index = shell_script(around.commands[0].argv)
-    if index is None:
+    one = around.commands[0]
+    index = shell_script(one.argv)
+    if index is None or one.after or one.assignments or one.depth or name_of(one.argv[0]) not in {*SHELLS, "exec"}:
         return None
-    word = around.commands[0].words[index]
+    if around.text[: one.start].strip() or around.step.instruction.heredocs:
+        return None  # `! bash -c`, `V=$(x) || bash -c`
+    word = one.words[index]
     raw = around.text[word.start : word.end]
     if not raw.startswith("'") and ("$(" in raw or "`" in raw):
         return None  # what the shell around it makes of that is not known

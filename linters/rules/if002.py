@@ -24,6 +24,8 @@ def _check(subject: Subject) -> Iterator[Hit]:
 def _is_something_else(subject: Subject) -> bool:
     """Whether the file is of another kind altogether: nobody wants to read of each line of a README that it is none."""
     dockerfile = subject.dockerfile
+    if not dockerfile.problems or not dockerfile.problems[0].foreign:
+        return False
     first = next((one.line for one in dockerfile.instructions if one.keyword == "FROM"), None)
 
     def before(line: int) -> bool:

@@ -134,6 +134,8 @@ def _changes(subject: Subject, script: Script, call: Call, cache: _Cache, needs:
         return _lists_removed(subject, script, call, needs)
     if not cache.option:
         return ()
+    if call.manager == "apk" and _ASKS_INDEX.search(script.text):
+        return ()  # what is to be kept out is worked with
     changes: list[Edit] = []
     for one in subject.calls(script):
         if one.manager != call.manager or one.verb not in cache.verbs or _has_option(one, cache):
@@ -159,10 +161,12 @@ def _behind(subject: Subject, script: Script, update: Call) -> Command | None:
     at = script.commands.index(update.command)
     following = script.commands[at + 1] if at + 1 < len(script.commands) else None
     operator = update.command.after
-    if script.text[: update.command.start].rstrip().endswith("!"):
-        return None
-    if at and script.commands[at - 1].after not in ("&&", ";"):
+    before = script.text[: update.command.start].rstrip(" \t\\\r\n")
+    led = script.commands[at - 1].after if at else ""
+    if before.endswith(("!", "|")) or led not in ("", "&&", ";"):
         return None  # `a || apk update && apk add b` is another thing without the middle
+    if operator == ";" and (led == "&&" or before.endswith("&&")):
+        return None  # `a && apk update; apk add b` installs whatever `a` says
     joined = following is not None and operator in ("&&", ";") and update.command.depth == following.depth
     plain = not update.options and not update.command.redirected and not update.command.assignments
     wanted = any(
@@ -234,6 +238,7 @@ def _cleaned_behind(subject: Subject, script: Script, cache: _Cache) -> bool:
     )
 
 
+_ASKS_INDEX = re.compile(r"\bapk\b[^\n;&|]*\b(?:search|policy|list|fetch|version)\b")
 _VERBS = frozenset({"add", "update", "upgrade", "install"})
 
 

@@ -186,5 +186,7 @@ def test_a_file_of_another_kind_is_told_once() -> None:
     # One that was written as one, with whatever slips, has each of them named.
     slips = "FORM debian\nRUN a\nCOPPY b c\nRUUN d\nUSER 1\nCMD e\nEXPOSSE 1\n"
     assert len([one for one in own_findings(slips) if one.rule == "IF002"]) >= 4
+    both = "FORM debian\nRUN apt-get install\n" + "  zlib\n" * 9
+    assert len([one for one in own_findings(both) if one.rule == "IF002"]) > 9
     unfinished = "FROM debian\nRUN apt-get install\n" + "  curl\n" * 9
     assert len([one for one in own_findings(unfinished) if one.rule == "IF002"]) == 9

@@ -109,6 +109,8 @@ LOUD = [
     ("IF102", 'CMD ["bash", "-c", "a & wait"]', 3),
     ("IF102", 'ENTRYPOINT ["/bin/sh", "-c"]\nCMD ["a & exec b"]', 4),
     ("IF102", 'CMD bash -c "a & exec b"', 3),
+    ("IF102", 'CMD bash -c "a" &', 3),
+    ("IF404", 'RUN sudo sh -c "echo a > /etc/b"', 3),
     ("IF102", "CMD bash -c 'a & exec \\'b\\''", 3),
     ("IF102", "CMD /etc/init.d/nginx start && exec a", 3),
     ("IF102", "CMD (while true; do x; done) & exec a", 3),
