@@ -23,7 +23,7 @@ from benchmarks.processor import processor_seconds
 from benchmarks.wrk import Wrk, WrkRun
 from runtime.balancer.socket import CommandSocket
 from runtime.balancer.stats import parse_info
-from tests.e2e.conftest import unused_port
+from tests.ports import unused_port
 
 SCALE, SPREAD, CONNECTIONS = 3, 30_000, 6
 ROUNDS, SECONDS, CLIENTS = 12, 2, 16

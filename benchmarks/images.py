@@ -38,8 +38,9 @@ from builders.squash.merge import write_layer
 from builders.squash.run import read_image
 from builders.squash.survey import survey_trees
 from registry import OciLayout, RegistryClient
-from tests.e2e.conftest import ROOT, unused_port
+from tests.e2e.conftest import ROOT
 from tests.plain_registry import plain_registry
+from tests.ports import unused_port
 
 DOCKER_SQUASH = "docker-squash==1.2.2"
 SEND = Path(__file__).with_name("send.sh")

@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import docker
 import hypothesis
 import pytest
 
+from tests.ports import unused_port
 from tests.sandbox import SHARED
 
 # Whoever starts the tests in the background has SIGINT ignored in them, and what is tested here is what it does.
@@ -115,7 +115,5 @@ def instance(docker_client: docker.DockerClient) -> Iterator[str]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port on loopback that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody had a moment ago, nor the three behind it."""
+    return unused_port()

@@ -12,19 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.authority import TestAuthority
-
-
-def _port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import unused_port
 
 
 @contextmanager
 def pebble(folder: Path, authority: TestAuthority, *, address: str, http_port: int) -> Iterator[str]:
     """Its directory's address, for as long as the block lasts. It checks names by HTTP on `http_port` of `address`."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, management, dns = _port(), _port(), _port()
+    port, management, dns = unused_port(), unused_port(), unused_port()
     certificate, key = authority.issue("localhost")
     (folder / "pebble.crt").write_bytes(certificate)
     (folder / "pebble.key").write_bytes(key)
@@ -34,11 +29,11 @@ def pebble(folder: Path, authority: TestAuthority, *, address: str, http_port: i
         "certificate": str(folder / "pebble.crt"),
         "privateKey": str(folder / "pebble.key"),
         "httpPort": http_port,
-        "tlsPort": _port(),
+        "tlsPort": unused_port(),
     }
     (folder / "pebble.json").write_text(json.dumps({"pebble": config}))
     names = ["pebble-challtestsrv", "-defaultIPv4", address, "-defaultIPv6", "", "-dns01", f"127.0.0.1:{dns}"]
-    names += ["-http01", "", "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{_port()}"]
+    names += ["-http01", "", "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{unused_port()}"]
     server = ["pebble", "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{dns}"]
     # Real servers wait a while before they look. Every fifth nonce is refused, as one may be at any time.
     environ = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "20"}

@@ -31,9 +31,10 @@ from runtime import ControllerClient
 from runtime.balancer.socket import CommandSocket
 from runtime.balancer.stats import parse_info
 from tests.authority import TestAuthority
-from tests.e2e.conftest import Forge, temporary_forge, unused_port
+from tests.e2e.conftest import Forge, temporary_forge
 from tests.e2e.service import Repository, Service, write_app
 from tests.pebble import pebble
+from tests.ports import unused_port
 from tests.sandbox import INSIDE, engine
 
 pytestmark = pytest.mark.engine

@@ -17,8 +17,8 @@ from imageforge.stack.edition import edition
 from imageforge.stack.process import identify, write_pid_file
 from imageforge.stack.state import StackReport, supervisor_pid_file, write_report
 from imageforge.store import Database
-from tests.e2e.conftest import unused_port
 from tests.imageforge.test_stack import SLEEPER, home
+from tests.ports import unused_port
 
 __all__ = ["home"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from registry import Descriptor, ImageIndex, ImageManifest, MediaType, OciLayout, Patience
 from tests.plain_registry import plain_registry
+from tests.ports import unused_port
 from tests.registry.faulty import Proxy, faulty
 
 QUICK = Patience(first=0.001, most=0.002, silence=20.0)
@@ -21,10 +21,7 @@ QUICK = Patience(first=0.001, most=0.002, silence=20.0)
 
 @pytest.fixture(scope="module")
 def registry_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    with plain_registry(tmp_path_factory.mktemp("registry"), port) as address:
+    with plain_registry(tmp_path_factory.mktemp("registry"), unused_port()) as address:
         yield address
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from registry import (
 )
 from registry.access import docker_certificates
 from tests.plain_registry import plain_registry
+from tests.ports import unused_port
 from tests.registry.conftest import QUICK, Maker
 from tests.registry.test_access import fine, say, serving
 
@@ -62,9 +62,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     made = servers.issue_cert("127.0.0.1")
     made.private_key_and_cert_chain_pem.write_to_path(str(work / "server.pem"))
     clients.cert_pem.write_to_path(str(work / "clients.pem"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = unused_port()
     guarded = Guarded(f"127.0.0.1:{port}", clients, work / "certs.d")
     guarded.folder.mkdir(parents=True)
     servers.cert_pem.write_to_path(str(guarded.folder / "ca.crt"))

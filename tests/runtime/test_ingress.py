@@ -27,6 +27,7 @@ from runtime.manifest.routing import Ingress, IngressRoute, IngressTls, Target
 from runtime.routes import unmet, wanted_backends
 from runtime.store import Store
 from tests.authority import TestAuthority
+from tests.ports import unused_port
 from tests.runtime.stack import Stack, make_settings
 
 GOOD = """
@@ -359,8 +360,3 @@ def test_by_tls_with_a_certificate_of_a_secret(short_path: Path, free_port: int)
         stack.stop_haproxy()
         server.shutdown()
         server.server_close()
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

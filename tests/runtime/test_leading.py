@@ -18,6 +18,7 @@ from runtime.balancer.balancer import Balancer
 from runtime.balancer.config import Backend, Bind, Server, render
 from runtime.balancer.counters import Counters
 from runtime.manifest.model import Protocol
+from tests.ports import unused_port
 from tests.runtime.stack import Stack, make_settings
 
 OWN = Bind(address="127.0.0.61", port=8081)
@@ -176,11 +177,9 @@ def test_a_request_names_its_client_once_whatever_came_before_on_the_connection(
             assert ask(where, "a.localhost", to=to, times=2, **said) == ["a 198.51.100.7 127.0.0.1"] * 2
 
 
-def test_what_the_world_says_of_its_address_is_dropped(
-    settings: RuntimeSettings, heard: tuple[Heard, Heard], unused_tcp_ports: tuple[int, int]
-) -> None:
+def test_what_the_world_says_of_its_address_is_dropped(settings: RuntimeSettings, heard: tuple[Heard, Heard]) -> None:
     a, _ = heard
-    plain, tls = unused_tcp_ports
+    plain, tls = unused_port(), unused_port()
     public = PublicEntry(
         address="127.0.0.1", http_port=plain, https_port=tls, host="forge.example.org",
         api=f"127.0.0.1:{a.server.port}", registry="127.0.0.1:1", key="0123", certificates=(),
@@ -213,9 +212,3 @@ def _post(port: int) -> int:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=15)) as asked:
         asked.request("POST", "/", b"{}", {"Host": "web.localhost"})
         return asked.getresponse().status
-
-
-@pytest.fixture
-def unused_tcp_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        return one.getsockname()[1], two.getsockname()[1]

@@ -25,6 +25,7 @@ from runtime.balancer.counters import Counters
 from runtime.balancer.socket import CommandSocket
 from runtime.balancer.stats import parse_info
 from tests.authority import TestAuthority
+from tests.ports import unused_port
 from tests.runtime.load import Session
 from tests.runtime.stack import Stack, make_settings, wait_for
 
@@ -144,19 +145,14 @@ def folder(request: pytest.FixtureRequest, short_path: Path) -> Path:
     return made
 
 
-def _unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def entry(folder: Path, free_port: int) -> Iterator[Entry]:
     certificates = folder / "certificates"
     certificates.mkdir()
     public = PublicEntry(
         address="127.0.0.1",
-        http_port=_unused_port(),
-        https_port=_unused_port(),
+        http_port=unused_port(),
+        https_port=unused_port(),
         host="forge.example.org",
         api="127.0.0.1:1",
         registry="127.0.0.1:1",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 from pathlib import Path
 
 import docker
 import pytest
 
 from tests.plain_registry import PASSWORD, USER, registry_with_login
+from tests.ports import unused_port
 from tests.runtime.stack import Stack, manifest
 
 pytestmark = pytest.mark.engine
@@ -27,10 +27,7 @@ def login(name: str, address: str, password: str) -> str:
 def test_each_login_is_tried_and_no_text_shows_it(
     stack: Stack, app_image: str, docker_client: docker.DockerClient, tmp_path: Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with registry_with_login(tmp_path, port) as address:
+    with registry_with_login(tmp_path, unused_port()) as address:
         image = f"{address}/app:1"
         docker_client.images.get(app_image).tag(image)
         docker_client.api.push(image, auth_config={"username": USER, "password": PASSWORD})

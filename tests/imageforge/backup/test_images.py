@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from imageforge.backup.images import Image, collect, collect_attached, put_back
 from registry import ImageRef, LayoutSource, RegistryClient, RegistrySink, attach, attached, copy, fallback_tag
 from tests.plain_registry import plain_registry
+from tests.ports import unused_port
 from tests.registry.conftest import Maker, make
 from tests.registry.test_referrers import BILL, LINT, document
 
@@ -21,10 +21,7 @@ __all__ = ["make"]
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[RegistryClient]:
     folder.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    with plain_registry(folder, port) as address, RegistryClient(address) as client:
+    with plain_registry(folder, unused_port()) as address, RegistryClient(address) as client:
         yield client
 
 
