@@ -20,7 +20,7 @@ from imageforge.errors import StackError
 from imageforge.stack import engine_choice, private_engine
 from imageforge.stack.catalog import program
 from imageforge.stack.listeners import is_ours, listeners, unusable
-from imageforge.stack.ports import holder
+from imageforge.stack.ports import holder, is_reserved, outgoing_ports
 from linters import hadolint_version
 from runtime import cannot_have_addresses, certificate_states
 
@@ -201,12 +201,23 @@ def _ports(home: Home, settings: Settings) -> Iterator[Check]:
         found = holder(listener.address, listener.port)
         if found is None or is_ours(found, listener, home):
             state = "free" if found is None else f"held by our {listener.service}"
+            outgoing = outgoing_ports()
+            if listener.port in outgoing and not is_reserved(listener.port):
+                yield Check(
+                    name=listener.name,
+                    level=Level.WARNING,
+                    found=f"{listener}, {state}; of the ports that outgoing connections are given, one of which may "
+                    f"have it when the {listener.service} is to start",
+                    fix=f"set {listener.key} in settings.toml to one outside of {outgoing.start} to "
+                    f"{outgoing.stop - 1}, or sysctl net.ipv4.ip_local_reserved_ports={listener.port}",
+                )
+                continue
             yield Check(name=listener.name, level=Level.OK, found=f"{listener}, {state}")
         else:
             yield Check(
                 name=listener.name,
                 level=Level.MISSING,
-                found=f"{listener} is taken by {found}",
+                found=f"{listener} is taken: {found.has_it}",
                 fix=f"stop that, or set {listener.variable}, or {listener.key} in settings.toml",
             )
 

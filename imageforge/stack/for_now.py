@@ -24,7 +24,7 @@ def running_for_now(service: Service, *, address: tuple[str, int]) -> Iterator[N
         raise StackError(
             "port-taken",
             f"{address[0]}:{address[1]}",
-            f"the {service.name} needs it, but {taken} listens there",
+            f"the {service.name} needs it, but {taken.has_it}",
             hint="stop that first",
         )
     service.prepare()

@@ -97,9 +97,9 @@ def refuse_taken(wanted: Iterable[Listener], settings: Settings) -> None:
     keys = " and ".join(listener.key for listener, _ in taken)
     if len(taken) == 1:
         listener, found = taken[0]
-        message = f"the {listener.service} needs it, but {found} listens there"
+        message = f"the {listener.service} needs it, but {found.has_it}"
         hint = f"stop that, or choose another: {variables}, or {keys} in settings.toml"
     else:
-        message = "; ".join(f"the {one.service} needs {one.port}, but {found} listens there" for one, found in taken)
+        message = "; ".join(f"the {one.service} needs {one.port}, but {found.has_it}" for one, found in taken)
         hint = f"stop those, or choose others: {variables}, or {keys} in settings.toml"
     raise StackError("port-taken", ", ".join(str(listener) for listener, _ in taken), message, hint=hint)

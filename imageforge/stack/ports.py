@@ -17,17 +17,26 @@ LISTEN = "0A"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holder:
-    """A process that listens; pid 0 where another user's processes cannot be looked into."""
+    """A process that listens; pid 0 where another user's processes cannot be looked into.
+
+    `connected` where it does not listen: the kernel gave the port to an outgoing connection of the process.
+    """
 
     pid: int
     name: str
+    connected: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})" if self.pid else "a process of another user"
 
+    @property
+    def has_it(self) -> str:
+        """The process and what it does with the port, as a clause."""
+        return f"{self} has it for an outgoing connection" if self.connected else f"{self} listens there"
+
 
 def holder(address: str, port: int) -> Holder | None:
-    """The process listening on `address`:`port` or on that port of every address; None when it is free.
+    """The process that has `address`:`port`, or that port of every address; None when it is free.
 
     Raises nothing: that the port can be bound is tried first, the kernel's tables only name who is in the way.
     """
@@ -40,7 +49,10 @@ def holder(address: str, port: int) -> Holder | None:
         except PermissionError:
             return None
         except OSError:
-            return _find(address, port) or Holder(pid=0, name="?")
+            listening = listening_inodes(address, port)
+            connected = not listening
+            inodes = listening or _inodes(address, port, listening=False)
+            return _find(inodes, connected=connected) or Holder(pid=0, name="?", connected=connected)
     return None
 
 
@@ -59,13 +71,40 @@ def unbindable(address: str, port: int) -> str | None:
     return None
 
 
-def _find(address: str, port: int) -> Holder | None:
-    inodes = listening_inodes(address, port)
+def outgoing_ports() -> range:
+    """What the kernel gives to connections that ask for no port of their own: a server's port that is among them may
+    be away at the moment in which the server starts.
+
+    `is_reserved` tells the ones among them that are kept out of it.
+    """
+    try:
+        low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    except OSError:
+        return range(0)
+    return range(int(low), int(high) + 1)
+
+
+def is_reserved(port: int) -> bool:
+    """Whether the administrator keeps a port from outgoing connections (net.ipv4.ip_local_reserved_ports)."""
+    try:
+        text = Path("/proc/sys/net/ipv4/ip_local_reserved_ports").read_text().strip()
+    except OSError:
+        return False
+    for each in filter(None, text.split(",")):
+        first, _, last = each.partition("-")
+        if int(first) <= port <= int(last or first):
+            return True
+    return False
+
+
+def _find(inodes: set[str], *, connected: bool) -> Holder | None:
+    if not inodes:
+        return None
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
         if any(link.startswith("socket:[") and link[8:-1] in inodes for link in _links(process / "fd")):
-            return Holder(pid=int(process.name), name=name_of(int(process.name)))
+            return Holder(pid=int(process.name), name=name_of(int(process.name)), connected=connected)
     return None
 
 
@@ -79,6 +118,10 @@ def _links(folder: Path) -> Iterator[str]:
 
 def listening_inodes(address: str, port: int) -> set[str]:
     """The inodes of the sockets that listen on `address`:`port` or on that port of every address."""
+    return _inodes(address, port, listening=True)
+
+
+def _inodes(address: str, port: int, *, listening: bool) -> set[str]:
     wanted = ipaddress.ip_address(address)
     found: set[str] = set()
     for table in ("tcp", "tcp6"):
@@ -89,7 +132,7 @@ def listening_inodes(address: str, port: int) -> set[str]:
         for row in rows:
             fields = row.split()
             local, hexadecimal = fields[1].split(":")
-            if fields[3] != LISTEN or int(hexadecimal, 16) != port:
+            if (fields[3] == LISTEN) != listening or int(hexadecimal, 16) != port:
                 continue
             bound = _address(local)
             if bound.is_unspecified or bound == wanted:

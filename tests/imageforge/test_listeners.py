@@ -19,6 +19,7 @@ from imageforge.stack.listeners import listeners, refuse_taken
 from imageforge.stack.ports import holder
 from imageforge.stack.private_engine import overlap
 from imageforge.stack.process import identify, write_pid_file
+from tests.ports import unused_port
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def taken() -> Iterator[Settings]:
         ports = []
         for _ in range(3):
             listener = stack.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
+            listener.bind(("127.0.0.1", unused_port()))
             listener.listen()
             ports.append(listener)
         settings = Settings(
@@ -71,8 +72,26 @@ def test_doctor_tells_free_ports_ours_and_those_of_others(taken: Settings, tmp_p
     assert checks["registry port"].found == f"127.0.0.1:{taken.registry_port}, held by our registry"
     assert checks["registry port"].level is checks["entry port"].level is Level.OK
     assert checks["api port"].level is Level.MISSING
-    assert f"taken by {holder('127.0.0.1', taken.api_port)}" in checks["api port"].found
+    assert f"taken: {holder('127.0.0.1', taken.api_port)}" in checks["api port"].found
     assert "IMAGEFORGE_API_PORT" in checks["api port"].fix
+
+
+def test_a_connection_of_others_on_a_port_is_no_listener_and_doctor_warns_of_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+        client.connect(server.getsockname())
+        port = client.getsockname()[1]
+        settings = Settings(http_port=unused_port(), registry_port=unused_port(), api_port=port)
+        with pytest.raises(StackError) as caught:
+            refuse_taken(listeners(settings), settings)
+        assert caught.value.subject == f"127.0.0.1:{port}"
+        assert f"(pid {os.getpid()}) has it for an outgoing connection" in caught.value.message
+        server.accept()[0].close()
+    checks = {check.name: check for check in examine(home, settings)}
+    assert checks["entry port"].level is Level.OK
+    assert checks["api port"].level is Level.WARNING
+    assert f"sysctl net.ipv4.ip_local_reserved_ports={port}" in checks["api port"].fix
 
 
 def test_a_living_daemon_of_ours_does_not_excuse_a_stranger_on_its_port(taken: Settings, tmp_path: Path) -> None:
