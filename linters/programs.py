@@ -27,6 +27,8 @@ _WRAPPERS = {
     "chpst": 0,
     "s6-setuidgid": 1,
     "timeout": 1,
+    # It does not end in exec, but what it times is what is run.
+    "time": 0,
 }
 _TWO_WORD_WRAPPERS = frozenset(
     {("bundle", "exec"), ("poetry", "run"), ("pipenv", "run"), ("uv", "run"), ("pdm", "run"), ("npm", "exec")}
@@ -36,6 +38,7 @@ _VALUED = frozenset({"-u", "-g", "-n", "-s", "-k", "-e", "-C", "--user", "--grou
 # Of those that only reap, -s and -g stand alone, and others take a value.
 _REAPERS = frozenset({"tini", "tini-static", "dumb-init", "docker-init", "catatonit"})
 _VALUED_BY_REAPERS = frozenset({"-e", "-p", "-r", "--rewrite"})
+_PYTHON = re.compile(r"python[0-9.]*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 DROPPERS = frozenset({"gosu", "su-exec", "setpriv", "runuser", "chpst", "s6-setuidgid", "setuser"})
 
@@ -59,6 +62,14 @@ def unwrap(argv: Sequence[str]) -> tuple[str, ...]:
         else:
             break
     return tuple(rest)
+
+
+def started(argv: Sequence[str]) -> tuple[str, ...]:
+    """`unwrap`, and a Python module in place of its interpreter: `python -m honcho start` gives `honcho start`."""
+    inner = unwrap(argv)
+    if len(inner) > 2 and _PYTHON.fullmatch(name_of(inner[0])) and inner[1] == "-m":
+        return inner[2:]
+    return inner
 
 
 def _skip_options(rest: list[str], valued: frozenset[str]) -> list[str]:

@@ -10,6 +10,7 @@ from linters.programs import SHELLS, name_of, shell_script, unwrap
 from linters.shell import Command, ShellWord, commands
 from linters.stages import Step
 
+_QUOTES = re.compile("[\"']")
 _SHEBANG = re.compile(r"#!\s*(\S+)(?:[ \t]+(\S+))?")
 
 
@@ -69,7 +70,8 @@ def scripts_of(step: Step) -> tuple[Script, ...]:
     ]
     within = _only_script(found[0])
     if within is not None:
-        return (within,)
+        # That it is done as another user is for whoever judges the line around it.
+        return (found[0], within) if name_of(found[0].commands[0].argv[0]) == "sudo" else (within,)
     inner = unwrap(found[0].commands[0].argv) if found[0].commands else ()
     if instruction.heredocs and inner and name_of(inner[0]) in SHELLS:
         # `bash -ex <<EOF`: the body is the script; the line around it has nothing else to say.
@@ -83,9 +85,10 @@ def _only_script(around: Script) -> Script | None:
         return None
     one = around.commands[0]
     index = shell_script(one.argv)
-    if index is None or one.after or one.assignments or one.depth or name_of(one.argv[0]) not in {*SHELLS, "exec"}:
+    if index is None or one.after or one.depth or name_of(one.argv[0]) not in {*SHELLS, "exec", "sudo"}:
         return None
-    if around.text[: one.start].strip() or around.step.instruction.heredocs:
+    before = _QUOTES.sub("", around.text[: one.start])
+    if before.split() != " ".join(one.assignments).split() or around.step.instruction.heredocs:
         return None  # `! bash -c`, `V=$(x) || bash -c`
     word = one.words[index]
     raw = around.text[word.start : word.end]
@@ -95,7 +98,8 @@ def _only_script(around: Script) -> Script | None:
     return replace(
         around,
         text=word.text,
-        commands=commands(word.text),
+        # What is set in front of the shell is in the environment of all that it runs.
+        commands=tuple(replace(each, assignments=one.assignments + each.assignments) for each in commands(word.text)),
         place=around.span(word.start, word.end),
         shift=around.shift + word.start + 1 if plain and around.shift is not None else None,
     )

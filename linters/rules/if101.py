@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from linters.model import Principle, Severity
-from linters.programs import name_of, unwrap
+from linters.programs import name_of, started
 from linters.rule import Hit, Rule, Subject
 
 _SUPERVISORS = frozenset(
@@ -34,18 +34,18 @@ def _check(subject: Subject) -> Iterator[Hit]:
     entry = subject.entry
     argv = entry.argv
     if argv:
-        inner = unwrap(argv)
+        inner = started(argv)
         if supervises(inner) and not _is_own(subject, inner[0]):
             step, index = entry.origin(len(argv) - len(inner))
             word = step.instruction.words[index]
             yield Hit(span=step.instruction.span(word.start, word.end), message=_message(inner[0]), fix=_FIX)
     for script in entry.scripts:
         for command in script.commands:
-            inner = unwrap(command.argv)
+            inner = started(command.argv)
             if supervises(inner) and not _is_own(subject, inner[0]):
                 found = command.words[len(command.words) - len(inner)]
                 yield Hit(span=script.span(found.start, found.end), message=_message(inner[0]), fix=_FIX)
-    inherited = unwrap(entry.whole or ()) if any(entry.inherited) else ()
+    inherited = started(entry.whole or ()) if any(entry.inherited) else ()
     if inherited and _is_supervisor(inherited[0]) and not (argv and inherited[0] in argv):
         start = subject.plan.root.start
         word = start.words[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from linters.model import Principle, Severity
-from linters.programs import name_of, unwrap
+from linters.programs import name_of, started, unwrap
 from linters.rule import Hit, Rule, Subject
 from linters.rules.if101 import supervises
 from linters.rules.if102 import started_service
@@ -30,9 +30,9 @@ def _check(subject: Subject) -> Iterator[Hit]:
     script = subject.start
     if script is None:
         return
-    supervisor = next((one for one in script.commands if supervises(unwrap(one.argv))), None)
+    supervisor = next((one for one in script.commands if supervises(started(one.argv))), None)
     if supervisor is not None:
-        program = name_of(unwrap(supervisor.argv)[0])
+        program = name_of(started(supervisor.argv)[0])
         message = (
             f"{script.where(supervisor)} starts {program}, a supervisor of several processes, expected one process"
         )

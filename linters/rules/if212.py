@@ -39,7 +39,9 @@ _FIX = "install the certificate or key that is missing (ca-certificates, --cacer
 
 def _check(subject: Subject) -> Iterator[Hit]:
     plan = subject.plan
-    for step in (*plan.reachable_steps("ENV"), *plan.triggers("ENV")):
+    # What ARG says is in the environment of the RUNs below it as well.
+    said = (step for keyword in ("ENV", "ARG") for step in (*plan.reachable_steps(keyword), *plan.triggers(keyword)))
+    for step in said:
         for pair in step.instruction.assignments:
             value = step.expand(pair.value or "")
             if pair.name in _VARIABLES and value is not None and _is_off(pair.name, value):

@@ -43,6 +43,11 @@ SAFE = [
         "RUN <<EOF\napt-get update\napt-get install -y x\nEOF\n",
         "RUN <<EOF\napt-get update\napt-get install -y x\nrm -rf /var/lib/apt/lists/*\nEOF\n",
     ),
+    (
+        "IF301",
+        "RUN sudo sh -c 'apt-get update && apt-get install -y x'\n",
+        "RUN sudo sh -c 'apt-get update && apt-get install -y x && rm -rf /var/lib/apt/lists/*'\n",
+    ),
     ("IF304", "COPY a /app\nRUN chown -R 1:1 /app\n", "COPY --chown=1:1 a /app\n"),
     (
         "IF308",
@@ -94,6 +99,8 @@ NONE = [
     ("IF301", "RUN apt-get update && apt-get install -y x # why\n"),
     ("IF301", "RUN apt-get update && apt-get install -y x &\n"),
     ("IF301", "RUN sudo apt-get update && sudo apt-get install -y x\n"),
+    ("IF301", "RUN apt-get update && apt-get install -y x; exit 0\n"),
+    ("IF301", "RUN <<EOF\napt-get update\napt-get install -y x\nexec x\nEOF\n"),
     ("IF301", "RUN apt-get update; if true; then apt-get install -y x; fi\n"),
     ("IF301", "RUN npm ci\n"),
     ("IF301", 'RUN ["apk", "add", "curl"]\n'),

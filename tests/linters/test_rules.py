@@ -98,6 +98,10 @@ SILENT = [
     ("IF301", 'RUN bash -c "apt-get update" && rm -rf /var/lib/apt/lists/*'),
     ("IF301", 'RUN bash -c "apt-get update && rm -rf /var/lib/apt/lists/*"'),
     ("IF404", "RUN apt-get install -y sudo-ldap"),
+    ("IF301", 'RUN PIP_NO_CACHE_DIR=1 bash -c "pip install x"'),
+    ("IF301", 'RUN sudo sh -c "apt-get update && rm -rf /var/lib/apt/lists/*"'),
+    ("IF101", 'CMD ["python3", "-m", "gunicorn", "honcho"]'),
+    ("IF101", 'CMD ["python3", "honcho.py", "-m", "honcho"]'),
 ]
 
 LOUD = [
@@ -105,6 +109,8 @@ LOUD = [
     ("IF101", 'ENTRYPOINT ["tini", "--"]\nCMD ["supervisord"]', 4),
     ("IF101", "ENTRYPOINT exec /usr/bin/foreman start", 3),
     ("IF101", 'CMD ["bundle", "exec", "foreman", "start"]', 3),
+    ("IF101", 'CMD ["python3.12", "-m", "honcho", "start"]', 3),
+    ("IF101", "CMD migrate && exec /venv/bin/python -m honcho start", 3),
     ("IF101", "CMD migrate && supervisord -n", 3),
     ("IF102", 'CMD ["bash", "-c", "a & wait"]', 3),
     ("IF102", 'ENTRYPOINT ["/bin/sh", "-c"]\nCMD ["a & exec b"]', 4),
@@ -140,6 +146,10 @@ LOUD = [
     ("IF301", "RUN (apt-get update; x)", 3),
     ("IF301", 'RUN bash -o pipefail -c "apt-get update | x"', 3),
     ("IF301", "RUN sudo -E apt-get update", 3),
+    ("IF301", "RUN time apt-get update", 3),
+    ("IF301", "RUN time -p apt-get update", 3),
+    ("IF301", 'RUN sudo sh -c "apt-get update"', 3),
+    ("IF301", 'RUN A=1 B="2 3" bash -c "apt-get update"', 3),
     ("IF302", "RUN apt-get install -y gcc=4:12.2 python3-dev:amd64", 3),
     ("IF302", "RUN apk add --no-cache build-base", 3),
     ("IF302", "RUN apt-get install -y gcc make && apt-get remove -y make", 3),

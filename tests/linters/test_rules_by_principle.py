@@ -102,6 +102,8 @@ SILENT = [
     ("IF212", "RUN echo wget --no-check-certificate"),
     ("IF212", "ENV GIT_SSL_NO_VERIFY=0 NODE_TLS_REJECT_UNAUTHORIZED=1"),
     ("IF212", "ENV NODE_TLS_REJECT_UNAUTHORIZED=$X"),
+    ("IF212", "ARG GIT_SSL_NO_VERIFY"),
+    ("IF212", "ARG GIT_SSL_NO_VERIFY=0 NODE_TLS_REJECT_UNAUTHORIZED"),
     ("IF212", "RUN git config --global http.sslVerify true"),
     ("IF212", "HEALTHCHECK CMD curl -k https://example.org"),
     # lightweight
@@ -209,6 +211,7 @@ LOUD = [
     ("IF212", "RUN git -c http.sslVerify=false clone https://example.org/x", 3, 5, ERROR),
     ("IF212", "RUN npm config set strict-ssl false", 3, 5, ERROR),
     ("IF212", "ENV A=1 GIT_SSL_NO_VERIFY=true", 3, 9, ERROR),
+    ("IF212", "ARG GIT_SSL_NO_VERIFY=1\nRUN git clone https://example.org/x", 3, 5, ERROR),
     ("IF212", "RUN GIT_SSL_NO_VERIFY=1 git clone https://example.org/x", 3, 25, ERROR),
     ("IF304", "COPY a /srv/app\nRUN true && chmod -R 755 /srv", 4, 13, WARNING),
     ("IF304", "WORKDIR /app\nCOPY . .\nRUN cd /app && chown --recursive 1:1 ./", 5, 16, WARNING),
