@@ -4,8 +4,8 @@ The peers are docker-squash 1.2.2 with `docker push`, `docker push` alone, skope
 runs in turn, each with a registry and a home of its own, and every ratio is of one round. What imageforge does is done
 by its command line, a process of its own each time.
 
-Three lines are of no peer, but of what nobody can do without: to send packed layers to a registry, which checks them,
-and to write a layer's files to the engine's disk.
+Lines that are of no peer are of what nobody can do without: to pack layers and send them to a registry, which checks
+them; to have the engine save an image; to write a layer's files to the engine's disk.
 
 BENCH_ROUNDS is how many rounds (5), BENCH_CACHE a folder where the image and docker-squash stay
 for the next run.
@@ -43,7 +43,7 @@ from tests.plain_registry import plain_registry
 from tests.ports import unused_port
 
 DOCKER_SQUASH = "docker-squash==1.2.2"
-SEND = Path(__file__).with_name("send.sh")
+SEND, PACK = Path(__file__).with_name("send.sh"), Path(__file__).with_name("pack.sh")
 HIDDEN = 'mount -t tmpfs none "$1" && shift && exec "$@"'
 """Runs a command that finds an empty folder where the engine keeps its images, as on another machine."""
 
@@ -54,13 +54,19 @@ AGAIN = "squash, push, after one line"
 BACK, BACK_PEER = "squashed, into the engine", "docker pull, base there"
 SENT_WARM, SENT_AGAIN = "the layers above the base, by curl", "the layer of the second squash, by curl"
 UNPACKED = "the squashed layer, by tar -x"
+PACKED, PACKED_SQUASH = "the layers, by igzip and curl", "the squashed layers, by igzip and curl"
+SAVED = "docker save, thrown away"
 SMALL, MANY = "squash of the base alone", "squash of 100,000 files"
 
 LINES = (
     (SQUASH, SQUASH_PEER),
     (SQUASH_SAVE, SQUASH_PEER),
+    (PACKED_SQUASH, SQUASH_PEER),
+    (SAVED, SQUASH_PEER),
     (PUSH, PUSH_DOCKER),
     (PUSH_SAVE, PUSH_DOCKER),
+    (PACKED, PUSH_DOCKER),
+    (SAVED, PUSH_DOCKER),
     (PUSH, PUSH_SKOPEO),
     (PUSH_SAVE, PUSH_SKOPEO),
     (WARM, PUSH_DOCKER),
@@ -72,7 +78,8 @@ LINES = (
     (UNPACKED, BACK_PEER),
 )
 """Of which costs the ratios are."""
-PEERS = (SQUASH_PEER, PUSH_DOCKER, PUSH_SKOPEO, WARM_DOCKER, BACK_PEER, SENT_WARM, SENT_AGAIN, UNPACKED)
+PEERS = (SQUASH_PEER, PUSH_DOCKER, PUSH_SKOPEO, WARM_DOCKER, BACK_PEER)
+FLOORS = (SENT_WARM, SENT_AGAIN, UNPACKED, PACKED, PACKED_SQUASH, SAVED)
 
 Round = dict[str, Cost]
 
@@ -131,6 +138,7 @@ class _Bench:
             first = self._ours(home, *_from_base(BUILT, one))
             again = self._ours(home, *_from_base(CHANGED, two))
             sent = self._sent(home, f"{registry}/app:2", skip=1)
+            packed = self._packed(home, f"{registry}/app:1")
             layout = home / "squashed"
             self._ours(home, *_from_base(BUILT, f"oci:{layout}"))
             with self._removed(f"{NAME}:back"):
@@ -145,6 +153,7 @@ class _Bench:
             SQUASH: first,
             AGAIN: again,
             SENT_AGAIN: sent,
+            PACKED_SQUASH: packed,
             BACK: back,
             BACK_PEER: pulled,
             UNPACKED: unpacked,
@@ -152,20 +161,25 @@ class _Bench:
 
     def _sent(self, home: Path, image: str, *, skip: int) -> Cost:
         """The layers of an image in a registry but for its first ones, sent to an empty one out of our store."""
-        registry, _, rest = image.partition("/")
-        repository, _, tag = rest.partition(":")
-        with RegistryClient(registry) as client:
-            layers = json.loads(client.get_manifest(repository, tag).raw)["layers"][skip:]
-        files = [next((home / "home").rglob(layer["digest"].partition(":")[2])) for layer in layers]
+        files = _packed_layers(home, image)[skip:]
         with self._registry() as other:
             return self._measured([str(SEND), f"http://{other}/v2/app", *map(str, files)])
+
+    def _packed(self, home: Path, image: str) -> Cost:
+        """The plain layers of an image in a registry, packed anew and sent to an empty one."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as name, self._registry() as other:
+            plain, packed = Path(name) / "plain", Path(name) / "packed"
+            plain.mkdir()
+            packed.mkdir()
+            for blob in _packed_layers(home, image):
+                _unpack(blob, plain / blob.name)
+            files = map(str, plain.iterdir())
+            return self._measured([str(PACK), f"http://{other}/v2/app", str(packed), *files])
 
     def _unpacked(self, layout: OciLayout) -> Cost:
         """The last layer's files, written where the engine keeps its own."""
         plain, files = self.folder / "layer.tar", self.folder / "files"
-        with plain.open("wb") as file:
-            for piece in unpack_file(layout.blob_path(layout.manifest().layers[-1].digest)):
-                file.write(piece)
+        _unpack(layout.blob_path(layout.manifest().layers[-1].digest), plain)
         files.mkdir()
         try:
             return self._measured(["tar", "-xf", str(plain), "-C", str(files)])
@@ -176,7 +190,9 @@ class _Bench:
     def _squash_save(self) -> Round:
         with self._place() as (home, registry):
             words = _from_base(BUILT, f"docker://{registry}/app:1")
-            return {SQUASH_SAVE: self._ours(home, *words, before=self._without_store())}
+            ours = self._ours(home, *words, before=self._without_store())
+        command = ["sh", "-c", 'exec "$@" > /dev/null', "sh", self.images.client, "save", BUILT]
+        return {SQUASH_SAVE: ours, SAVED: self._measured(command)}
 
     def _squash_peer(self) -> Round:
         with self._place() as (home, registry), self._removed(f"{registry}/app:1"):
@@ -192,7 +208,8 @@ class _Bench:
                 self._ours(home, "image", "push", f"docker-daemon:{BASE}", f"docker://{other}/app:base")
                 warm = self._ours(home, "image", "push", f"docker-daemon:{BUILT}", f"docker://{other}/app:1")
             sent = self._sent(home, f"{registry}/app:1", skip=1)
-        return {PUSH: first, WARM: warm, SENT_WARM: sent}
+            packed = self._packed(home, f"{registry}/app:1")
+        return {PUSH: first, WARM: warm, SENT_WARM: sent, PACKED: packed}
 
     def _push_save(self) -> Round:
         with self._place() as (home, registry):
@@ -286,6 +303,21 @@ def _from_base(image: str, target: str) -> tuple[str, ...]:
     return ("squash", f"docker-daemon:{image}", target, "--from-base", "--base", f"docker-daemon:{BASE}")
 
 
+def _packed_layers(home: Path, image: str) -> list[Path]:
+    """The blobs of an image's layers in the store of a home that pushed it, the lowest first."""
+    registry, _, rest = image.partition("/")
+    repository, _, tag = rest.partition(":")
+    with RegistryClient(registry) as client:
+        layers = json.loads(client.get_manifest(repository, tag).raw)["layers"]
+    return [next((home / "home").rglob(layer["digest"].partition(":")[2])) for layer in layers]
+
+
+def _unpack(blob: Path, plain: Path) -> None:
+    with plain.open("wb") as file:
+        for piece in unpack_file(blob):
+            file.write(piece)
+
+
 def _docker_squash(folder: Path) -> str:
     """The program, in a virtual environment of its own."""
     place = Path(os.environ.get("BENCH_CACHE") or folder) / "docker-squash"
@@ -346,7 +378,7 @@ def _tree(found: Sequence[float]) -> Figure:
 
 
 def _memory(found: Sequence[Round]) -> Figure:
-    ours = [name for name in found[0] if name not in PEERS]
+    ours = [name for name in found[0] if name not in PEERS + FLOORS]
     most = max(ours, key=lambda name: max(one[name].memory for one in found))
     value = f"{max(one[most].memory for one in found) / 1e6:.0f} MB"
     return Figure(name="the most memory that a command of ours took", value=value, of=most)

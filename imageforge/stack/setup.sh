@@ -33,6 +33,7 @@ if [ "${1:-}" = "--bench" ]; then
     have docker-compose || missing="$missing docker-compose"
     have wrk || missing="$missing wrk"
     have skopeo || missing="$missing skopeo"
+    have igzip || missing="$missing isal"
 fi
 missing="${missing# }"
 
