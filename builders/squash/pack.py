@@ -21,6 +21,7 @@ from builders.errors import SquashError
 from builders.squash.codec import BLOCK, WINDOW, Codec, Damaged, crc32
 from builders.squash.contents import Contents
 from builders.squash.cuts import Stored, cut
+from builders.squash.digest import Digest
 from builders.squash.member import shown
 from builders.squash.members import Found, Members, Placed
 from builders.squash.pieces import Content, Piece
@@ -28,8 +29,6 @@ from builders.squash.pieces import Content, Piece
 KEYED = 16 << 10
 """Plain bytes from which on a member is noted; smaller ones are packed sooner than found."""
 _WORKERS_MOST = 8  # then sha256 of the plain bytes is what takes longest
-_HASH_STEP = 256 << 10
-_HASHES_AHEAD = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,56 +89,6 @@ class _Threads:
             executor.shutdown(cancel_futures=True)
 
 
-class _Digest:
-    """A sha256 that is reckoned in another thread, of bytes that come in order. `also` is given them by the caller's
-    thread, `then` by the other one."""
-
-    def __init__(
-        self,
-        thread: ThreadPoolExecutor,
-        *,
-        also: Callable[[bytes], None] | None = None,
-        then: Callable[[bytes], object] | None = None,
-    ) -> None:
-        self._thread = thread
-        self._also = also
-        self._then = then
-        self._digest = hashlib.sha256()
-        self._gathered: list[bytes] = []
-        self._waiting = 0
-        self._running: deque[Future[None]] = deque()
-        self.size = 0
-
-    def update(self, data: bytes) -> None:
-        """Takes in the next bytes; waits where too many do."""
-        if self._also is not None:
-            self._also(data)
-        self._gathered.append(data)
-        self._waiting += len(data)
-        self.size += len(data)
-        if self._waiting >= _HASH_STEP:
-            self._send()
-
-    def end(self) -> bytes:
-        """The digest of all that came."""
-        self._send()
-        while self._running:
-            self._running.popleft().result()
-        return self._digest.digest()
-
-    def _send(self) -> None:
-        while len(self._running) > _HASHES_AHEAD:
-            self._running.popleft().result()
-        self._running.append(self._thread.submit(self._take, self._gathered))
-        self._gathered, self._waiting = [], 0
-
-    def _take(self, parts: list[bytes]) -> None:
-        for part in parts:
-            self._digest.update(part)
-            if self._then is not None:
-                self._then(part)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Made:
     """A member of one block, made or copied; `crc`, `digest` and `seal` as of `Placed`."""
@@ -156,7 +105,7 @@ class _Long:
     """A member of several blocks on its way. Where it is to be proved `digest` goes along with what is read of it, and
     `seal` with what is written; else `weak_seal` does."""
 
-    digest: _Digest | None
+    digest: Digest | None
     seal: Any = field(default_factory=hashlib.sha256)
     weak_seal: int = 0
     start: int = 0
@@ -184,8 +133,8 @@ class _Packing:
         self._known = known
         self._contents = contents
         self._threads = threads
-        self._plain = _Digest(threads.plain, also=on_plain)
-        self._packed = _Digest(threads.packed, then=out.write)
+        self._plain = Digest(threads.plain, also=on_plain)
+        self._packed = Digest(threads.packed, then=out.write)
         self._check = check
         self._begun: deque[tuple[int, Callable[[], None]]] = deque()  # its plain bytes, and what writes it
         self._held = 0
@@ -288,7 +237,7 @@ class _Packing:
             self._passing(self._contents.blocks(content, BLOCK))
             return
         # There may be one. Its plain bytes are read for the layer's digest anyway, and say which it could be.
-        own, crc = _Digest(self._threads.content), 0
+        own, crc = Digest(self._threads.content), 0
         for block in self._contents.blocks(content, BLOCK):
             self._check()
             self._plain.update(block)
@@ -340,7 +289,7 @@ class _Packing:
     def _blocks(self, blocks: Iterator[bytes], *, counted: bool) -> int:
         """Begins a member of several blocks, which are `counted` into the layer's digest, or were already; its
         crc32."""
-        member, before = _Long(_Digest(self._threads.content) if self._prove else None), b""
+        member, before = _Long(Digest(self._threads.content) if self._prove else None), b""
         block = next(blocks, None)
         while block is not None:
             self._check()

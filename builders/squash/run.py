@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from builders.squash.blobs import Blob, BlobStore
 from builders.squash.codec import Compression
 from builders.squash.config import rewrite
 from builders.squash.difference import entries
+from builders.squash.early import Early
 from builders.squash.listing import Listing
 from builders.squash.member import Member
 from builders.squash.merge import write_layer
@@ -108,7 +109,12 @@ def squash(
                     on_blob=on_blob,
                 )
 
-            return whole(read_image(image, endpoint, Path(work), check, store), act)
+            stay = image.diff_ids[: plan.start]
+
+            def early() -> Early:
+                return Early(store, stay=stay, room=2 * image.size + _SLACK, check=check, on_blob=on_blob)
+
+            return whole(read_image(image, endpoint, Path(work), check, store, early), act)
 
 
 def drop_damaged(layout: Path, *, blobs: Path) -> tuple[str, ...]:
@@ -121,15 +127,24 @@ def drop_damaged(layout: Path, *, blobs: Path) -> tuple[str, ...]:
 
 
 def read_image(
-    image: BuiltImage, endpoint: Endpoint, folder: Path, check: Check, store: BlobStore | None = None
+    image: BuiltImage,
+    endpoint: Endpoint,
+    folder: Path,
+    check: Check,
+    store: BlobStore | None = None,
+    early: Callable[[], Early] | None = None,
 ) -> SourceImage:
     """The image from where it lies if that can be read, else from the engine, into `folder`. Sizes of layers that
-    `store` has blobs of need not be reckoned. Raises DiskFull where the engine's copy would not fit."""
+    `store` has blobs of need not be reckoned. What `early` gives takes layers while the engine saves the others. Raises
+    DiskFull where the engine's copy would not fit."""
 
     def saved() -> SourceImage:
         ensure_room(folder, image.size)
-        with connect(endpoint, timeout=TRANSFER_TIMEOUT) as engine:
-            return spool(engine.save(image.image_id), folder, subject=image.image_id, check=check)
+        with ExitStack() as opened:
+            engine = opened.enter_context(connect(endpoint, timeout=TRANSFER_TIMEOUT))
+            on_layer = opened.enter_context(early()).take if early is not None else lambda _: None
+            archive = engine.save(image.image_id)
+            return spool(archive, folder, subject=image.image_id, check=check, on_layer=on_layer)
 
     known = {}
     for diff_id in image.diff_ids if store is not None else ():

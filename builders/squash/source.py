@@ -18,6 +18,7 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeGuard, TypeVar
@@ -27,6 +28,7 @@ from builders.errors import SquashError
 from builders.limits import Limits
 from builders.room import require_room
 from builders.squash.contents import Contents
+from builders.squash.digest import Digest
 from builders.squash.garbage import collected_later
 from builders.squash.member import Member
 from builders.squash.pieces import Content, Piece
@@ -167,16 +169,21 @@ def spool(
     subject: str,
     check: Callable[[], None],
     limits: Limits | None = None,
+    on_layer: Callable[[Layer], None] = lambda _: None,
 ) -> SourceImage:
     """Writes the parts of `archive` into `folder` and returns the image. `check` is called now and then, and may raise.
-    `limits` are for an archive that is not the engine's.
+    `limits` are for an archive that is not the engine's. `on_layer` is given what may be a layer as soon as it is
+    there, and all of it: the archive says only at its end what each part is.
 
     Raises SquashError ``archive-damaged`` for an archive that is incomplete or does not hold what it says; ImageError
     ``image-too-large`` and ``layer-bomb``.
     """
-    parts = _Parts(folder, subject, limits or Limits(total=sys.maxsize, ratio=math.inf))
+    limits = limits or Limits(total=sys.maxsize, ratio=math.inf)
     try:
-        with tarfile.open(fileobj=_Stream(archive, check), mode="r|", bufsize=_CHUNK) as outer:
+        with (
+            _Parts(folder, subject, limits, on_layer) as parts,
+            tarfile.open(fileobj=_Stream(archive, check), mode="r|", bufsize=_CHUNK) as outer,
+        ):
             for entry in outer:
                 parts.add(entry, outer.extractfile(entry) if entry.isreg() else None)
     except (tarfile.TarError, EOFError) as error:
@@ -189,10 +196,10 @@ def read_archive(
 ) -> SourceImage:
     """The same of an archive that lies in a file, not compressed: its layers stay where they are, but for those that
     are compressed."""
-    parts = _Parts(folder, subject, limits or Limits(total=sys.maxsize, ratio=math.inf))
+    limits = limits or Limits(total=sys.maxsize, ratio=math.inf)
     mark = mark_of(archive)
     try:
-        with tarfile.open(archive, mode="r:") as outer:
+        with _Parts(folder, subject, limits) as parts, tarfile.open(archive, mode="r:") as outer:
             for entry in outer:
                 check()
                 parts.add(entry, outer.extractfile(entry) if entry.isreg() else None, (archive, mark))
@@ -229,9 +236,12 @@ class _Part:
 
 
 class _Parts:
-    """The archive's files as they come, under numbers of our own: its names are never used as paths."""
+    """The archive's files as they come, under numbers of our own: its names are never used as paths. They are hashed
+    and written in a thread that ends with the block."""
 
-    def __init__(self, folder: Path, subject: str, limits: Limits) -> None:
+    def __init__(
+        self, folder: Path, subject: str, limits: Limits, on_layer: Callable[[Layer], None] = lambda _: None
+    ) -> None:
         self._folder = folder
         self._limits = limits
         self._written = 0  # bytes gone through
@@ -240,6 +250,14 @@ class _Parts:
         self._subject = subject
         self._files: dict[str, _Part] = {}
         self._links: dict[str, str] = {}
+        self._on_layer = on_layer
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+
+    def __enter__(self) -> _Parts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
 
     def add(self, entry: tarfile.TarInfo, content: IO[bytes] | None, archive: tuple[Path, Mark] | None = None) -> None:
         """Takes in an entry. In an `archive` that stays, what is not compressed does as well."""
@@ -258,24 +276,25 @@ class _Parts:
             if archive is not None and there is None and not self._writes:
                 require_room(self._folder, archive[0].stat().st_size, "reading the archive")
             self._writes = self._writes or there is None
-            digest, size = hashlib.sha256(), 0
+            packed = _is_packed(chunk)
             with contextlib.ExitStack() as opened:
                 file = None if there else opened.enter_context(path.open("wb"))
+                digest = Digest(self._thread, then=None if file is None else file.write)
                 while chunk:
-                    size += len(chunk)
-                    self._limits.check_expanded(0, 0, before=self._written + size, subject=self._subject)
                     digest.update(chunk)
-                    if file is not None:
-                        file.write(chunk)
+                    self._limits.check_expanded(0, 0, before=self._written + digest.size, subject=self._subject)
                     chunk = content.read(_CHUNK)
-            self._written += size
-            self._files[name] = _Part(
+                found = f"sha256:{digest.end().hex()}"
+            self._written += digest.size
+            part = self._files[name] = _Part(
                 path=path,
                 offset=entry.offset_data if there else 0,
-                size=size,
-                digest=f"sha256:{digest.hexdigest()}",
+                size=digest.size,
+                digest=found,
                 lent=there[1] if there else None,
             )
+            if not there and not packed:
+                self._on_layer(Layer(path=path, offset=0, diff_id=part.digest, size=part.size))
 
     def bytes(self, name: str) -> bytes:
         part = self._part(name)

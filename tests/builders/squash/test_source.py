@@ -14,7 +14,7 @@ import pytest
 
 from builders import zstd
 from builders.errors import SquashError
-from builders.squash.source import SourceImage, read_archive, spool
+from builders.squash.source import Layer, SourceImage, read_archive, spool
 from builders.squash.stream import stream
 
 from .layers import file, tar_of
@@ -175,3 +175,40 @@ def test_names_in_the_archive_are_no_paths(tmp_path: Path) -> None:
     folder.mkdir()
     read(folder, old_form(("../../escaped", b"x"), ("/absolute", b"x")))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["inside"]
+
+
+def test_what_may_be_a_layer_is_given_as_soon_as_all_of_it_is_there(tmp_path: Path) -> None:
+    large = tar_of([file("a", bytes(3 << 20))])
+    parts: list[tuple[str, bytes | str]] = [("1/layer.tar", large), ("2/layer.tar", large + bytes(1024))]
+    parts += [("c.json", config_of(large, large + bytes(1024)))]
+    raw = archive([*parts, ("manifest.json", manifest("c.json", "1/layer.tar", "2/layer.tar"))])
+    seen: list[tuple[int, str, bytes]] = []
+    sent = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal sent
+        for at in range(0, len(raw), 1 << 20):
+            sent = at
+            yield raw[at : at + (1 << 20)]
+
+    def take(layer: Layer) -> None:
+        seen.append((sent, layer.diff_id, b"".join(stream(layer.pieces()))))
+
+    spool(pieces(), tmp_path, subject="image", check=lambda: None, on_layer=take)
+    assert [(diff_id, content) for _, diff_id, content in seen[:2]] == [
+        (digest(large), large),
+        (digest(large + bytes(1024)), large + bytes(1024)),
+    ]
+    assert seen[0][0] < seen[1][0]
+
+
+def test_a_packed_part_is_given_to_nobody(tmp_path: Path) -> None:
+    packed = gzip.compress(ONE)
+    config = config_of(ONE)
+    raw = archive([("1/layer.tar", packed), ("c.json", config), ("manifest.json", manifest("c.json", "1/layer.tar"))])
+    seen: list[str] = []
+    image = spool(
+        iter([raw]), tmp_path, subject="image", check=lambda: None, on_layer=lambda one: seen.append(one.diff_id)
+    )
+    assert contents(image) == [ONE]
+    assert digest(packed) not in seen
