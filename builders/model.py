@@ -24,7 +24,8 @@ class BuildRequest:
     """What to build. `tag` names the result in the engine; `labels` are put on the image and nowhere else;
     `secrets` are files by the ids under which RUN steps may mount them, which leave no trace in the image;
     `registries` are logins by host (``ghcr.io``, ``registry.example.org:5000``), which go before those that the user
-    who runs the build has made with `docker login`."""
+    who runs the build has made with `docker login`. `scratch` is a folder for what lasts as long as the build, those
+    logins among it; without one it is the machine's temporary folder, where a build that is killed leaves it."""
 
     context: Path
     dockerfile: Path
@@ -35,6 +36,7 @@ class BuildRequest:
     no_cache: bool = False
     secrets: Mapping[str, Path] = field(default_factory=dict)
     registries: Mapping[str, RegistryLogin] = field(default_factory=dict)
+    scratch: Path | None = None
 
 
 class BuildEventKind(StrEnum):

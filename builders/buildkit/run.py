@@ -45,7 +45,7 @@ def build(
         **with_build_args(client_environment(os.environ if environ is None else environ, endpoint), request.build_args)
     }
     parser = ProgressParser()
-    with tempfile.TemporaryDirectory(prefix="imageforge-build-") as folder:
+    with tempfile.TemporaryDirectory(dir=request.scratch, prefix="imageforge-build-") as folder:
         id_file = Path(folder) / "image-id"
         if request.registries:
             configuration = with_logins(config_folder(environment), request.registries, Path(folder) / "docker")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -284,7 +284,11 @@ def _build(plan: Plan, build_id: int, base_image: str | None, workshop: Workshop
             steps["run"] += event.kind is BuildEventKind.STEP_FINISHED
             log.emit(EventKind.STEP, event.name, step=event.step, state=event.kind.value, seconds=event.seconds)
 
-    with workshop.secrets.files(workshop.home.scratch / f"secrets-{build_id}") as secrets:
+    scratch = workshop.home.scratch
+    with (
+        workshop.secrets.files(scratch / f"secrets-{build_id}") as secrets,
+        _own(scratch / f"client-{build_id}") as own,
+    ):
         request = BuildRequest(
             context=plan.context,
             dockerfile=plan.dockerfile,
@@ -295,6 +299,7 @@ def _build(plan: Plan, build_id: int, base_image: str | None, workshop: Workshop
             no_cache=plan.no_cache,
             secrets=secrets,
             registries=workshop.secrets.registries,
+            scratch=own,
         )
         ceiling = raise_ceiling(workshop.endpoint.host, workshop.settings)
         with named_when_hit(ceiling, memory_limit(workshop.settings)):
@@ -305,6 +310,16 @@ def _build(plan: Plan, build_id: int, base_image: str | None, workshop: Workshop
     log.summary = f"{total} steps, {steps['cached']} from cache, {megabytes(built.size)}"
     log.data.update(image_id=built.image_id, size=built.size)
     return built
+
+
+@contextlib.contextmanager
+def _own(folder: Path) -> Iterator[Path]:
+    """A folder that a build of the same number may have left when it was killed, and that goes with the block."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _squash(

@@ -38,7 +38,7 @@ DELIVERIES_SECONDS = 30 * 86400.0
 AUDIT_SECONDS = 400 * 86400.0
 CONTEXT_SECONDS = 7 * 86400.0
 """How long an uploaded context can be built again after its build has ended, where there is room."""
-SCRATCH = ("build-", "secrets-")
+SCRATCH = ("build-", "secrets-", "client-")
 """The names of what a build has in the scratch folder, before its number."""
 UNNUMBERED = ("squash-", "backup-", "copy-", "tmp")
 """The names of what others have there for as long as they work; who is killed leaves it, the size of an image."""

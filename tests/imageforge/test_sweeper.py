@@ -153,7 +153,15 @@ def test_scratch_of_builds_that_ended_is_removed_and_that_of_others_kept(bench: 
     waiting = bench.submit()
     ended = bench.submit(branch="side")
     bench.queue.cancel(ended)
-    names = [f"build-{waiting}", f"build-{ended}", f"secrets-{ended}", "build-999", "layer-1", "build-x"]
+    names = [
+        f"build-{waiting}",
+        f"build-{ended}",
+        f"secrets-{ended}",
+        f"client-{ended}",
+        "build-999",
+        "layer-1",
+        "build-x",
+    ]
     for name in names:
         (bench.home.scratch / name).mkdir()
     bench.sweeper.clean()

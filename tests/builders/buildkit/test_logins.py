@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 
-from builders import BuildEvent, RegistryLogin
+from builders import BuildEvent, RegistryLogin, process
 from builders.buildkit.logins import with_logins
 from builders.errors import BuilderError, ClientError
 from tests.builders.conftest import Builder
@@ -54,7 +56,17 @@ def test_a_private_base_image_is_pulled_with_the_login(
     build_image: Builder,
     docker_client: docker.DockerClient,
     events: list[BuildEvent],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    real, configurations = process.run, []
+
+    def seen(command: list[str], *, environment: Mapping[str, str], **rest: Any) -> int:
+        configurations.append(environment.get("DOCKER_CONFIG", ""))
+        return real(command, environment=environment, **rest)
+
+    monkeypatch.setattr(process, "run", seen)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     folder = tmp_path / "registry"
     folder.mkdir()
     with registry_with_login(folder, free_port) as address:
@@ -73,7 +85,10 @@ def test_a_private_base_image_is_pulled_with_the_login(
         with pytest.raises(BuilderError):
             build_image(private, tag="2", no_cache=True, registries={address: wrong})
         right = {address: RegistryLogin(user=USER, password=PASSWORD)}
-        image = build_image(private, tag="2", no_cache=True, registries=right)
+        image = build_image(private, tag="2", no_cache=True, registries=right, scratch=scratch)
+    # Who kills the build leaves the login in a folder that is ours to sweep, not in everybody's.
+    assert Path(configurations[-1]).is_relative_to(scratch)
+    assert list(scratch.iterdir()) == []
     assert name in str(caught.value)
     assert caught.value.code == "image-unavailable"
     assert "--for registry" in caught.value.hint
