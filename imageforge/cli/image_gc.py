@@ -73,24 +73,21 @@ def gc(
             )
         elif not dry_run:
             confirm(f"remove the images and layers that nothing needs{where}", yes=yes)
-        if keep is not None and dry_run:
-            raise UsageError(
-                "usage",
-                "--dry-run",
-                "which images would go without their releases is known when these are forgotten",
-                hint="leave --keep out, or --dry-run",
-            )
-        for app in Apps(database).all() if keep is not None else ():
-            assert keep is not None
-            Releases(database).forget_beyond(app.name, keep)
         if registry is not None:
             with carrier(here, access(ca, plain_http)) as working, working.client(registry) as client:
-                rows = _elsewhere(here, database, client, dry_run=dry_run)
-            _show(rows, form, dry_run=dry_run)
-            return
-        sweep = Sweep(here, database, most)
-        rows = sweep.look() if dry_run else sweep.carry_out()
+                rows = _elsewhere(here, database, client, keep, dry_run=dry_run)
+        elif dry_run:
+            rows = Sweep(here, database, most, keep).look()
+        else:
+            _forget(database, keep)
+            rows = Sweep(here, database, most).carry_out()
     _show(rows, form, dry_run=dry_run)
+
+
+def _forget(database: Database, keep: int | None) -> None:
+    for app in Apps(database).all() if keep is not None else ():
+        assert keep is not None
+        Releases(database).forget_beyond(app.name, keep)
 
 
 def _show(rows: list[dict[str, object]], form: Format, *, dry_run: bool) -> None:
@@ -103,27 +100,32 @@ def _show(rows: list[dict[str, object]], form: Format, *, dry_run: bool) -> None
 
 
 def _elsewhere(
-    here: Workplace, database: Database, client: RegistryClient, *, dry_run: bool
+    here: Workplace, database: Database, client: RegistryClient, keep: int | None, *, dry_run: bool
 ) -> list[dict[str, object]]:
     if client.registry == here.settings.registry:
         raise UsageError("local-registry", client.registry, "it is this machine's own", hint="leave --registry out")
-    spare = surplus(elsewhere(database, client, applied_images(here.home)))
+    # What only releases know of must be found before they are forgotten, and go after it.
+    spare = surplus(elsewhere(database, client, applied_images(here.home), newest=keep))
+    if not dry_run:
+        _forget(database, keep)
     return _rows(client.registry, [image for image in spare if dry_run or remove_image_of(client, image)])
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One look over the three places, and what is done about it; `budget` in bytes, for each of them."""
+    """One look over the three places, and what is done about it; `budget` in bytes, for each of them. A look may be as
+    if all but the `newest` releases of each app were forgotten."""
 
     here: Workplace
     database: Database
     budget: int | None
+    newest: int | None = None
 
     def look(self) -> list[dict[str, object]]:
         """What would go."""
         home = self.here.home
         with RegistryClient(self.here.settings.registry) as client:
-            stored = stored_images(home, self.database, client, applied_images(home))
+            stored = stored_images(home, self.database, client, applied_images(home), newest=self.newest)
         images = surplus(stored, budget=self.budget)
         self._tell_left("registry", left(stored, images))
         return [
@@ -152,7 +154,12 @@ class Sweep:
         found = {
             stored.name: (stored, image)
             for stored, image in engine_images(
-                self.here.home, self.here.settings, self.database, endpoint, applied_images(self.here.home)
+                self.here.home,
+                self.here.settings,
+                self.database,
+                endpoint,
+                applied_images(self.here.home),
+                newest=self.newest,
             )
         }
         stored = [stored for stored, _ in found.values()]
@@ -161,7 +168,7 @@ class Sweep:
         return [found[stored.name] for stored in chosen]
 
     def _layers(self) -> tuple[Stored, ...]:
-        stored = layers(self.here.home, self.here.settings, self.database)
+        stored = layers(self.here.home, self.here.settings, self.database, newest=self.newest)
         chosen = surplus(stored, budget=self.budget, before=time.time() - YOUNG_SECONDS)
         self._tell_left("layers", left(stored, chosen))
         return chosen

@@ -16,12 +16,19 @@ from runtime import Label
 
 
 def engine_images(
-    home: Home, settings: Settings, database: Database, endpoint: Endpoint, applied: frozenset[str]
+    home: Home,
+    settings: Settings,
+    database: Database,
+    endpoint: Endpoint,
+    applied: frozenset[str],
+    *,
+    newest: int | None = None,
 ) -> tuple[tuple[Stored, EngineImage], ...]:
     """The images that this home made, and which of them are needed: by a release, a young build or an object that is
-    `applied`. What a container uses the engine keeps by itself. Raises EngineError."""
+    `applied`. What a container uses the engine keeps by itself. With `newest` as if all but so many releases of each
+    app were forgotten. Raises EngineError."""
     young = time.time() - YOUNG_SECONDS
-    needed = Releases(database).images() | Builds(database).images(young=young)
+    needed = Releases(database).images(newest=newest) | Builds(database).images(young=young)
     return tuple(
         (
             Stored(
@@ -37,11 +44,11 @@ def engine_images(
     )
 
 
-def layers(home: Home, settings: Settings, database: Database) -> tuple[Stored, ...]:
+def layers(home: Home, settings: Settings, database: Database, *, newest: int | None = None) -> tuple[Stored, ...]:
     """The compressed layers that builds share; those of images that releases have are needed, for the next build is
-    likely to begin with them. Raises what the registry raises."""
+    likely to begin with them. `newest` as for `engine_images`. Raises what the registry raises."""
     with RegistryClient(settings.registry) as client:
-        images, _ = collect(Releases(database).references(), client)
+        images, _ = collect(Releases(database).references(newest=newest), client)
     needed = {digest for image in images for digest in image.blobs}
     return tuple(
         Stored(

@@ -90,10 +90,13 @@ def applied_images(home: Home) -> frozenset[str]:
     return images_in(view.manifest for view in ControllerClient(home.controller_socket, patience=PATIENCE).views())
 
 
-def stored_images(home: Home, database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[Stored, ...]:
+def stored_images(
+    home: Home, database: Database, client: RegistryClient, applied: Iterable[str], *, newest: int | None = None
+) -> tuple[Stored, ...]:
     """The images of the local registry, by ``REPOSITORY@DIGEST``, and which of them are needed; `applied` are those
-    that objects name. Raises what the registry raises."""
-    needed = collect(_wanted(database, client, applied), client)[0]
+    that objects name. With `newest` as if all but so many releases of each app were forgotten. Raises what the registry
+    raises."""
+    needed = collect(_wanted(database, client, applied, newest), client)[0]
     kept = {(image.repository, image.digest) for image in needed}
     found: list[Stored] = []
     for repository in client.repositories():
@@ -115,15 +118,17 @@ def stored_images(home: Home, database: Database, client: RegistryClient, applie
     return tuple(found)
 
 
-def elsewhere(database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[Stored, ...]:
+def elsewhere(
+    database: Database, client: RegistryClient, applied: Iterable[str], *, newest: int | None = None
+) -> tuple[Stored, ...]:
     """What builds pushed to a registry that is not ours, by ``REPOSITORY@DIGEST``, where it still is. What has a tag
-    that no build makes by itself is its namer's. Raises what the registry raises."""
+    that no build makes by itself is its namer's. `newest` as for `stored_images`. Raises what the registry raises."""
     pushed = [
         named for name in known_references(database) if (named := ImageRef.parse(name)).registry == client.registry
     ]
     needed = {
         (named.repository, named.digest)
-        for named in map(ImageRef.parse, _wanted(database, client, applied))
+        for named in map(ImageRef.parse, _wanted(database, client, applied, newest))
         if named.digest
     }
     tags: dict[str, dict[str | None, list[str]]] = {}
@@ -165,7 +170,9 @@ def forget_images(app: str, home: Home, settings: Settings, database: Database, 
         return sum(_remove(client, app, digest) for digest in sorted(found - kept))
 
 
-def _wanted(database: Database, client: RegistryClient, applied: Iterable[str]) -> tuple[str, ...]:
+def _wanted(
+    database: Database, client: RegistryClient, applied: Iterable[str], newest: int | None = None
+) -> tuple[str, ...]:
     """What releases, builds and applied objects have, by digest."""
     young = time.time() - YOUNG_SECONDS
     found: list[str] = []
@@ -175,7 +182,7 @@ def _wanted(database: Database, client: RegistryClient, applied: Iterable[str]) 
             if named.registry == client.registry:
                 digest = named.digest or client.manifest_digest(named.repository, named.tag or "latest")
                 found.extend([str(named.with_tag(None).with_digest(digest))] if digest else [])
-    return (*Releases(database).references(), *Builds(database).references(young=young), *found)
+    return (*Releases(database).references(newest=newest), *Builds(database).references(young=young), *found)
 
 
 def _remove(client: RegistryClient, repository: str, digest: str) -> bool:

@@ -149,22 +149,18 @@ class Releases:
         with self._database.reading() as connection:
             return tuple(_release(row) for row in connection.execute(query).mappings())
 
-    def references(self) -> tuple[str, ...]:
-        """The images of all releases that serve, served or are to serve, of every app."""
-        query = (
-            sa.select(releases.c.reference)
-            .where(releases.c.status != ReleaseStatus.FAILED.value)
-            .distinct()
-            .order_by(releases.c.reference)
-        )
+    def references(self, *, newest: int | None = None) -> tuple[str, ...]:
+        """The images of all releases that serve, served or are to serve, of every app; as if all but the `newest` were
+        forgotten, where that is a number."""
+        query = sa.select(releases.c.reference).distinct().order_by(releases.c.reference)
         with self._database.reading() as connection:
-            return tuple(connection.execute(query).scalars())
+            return tuple(connection.execute(query.where(*_wanted(connection, newest))).scalars())
 
-    def images(self) -> frozenset[str]:
+    def images(self, *, newest: int | None = None) -> frozenset[str]:
         """The same images, by their IDs in the engine."""
-        query = sa.select(releases.c.image_id).where(releases.c.status != ReleaseStatus.FAILED.value).distinct()
+        query = sa.select(releases.c.image_id).distinct()
         with self._database.reading() as connection:
-            return frozenset(connection.execute(query).scalars())
+            return frozenset(connection.execute(query.where(*_wanted(connection, newest))).scalars())
 
     def kept(self, app: str) -> tuple[Release, ...]:
         """All of an app's releases, newest first."""
@@ -175,19 +171,34 @@ class Releases:
     def forget_beyond(self, app: str, keep: int) -> None:
         """Drop an app's oldest releases: all but the newest `keep` of those that served, and failures older than these.
         What a rollback could go back to is never pushed out by failures."""
-        served = (ReleaseStatus.LIVE.value, ReleaseStatus.SUPERSEDED.value)
-        kept = (
-            sa.select(releases.c.number)
-            .where(releases.c.app == app, releases.c.status.in_(served))
-            .order_by(releases.c.number.desc())
-            .limit(keep)
-        )
         with self._database.writing() as connection:
-            numbers = [row[0] for row in connection.execute(kept)]
-            if len(numbers) < keep:
-                return
-            old = sa.and_(releases.c.app == app, releases.c.number < min(numbers))
-            connection.execute(releases.delete().where(old, releases.c.status != ReleaseStatus.LIVE.value))
+            connection.execute(releases.delete().where(_beyond(connection, app, keep)))
+
+
+def _wanted(connection: sa.Connection, newest: int | None) -> list[sa.ColumnElement[bool]]:
+    """What is true of a release whose image is wanted."""
+    wanted = [releases.c.status != ReleaseStatus.FAILED.value]
+    if newest is not None:
+        apps = connection.execute(sa.select(releases.c.app).distinct()).scalars().all()
+        wanted += [sa.not_(_beyond(connection, app, newest)) for app in apps]
+    return wanted
+
+
+def _beyond(connection: sa.Connection, app: str, keep: int) -> sa.ColumnElement[bool]:
+    """What is true of an app's releases that are older than the newest `keep` of those that served."""
+    served = (ReleaseStatus.LIVE.value, ReleaseStatus.SUPERSEDED.value)
+    kept = (
+        sa.select(releases.c.number)
+        .where(releases.c.app == app, releases.c.status.in_(served))
+        .order_by(releases.c.number.desc())
+        .limit(keep)
+    )
+    numbers = connection.execute(kept).scalars().all()
+    if len(numbers) < keep:
+        return sa.false()
+    return sa.and_(
+        releases.c.app == app, releases.c.number < min(numbers), releases.c.status != ReleaseStatus.LIVE.value
+    )
 
 
 def _release(row: Mapping[Any, Any]) -> Release:

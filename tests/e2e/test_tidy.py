@@ -111,6 +111,30 @@ def test_image_gc_takes_what_nothing_needs_from_all_three_places(service: Servic
     service.forge.ok("image", "rm", f"docker://{local}/mine:kept", "--yes")
 
 
+def test_image_gc_says_what_would_go_with_old_releases_and_takes_just_that(service: Service, project: Path) -> None:
+    digests = []
+    for version in ("one", "two"):
+        write_app(project, version, BALLAST)
+        built = service.ended(service.upload("aged", project, no_cache=True).json()["build"])
+        assert built["status"] == "succeeded"
+        digests.append(built["image"].rpartition("@")[2])
+    age(service)
+
+    def rows(*options: str) -> set[tuple[str, str]]:
+        told = json.loads(service.forge.ok("image", "gc", *options, "-o", "json").out)
+        return {(row["place"], row["image"]) for row in told}
+
+    old, new = (("registry", f"aged@{digest}") for digest in digests)
+    assert old not in rows("--dry-run")
+    would = rows("--keep", "1", "--dry-run")
+    assert old in would
+    assert new not in would
+    assert len(json.loads(service.forge.ok("releases", "aged", "-o", "json").out)) == 2, "nothing is forgotten yet"
+    assert rows("--keep", "1", "--yes") == would
+    assert service.forge.get("aged")[1].strip() == "two"
+    assert len(json.loads(service.forge.ok("releases", "aged", "-o", "json").out)) == 1
+
+
 @pytest.mark.soak
 def test_builds_and_tidying_at_once_lose_nothing(service: Service, project: Path) -> None:
     with ThreadPoolExecutor(4) as pool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,27 @@ def test_failures_push_out_nothing_that_a_rollback_could_go_back_to(tmp_path: Pa
         releases.forget_beyond("shop", 3)
         assert [r.number for r in releases.of("shop")] == [8, 7, 6, 5, 4, 3, 2]
         assert [r.number for r in releases.superseded("shop")] == [3, 2]
+
+
+@pytest.mark.parametrize("keep", range(1, 8))
+def test_what_would_be_wanted_without_old_releases_is_what_is_wanted_once_they_are_forgotten(
+    tmp_path: Path, keep: int
+) -> None:
+    with Database.at(tmp_path / "s.sqlite") as database:
+        releases = Releases(database)
+        for app in ("shop", "cart"):
+            Apps(database).ensure(app)
+            for number in range(1, 7):
+                reference = f"r/{app}@sha256:{number}"
+                releases.add(replace(release(number), app=app, reference=reference, image_id=f"{app}{number}"))
+                failed = app == "cart" and number in (2, 5)
+                releases.finish(app, number, ReleaseStatus.FAILED if failed else ReleaseStatus.LIVE, None)
+        would = releases.references(newest=keep), releases.images(newest=keep)
+        assert len(releases.references()) == len(releases.images()) == 10
+        for app in ("shop", "cart"):
+            releases.forget_beyond(app, keep)
+        assert would == (releases.references(), releases.images())
+        assert len(would[0]) == min(keep, 6) + min(keep, 4)
 
 
 def test_deleting_an_app_deletes_its_releases(tmp_path: Path) -> None:
