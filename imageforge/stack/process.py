@@ -60,12 +60,17 @@ def write_pid_file(file: Path, identity: ProcessIdentity, *, edition: str = "") 
 
 def read_pid_file(file: Path) -> ProcessIdentity | None:
     """The process that a pid file names if it still runs; None for a stale, damaged or absent file."""
+    identity = last_identity(file)
+    return identity if identity is not None and identity.alive else None
+
+
+def last_identity(file: Path) -> ProcessIdentity | None:
+    """The process that a pid file names, whether it runs or not; None for a damaged or absent file."""
     try:
         raw = json.loads(file.read_text())
-        identity = ProcessIdentity(pid=int(raw["pid"]), started=int(raw["started"]), boot=str(raw["boot"]))
+        return ProcessIdentity(pid=int(raw["pid"]), started=int(raw["started"]), boot=str(raw["boot"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return identity if identity.alive else None
 
 
 def read_edition(file: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from imageforge.stack.process import read_pid_file, stop
+from imageforge.stack.process import ProcessIdentity, last_identity, read_pid_file, stop, write_pid_file
 
 
 class ServiceState(StrEnum):
@@ -53,10 +53,32 @@ def restart_delay(failures: int) -> float:
     return 0.0 if failures <= 1 else min(30.0, 2.0 ** (failures - 2))
 
 
+def ask_for_restart(service: Service) -> None:
+    """End a service that the supervisor is to start again as it is to be now: no failure of the service. Returns once
+    it has ended."""
+    identity = read_pid_file(service.pid_file)
+    if identity is not None:
+        write_pid_file(_asked(service), identity)
+        stop(identity, first=service.stop_signal, seconds=service.stop_seconds)
+
+
+def was_asked(service: Service, identity: ProcessIdentity) -> bool:
+    """Whether that process of the service, which has ended, was ended by `ask_for_restart`; told once."""
+    asked = _asked(service)
+    same = last_identity(asked) == identity
+    asked.unlink(missing_ok=True)
+    return same
+
+
+def _asked(service: Service) -> Path:
+    return service.pid_file.with_suffix(".asked")
+
+
 def stop_service(service: Service) -> None:
     """End a service in an orderly way, and let it clean up behind itself."""
     identity = read_pid_file(service.pid_file)
     if identity:
         stop(identity, first=service.stop_signal, seconds=service.stop_seconds)
     service.pid_file.unlink(missing_ok=True)
+    _asked(service).unlink(missing_ok=True)
     service.clean()

@@ -21,7 +21,7 @@ from pathlib import Path
 from imageforge.config import Home
 from imageforge.errors import ForgeError
 from imageforge.stack.process import ProcessIdentity, identify, read_edition, read_pid_file, stop, write_pid_file
-from imageforge.stack.service import Service, ServiceState, restart_delay, stop_service
+from imageforge.stack.service import Service, ServiceState, restart_delay, stop_service, was_asked
 from imageforge.stack.state import ServiceReport, StackReport, write_report
 from imageforge.stack.takeover import LISTEN_VARIABLE, take_listener
 
@@ -240,8 +240,9 @@ class Supervisor:
             os.waitpid(watched.identity.pid, os.WNOHANG)
         if watched.state is ServiceState.READY and time.time() - watched.since > CALM:
             watched.failures = 0
+        asked = was_asked(watched.service, watched.identity)
         self._forget(watched)
-        if watched.stale:
+        if watched.stale or asked:
             watched.stale = False
             self._enter(watched, ServiceState.WAITING)
             return

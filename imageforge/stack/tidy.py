@@ -20,9 +20,9 @@ from imageforge.errors import StackError
 from imageforge.images.known import known_references
 from imageforge.images.retention import Stored, images_in, is_ours, left, surplus
 from imageforge.stack.catalog import registries
-from imageforge.stack.process import identify, read_pid_file, stop, write_pid_file
+from imageforge.stack.process import identify, read_pid_file, write_pid_file
 from imageforge.stack.registry_lock import sweeping_registry
-from imageforge.stack.service import Service
+from imageforge.stack.service import Service, ask_for_restart
 from imageforge.store import Builds, Database, Releases
 from registry import (
     Descriptor,
@@ -259,9 +259,7 @@ def _restart(home: Home, settings: Settings) -> Service:
     """End the registries, so that the supervisor starts them again as they are to be now; gives the first."""
     chosen = registries(home, settings)
     for service in chosen:
-        identity = read_pid_file(service.pid_file)
-        if identity is not None:
-            stop(identity, first=service.stop_signal, seconds=service.stop_seconds)
+        ask_for_restart(service)
     deadline = time.monotonic() + READY_SECONDS
     for service in chosen:
         while (amiss := service.ready()) is not None:

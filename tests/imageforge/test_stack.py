@@ -20,7 +20,7 @@ from imageforge.config import Home
 from imageforge.stack.ports import holder, unbindable
 from imageforge.stack.private_engine import end_containers, route_network
 from imageforge.stack.process import identify, read_edition, read_pid_file, stop, wait_end, write_pid_file
-from imageforge.stack.service import Service, ServiceState, restart_delay
+from imageforge.stack.service import Service, ServiceState, ask_for_restart, restart_delay
 from imageforge.stack.state import ServiceReport, StackReport, read_report, report_file, write_report
 from imageforge.stack.supervisor import Supervisor
 from imageforge.stack.takeover import take_listener
@@ -110,6 +110,31 @@ def test_a_service_that_dies_is_started_again_at_once_and_the_stop_is_complete(h
     report = read_report(home)
     assert report is not None
     assert report.services[0].state is ServiceState.STOPPED
+
+
+def test_a_service_that_was_asked_to_start_again_is_never_made_to_wait(home: Home) -> None:
+    one = service(home, "one")
+    running = Running(home, one)
+    try:
+        wait_for(lambda: running.announced)
+        begun = time.monotonic()
+        for _ in range(8):
+            before = read_pid_file(one.pid_file)
+            ask_for_restart(one)
+            wait_for(lambda before=before: (now := read_pid_file(one.pid_file)) and now != before)  # type: ignore[misc]
+        # Eight failures would have it wait for two minutes.
+        assert time.monotonic() - begun < 60
+        report = read_report(home)
+        assert report is not None
+        assert report.services[0].restarts == 0
+        # One that dies by itself is told as before.
+        before = read_pid_file(one.pid_file)
+        assert before is not None
+        os.kill(before.pid, signal.SIGKILL)
+        wait_for(lambda: (report := read_report(home)) and report.services[0].restarts == 1)
+    finally:
+        running.end()
+    assert list(home.run.glob("*.asked")) == []
 
 
 def test_a_new_supervisor_adopts_what_the_last_one_left_running(home: Home) -> None:
