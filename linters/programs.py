@@ -37,6 +37,8 @@ _TWO_WORD_WRAPPERS = frozenset(
 _VALUED = frozenset({"-u", "-g", "-n", "-s", "-k", "-e", "-C", "--user", "--group", "--signal"})
 # Of those that only reap, -s and -g stand alone, and others take a value.
 _REAPERS = frozenset({"tini", "tini-static", "dumb-init", "docker-init", "catatonit"})
+_VALUED_BY_TIME = frozenset({"-o", "-f", "--output", "--format"})
+_VALUED_BY_PYTHON = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 _VALUED_BY_REAPERS = frozenset({"-e", "-p", "-r", "--rewrite"})
 _PYTHON = re.compile(r"python[0-9.]*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -58,7 +60,8 @@ def unwrap(argv: Sequence[str]) -> tuple[str, ...]:
         elif name == "command" and rest[1:2] in (["-v"], ["-V"]):
             break  # asks whether there is such a program, and runs none
         elif name in _WRAPPERS:
-            rest = _skip_options(rest[1:], _VALUED_BY_REAPERS if name in _REAPERS else _VALUED)[_WRAPPERS[name] :]
+            valued = _VALUED_BY_REAPERS if name in _REAPERS else _VALUED_BY_TIME if name == "time" else _VALUED
+            rest = _skip_options(rest[1:], valued)[_WRAPPERS[name] :]
         else:
             break
     return tuple(rest)
@@ -67,9 +70,12 @@ def unwrap(argv: Sequence[str]) -> tuple[str, ...]:
 def started(argv: Sequence[str]) -> tuple[str, ...]:
     """`unwrap`, and a Python module in place of its interpreter: `python -m honcho start` gives `honcho start`."""
     inner = unwrap(argv)
-    if len(inner) > 2 and _PYTHON.fullmatch(name_of(inner[0])) and inner[1] == "-m":
-        return inner[2:]
-    return inner
+    if not inner or not _PYTHON.fullmatch(name_of(inner[0])):
+        return inner
+    at = 1
+    while at < len(inner) and inner[at].startswith("-") and inner[at] != "-m":
+        at += 2 if inner[at] in _VALUED_BY_PYTHON else 1
+    return inner[at + 1 :] if inner[at : at + 1] == ("-m",) and len(inner) > at + 1 else inner
 
 
 def _skip_options(rest: list[str], valued: frozenset[str]) -> list[str]:

@@ -10,6 +10,8 @@ from linters.programs import SHELLS, name_of, shell_script, unwrap
 from linters.shell import Command, ShellWord, commands
 from linters.stages import Step
 
+_SAME_USER = frozenset({"-E", "-H", "-n", "-S", "-i"})
+"""Options of sudo that leave it root who acts."""
 _QUOTES = re.compile("[\"']")
 _SHEBANG = re.compile(r"#!\s*(\S+)(?:[ \t]+(\S+))?")
 
@@ -17,7 +19,8 @@ _SHEBANG = re.compile(r"#!\s*(\S+)(?:[ \t]+(\S+))?")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Script:
     """Shell text with the way back to the file. `shift` maps an offset; None where only the whole place is known. Where
-    no `shell` reads it, it is the one command of a RUN in exec form."""
+    no `shell` reads it, it is the one command of a RUN in exec form. `carried` are the names that are set in front of
+    the shell that reads it, and so for each of its commands."""
 
     step: Step
     text: str
@@ -26,6 +29,7 @@ class Script:
     shift: int | None = None
     body_line: int | None = None
     shell: bool = True
+    carried: frozenset[str] = frozenset()
 
     def span(self, start: int, end: int) -> Span:
         """The place of the script's characters `start` up to `end`."""
@@ -87,6 +91,8 @@ def _only_script(around: Script) -> Script | None:
     index = shell_script(one.argv)
     if index is None or one.after or one.depth or name_of(one.argv[0]) not in {*SHELLS, "exec", "sudo"}:
         return None
+    if name_of(one.argv[0]) == "sudo" and not _SAME_USER.issuperset(_before_shell(one.argv)):
+        return None  # `sudo -u app sh -c`: what may be done there is another matter
     before = _QUOTES.sub("", around.text[: one.start])
     if before.split() != " ".join(one.assignments).split() or around.step.instruction.heredocs:
         return None  # `! bash -c`, `V=$(x) || bash -c`
@@ -100,9 +106,14 @@ def _only_script(around: Script) -> Script | None:
         text=word.text,
         # What is set in front of the shell is in the environment of all that it runs.
         commands=tuple(replace(each, assignments=one.assignments + each.assignments) for each in commands(word.text)),
+        carried=frozenset(assignment.partition("=")[0] for assignment in one.assignments),
         place=around.span(word.start, word.end),
         shift=around.shift + word.start + 1 if plain and around.shift is not None else None,
     )
+
+
+def _before_shell(argv: tuple[str, ...]) -> tuple[str, ...]:
+    return argv[1 : next((at for at, word in enumerate(argv) if name_of(word) in SHELLS), 1)]
 
 
 def _of_exec_form(step: Step) -> tuple[Script, ...]:

@@ -13,6 +13,7 @@ from linters.rule import Hit, Rule, Subject
 from linters.rules.if207 import verifies
 from linters.scripts import Script
 from linters.shell import Command
+from linters.stages import Step
 
 _OFF = frozenset({"0", "false", "no", "off"})
 _VARIABLES = {
@@ -39,12 +40,12 @@ _FIX = "install the certificate or key that is missing (ca-certificates, --cacer
 
 def _check(subject: Subject) -> Iterator[Hit]:
     plan = subject.plan
-    # What ARG says is in the environment of the RUNs below it as well.
-    said = (step for keyword in ("ENV", "ARG") for step in (*plan.reachable_steps(keyword), *plan.triggers(keyword)))
-    for step in said:
+    for step in (*plan.reachable_steps("ENV", "ARG"), *plan.triggers("ENV")):
         for pair in step.instruction.assignments:
             value = step.expand(pair.value or "")
-            if pair.name in _VARIABLES and value is not None and _is_off(pair.name, value):
+            if pair.name not in _VARIABLES or value is None or not _is_off(pair.name, value):
+                continue
+            if step.instruction.keyword == "ENV" or _reaches(subject, step, pair.name, value):
                 yield Hit(span=step.instruction.span(pair.start, pair.end), message=_message(pair.name), fix=_FIX)
     scripts = (*subject.reachable_scripts(), *subject.entry.scripts)
     # Who checks a sum knows what came, whoever sent it; of what a later step checks it may be another's.
@@ -55,11 +56,16 @@ def _check(subject: Subject) -> Iterator[Hit]:
 
 
 def _run(script: Script, *, checked: bool) -> Iterator[Hit]:
+    told: set[str] = set()
     for command in script.commands:
-        for assignment in (*command.assignments, *(command.argv[1:] if command.argv[0] == "export" else ())):
-            name, _, value = assignment.partition("=")
+        for name, value in _set_by(command).items():
             if name in _VARIABLES and "$" not in value and _is_off(name, value):
-                yield Hit(span=script.span_of(command), message=_message(name), fix=_FIX)
+                # What stands in front of the shell is all its commands', and is told once.
+                if name not in script.carried:
+                    yield Hit(span=script.span_of(command), message=_message(name), fix=_FIX)
+                elif name not in told:
+                    yield Hit(span=script.place, message=_message(name), fix=_FIX)
+                    told.add(name)
         found = _switch(command)
         if found is not None:
             what, sure = found
@@ -69,6 +75,24 @@ def _run(script: Script, *, checked: bool) -> Iterator[Hit]:
                 fix=_FIX,
                 severity=None if sure and not checked else Severity.WARNING,
             )
+
+
+def _reaches(subject: Subject, step: Step, name: str, value: str) -> bool:
+    """Whether what an ARG says is in the environment of a program: of a RUN below it, where no ENV says otherwise."""
+    return any(
+        _set_by(command).get(name, value) == value
+        for script in subject.reachable_scripts()
+        if script.step.stage == step.stage
+        and script.step.instruction.line > step.instruction.line
+        and script.step.scope.values.get(name) == value
+        for command in script.commands
+    )
+
+
+def _set_by(command: Command) -> dict[str, str]:
+    """What a command sets by the words in front of it, or as `export`; of two words of one name the last."""
+    words = (*command.assignments, *(command.argv[1:] if command.argv[0] == "export" else ()))
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def _is_off(name: str, value: str) -> bool:

@@ -190,7 +190,7 @@ def _lists_removed(subject: Subject, script: Script, call: Call, needs: _Needs) 
         return ()
     if "#" in script.text or last.redirected or last.after not in ("", ";") or name_of(call.command.argv[0]) == "sudo":
         return ()
-    if last.depth or last.end != len(text) or not _reads_on(text) or name_of(last.argv[0]) in _ENDING:
+    if last.depth or last.end != len(text) or not _reads_on(text) or _ENDING.intersection(map(name_of, last.argv[:2])):
         return ()
     if script.body_line is not None:
         line, column = script.locate(len(text))
@@ -239,8 +239,8 @@ def _cleaned_behind(subject: Subject, script: Script, cache: _Cache) -> bool:
 
 
 _ASKS_INDEX = re.compile(r"\bapk\b[^\n;&|]*\b(?:search|policy|list|fetch|version)\b")
-_ENDING = frozenset({"exit", "exec", "return"})
-"""Behind these nothing is run."""
+_ENDING = frozenset({"exit", "exec", "return", "break", "continue"})
+"""Behind these nothing is run, `command` and `builtin` in front of them or not."""
 _VERBS = frozenset({"add", "update", "upgrade", "install"})
 
 

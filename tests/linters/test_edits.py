@@ -100,6 +100,8 @@ NONE = [
     ("IF301", "RUN apt-get update && apt-get install -y x &\n"),
     ("IF301", "RUN sudo apt-get update && sudo apt-get install -y x\n"),
     ("IF301", "RUN apt-get update && apt-get install -y x; exit 0\n"),
+    ("IF301", "RUN apt-get update && apt-get install -y x && builtin exit 0\n"),
+    ("IF301", "RUN apt-get update && apt-get install -y x; break\n"),
     ("IF301", "RUN <<EOF\napt-get update\napt-get install -y x\nexec x\nEOF\n"),
     ("IF301", "RUN apt-get update; if true; then apt-get install -y x; fi\n"),
     ("IF301", "RUN npm ci\n"),

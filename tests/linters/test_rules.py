@@ -102,6 +102,8 @@ SILENT = [
     ("IF301", 'RUN sudo sh -c "apt-get update && rm -rf /var/lib/apt/lists/*"'),
     ("IF101", 'CMD ["python3", "-m", "gunicorn", "honcho"]'),
     ("IF101", 'CMD ["python3", "honcho.py", "-m", "honcho"]'),
+    ("IF101", 'CMD ["python3", "-X", "-m", "honcho"]'),
+    ("IF301", "RUN sudo -u app sh -c 'apt-get update'"),
 ]
 
 LOUD = [
@@ -111,6 +113,7 @@ LOUD = [
     ("IF101", 'CMD ["bundle", "exec", "foreman", "start"]', 3),
     ("IF101", 'CMD ["python3.12", "-m", "honcho", "start"]', 3),
     ("IF101", "CMD migrate && exec /venv/bin/python -m honcho start", 3),
+    ("IF101", 'CMD ["python3", "-u", "-X", "dev", "-m", "honcho", "start"]', 3),
     ("IF101", "CMD migrate && supervisord -n", 3),
     ("IF102", 'CMD ["bash", "-c", "a & wait"]', 3),
     ("IF102", 'ENTRYPOINT ["/bin/sh", "-c"]\nCMD ["a & exec b"]', 4),
@@ -148,6 +151,8 @@ LOUD = [
     ("IF301", "RUN sudo -E apt-get update", 3),
     ("IF301", "RUN time apt-get update", 3),
     ("IF301", "RUN time -p apt-get update", 3),
+    ("IF301", 'RUN time -o /t -f "x y" apt-get update', 3),
+    ("IF301", 'RUN sudo -E sh -c "apt-get update"', 3),
     ("IF301", 'RUN sudo sh -c "apt-get update"', 3),
     ("IF301", 'RUN A=1 B="2 3" bash -c "apt-get update"', 3),
     ("IF302", "RUN apt-get install -y gcc=4:12.2 python3-dev:amd64", 3),
