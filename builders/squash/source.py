@@ -272,7 +272,8 @@ class _Parts:
         elif content is not None:
             chunk = content.read(_CHUNK)
             there = archive if not _is_packed(chunk) and not entry.issparse() else None
-            path = there[0] if there else self._folder / f"part-{len(self._files)}"
+            # A number of its own, and so a file, for each of two entries with one name.
+            path = there[0] if there else self._folder / f"part-{self._count}"
             if archive is not None and there is None and not self._writes:
                 require_room(self._folder, archive[0].stat().st_size, "reading the archive")
             self._writes = self._writes or there is None

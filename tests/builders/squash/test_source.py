@@ -212,3 +212,11 @@ def test_a_packed_part_is_given_to_nobody(tmp_path: Path) -> None:
     )
     assert contents(image) == [ONE]
     assert digest(packed) not in seen
+
+
+def test_two_parts_of_one_name_are_two_files_and_none_takes_the_place_of_another(tmp_path: Path) -> None:
+    other = tar_of([file("c", b"3")])
+    assert len(other) == len(ONE)
+    parts: list[tuple[str, bytes | str]] = [("1/layer.tar", ONE), ("2/layer.tar", TWO), ("c.json", config_of(ONE, TWO))]
+    parts += [("manifest.json", manifest("c.json", "1/layer.tar", "2/layer.tar")), ("1/layer.tar", ONE), ("y", other)]
+    assert contents(read(tmp_path, archive(parts))) == [ONE, TWO]
