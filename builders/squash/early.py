@@ -44,8 +44,16 @@ class Early:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._over.set()
-        self._thread.shutdown(cancel_futures=kind is not None)
+            self._stop()
+        try:
+            self._thread.shutdown()
+        except BaseException:  # we were interrupted in it
+            self._stop()
+            raise
+
+    def _stop(self) -> None:
+        self._over.set()
+        self._thread.shutdown(cancel_futures=True)
 
     def take(self, layer: Layer) -> None:
         """A layer that is on disk, and is what its diff-ID says. Returns at once."""

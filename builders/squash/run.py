@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from builders.bill import Bill, Past, price
+from builders.bill import MOST_LAYERS, Bill, Past, price
 from builders.engine import Endpoint, connect, engine_facts
 from builders.engine.connection import TRANSFER_TIMEOUT
 from builders.errors import Cancelled, DiskFull, SquashError
@@ -109,7 +109,9 @@ def squash(
                     on_blob=on_blob,
                 )
 
-            stay = image.diff_ids[: plan.start]
+            # By its bytes ``auto`` merges no layer of the base; for their number it may merge all.
+            sure = mode is not SquashMode.AUTO or len(image.diff_ids) <= MOST_LAYERS
+            stay = image.diff_ids[: plan.start] if sure else ()
 
             def early() -> Early:
                 return Early(store, stay=stay, room=2 * image.size + _SLACK, check=check, on_blob=on_blob)

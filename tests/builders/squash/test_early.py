@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,3 +91,30 @@ def test_what_is_under_way_ends_where_the_image_is_not_needed_any_more(
         leave()
     assert store.find(layers[1].diff_id) is None
     assert list(store.folder.glob(f"{UNFINISHED}*")) == []
+
+
+def test_an_interrupt_while_the_last_are_packed_ends_them(store: BlobStore, tmp_path: Path) -> None:
+    layers = [layer_in(tmp_path, f"layer-{number}") for number in range(6)]
+    begun = threading.Event()
+
+    def check() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            begun.set()
+            time.sleep(0.2)
+
+    def interrupt() -> None:
+        begun.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    stay = [one.diff_id for one in layers]
+
+    def take_all() -> None:
+        with Early(store, stay=stay, room=0, check=check, on_blob=lambda _: None) as early:
+            for one in layers:
+                early.take(one)
+
+    with pytest.raises(KeyboardInterrupt):
+        take_all()
+    assert not [one for one in threading.enumerate() if one.name.startswith("early") and one.is_alive()]
+    assert store.find(layers[-1].diff_id) is None
