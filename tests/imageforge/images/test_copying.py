@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import zstd
 from imageforge.cli.main import run
 from registry import OciLayout, RegistryClient
 from tests.registry.conftest import Maker, make, noise, proxy, registry_address
@@ -111,6 +113,14 @@ def test_archives_are_read_and_written(
         (entry,) = json.load(archive.extractfile("manifest.json") or io.BytesIO())
         assert entry["RepoTags"] == ["shop:42"]
         assert (archive.extractfile(entry["Config"]) or io.BytesIO()).read() == config
+    # Packed, the same image comes out of it.
+    for suffix, packed in (("gz", gzip.compress(saved.read_bytes())), ("zst", zstd.pack(saved.read_bytes(), 1))):
+        (tmp_path / f"saved.tar.{suffix}").write_bytes(packed)
+        assert run(["image", "diff", f"docker-archive:{tmp_path}/saved.tar.{suffix}", remote]) == 0
+        (tmp_path / f"short.tar.{suffix}").write_bytes(packed[:-20])
+        capsys.readouterr()
+        assert run(["image", "diff", f"docker-archive:{tmp_path}/short.tar.{suffix}", remote]) != 0
+        assert "error[archive-damaged]" in capsys.readouterr().err
     assert list((home / "state" / "scratch").iterdir()) == []
     capsys.readouterr()
     assert run(["image", "copy", f"docker-archive:{tmp_path / 'nothing.tar'}", remote]) == 1
