@@ -49,10 +49,9 @@ def holder(address: str, port: int) -> Holder | None:
         except PermissionError:
             return None
         except OSError:
-            listening = listening_inodes(address, port)
-            connected = not listening
-            inodes = listening or _inodes(address, port, listening=False)
-            return _find(inodes, connected=connected) or Holder(pid=0, name="?", connected=connected)
+            listening = _inodes(address, port, listening=True, wide=True)
+            others = set() if listening else _inodes(address, port, listening=False, wide=True)
+            return _find(listening or others, connected=bool(others)) or Holder(pid=0, name="?", connected=bool(others))
     return None
 
 
@@ -121,7 +120,8 @@ def listening_inodes(address: str, port: int) -> set[str]:
     return _inodes(address, port, listening=True)
 
 
-def _inodes(address: str, port: int, *, listening: bool) -> set[str]:
+def _inodes(address: str, port: int, *, listening: bool, wide: bool = False) -> set[str]:
+    """Of a `wide` look also those that are in the way of who wants the port of every address."""
     wanted = ipaddress.ip_address(address)
     found: set[str] = set()
     for table in ("tcp", "tcp6"):
@@ -135,7 +135,9 @@ def _inodes(address: str, port: int, *, listening: bool) -> set[str]:
             if (fields[3] == LISTEN) != listening or int(hexadecimal, 16) != port:
                 continue
             bound = _address(local)
-            if bound.is_unspecified or bound == wanted:
+            if isinstance(bound, ipaddress.IPv6Address):
+                bound = bound.ipv4_mapped or bound
+            if bound.is_unspecified or bound == wanted or (wide and wanted.is_unspecified):
                 found.add(fields[9])
     return found
 

@@ -94,6 +94,19 @@ def test_a_connection_of_others_on_a_port_is_no_listener_and_doctor_warns_of_it(
     assert f"sysctl net.ipv4.ip_local_reserved_ports={port}" in checks["api port"].fix
 
 
+def test_a_listener_of_one_address_is_in_the_way_of_who_wants_them_all() -> None:
+    port = unused_port()
+    with socket.create_server(("127.0.0.1", port)):
+        found = holder("0.0.0.0", port)
+        assert found is not None
+        assert (found.pid, found.connected) == (os.getpid(), False)
+    with socket.socket() as idle:
+        idle.bind(("127.0.0.1", port))
+        found = holder("127.0.0.1", port)
+        assert found is not None
+        assert not found.connected
+
+
 def test_a_living_daemon_of_ours_does_not_excuse_a_stranger_on_its_port(taken: Settings, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.prepare()
