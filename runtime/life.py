@@ -539,6 +539,8 @@ class Life:
         if not result.refused or probe.host:
             return result
         sockets = listening(replica.record(self._spec.name).pid)
+        if {f"0.0.0.0:{port}", f"[::]:{port}"}.intersection(sockets):
+            return ProbeResult(ok=False, refused=True, message=f"{result.message}; it has come to listen there since")
         where = (
             f"it listens on {', '.join(sockets)}, expected 0.0.0.0:{port}" if sockets else "it listens on no TCP port"
         )

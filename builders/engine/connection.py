@@ -152,7 +152,7 @@ class Connection:
             raise
         except NotFound as error:
             raise EngineError(
-                "image-missing", subject, _missing(_explanation(error)), hint="`docker images` shows what it has"
+                "image-missing", subject, _missing(_explanation(error)), hint="`imageforge image ls` shows what it has"
             ) from error
         except APIError as error:
             raise _refused(_explanation(error), subject) from error

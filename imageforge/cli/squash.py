@@ -78,10 +78,11 @@ def squash(
             opening = opener(working, limits, platform, shown)
             image = opening.open(name, folder / "layers")
             ahead = held.enter_context(working.ahead(goal, shown))
+            below = opening.base(given, image, name)
             result = squash_opened(
                 image,
                 mode=mode,
-                base=opening.base(given, image, name),
+                base=below,
                 keep=keep_layers,
                 limits=opening.limits,
                 present=held.enter_context(presence(working, goal if goal.transport is Transport.REGISTRY else None)),
@@ -98,6 +99,8 @@ def squash(
         except InterruptedError:
             raise KeyboardInterrupt from None
     _tell(result, goal, form)
+    if below is None and not result.proved and mode is SquashMode.AUTO:
+        say("hint: --base IMAGE or -f DOCKERFILE names the base image; --all needs none")
 
 
 def _mode(everything: bool, from_base: bool, keep_layers: int | None) -> SquashMode:
