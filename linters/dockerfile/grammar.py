@@ -62,6 +62,8 @@ def check(instruction: Instruction) -> Problem | None:
         if trigger in ("ONBUILD", "FROM", "MAINTAINER"):
             return _at_keyword(instruction.trigger, f"{trigger} is not allowed behind ONBUILD")
         return check(instruction.trigger)
+    if problem is not None and any(word.text.startswith("#") for word in instruction.words):
+        return replace(problem, hint="put the comment on a line of its own: behind an instruction `#` begins none")
     return problem
 
 

@@ -58,6 +58,12 @@ def test_problems_have_their_place(text: str, line: int, column: int, said: str)
     assert said in first.message
 
 
+@pytest.mark.parametrize("line", ["FROM a:1  # the base", "ENV A=1 # why", "COPY --frm=b x y # z"])
+def test_a_comment_behind_an_instruction_is_told_to_be_none(line: str) -> None:
+    first = parse(f"FROM a:1\n{line}\n").problems[0]
+    assert "a line of its own" in (first.hint or "")
+
+
 def test_reading_goes_on_behind_a_problem() -> None:
     parsed = parse("FROM a:1\nRNU x\nCOPY y\nUSER 10001\n")
     assert [problem.span.line for problem in parsed.problems] == [2, 3]
