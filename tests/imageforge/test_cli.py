@@ -254,3 +254,20 @@ def test_lists_of_commands_say_whole_sentences(group: str, capsys: pytest.Captur
     assert run([*([group] if group else []), "--help"]) == 0
     listed = capsys.readouterr().out.partition("Commands:")[2].splitlines()
     assert [line for line in listed if line.endswith("...")] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["squash", "tool:1", "--all", "--keep-layers"], "imageforge squash"),
+        (["-q", "image", "inspect", "tool:1", "--to"], "imageforge image inspect"),
+        (["--quiet=1", "ps"], "imageforge"),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_told_of_its_command(
+    arguments: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 3
+    err = capsys.readouterr().err
+    assert err.startswith(f"error[usage]: {command}: Option '--")
+    assert f"hint: {command} --help" in err
