@@ -271,3 +271,16 @@ def test_what_is_wrong_with_an_option_is_told_of_its_command(
     err = capsys.readouterr().err
     assert err.startswith(f"error[usage]: {command}: Option '--")
     assert f"hint: {command} --help" in err
+
+
+def test_how_many_replicas_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, said in (
+        (["scale", "deployment/x"], "how many is not said"),
+        (["scale", "deployment/x", "2", "--replicas", "2"], "both N and --replicas"),
+    ):
+        assert run(arguments) == 3
+        err = capsys.readouterr().err
+        assert err.startswith("error[usage]: imageforge scale deployment/x: ")
+        assert said in err
+    assert run(["scale", "deployment/x", "--replicas", "2"]) == 4
+    assert "error[stack-not-running]" in capsys.readouterr().err
