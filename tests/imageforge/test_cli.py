@@ -145,7 +145,7 @@ def test_down_without_a_home_is_content(capsys: pytest.CaptureFixture[str]) -> N
 def test_purge_asks_where_nobody_can_answer(own_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Home(own_home).prepare()
     assert run(["--no-input", "down", "--purge"]) == 3
-    assert "error[not-confirmed]" in capsys.readouterr().err
+    assert "error[not-confirmed]: remove all of it, for good: it must be confirmed" in capsys.readouterr().err
     assert own_home.exists()
 
 
