@@ -284,3 +284,10 @@ def test_how_many_replicas_is_said_once(capsys: pytest.CaptureFixture[str]) -> N
         assert said in err
     assert run(["scale", "deployment/x", "--replicas", "2"]) == 4
     assert "error[stack-not-running]" in capsys.readouterr().err
+
+
+def test_a_value_that_is_none_is_told_in_words_that_are_not_python_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trial", "tool:1", "-o", "sarif"]) == 3
+    err = capsys.readouterr().err
+    assert "'sarif' is not one of 'table', 'wide', 'json', 'yaml', 'markdown'" in err
+    assert "Value error" not in err
