@@ -21,9 +21,11 @@ from imageforge.cli.kinds import meant_as_app, parse_kinds
 from imageforge.cli.main import run
 from imageforge.cli.output import folded
 from imageforge.cli.scale import parse_counts
+from imageforge.cli.state import Workplace
 from imageforge.cli.tree import COMMANDS, GROUPS, NEEDS_LINUX, app
 from imageforge.config import Home
 from imageforge.errors import UsageError
+from imageforge.store import Apps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,6 +124,12 @@ def test_a_stack_of_root_is_pointed_out_to_others(
 def test_what_has_no_app_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["releases", "shop"]) == 3
     assert "none yet" in capsys.readouterr().err
+    with Workplace.here().database() as database:
+        for name in ("hello", "shop"):
+            Apps(database).ensure(name)
+    for word, hint in (("helo", "did you mean hello? apps: hello, shop"), ("zebra", "apps: hello, shop")):
+        assert run(["releases", word]) == 3
+        assert f"hint: {hint}\n" in capsys.readouterr().err
 
 
 def test_lint_shows_json_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
