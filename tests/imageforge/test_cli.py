@@ -16,6 +16,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import imageforge.cli.state as cli_state
+from builders import Endpoint
+from imageforge.cli import run_here
 from imageforge.cli.expose import refuse_other, service
 from imageforge.cli.kinds import meant_as_app, parse_kinds
 from imageforge.cli.main import run
@@ -299,3 +301,13 @@ def test_a_value_that_is_none_is_told_in_words_that_are_not_python_s(capsys: pyt
     err = capsys.readouterr().err
     assert "'sarif' is not one of 'table', 'wide', 'json', 'yaml', 'markdown'" in err
     assert "Value error" not in err
+
+
+def test_a_dockerfile_that_is_missing_is_told_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = Endpoint(host="unix:///nowhere.sock", origin="a test")
+    monkeypatch.setattr(run_here.engine_choice, "answering", lambda home, settings: nowhere)
+    (tmp_path / "empty").mkdir()
+    assert run(["build", str(tmp_path / "empty"), "--no-push"]) == 3
+    assert f"error[dockerfile-missing]: {tmp_path / 'empty' / 'Dockerfile'}: no such file" in capsys.readouterr().err
