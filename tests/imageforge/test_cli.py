@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from typer.core import TyperGroup
@@ -24,10 +26,12 @@ from imageforge.cli.main import run
 from imageforge.cli.output import folded
 from imageforge.cli.scale import parse_counts
 from imageforge.cli.state import Workplace
+from imageforge.cli.target import app_selection
 from imageforge.cli.tree import COMMANDS, GROUPS, NEEDS_LINUX, app
 from imageforge.config import Home
 from imageforge.errors import UsageError
-from imageforge.store import Apps
+from imageforge.store import Apps, Builds, BuildStatus
+from runtime import ControllerClient, NotFound
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -311,3 +315,22 @@ def test_a_dockerfile_that_is_missing_is_told_with_its_folder(
     (tmp_path / "empty").mkdir()
     assert run(["build", str(tmp_path / "empty"), "--no-push"]) == 3
     assert f"error[dockerfile-missing]: {tmp_path / 'empty' / 'Dockerfile'}: no such file" in capsys.readouterr().err
+
+
+def test_an_app_that_does_not_run_says_what_became_of_its_last_build() -> None:
+    standing: list[object] = []
+    controller = cast(ControllerClient, SimpleNamespace(deployments=lambda namespace: standing))
+    here = Workplace.here()
+    with here.database() as database:
+        Apps(database).ensure("brk")
+        with pytest.raises(NotFound) as caught:
+            app_selection("brk", None, here, controller, container="")
+        assert (caught.value.code, caught.value.hint) == ("not-running", "imageforge deploy PATH --name brk")
+        build = Builds(database).start(app="brk", source=".")
+        Builds(database).finish(build, BuildStatus.FAILED)
+        with pytest.raises(NotFound) as caught:
+            app_selection("brk", None, here, controller, container="")
+    assert caught.value.message == f"the app is not running; its last build is {build} (failed)"
+    assert caught.value.hint == f"imageforge builds log {build}"
+    standing.append(SimpleNamespace(app="brk", name="brk", deleting=False))
+    assert app_selection("brk", None, here, controller, container="").names == ("brk",)
