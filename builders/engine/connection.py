@@ -151,9 +151,9 @@ class Connection:
         except BuilderError:
             raise
         except NotFound as error:
-            raise EngineError(
-                "image-missing", subject, _missing(_explanation(error)), hint="`imageforge image ls` shows what it has"
-            ) from error
+            # That engine need not be the one that `docker` asks by itself.
+            hint = f"`docker --host={self._endpoint.host} images` shows what it has"
+            raise EngineError("image-missing", subject, _missing(_explanation(error)), hint=hint) from error
         except APIError as error:
             raise _refused(_explanation(error), subject) from error
         except requests.exceptions.ReadTimeout as error:

@@ -15,6 +15,7 @@ from imageforge.cli.status import app_rows
 from imageforge.config.repository import WEB
 from imageforge.pipeline import operations
 from imageforge.pipeline.removal import claims_of
+from imageforge.report.units import counted
 from imageforge.stack.state import running_supervisor
 from imageforge.store import Apps, Releases
 from runtime import ControllerClient
@@ -137,7 +138,7 @@ def delete_app(
         Apps(database).require(name)
         count = len(Releases(database).of(name))
         also = " and all that its volumes hold" if volumes else ""
-        confirm(f"delete {name} with its {count} releases{also}?", yes=yes)
+        confirm(f"delete {name} with its {counted(count, 'release')}{also}", yes=yes)
         operations.delete_app(name, here.home, here.settings, database, controller, volumes=volumes)
         for claim in () if volumes else claims_of(name, controller):
             say(f"persistentvolumeclaim/{claim} stays with what it holds: imageforge delete pvc/{claim} --volumes")

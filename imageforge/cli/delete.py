@@ -59,7 +59,7 @@ def delete(
     refuse_owned_views(view for view in views if (view.kind, view.namespace, view.name) in set(found))
     if found:
         what = " and all that their volumes hold" if volumes else ""
-        confirm(f"Delete {', '.join(f'{kind.lower()}/{name}' for kind, _, name in found)}{what}?", yes=yes)
+        confirm(f"delete {', '.join(f'{kind.lower()}/{name}' for kind, _, name in found)}{what}", yes=yes)
     for kind, where, name in found:
         controller.delete(where, kind, name, volumes=volumes)
     _tell_volumes(fate)

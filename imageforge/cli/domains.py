@@ -55,7 +55,7 @@ def remove_domain(
                 f"{name} has no domain of this name",
                 hint=f"its domains: {', '.join(names)}" if names else f"imageforge domains ls {name}",
             )
-        confirm(f"Stop serving {domain} by {name}?", yes=yes)
+        confirm(f"stop serving {domain} by {name}", yes=yes)
         there.remove_domain(name, domain)
     say(f"{domain} removed from {name}")
 

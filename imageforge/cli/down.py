@@ -25,7 +25,7 @@ def down(
     if purge_all:
         for line in inventory(here.home, here.settings):
             say(line)
-        confirm("remove all of it, for good?", yes=yes)
+        confirm("remove all of it, for good", yes=yes)
     if not up.down(here.home, here.settings, on_line=say):
         say("nothing was running")
     if purge_all:

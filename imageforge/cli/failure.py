@@ -40,4 +40,6 @@ def render_usage(error: ParserComplaint) -> str:
         return error.format_message()
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "imageforge"
-    return f"error[usage]: {command}: {error.format_message()}\n  hint: {command} --help"
+    # Newer parsers put a word of Python's before what is wrong with a value.
+    message = error.format_message().replace(": Value error, ", ": ")
+    return f"error[usage]: {command}: {message}\n  hint: {command} --help"

@@ -28,9 +28,11 @@ def ls(
 ) -> None:
     """List the images that were made here.
 
-    In the engine and in the registry, by app and release. What others made is not shown: docker images, image tags.
+    In the engine and in the registry, by app and release: what builds and releases name, and what the engine has with
+    this instance's label. Copies of these have it too, squashed ones and what anybody built on them. What else a
+    registry has image tags shows.
     """
-    from imageforge.store import Builds, Releases  # noqa: PLC0415 - a fifth of a second to load
+    from imageforge.store import Apps, Builds, Releases  # noqa: PLC0415 - a fifth of a second to load
 
     here = Workplace.here()
     here.home.prepare()
@@ -39,7 +41,9 @@ def ls(
         builds = Builds(database).latest(app=app, limit=MOST_BUILDS)
         apps = sorted({build.app for build in builds} | {image.labels.get(Label.APP.value, "") for image in engine})
         releases = [release for name in apps if name for release in Releases(database).kept(name)]
-    found = [image for image in made_images(engine, releases, builds) if app is None or image.app == app]
+        found = [image for image in made_images(engine, releases, builds) if app is None or image.app == app]
+        if app is not None and not found:  # what a deleted app left is shown
+            Apps(database).require(app)
     with contextlib.closing(_Shelf(here.settings.registry)) as shelf:
         rows = [row for image in found if (row := _row(image, shelf, form))["engine"] or row["registry"]]
     show(

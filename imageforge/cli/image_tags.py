@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -13,8 +14,9 @@ from imageforge.cli.output import Format, FormatOption, say, show
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from imageforge.images.name import ImageName, Transport
-from imageforge.images.removal import remove_from_registry
+from imageforge.images.removal import refuse_in_engine, remove_from_registry
 from imageforge.stack import engine_choice
+from imageforge.stack.state import running_supervisor
 from registry import ImageRef, OciLayout
 
 
@@ -58,7 +60,8 @@ def rm(
 ) -> None:
     """Remove an image by its name.
 
-    What a release has is never removed. Of a registry only the manifest goes; its blobs go when it is swept.
+    What a release or an applied object has is never removed. Of a registry only the manifest goes; its blobs go when
+    it is swept.
     """
     found = ImageName.parse(image)
     here = Workplace.here()
@@ -74,8 +77,10 @@ def rm(
         confirm(f"remove {image}", yes=yes)
         layout.remove(found.tag)
     elif found.transport is Transport.ENGINE:
+        endpoint = engine_choice.answering(here.home, here.settings)
+        refuse_in_engine(endpoint, found, _applied(here))
         confirm(f"remove {image} from the engine", yes=yes)
-        remove_tag(engine_choice.answering(here.home, here.settings), found.tag or image)
+        remove_tag(endpoint, found.tag or image)
     else:
         confirm(f"remove {image}", yes=yes)
         with (
@@ -83,10 +88,21 @@ def rm(
             writing(here, found),
             working.client(found.named.registry) as client,
         ):
-            gone = remove_from_registry(client, found.named, needed=_needed(here), all_tags=all_tags)
+            gone = remove_from_registry(
+                client, found.named, needed=_needed(here), applied=_applied(here), all_tags=all_tags
+            )
             say(f"removed {', '.join(gone)}")
             return
     say(f"removed {image}")
+
+
+def _applied(here: Workplace) -> Mapping[str, str]:
+    """What applied objects have, with these; they are known where the stack runs. Raises what the controller raises."""
+    if not running_supervisor(here.home):
+        return {}
+    from imageforge.stack.tidy import applied_users  # noqa: PLC0415 - as above
+
+    return applied_users(here.home)
 
 
 def _needed(here: Workplace) -> frozenset[ImageRef]:

@@ -7,14 +7,15 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from imageforge import __version__
 from imageforge.cli.build_args import parse_build_args
@@ -40,6 +41,7 @@ from linters import (
 from linters.dockerfile import printable, read_text
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_Choice = TypeVar("_Choice", bound=StrEnum)
 DESCRIPTION = "Check Dockerfiles against the container design rules. Exit code 2 when one is refused."
 
 
@@ -92,6 +94,18 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError("usage", self.prog, message, hint=f"{self.prog} --help")
 
 
+def one_of(values: type[_Choice]) -> Callable[[str], _Choice]:
+    """What reads one of these words, and says which there are where it is none of them."""
+
+    def read(word: str) -> _Choice:
+        try:
+            return values(word)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{word!r} is not one of {', '.join(values)}") from None
+
+    return read
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="imageforge lint", description=DESCRIPTION, add_help=False, allow_abbrev=False)
     add = parser.add_argument
@@ -103,11 +117,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--base", metavar="IMAGE", help="with --image: its base image, or scratch")
     add(
         "--profile",
-        type=Profile,
+        type=one_of(Profile),
         choices=list(Profile),
         help="default; strict asks for pinned versions and reasons; hadolint adds all that hadolint says",
     )
-    add("--fail-on", type=Severity, choices=list(Severity), help="the mildest that fails: error, or what [lint] has")
+    add(
+        "--fail-on",
+        type=one_of(Severity),
+        choices=list(Severity),
+        help="the mildest that fails: error, or what [lint] has",
+    )
     add("--fix", action="store_true", help="mend what can be mended safely; the changes go to stderr")
     add("--unsafe", action="store_true", help="with --fix, also by what may change the image")
     add("--no-ignore", action="store_true", help="ignore comments count for nothing")
@@ -118,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         "--format",
         "-o",
         dest="form",
-        type=LintFormat,
+        type=one_of(LintFormat),
         choices=list(LintFormat),
         default=LintFormat.TABLE,
         help="how to show it",
@@ -136,7 +155,7 @@ def _lint(options: Options) -> int:
         profile=options.profile,
         comments=not options.no_ignore,
     )
-    known = _read_baseline(options.baseline) if options.baseline else None
+    known = _read_baseline(options.baseline, options) if options.baseline else None
     configs = Configs()
     if options.image is not None:
         _refuse_beside_image(options)
@@ -248,9 +267,11 @@ def _say(text: str) -> None:
         sys.stderr.write(f"{text}\n")
 
 
-def _read_baseline(file: Path) -> Counter[str]:
+def _read_baseline(file: Path, options: Options) -> Counter[str]:
     from linters import baseline as baseline_of  # noqa: PLC0415
 
+    checked = ["--image", options.image] if options.image is not None else [str(path) for path in options.paths]
+    again = ["imageforge", "lint", *checked, "--write-baseline", str(file)]
     try:
         return baseline_of.read(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -258,7 +279,7 @@ def _read_baseline(file: Path) -> Counter[str]:
             "baseline-missing",
             str(file),
             "no such file, expected a baseline",
-            hint=f"imageforge lint --write-baseline {file} makes it",
+            hint=f"{shlex.join(again)} makes it",
         ) from error
     except (OSError, UnicodeDecodeError, baseline_of.NotABaseline) as error:
         raise UsageError(

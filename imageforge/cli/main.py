@@ -7,10 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from imageforge.cli.ending import ended
-from imageforge.cli.verbosity import VERBOSITY
-
-BEFORE = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose", "--no-input": "no_input"}
-"""Options of all commands, which stand before the command."""
+from imageforge.cli.verbosity import BEFORE, VERBOSITY
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -24,6 +24,7 @@ from imageforge.stack.process import lives, myself
 from imageforge.stack.up import ensure_up
 from imageforge.store import Builds, Database
 from imageforge.vault import Vault
+from linters import DockerfileError
 from runtime import ControllerClient
 
 
@@ -69,7 +70,13 @@ def _run(planned: Plan, here: Workplace, endpoint: Endpoint, database: Database,
             deployer = Deployer(home=here.home, settings=here.settings, database=database, controller=controller)
         recorder = recorder_for(build_id, database, (shown,), secrets.mask)
         with ending(build_id, database, recorder, keep_builds=here.settings.keep_builds) as last:
-            outcome = conduct(planned, build_id, workshop, recorder, database, deployer)
+            try:
+                outcome = conduct(planned, build_id, workshop, recorder, database, deployer)
+            except DockerfileError as error:
+                if error.code != "dockerfile-missing":
+                    raise
+                # Findings name the file by its path in the context; what is not there is looked for in a folder.
+                raise DockerfileError(error.code, str(planned.dockerfile), error.message, hint=error.hint) from error
             last["report"] = outcome.report.as_json() if outcome.report else None
     if outcome.report:
         show_report(outcome.report, form)

@@ -25,16 +25,22 @@ MOST = 100
 def scale(
     app: Annotated[str, typer.Argument(metavar="APP | KIND/NAME", help="An app, or deployment/web.")],
     counts: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="N | PROCESS=N…", help="How many copies are to run: of web, or of the process named."),
-    ],
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option("--replicas", min=0, max=MOST, metavar="N", help="The same as N, as kubectl has it.")
+    ] = None,
     namespace: SpaceOption = None,
 ) -> None:
     """Run N replicas from now on. Outlives a push, unless the repository's imageforge.toml sets replicas.
 
     Of a Deployment of a file it outlives an apply, unless the file sets replicas.
     """
-    asked = parse_counts(counts)
+    if bool(counts) == (replicas is not None):
+        message = "both N and --replicas say how many" if counts else "how many is not said"
+        raise UsageError("usage", f"imageforge scale {app}", message, hint=f"imageforge scale {app} 3")
+    asked = parse_counts(counts or [str(replicas)])
     if is_object(app):
         _scale_object(app, asked, namespace or DEFAULT)
         return

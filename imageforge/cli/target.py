@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,8 +13,8 @@ from imageforge.config.repository import deployment_name
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
 from imageforge.pipeline.domains import NAMESPACE
-from imageforge.store import Apps
-from runtime import ControllerClient, Selection
+from imageforge.store import Apps, Build, Builds
+from runtime import ControllerClient, NotFound, Selection
 
 ContainerOption = Annotated[
     str | None, typer.Option("--container", "-c", help="One of its containers; the main one if left out.")
@@ -33,11 +34,24 @@ def is_object(word: str) -> bool:
 def app_selection(
     app: str, process: str | None, here: Workplace, controller: ControllerClient, *, container: str, every: bool = False
 ) -> Selection:
-    """The replicas of an app, or of one of its processes. Raises NotFound."""
+    """The replicas of an app, or of one of its processes. Raises NotFound (`not-running`) where nothing of it is
+    there."""
     with here.database() as database, meant_as_app(app):
         Apps(database).require(app)
+        if not any(status.app == app for status in controller.deployments(NAMESPACE)):
+            raise _not_running(app, Builds(database).latest(app=app, limit=1))
     names = operations.running(app, controller) if process is None else (deployment_name(app, process),)
     return Selection(namespace=NAMESPACE, kind="Deployment", names=names, container=container, every=every)
+
+
+def _not_running(app: str, last: Sequence[Build]) -> NotFound:
+    """Of an app whose first release failed, or that has none yet."""
+    if not last:
+        hint = f"imageforge deploy PATH --name {app}"
+        return NotFound("not-running", app, "the app is not running: nothing was built of it yet", hint=hint)
+    (build,) = last
+    message = f"the app is not running; its last build is {build.id} ({build.status.value})"
+    return NotFound("not-running", app, message, hint=f"imageforge builds log {build.id}")
 
 
 def object_selection(

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +18,10 @@ from typer.main import get_group
 
 from imageforge import __version__
 from imageforge.cli.ending import interrupted
+from imageforge.cli.failure import ParserComplaint
 from imageforge.cli.later import Later, absent
-from imageforge.cli.verbosity import VERBOSITY
+from imageforge.cli.verbosity import BEFORE, VERBOSITY
+from imageforge.errors import UsageError
 
 OPTIONS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 COMMANDS = (
@@ -167,4 +170,17 @@ def run_tree(arguments: Sequence[str]) -> int:
         return done.exit_code
     except typer.Abort:
         return interrupted()
+    except Exception as error:
+        if isinstance(error, ParserComplaint) and getattr(error, "ctx", None) is None:
+            # What is wrong with an option's value is told without the command that it was given to.
+            command = called(arguments)
+            raise UsageError("usage", command, error.format_message(), hint=f"{command} --help") from error
+        raise
     return outcome if isinstance(outcome, int) else 0
+
+
+def called(arguments: Sequence[str]) -> str:
+    """The command that a command line calls, such as ``imageforge image rm``. No option before it has a value."""
+    words = list(dropwhile(BEFORE.__contains__, arguments))
+    length = 2 if words[:1] and words[0] in GROUPS else 1
+    return " ".join(["imageforge", *takewhile(lambda word: not word.startswith("-"), words[:length])])

@@ -15,3 +15,5 @@ class Verbosity:
 
 
 VERBOSITY = Verbosity()
+BEFORE = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose", "--no-input": "no_input"}
+"""Options of all commands, which stand before the command."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+from builders import Endpoint, has_image, inspect_image
 from imageforge.errors import UsageError
+from imageforge.images.name import ImageName
 from registry import ImageRef, RefusedError, RegistryClient
 
 
 def remove_from_registry(
-    client: RegistryClient, reference: ImageRef, *, needed: Collection[ImageRef], all_tags: bool
+    client: RegistryClient,
+    reference: ImageRef,
+    *,
+    needed: Collection[ImageRef],
+    applied: Mapping[str, str],
+    all_tags: bool,
 ) -> tuple[str, ...]:
-    """Delete a tag, or what a digest names with all of its tags; the names that went.
+    """Delete a tag, or what a digest names with all of its tags; the names that went. `needed` is what releases have,
+    `applied` what objects name, with the objects.
 
     Registries of before OCI's distribution 1.1 delete manifests alone, and with one all of its tags: there an image
     that has other tags is refused, unless `all_tags`. Raises UsageError (`image-in-use`, `other-tags`), RefusedError.
@@ -26,6 +34,12 @@ def remove_from_registry(
             hint=f"imageforge releases {repository} shows which; it goes when the app is deleted or has newer ones",
             kept="nothing was removed",
         )
+    for image, user in applied.items():
+        ref = _in_engine(image).reference
+        if ref is None or (ref.registry, ref.repository) != (client.registry, repository):
+            continue
+        if digest == (ref.digest or client.manifest_digest(repository, ref.tag or "latest")):
+            raise _applied(str(reference), user)
     named = f"{client.registry}/{repository}"
     others = [] if reference.digest or all_tags else _others(client, reference, digest)
     if others:
@@ -44,6 +58,34 @@ def remove_from_registry(
         return (f"{named}:{reference.tag}",)
     client.delete_manifest(repository, digest)
     return (f"{named}@{digest}",)
+
+
+def refuse_in_engine(endpoint: Endpoint, name: ImageName, applied: Mapping[str, str]) -> None:
+    """Raise UsageError (`image-in-use`) where an object that is applied has the engine's image by this name, or where
+    it is named by its ID, by any; EngineError (`image-missing`) where the engine does not have it."""
+    image_id = inspect_image(name.tag or str(name), endpoint=endpoint).image_id
+    for image, user in applied.items():
+        used = _in_engine(image).reference
+        if name.reference is not None and used is not None:
+            found = name.reference == used
+        else:
+            found = has_image(endpoint, image) and inspect_image(image, endpoint=endpoint).image_id == image_id
+        if found:
+            raise _applied(str(name), user)
+
+
+def _in_engine(image: str) -> ImageName:
+    return ImageName.parse(f"docker-daemon:{image}")
+
+
+def _applied(image: str, user: str) -> UsageError:
+    return UsageError(
+        "image-in-use",
+        image,
+        f"{user} has it",
+        hint="it can go once that is deleted or has another image",
+        kept="nothing was removed",
+    )
 
 
 def _others(client: RegistryClient, reference: ImageRef, digest: str) -> list[str]:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,16 @@ def tidy(home: Home, settings: Settings, database: Database, *, budget: int | No
 
 def applied_images(home: Home) -> frozenset[str]:
     """What applied objects name. Raises what the controller raises: without it nobody knows what is needed."""
-    return images_in(view.manifest for view in ControllerClient(home.controller_socket, patience=PATIENCE).views())
+    return frozenset(applied_users(home))
+
+
+def applied_users(home: Home) -> Mapping[str, str]:
+    """The images that applied objects name, each with one of these, such as ``deployment/web``. Raises as above."""
+    return {
+        image: f"{view.kind.lower()}/{view.name}" + ("" if view.namespace == "default" else f" of {view.namespace}")
+        for view in ControllerClient(home.controller_socket, patience=PATIENCE).views()
+        for image in images_in([view.manifest])
+    }
 
 
 def stored_images(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -75,8 +76,11 @@ class Apps:
         """The app of that name. Raises UsageError (`no-such-app`) naming those that exist."""
         found = self.find(name)
         if found is None:
-            known = ", ".join(app.name for app in self.all()) or "none yet: `imageforge deploy PATH` makes one"
-            raise UsageError("no-such-app", name, "there is no app of this name", hint=f"apps: {known}")
+            names = [app.name for app in self.all()]
+            known = ", ".join(names) or "none yet: `imageforge deploy PATH` makes one"
+            near = difflib.get_close_matches(name, names, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise UsageError("no-such-app", name, "there is no app of this name", hint=f"{meant}apps: {known}")
         return found
 
     def all(self) -> tuple[App, ...]:

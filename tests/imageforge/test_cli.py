@@ -10,20 +10,28 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
 import imageforge.cli.state as cli_state
+from builders import Endpoint
+from imageforge.cli import run_here
 from imageforge.cli.expose import refuse_other, service
 from imageforge.cli.kinds import meant_as_app, parse_kinds
 from imageforge.cli.main import run
 from imageforge.cli.output import folded
 from imageforge.cli.scale import parse_counts
+from imageforge.cli.state import Workplace
+from imageforge.cli.target import app_selection
 from imageforge.cli.tree import COMMANDS, GROUPS, NEEDS_LINUX, app
 from imageforge.config import Home
 from imageforge.errors import UsageError
+from imageforge.store import Apps, Builds, BuildStatus
+from runtime import ControllerClient, NotFound
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,6 +130,12 @@ def test_a_stack_of_root_is_pointed_out_to_others(
 def test_what_has_no_app_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["releases", "shop"]) == 3
     assert "none yet" in capsys.readouterr().err
+    with Workplace.here().database() as database:
+        for name in ("hello", "shop"):
+            Apps(database).ensure(name)
+    for word, hint in (("helo", "did you mean hello? apps: hello, shop"), ("zebra", "apps: hello, shop")):
+        assert run(["releases", word]) == 3
+        assert f"hint: {hint}\n" in capsys.readouterr().err
 
 
 def test_lint_shows_json_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +159,7 @@ def test_down_without_a_home_is_content(capsys: pytest.CaptureFixture[str]) -> N
 def test_purge_asks_where_nobody_can_answer(own_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Home(own_home).prepare()
     assert run(["--no-input", "down", "--purge"]) == 3
-    assert "error[not-confirmed]" in capsys.readouterr().err
+    assert "error[not-confirmed]: remove all of it, for good: it must be confirmed" in capsys.readouterr().err
     assert own_home.exists()
 
 
@@ -254,3 +268,69 @@ def test_lists_of_commands_say_whole_sentences(group: str, capsys: pytest.Captur
     assert run([*([group] if group else []), "--help"]) == 0
     listed = capsys.readouterr().out.partition("Commands:")[2].splitlines()
     assert [line for line in listed if line.endswith("...")] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["squash", "tool:1", "--all", "--keep-layers"], "imageforge squash"),
+        (["-q", "image", "inspect", "tool:1", "--to"], "imageforge image inspect"),
+        (["--quiet=1", "ps"], "imageforge"),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_told_of_its_command(
+    arguments: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 3
+    err = capsys.readouterr().err
+    assert err.startswith(f"error[usage]: {command}: Option '--")
+    assert f"hint: {command} --help" in err
+
+
+def test_how_many_replicas_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, said in (
+        (["scale", "deployment/x"], "how many is not said"),
+        (["scale", "deployment/x", "2", "--replicas", "2"], "both N and --replicas"),
+    ):
+        assert run(arguments) == 3
+        err = capsys.readouterr().err
+        assert err.startswith("error[usage]: imageforge scale deployment/x: ")
+        assert said in err
+    assert run(["scale", "deployment/x", "--replicas", "2"]) == 4
+    assert "error[stack-not-running]" in capsys.readouterr().err
+
+
+def test_a_value_that_is_none_is_told_in_words_that_are_not_python_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trial", "tool:1", "-o", "sarif"]) == 3
+    err = capsys.readouterr().err
+    assert "'sarif' is not one of 'table', 'wide', 'json', 'yaml', 'markdown'" in err
+    assert "Value error" not in err
+
+
+def test_a_dockerfile_that_is_missing_is_told_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = Endpoint(host="unix:///nowhere.sock", origin="a test")
+    monkeypatch.setattr(run_here.engine_choice, "answering", lambda home, settings: nowhere)
+    (tmp_path / "empty").mkdir()
+    assert run(["build", str(tmp_path / "empty"), "--no-push"]) == 3
+    assert f"error[dockerfile-missing]: {tmp_path / 'empty' / 'Dockerfile'}: no such file" in capsys.readouterr().err
+
+
+def test_an_app_that_does_not_run_says_what_became_of_its_last_build() -> None:
+    standing: list[object] = []
+    controller = cast(ControllerClient, SimpleNamespace(deployments=lambda namespace: standing))
+    here = Workplace.here()
+    with here.database() as database:
+        Apps(database).ensure("brk")
+        with pytest.raises(NotFound) as caught:
+            app_selection("brk", None, here, controller, container="")
+        assert (caught.value.code, caught.value.hint) == ("not-running", "imageforge deploy PATH --name brk")
+        build = Builds(database).start(app="brk", source=".")
+        Builds(database).finish(build, BuildStatus.FAILED)
+        with pytest.raises(NotFound) as caught:
+            app_selection("brk", None, here, controller, container="")
+    assert caught.value.message == f"the app is not running; its last build is {build} (failed)"
+    assert caught.value.hint == f"imageforge builds log {build}"
+    standing.append(SimpleNamespace(app="brk", name="brk", deleting=False))
+    assert app_selection("brk", None, here, controller, container="").names == ("brk",)

@@ -182,6 +182,8 @@ def test_a_baseline_lets_fail_only_what_is_new(capsys: pytest.CaptureFixture[str
     file = write("Dockerfile", "FROM debian\nUSER 1\n")
     assert lint("--baseline", "known.json") == 3
     assert "--write-baseline known.json" in capsys.readouterr().err
+    assert lint("a b", "--baseline", "known.json") == 3
+    assert "imageforge lint 'a b' --write-baseline known.json" in capsys.readouterr().err
     assert lint("--write-baseline", "known.json") == 0
     assert lint("--baseline", "known.json") == 0
     assert "0 errors, 0 warnings, 1 known" in capsys.readouterr().out
@@ -300,3 +302,10 @@ def test_bytes_that_are_no_text_break_no_form(form: str, capsysbinary: pytest.Ca
     if form in ("json", "sarif"):
         assert "\\udcff" in out
         json.loads(out)
+
+
+def test_a_word_that_is_no_value_is_told_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint("-o", "xml") == 3
+    assert "argument --format/-o: 'xml' is not one of table, json, yaml, " in capsys.readouterr().err
+    assert lint("--fail-on", "fatal") == 3
+    assert "argument --fail-on: 'fatal' is not one of error, " in capsys.readouterr().err

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from builders import zstd
+from imageforge.cli import image_tags
 from imageforge.cli.main import run
 from registry import OciLayout, RegistryClient
 from tests.registry.conftest import Maker, make, noise, proxy, registry_address
@@ -84,6 +85,22 @@ def test_tags_are_listed_and_taken_away(make: Maker, proxy: Proxy, capsys: pytes
     assert "error[registry-manifest-unknown]" in capsys.readouterr().err
     assert run(["image", "tags", f"docker://{proxy.address}/cli/nothing"]) == 4
     assert "error[registry-name-unknown]" in capsys.readouterr().err
+
+
+def test_what_an_applied_object_names_is_not_taken_away(
+    make: Maker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make.layout.put_manifest(make.image(b"one"), "a")
+    make.layout.put_manifest(make.image(b"two"), "b")
+    name = f"{proxy.address}/cli/applied"
+    for tag in ("a", "b"):
+        assert run(["image", "push", f"oci:{make.layout.path}:{tag}", f"docker://{name}:{tag}"]) == 0
+    digest = make.layout.manifest_descriptor("a").digest
+    for image in (f"{name}:a", f"{name}@{digest}"):
+        monkeypatch.setattr(image_tags, "_applied", lambda here, image=image: {image: "deployment/web of shop"})
+        assert run(["image", "rm", f"docker://{name}:a", "--yes"]) == 3
+        assert "deployment/web of shop has it" in capsys.readouterr().err
+    assert run(["image", "rm", f"docker://{name}:b", "--yes"]) == 0
 
 
 def test_a_name_is_taken_out_of_a_layout_with_what_it_alone_had(

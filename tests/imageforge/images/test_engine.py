@@ -12,6 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from imageforge.cli import image_tags
 from imageforge.cli.main import run
 from registry import OciLayout, RegistryClient
 from tests.registry.conftest import registry_address
@@ -57,7 +58,14 @@ def test_an_image_goes_out_and_comes_back_the_same(
     }  # fmt: skip
     with RegistryClient(registry_address) as client:
         assert client.get_manifest(image.partition(":")[0], "v1").digest == pushed["digest"]
+    with monkeypatch.context() as applied:
+        applied.setattr(image_tags, "_applied", lambda here: {f"docker.io/library/{image}": "deployment/web"})
+        for name in (image, identity):
+            assert run(["image", "rm", name, "--yes"]) == 3
+            assert f"error[image-in-use]: {name}: deployment/web has it" in capsys.readouterr().err
     assert run(["image", "rm", f"docker-daemon:{image}", "--yes"]) == 0
+    assert run(["image", "rm", image]) == 4
+    assert f"error[image-missing]: {image}: " in capsys.readouterr().err
     with pytest.raises(docker.errors.ImageNotFound):
         docker_client.images.get(image)
     assert run(["image", "pull", remote, f"docker-daemon:{image}"]) == 0

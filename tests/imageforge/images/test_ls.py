@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from builders import EngineImage
+from imageforge.cli import image_ls
 from imageforge.cli.image_access import telling
 from imageforge.cli.image_ls import _Shelf
 from imageforge.cli.main import run
+from imageforge.cli.state import Workplace
+from imageforge.store import Apps
+from runtime import Label
 from tests.registry.conftest import Maker, make, registry_address
 
 __all__ = ["make", "registry_address"]
@@ -35,3 +40,20 @@ def test_ctrl_c_tells_what_is_true_and_goes_on(capsys: pytest.CaptureFixture[str
     with pytest.raises(KeyboardInterrupt), telling("no name was set"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == "no name was set\n"
+
+
+def test_of_an_app_that_is_not_there_is_no_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IMAGEFORGE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(image_ls.engine_choice, "answering", lambda home, settings: None)
+    left = EngineImage(image_id="sha256:1", names=("b:1",), size=1, created=1.0, labels={Label.APP.value: "gone"})
+    monkeypatch.setattr(image_ls, "labelled", lambda endpoint, label, value: (left,))
+    with Workplace.here().database() as database:
+        Apps(database).ensure("hello")
+    assert run(["image", "ls", "helo"]) == 3
+    assert "error[no-such-app]: helo: " in (err := capsys.readouterr().err)
+    assert "did you mean hello?" in err
+    assert run(["image", "ls", "hello"]) == 0
+    assert run(["image", "ls", "gone"]) == 0
+    assert "b:1" in capsys.readouterr().out
