@@ -3,19 +3,20 @@ time, and turns answers into errors."""
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from registry.access import Access, is_loopback
+from registry.answers import gathered, json_object, number, printable
 from registry.auth import TOKEN_USER, Challenge, Credentials, Found, look_up
 from registry.errors import RefusedError, TransportError
 from registry.patience import ONCE, PASSING, Patience, retry_after
@@ -26,12 +27,11 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 3
 LOOK_SECONDS = 0.2
 """How long a pause goes on after it was cancelled."""
-
-LONGEST_ANSWER = 16 << 20
-"""Bytes of an answer that is no blob."""
 _UNKNOWN_CLIENT = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_UNKNOWN_CA", "ALERT_CERTIFICATE_UNKNOWN")
 """What a server's alerts say of a client certificate that is missing, or of an authority that it does not believe."""
-_PACKING = frozenset({"content-encoding", "transfer-encoding", "content-length"})
+_PACKING = frozenset({b"content-encoding", b"transfer-encoding", b"content-length"})
+_TOKEN = re.compile(r"[!-~]+")
+"""What can stand in a header as it is."""
 
 Body = Callable[[], Iterable[bytes]]
 """Makes the body anew for each try: a login in between needs it a second time."""
@@ -86,7 +86,9 @@ class Transport:
             # A registry may take long to verify a large blob before it answers the closing PUT.
             timeout=httpx.Timeout(connect=10, read=patience.silence, write=patience.silence, pool=None),
             follow_redirects=False,
-            headers={"User-Agent": "imageforge"},
+            headers={"User-Agent": "imageforge", "Accept-Encoding": "gzip"},
+            # None are kept, as by Docker's client: one that is not ASCII could not be sent back.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             verify=access.trust(registry),
             mounts=self._identified(),
         )
@@ -174,7 +176,7 @@ class Transport:
         response = self._send("GET", path, None, wanted, None, scope, stream=True)
         try:
             if response.status_code == UNAUTHORIZED:
-                self._drain(response)
+                response = self._drain(response)
                 if self._log_in(response, scope, used):
                     response.close()
                     response = self._send("GET", path, None, wanted, None, scope, stream=True)
@@ -185,11 +187,12 @@ class Transport:
                 response.close()
                 response = self._send("GET", target, None, wanted, None, scope, stream=True)
             if response.status_code not in (OK, PARTIAL):
-                self._drain(response)
+                response = self._drain(response)
                 raise self._error(response, f"GET {urlsplit(path).path}")
             begins = _begins(response) if response.status_code == PARTIAL else 0
             if begins not in (0, offset):
-                raise TransportError("not-a-registry", self.registry, f"sent bytes from {begins} on, not from {offset}")
+                said = f"bytes from {begins} on" if begins >= 0 else "a part of a blob without saying which"
+                raise self._no_registry(f"sent {said}, expected those from {offset} on")
             self._answered = True
             yield begins, self._pieces(response)
         finally:
@@ -209,9 +212,10 @@ class Transport:
             )
         return target
 
-    def _drain(self, response: httpx.Response) -> None:
+    def _drain(self, response: httpx.Response) -> httpx.Response:
+        """A streamed answer as a whole; one that is whole already stays as it is."""
         try:
-            response.read()
+            return response if response.is_closed else self._whole(response)
         except httpx.HTTPError as error:
             raise self._broken("GET", error) from error
 
@@ -284,21 +288,16 @@ class Transport:
 
     def _whole(self, response: httpx.Response) -> httpx.Response:
         """An answer that is read at once, which a stranger cannot make as long as he likes."""
-        pieces, size = [], 0
         try:
-            for piece in response.iter_bytes():
-                pieces.append(piece)
-                size += len(piece)
-                if size > LONGEST_ANSWER:
-                    raise TransportError(
-                        "not-a-registry", self.registry, f"an answer of more than {LONGEST_ANSWER >> 20} MiB"
-                    )
+            # Not as httpx unpacks it, which gives a piece whatever size it grows to.
+            content = gathered(response.iter_raw(), response.headers.get("Content-Encoding", ""))
+        except ValueError as error:
+            raise self._no_registry(str(error)) from error
         finally:
             response.close()
-        unpacked = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in _PACKING]
-        return httpx.Response(
-            response.status_code, headers=unpacked, content=b"".join(pieces), request=response.request
-        )
+        # As bytes: httpx reads headers in any encoding, and writes those that are ASCII alone.
+        unpacked = [(name, value) for name, value in response.headers.raw if name.lower() not in _PACKING]
+        return httpx.Response(response.status_code, headers=unpacked, content=content, request=response.request)
 
     def _speaks_plainly(self, url: str, error: Exception) -> bool:
         """Whether it was spoken to by TLS, on loopback, and does not know it: as Docker does, plainly then. Several
@@ -343,10 +342,11 @@ class Transport:
         try:
             if credentials and credentials.user == TOKEN_USER:
                 form = {"grant_type": "refresh_token", "refresh_token": credentials.password.reveal(), **asked}
-                answer = self._http.post(realm, data={**form, "client_id": "imageforge"})
+                request = self._http.build_request("POST", realm, data={**form, "client_id": "imageforge"})
             else:
                 headers = {"Authorization": credentials.basic()} if credentials else {}
-                answer = self._http.get(realm, params=asked, headers=headers)
+                request = self._http.build_request("GET", realm, params=asked, headers=headers)
+            answer = self._whole(self._http.send(request, stream=True))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransportError(
                 "registry-unreachable",
@@ -356,21 +356,26 @@ class Transport:
                 retryable=isinstance(error, httpx.TransportError),
                 hung=isinstance(error, httpx.TimeoutException),
             ) from error
-        if answer.status_code != 200:
-            raise self._error(answer, f"login at {urlsplit(realm).netloc}")
-        found = _json(answer)
+        if answer.status_code != OK:
+            raise self._error(answer, f"login at {parts.netloc}")
+        found = json_object(answer.content) or {}
         token = found.get("token") or found.get("access_token")
-        if not isinstance(token, str):
-            raise TransportError("not-a-registry", self.registry, f"its token service {realm} gave no token")
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            said = "no token" if not token else "a token that is none"
+            raise self._no_registry(f"its token service {parts.netloc} gave {said}", hint=_REALM)
         return token
 
     def _may_be_plain(self, place: str) -> bool:
         """Whether a place may be spoken to by plain HTTP, as regards logins and redirects."""
         return is_loopback(place) or place in self._access.plain_http or (self._plain and place == self.registry)
 
+    def _no_registry(self, message: str, *, hint: str | None = None) -> TransportError:
+        """It answers, and not as registries do."""
+        return TransportError("not-a-registry", self.registry, message, hint=hint or _STRANGER)
+
     def _error(self, response: httpx.Response, what: str) -> RefusedError | TransportError:
         status = response.status_code
-        errors = _json(response).get("errors")
+        errors = (json_object(response.content) or {}).get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
         passing = status in PASSING
         asked = retry_after(response.headers.get("Retry-After"), time.time()) if passing else None
@@ -378,7 +383,7 @@ class Transport:
         def refused(code: str, message: str, hint: str) -> RefusedError:
             return RefusedError(code, self.registry, message, hint=hint, retryable=passing, asked=asked, status=status)
 
-        if status == NO_SPACE or (first and "no space left" in json.dumps(first)):
+        if status == NO_SPACE or (first and b"no space left" in response.content):
             return TransportError(
                 "registry-full", self.registry, f"no space left ({what})", hint="make room for it", status=status
             )
@@ -390,8 +395,8 @@ class Transport:
                 f"docker login {self.registry}, with a user who may do that there",
             )
         if first:
-            code = _kebab(str(first.get("code", "unknown")))
-            said = _printable(str(first.get("message") or code))
+            code = _kebab(_text(first.get("code")))
+            said = printable(_text(first.get("message"))) or code
             return refused(f"registry-{code}", f"refused {what} with {status}: {said}", _hint(code, asked))
         if status in _BARE:
             code = _BARE[status]
@@ -406,7 +411,7 @@ class Transport:
                 asked=asked,
                 status=status,
             )
-        hint = "check the address: something else listens there, or a proxy answers for it"
+        hint = _STRANGER
         if status == BAD_REQUEST and self._plain:
             hint = "where it speaks TLS: --ca FILE names who signed its certificate, or a .crt in Docker's certs.d"
         return TransportError(
@@ -447,27 +452,23 @@ class Trial:
             time.sleep(min(left, LOOK_SECONDS))
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
-    try:
-        found = response.json()
-    except (ValueError, UnicodeDecodeError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _begins(response: httpx.Response) -> int:
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return int(found[1]) if found else -1
+    """The first byte that a Content-Range names; -1 where it names none."""
+    found = re.match(r"bytes ([0-9]+)-", response.headers.get("Content-Range", ""))
+    begins = number(found[1]) if found else None
+    return -1 if begins is None else begins
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _kebab(code: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", code.lower()).strip("-")[:60] or "unknown"
 
 
-def _printable(text: str) -> str:
-    """What a stranger says, fit for a terminal and one line."""
-    return "".join(character if character.isprintable() else " " for character in text)[:500]
-
+_STRANGER = "check the address: something else listens there, or a proxy answers for it"
+_REALM = "look at the realm in the registry's configuration, and at the log of what answers there"
 
 # What an answer without the specification's errors in it means; 405 is that of CNCF Distribution 2.8 when read-only.
 _BARE = {

@@ -41,7 +41,7 @@ def serving(
         def do_GET(self) -> None:
             answer(self)
 
-        do_HEAD = do_POST = do_PUT = do_GET
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
 
         def log_message(self, *_: object) -> None:
             pass
