@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
-from urllib.parse import urljoin
 
 from registry.access import Access
 from registry.answers import json_object, number
@@ -99,7 +98,7 @@ class RegistryClient:
         if response.status_code == CREATED:
             return None
         least = number(response.headers.get("OCI-Chunk-Min-Length", ""))
-        return Opened(self._location(response.headers), 0, least or 0)
+        return Opened(self._transport.going_on(response), 0, least or 0)
 
     def upload_offset(self, repository: str, location: str) -> Opened | None:
         """How far an upload is, and where it goes on; None where the registry knows nothing of it any more."""
@@ -111,7 +110,7 @@ class RegistryClient:
             if error.status in (BAD, NOT_FOUND, 410, 416):
                 return None
             raise
-        return Opened(self._location(response.headers, location), _received(response.headers), 0)
+        return Opened(self._transport.going_on(response, location), _received(response.headers), 0)
 
     def send_chunk(
         self, repository: str, location: str, body: Body, *, offset: int, length: int, whole: bool
@@ -130,7 +129,7 @@ class RegistryClient:
             once=True,
         )
         there = _received(response.headers) if "Range" in response.headers else offset + length
-        return Opened(self._location(response.headers, location), there, 0)
+        return Opened(self._transport.going_on(response, location), there, 0)
 
     def finish_upload(
         self, repository: str, location: str, digest: str, *, body: Body | None = None, length: int = 0
@@ -329,12 +328,6 @@ class RegistryClient:
             )
         except (TransportError, RefusedError):
             return
-
-    def _location(self, headers: Mapping[str, str], before: str = "") -> str:
-        found = headers.get("Location", "")
-        if not found and not before:
-            raise TransportError("not-a-registry", self.registry, "opened an upload and did not say where")
-        return urljoin(self._transport.base + "/", found) if found else before
 
     def _names(self, raw: bytes, key: str) -> list[str]:
         """The names that a list of the registry's holds. Raises TransportError (`not-a-registry`)."""

@@ -6,11 +6,11 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -32,6 +32,7 @@ _UNKNOWN_CLIENT = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_UNKNO
 _PACKING = frozenset({b"content-encoding", b"transfer-encoding", b"content-length"})
 _TOKEN = re.compile(r"[!-~]+")
 """What can stand in a header as it is."""
+_PORTS = {"http": 80, "https": 443}
 
 Body = Callable[[], Iterable[bytes]]
 """Makes the body anew for each try: a login in between needs it a second time."""
@@ -87,6 +88,7 @@ class Transport:
             timeout=httpx.Timeout(connect=10, read=patience.silence, write=patience.silence, pool=None),
             follow_redirects=False,
             headers={"User-Agent": "imageforge", "Accept-Encoding": "gzip"},
+            event_hooks={"response": [self._look_ahead]},
             # None are kept, as by Docker's client: one that is not ASCII could not be sent back.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             verify=access.trust(registry),
@@ -104,9 +106,9 @@ class Transport:
         if proxy and "://" not in proxy:
             proxy = f"http://{proxy}"
         known = httpx.HTTPTransport(verify=context, proxy=proxy)
-        if place.port is not None:
+        if place.port not in (None, _PORTS["https"]):
             return {place.geturl(): known}
-        # A pattern without a port is for all of a host's.
+        # A pattern without a port, or with the usual one, is for all of a host's.
         others = httpx.HTTPTransport(verify=self._access.trust(self.registry), proxy=proxy)
         return {place.geturl(): _OfOnePort(known, others)}
 
@@ -135,8 +137,9 @@ class Transport:
         """One request, with a login if the registry asks for one, and as often as `patience` has it, or `once`.
         `path` may be a whole address (an upload's Location).
 
-        Raises TransportError (`registry-unreachable`, `not-a-registry`, `registry-failed`), RefusedError (the
-        registry's own code in kebab case) and, where it is cancelled between two tries, InterruptedError.
+        Raises TransportError (`registry-unreachable`, `not-a-registry`, `insecure-redirect`, `registry-failed`),
+        RefusedError (the registry's own code in kebab case) and, where it is cancelled between two tries,
+        InterruptedError.
         """
 
         def ask() -> httpx.Response:
@@ -149,7 +152,7 @@ class Transport:
                     break
                 response = self._send(method, self._target(response), None, headers, None, scope)
             if response.status_code not in expected:
-                raise self._error(response, f"{method} {urlsplit(path).path}")
+                raise self._error(response, f"{method} {self._path(path)}")
             self._answered = True
             return response
 
@@ -188,7 +191,7 @@ class Transport:
                 response = self._send("GET", target, None, wanted, None, scope, stream=True)
             if response.status_code not in (OK, PARTIAL):
                 response = self._drain(response)
-                raise self._error(response, f"GET {urlsplit(path).path}")
+                raise self._error(response, f"GET {self._path(path)}")
             begins = _begins(response) if response.status_code == PARTIAL else 0
             if begins not in (0, offset):
                 said = f"bytes from {begins} on" if begins >= 0 else "a part of a blob without saying which"
@@ -198,19 +201,43 @@ class Transport:
         finally:
             response.close()
 
+    def going_on(self, response: httpx.Response, before: str = "") -> str:
+        """Where an upload goes on after an answer, as a whole address; `before` where it does not say. Raises
+        TransportError: `not-a-registry` where that is nowhere, `insecure-redirect` where others can read what is sent
+        there, and the registry itself was asked by TLS."""
+        if "Location" in response.headers:
+            return self._target(response)
+        if not before:
+            raise self._no_registry("opened an upload and did not say where")
+        return before
+
     def _target(self, response: httpx.Response) -> str:
-        """Where a registry sends us on, such as to an object store. Raises TransportError (`insecure-redirect`) where
-        that is by plain HTTP, and the registry itself was asked by TLS."""
-        target: str = urljoin(str(response.request.url), response.headers.get("Location", ""))
-        parts = urlsplit(target)
-        if parts.scheme != "https" and not (parts.scheme == "http" and self._may_be_plain(parts.netloc)):
+        """Where a registry sends us on, such as to an object store. Raises as `going_on` does."""
+        return str(self._place(response.headers.get("Location", ""), response.request.url))
+
+    def _look_ahead(self, response: httpx.Response) -> None:
+        """Refuse a redirect that leads nowhere, before httpx takes it for a connection that broke."""
+        if response.has_redirect_location:
+            self._target(response)
+
+    def _place(self, to: str, base: httpx.URL | None = None, params: Mapping[str, str] | None = None) -> httpx.URL:
+        """An address of the registry's, or one that it gave, as seen from `base`."""
+        try:
+            place = _address(to, base or httpx.URL(self.base), params)
+        except ValueError as error:
+            raise self._no_registry(f"`{printable(to, 100)}` is no address to go to: {_why(error)}") from error
+        if place.scheme != "https" and not self._may_be_plain(place):
             raise TransportError(
                 "insecure-redirect",
                 self.registry,
-                f"sends us on to {parts.scheme}://{parts.netloc}, where others can change what comes",
-                hint="expected https; look at the registry's configuration",
+                f"sends us on to {_shown(place)}, where others can read and change what goes there",
+                hint="expected https; look at the registry's configuration, which must know of a proxy that speaks TLS",
             )
-        return target
+        return place
+
+    def _path(self, to: str) -> str:
+        """Of an address, as it is asked for; what follows may be secret."""
+        return self._place(to).raw_path.partition(b"?")[0].decode("ascii")
 
     def _drain(self, response: httpx.Response) -> httpx.Response:
         """A streamed answer as a whole; one that is whole already stays as it is."""
@@ -225,7 +252,7 @@ class Transport:
         except httpx.HTTPError as error:
             raise self._broken("GET", error) from error
 
-    def _broken(self, method: str, error: httpx.HTTPError | httpx.InvalidURL) -> TransportError:
+    def _broken(self, method: str, error: httpx.HTTPError) -> TransportError:
         if isinstance(error, httpx.TimeoutException):
             return TransportError(
                 "registry-unreachable",
@@ -271,18 +298,18 @@ class Transport:
         stream: bool = False,
     ) -> httpx.Response:
         # Merged, because an upload's Location carries its state as parameters.
-        url = str(httpx.URL(urljoin(self.base + "/", path)).copy_merge_params(dict(params or {})))
+        url = self._place(path, params=params)
         sent = dict(headers or {})
         authorization = self._authorization.get(scope)
         # A Location may point elsewhere, such as an object store that must not see our password.
-        if authorization and urlsplit(url)[:2] == urlsplit(self.base)[:2]:
+        if authorization and _origin(url) == _origin(httpx.URL(self.base)):
             sent["Authorization"] = authorization
         try:
             request = self._http.build_request(method, url, content=body() if body else None, headers=sent)
             response = self._http.send(request, stream=True)
             return response if stream else self._whole(response)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            if not urlsplit(path).scheme and self._speaks_plainly(url, error):
+        except httpx.HTTPError as error:
+            if path.startswith("/") and self._speaks_plainly(str(url), error):
                 return self._send(method, path, body, headers, params, scope, stream=stream)
             raise self._broken(method, error) from error
 
@@ -331,43 +358,53 @@ class Transport:
         scopes = (challenge.parameters.get("scope") or scope).split()
         asked = {"service": challenge.parameters.get("service", ""), "scope": scopes}
         credentials = self._credentials
-        parts = urlsplit(realm)
-        if parts.scheme != "https" and not (parts.scheme == "http" and self._may_be_plain(parts.netloc)):
+        identity = credentials is not None and credentials.user == TOKEN_USER
+        try:
+            place = _address(realm, params=None if identity else asked)
+        except ValueError as error:
+            named = f"its token service `{printable(realm, 100)}` is at no address"
+            raise self._no_registry(f"{named}: {_why(error)}", hint=_REALM) from error
+        if place.scheme != "https" and not self._may_be_plain(place):
             raise TransportError(
                 "registry-insecure-login",
                 self.registry,
-                f"wants the login to be sent to {parts.scheme}://{parts.netloc}, where others can read it",
+                f"wants the login to be sent to {_shown(place)}, where others can read it",
                 hint="expected https; look at the registry's configuration",
             )
         try:
-            if credentials and credentials.user == TOKEN_USER:
+            if credentials and identity:
                 form = {"grant_type": "refresh_token", "refresh_token": credentials.password.reveal(), **asked}
-                request = self._http.build_request("POST", realm, data={**form, "client_id": "imageforge"})
+                request = self._http.build_request("POST", place, data={**form, "client_id": "imageforge"})
             else:
                 headers = {"Authorization": credentials.basic()} if credentials else {}
-                request = self._http.build_request("GET", realm, params=asked, headers=headers)
+                request = self._http.build_request("GET", place, headers=headers)
             answer = self._whole(self._http.send(request, stream=True))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.HTTPError as error:
             raise TransportError(
                 "registry-unreachable",
                 self.registry,
-                f"its token service at {parts.netloc} does not answer: {error}",
+                f"its token service at {_shown(place)} does not answer: {error}",
                 hint="check the network, and the realm in the registry's configuration",
                 retryable=isinstance(error, httpx.TransportError),
                 hung=isinstance(error, httpx.TimeoutException),
             ) from error
         if answer.status_code != OK:
-            raise self._error(answer, f"login at {parts.netloc}")
+            raise self._error(answer, f"login at {_shown(place)}")
         found = json_object(answer.content) or {}
         token = found.get("token") or found.get("access_token")
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             said = "no token" if not token else "a token that is none"
-            raise self._no_registry(f"its token service {parts.netloc} gave {said}", hint=_REALM)
+            raise self._no_registry(f"its token service {_shown(place)} gave {said}", hint=_REALM)
         return token
 
-    def _may_be_plain(self, place: str) -> bool:
-        """Whether a place may be spoken to by plain HTTP, as regards logins and redirects."""
-        return is_loopback(place) or place in self._access.plain_http or (self._plain and place == self.registry)
+    def _may_be_plain(self, place: httpx.URL) -> bool:
+        """Whether a place may be spoken to by plain HTTP, as regards logins, uploads and redirects."""
+        if _origin(place) == _origin(httpx.URL(self.base)):
+            return True
+        # Without a user, who may be named like a host on loopback.
+        host = place.netloc.decode("ascii")
+        named = {name.lower() for name in self._access.plain_http}
+        return is_loopback(host) or host in named or (place.port is None and f"{host}:80" in named)
 
     def _no_registry(self, message: str, *, hint: str | None = None) -> TransportError:
         """It answers, and not as registries do."""
@@ -450,6 +487,39 @@ class Trial:
             if self._transport.cancelled():
                 raise InterruptedError("it was cancelled") from error
             time.sleep(min(left, LOOK_SECONDS))
+
+
+def _address(
+    text: str, base: httpx.URL | None = None, params: Mapping[str, str | Sequence[str]] | None = None
+) -> httpx.URL:
+    """An address by HTTP, as seen from `base`, with `params` besides its own. Raises ValueError where it is none."""
+    try:
+        place = base.join(text) if base else httpx.URL(text)
+        # Without any it stays as it is written: it may be signed.
+        place = place.copy_merge_params(dict(params)) if params else place
+    except httpx.InvalidURL as error:
+        raise ValueError(str(error)) from error
+    if place.scheme not in _PORTS or not place.host:
+        raise ValueError("it names no host that is asked by HTTP")
+    if place.port is not None and not 0 < place.port < 1 << 16:
+        raise ValueError(f"there is no port {place.port}")
+    # As the resolver takes it; else that fails with what is no OSError.
+    place.raw_host.decode("ascii").encode("idna")
+    return place
+
+
+def _origin(place: httpx.URL) -> tuple[str, bytes, int | None]:
+    """Scheme, host and port, the latter also where it is not written."""
+    return place.scheme, place.raw_host, place.port or _PORTS.get(place.scheme)
+
+
+def _shown(place: httpx.URL) -> str:
+    """An address without what in it may be secret or long."""
+    return printable(f"{place.scheme}://{place.netloc.decode('ascii')}", 300)
+
+
+def _why(error: ValueError) -> str:
+    return printable(str(error), 200)
 
 
 def _begins(response: httpx.Response) -> int:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from registry import Patience, RegistryClient, RegistryError
+from registry import Patience, RegistryClient, RegistryError, TransportError
 from registry.answers import LONGEST_ANSWER
 from registry.auth import TOKEN_USER, Challenge, Credentials, Secret
+from registry.upload import upload_blob
 from tests.registry.conftest import QUICK
 from tests.registry.test_access import fine, say, serving
 
@@ -22,6 +23,18 @@ DIGEST = "sha256:" + "0" * 64
 DEEP = b"[" * 200_000
 Handler = http.server.BaseHTTPRequestHandler
 BOMB = gzip.compress(b"[" + b" " * (8 * LONGEST_ANSWER), 1)
+NO_ADDRESSES = [
+    "http://[::1",
+    "http://127.0.0.1:abc/x",
+    "http://127.0.0.1:99999/x",
+    "/x\x01y",
+    "/x\ty",
+    "/" + "a" * 70_000,
+    "/?" + "é".encode().decode("latin-1") * 20_000,
+    "http://" + "a" * 64 + ".example/x",
+    "http://☃é/x".encode().decode("latin-1"),
+    "file:///etc/passwd",
+]
 
 
 def failure(
@@ -61,6 +74,60 @@ def tokens(body: bytes, **headers: str) -> Callable[[Handler], None]:
             say(handler, 401, WWW_Authenticate=f'Bearer realm="{here(handler)}/token",service="s"')
 
     return answer
+
+
+@pytest.mark.parametrize("location", [*NO_ADDRESSES, ""], ids=lambda location: location[:30] or "none")
+def test_an_upload_that_goes_on_nowhere(tmp_path: Path, location: str) -> None:
+    asked = list[str]()
+
+    def answer(handler: Handler) -> None:
+        asked.append(handler.command)
+        say(handler, 202, **({"Location": location} if location else {}))
+
+    file = tmp_path / "blob"
+    file.write_bytes(b"x")
+    error = failure(answer, lambda client: upload_blob(client, "a", DIGEST, file))
+    assert (error.code, asked) == ("not-a-registry", ["POST"])
+
+
+@pytest.mark.parametrize("location", NO_ADDRESSES, ids=lambda location: location[:30])
+@pytest.mark.parametrize("what", ["manifest", "blob"])
+def test_a_redirect_to_nowhere_is_not_tried_again(location: str, what: str) -> None:
+    asked = list[str]()
+
+    def answer(handler: Handler) -> None:
+        asked.append(handler.path)
+        say(handler, 307, Location=location)
+
+    def ask(client: RegistryClient) -> None:
+        if what == "manifest":
+            client.get_manifest("a", "v1")
+        else:
+            with client.open_blob("a", DIGEST):
+                pass
+
+    assert failure(answer, ask).code == "not-a-registry"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "location", ["u1?state=x", "/v2/a/blobs/uploads/u1?state=x", "{here}/v2/a/blobs/uploads/u1?state=x"]
+)
+def test_an_upload_goes_on_where_the_registry_says(tmp_path: Path, location: str) -> None:
+    asked = list[str]()
+
+    def answer(handler: Handler) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        asked.append(f"{handler.command} {handler.path}")
+        say(handler, 202 if handler.command == "POST" else 201, Location=location.replace("{here}", here(handler)))
+
+    file = tmp_path / "blob"
+    file.write_bytes(b"x")
+    digest = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    with serving(answer) as port, RegistryClient(f"127.0.0.1:{port}") as client:
+        upload_blob(client, "a", digest, file)
+    put = f"PUT /v2/a/blobs/uploads/u1?state=x&digest={digest.replace(':', '%3A')}"
+    assert asked == ["POST /v2/a/blobs/uploads/", put]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +252,25 @@ def test_a_charset_that_is_none(charset: str) -> None:
     assert error.code == "not-a-registry"
 
 
+@pytest.mark.parametrize(
+    ("realm", "code"),
+    [
+        ("http://[::1", "not-a-registry"),
+        ("http://127.0.0.1:abc/", "not-a-registry"),
+        ("http://127.0.0.1:99999/", "not-a-registry"),
+        ("https://x\x01/", "not-a-registry"),
+        ("https://" + "a" * 64 + ".example/", "not-a-registry"),
+        ("/token", "not-a-registry"),
+        ("", "not-a-registry"),
+        ("http://tokens.example/", "registry-insecure-login"),
+        ("http://127.0.0.1:80@tokens.example/", "registry-insecure-login"),
+    ],
+)
+def test_a_token_service_that_is_nowhere(realm: str, code: str) -> None:
+    error = failure(lambda handler: say(handler, 401, WWW_Authenticate=f'Bearer realm="{realm}",service="s"'))
+    assert error.code == code
+
+
 @pytest.mark.parametrize("token", ["é☃", "\ud800", "a\r\nX: y", "a b", "\x7f", "", 1, None])
 def test_a_token_that_is_none(token: object) -> None:
     error = failure(tokens(json.dumps({"token": token}).encode()), RegistryClient.ping)
@@ -239,3 +325,20 @@ def test_numbers_of_thousands_of_digits(tmp_path: Path) -> None:
 def test_a_moment_that_never_comes(asked: str) -> None:
     error = failure(lambda handler: say(handler, 429, b"{}", Retry_After=asked))
     assert error.code == "registry-toomanyrequests"
+
+
+def test_a_registry_of_no_possible_name() -> None:
+    with RegistryClient("a" * 64 + ".example") as client, pytest.raises(TransportError) as caught:
+        client.ping()
+    assert (caught.value.code, bool(caught.value.hint)) == ("not-a-registry", True)
+
+
+def test_an_upload_whose_state_leaves_no_room_for_a_digest(tmp_path: Path) -> None:
+    def answer(handler: Handler) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        say(handler, 202, Location="/v2/a/blobs/uploads/u1?state=" + "a" * 65_480)
+
+    file = tmp_path / "blob"
+    file.write_bytes(b"x")
+    digest = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    assert failure(answer, lambda client: upload_blob(client, "a", digest, file)).code == "not-a-registry"
