@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from registry import Patience, RegistryClient, RegistryError, TransportError
+from registry import MediaType, Patience, RegistryClient, RegistryError, TransportError
 from registry.answers import LONGEST_ANSWER
 from registry.auth import TOKEN_USER, Challenge, Credentials, Secret
 from registry.upload import upload_blob
@@ -331,6 +331,14 @@ def test_a_registry_of_no_possible_name() -> None:
     with RegistryClient("a" * 64 + ".example") as client, pytest.raises(TransportError) as caught:
         client.ping()
     assert (caught.value.code, bool(caught.value.hint)) == ("not-a-registry", True)
+
+
+def test_an_index_of_referrers_that_is_none() -> None:
+    error = failure(
+        lambda handler: say(handler, 200, DEEP, Content_Type=MediaType.OCI_INDEX),
+        lambda client: client.referrers("a", DIGEST),
+    )
+    assert error.code == "manifest-invalid"
 
 
 def test_an_upload_whose_state_leaves_no_room_for_a_digest(tmp_path: Path) -> None:

@@ -68,6 +68,25 @@ def test_a_layout_whose_index_is_none(tmp_path: Path, act: Callable[[OciLayout],
         assert (tmp_path / "index.json").read_bytes() == raw
 
 
+NO_MANIFESTS: list[tuple[bytes, str]] = [
+    (b"<html>", ""),
+    (DEEP, MediaType.OCI_MANIFEST),
+    (b"{}", MediaType.OCI_MANIFEST),
+    (b"{}", MediaType.OCI_INDEX),
+    (b'{"manifests":[],"layers":[]}', MediaType.OCI_INDEX),
+    (json.dumps({"mediaType": MediaType.OCI_INDEX}).encode(), MediaType.OCI_MANIFEST),
+    *((json.dumps({"manifests": [ENTRY | wrong]}).encode(), MediaType.OCI_INDEX) for wrong in WRONG),
+]
+
+
+@pytest.mark.parametrize(("raw", "media_type"), NO_MANIFESTS, ids=lambda value: str(value[:40]))
+def test_what_is_no_manifest_has_a_hint(raw: bytes, media_type: str) -> None:
+    with pytest.raises(LayoutError) as caught:
+        parse_manifest(raw, media_type)
+    assert caught.value.code == "manifest-invalid"
+    assert caught.value.hint
+
+
 @pytest.fixture
 def layout(tmp_path: Path) -> OciLayout:
     """One that has an image, whose manifest and configuration can be replaced by something else."""
