@@ -143,7 +143,8 @@ def _decode(entry: Mapping[str, Any]) -> Credentials | None:
     return Credentials(user=user, password=Secret(password)) if separator else None
 
 
-_PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*"((?:[^"\\]|\\.)*)"')
+# From the first letter of a name only: a long word that is none would else be tried from each of its letters on.
+_PARAMETER = re.compile(r'(?<![a-zA-Z_])([a-zA-Z_]++)\s*=\s*"((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

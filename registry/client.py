@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
-from urllib.parse import urljoin
 
 from registry.access import Access
+from registry.answers import json_object, number
 from registry.auth import Credentials
 from registry.errors import RefusedError, TransportError
 from registry.manifest import LARGEST_MANIFEST, Descriptor, ImageIndex, MediaType, digest_of
@@ -64,7 +64,7 @@ class RegistryClient:
     def ping(self) -> None:
         """Raises TransportError unless a registry answers."""
         response = self._transport.request("GET", "/v2/", expected=(OK,))
-        if API_VERSION not in response.headers and response.text.strip() not in ("{}", ""):
+        if API_VERSION not in response.headers and response.content.strip() not in (b"{}", b""):
             raise TransportError(
                 "not-a-registry", self.registry, "something else answers at /v2/", hint="check the port"
             )
@@ -97,8 +97,8 @@ class RegistryClient:
         )
         if response.status_code == CREATED:
             return None
-        least = response.headers.get("OCI-Chunk-Min-Length", "")
-        return Opened(self._location(response.headers), 0, int(least) if least.isdecimal() else 0)
+        least = number(response.headers.get("OCI-Chunk-Min-Length", ""))
+        return Opened(self._transport.going_on(response), 0, least or 0)
 
     def upload_offset(self, repository: str, location: str) -> Opened | None:
         """How far an upload is, and where it goes on; None where the registry knows nothing of it any more."""
@@ -110,7 +110,7 @@ class RegistryClient:
             if error.status in (BAD, NOT_FOUND, 410, 416):
                 return None
             raise
-        return Opened(self._location(response.headers, location), _received(response.headers), 0)
+        return Opened(self._transport.going_on(response, location), _received(response.headers), 0)
 
     def send_chunk(
         self, repository: str, location: str, body: Body, *, offset: int, length: int, whole: bool
@@ -129,7 +129,7 @@ class RegistryClient:
             once=True,
         )
         there = _received(response.headers) if "Range" in response.headers else offset + length
-        return Opened(self._location(response.headers, location), there, 0)
+        return Opened(self._transport.going_on(response, location), there, 0)
 
     def finish_upload(
         self, repository: str, location: str, digest: str, *, body: Body | None = None, length: int = 0
@@ -254,7 +254,7 @@ class RegistryClient:
         path = "/v2/_catalog"
         while path:
             response = self._transport.request("GET", path, expected=(OK,), scope="registry:catalog:*")
-            found.extend(response.json().get("repositories") or [])
+            found.extend(self._names(response.content, "repositories"))
             path = response.links.get("next", {}).get("url", "")
         return tuple(sorted(found))
 
@@ -269,7 +269,7 @@ class RegistryClient:
             response = self._transport.request("GET", path, expected=expected, scope=_pull_scope(repository))
             if response.status_code == NOT_FOUND:
                 break
-            found.extend(response.json().get("tags") or [])
+            found.extend(self._names(response.content, "tags"))
             path = response.links.get("next", {}).get("url", "")
         return tuple(sorted(tag for tag in found if referrers or subject_of_tag(tag) is None))
 
@@ -329,11 +329,18 @@ class RegistryClient:
         except (TransportError, RefusedError):
             return
 
-    def _location(self, headers: Mapping[str, str], before: str = "") -> str:
-        found = headers.get("Location", "")
-        if not found and not before:
-            raise TransportError("not-a-registry", self.registry, "opened an upload and did not say where")
-        return urljoin(self._transport.base + "/", found) if found else before
+    def _names(self, raw: bytes, key: str) -> list[str]:
+        """The names that a list of the registry's holds. Raises TransportError (`not-a-registry`)."""
+        found = json_object(raw)
+        names = None if found is None else found.get(key) or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TransportError(
+                "not-a-registry",
+                self.registry,
+                f"answered with no list of {key}",
+                hint="check the address: something else listens there, or a proxy answers for it",
+            )
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,9 +355,8 @@ class Opened:
 def _received(headers: Mapping[str, str]) -> int:
     """How many bytes a Range says are there; `0-0` is what registries say of none."""
     first, _, last = headers.get("Range", "0-0").rpartition("=")[2].partition("-")
-    if first != "0" or not last.isdecimal() or last == "0":
-        return 0
-    return int(last) + 1
+    there = number(last) if first == "0" else None
+    return there + 1 if there else 0
 
 
 def _push_scope(repository: str) -> str:

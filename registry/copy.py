@@ -26,6 +26,7 @@ from registry.manifest import (
     ImageIndex,
     ImageManifest,
     digest_of,
+    invalid_manifest,
     parse_manifest,
 )
 from registry.platform import Platform, choose, shown
@@ -341,8 +342,7 @@ class _Gathered:
 
     def add(self, found: ImageManifest | ImageIndex, media_type: str, depth: int) -> None:
         if depth > DEEPEST or len(self.manifests) >= MOST_MANIFESTS:
-            raise LayoutError(
-                "manifest-invalid",
+            raise invalid_manifest(
                 self.source.name,
                 f"indexes within indexes, more than {DEEPEST} deep or {MOST_MANIFESTS} manifests",
             )
@@ -400,7 +400,7 @@ def require_platform(source: Source, platform: Platform, *, subject: str | None 
             config: Any = json.loads(file.read_bytes())
         except (ValueError, RecursionError) as error:
             said = f"the configuration is no JSON: {error}"
-            raise LayoutError("manifest-invalid", found.config.digest, said) from error
+            raise invalid_manifest(found.config.digest, said) from error
     config = config if isinstance(config, dict) else {}
     if shown(config) and not platform.fits(config):
         raise LayoutError(

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from registry.file_lock import lock
 from registry.manifest import (
     IMAGES,
     INDEXES,
+    LARGEST_MANIFEST,
     Descriptor,
     ImageIndex,
     ImageManifest,
@@ -32,6 +34,9 @@ from registry.subject import fallback_tag, subject_of_tag
 VERSION = {"imageLayoutVersion": "1.0.0"}
 REF_NAME = "org.opencontainers.image.ref.name"
 CHUNK = 1 << 20
+LARGEST_CONFIG = LARGEST_INDEX = 64 << 20
+"""Bytes that are read of a configuration and of the layout's index."""
+_AGAIN = "copy the image there again, or build it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +163,23 @@ class OciLayout:
         return gone[0]
 
     def raw_manifest(self, descriptor: Descriptor) -> bytes:
-        """The bytes of a manifest, checked. Raises LayoutError (`layout-damaged`)."""
-        try:
-            raw = self.blob_path(descriptor.digest).read_bytes()
-        except OSError as error:
-            raise LayoutError("layout-damaged", descriptor.digest, f"the manifest is missing: {error}") from error
+        """The bytes of a manifest, checked. Raises LayoutError (`layout-damaged`, `size-mismatch`,
+        `manifest-too-large`)."""
+        if descriptor.size > LARGEST_MANIFEST:
+            raise LayoutError(
+                "manifest-too-large",
+                descriptor.digest,
+                f"{descriptor.size} bytes, expected at most {LARGEST_MANIFEST}",
+                hint="registries take no such manifest either: make one with fewer entries and annotations",
+            )
+        raw = self._read(descriptor, "manifest", LARGEST_MANIFEST)
         if digest_of(raw) != descriptor.digest:
-            raise LayoutError("layout-damaged", descriptor.digest, "the manifest has other bytes than its digest says")
+            raise LayoutError(
+                "layout-damaged",
+                descriptor.digest,
+                "the manifest has other bytes than its digest says",
+                hint=_AGAIN,
+            )
         return raw
 
     def manifest_descriptor(self, ref_name: str | None = None) -> Descriptor:
@@ -182,16 +197,16 @@ class OciLayout:
         return ImageManifest.parse(self.raw_manifest(self.manifest_descriptor(ref_name)))
 
     def config(self, ref_name: str | None = None) -> dict[str, Any]:
-        """The image's configuration."""
+        """The image's configuration. Raises LayoutError (`layout-damaged`, `size-mismatch`)."""
         descriptor = self.manifest(ref_name).config
         try:
-            found = json.loads(self.blob_path(descriptor.digest).read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
+            found = json.loads(self._read(descriptor, "configuration", LARGEST_CONFIG))
+        except (ValueError, RecursionError) as error:
             raise LayoutError(
-                "layout-damaged", descriptor.digest, f"the configuration is unreadable: {error}"
+                "layout-damaged", descriptor.digest, f"the configuration is unreadable: {error}", hint=_AGAIN
             ) from error
         if not isinstance(found, dict):
-            raise LayoutError("layout-damaged", descriptor.digest, "the configuration is no JSON object")
+            raise LayoutError("layout-damaged", descriptor.digest, "the configuration is no JSON object", hint=_AGAIN)
         return found
 
     def verify(self, ref_name: str | None = None) -> None:
@@ -205,6 +220,21 @@ class OciLayout:
                 found = hashlib.file_digest(handle, "sha256").hexdigest()
             if f"sha256:{found}" != blob.digest:
                 raise LayoutError("blob-damaged", blob.digest, f"its bytes have the digest sha256:{found}")
+
+    def _read(self, blob: Descriptor, what: str, most: int) -> bytes:
+        """A small blob as a whole, of the size that it is named with."""
+        try:
+            raw = _regular(self.blob_path(blob.digest), min(blob.size, most))
+        except OSError as error:
+            code = "size-mismatch" if error.errno == errno.EFBIG else "layout-damaged"
+            raise LayoutError(
+                code, blob.digest, f"the {what} cannot be read: {error.strerror or error}", hint=_AGAIN
+            ) from error
+        if len(raw) != blob.size:
+            raise LayoutError(
+                "size-mismatch", blob.digest, f"the {what} has {len(raw)} bytes, expected {blob.size}", hint=_AGAIN
+            )
+        return raw
 
     def _not_one(self, found: Sequence[Descriptor]) -> LayoutError:
         names = sorted(entry.annotations.get(REF_NAME, entry.digest) for entry in found)
@@ -257,10 +287,25 @@ class OciLayout:
 
     def _manifests(self) -> list[Descriptor]:
         try:
-            raw = json.loads(self._index_file.read_bytes())
+            raw = json.loads(_regular(self._index_file, LARGEST_INDEX))
             return [Descriptor.from_dict(entry) for entry in raw["manifests"]]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise LayoutError("layout-damaged", str(self._index_file), f"unreadable index: {error!r}") from error
+            raise LayoutError(
+                "layout-damaged", str(self._index_file), f"unreadable index: {error!r}", hint=_AGAIN
+            ) from error
+
+
+def _regular(path: Path, most: int) -> bytes:
+    """What a regular file of at most `most` bytes holds. Raises OSError, also of what is none (EINVAL) and of one that
+    is longer (EFBIG)."""
+    # A pipe would else be waited for when it is opened already.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as handle:  # noqa: PTH123
+        found = os.fstat(handle.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, expected at most {most}", str(path))
+        return handle.read(found.st_size)
 
 
 def _stands_for(entry: Descriptor) -> str | None:

@@ -51,6 +51,12 @@ def is_foreign(media_type: str) -> bool:
     return ".foreign." in media_type or ".nondistributable." in media_type
 
 
+def invalid_manifest(subject: str, message: str) -> LayoutError:
+    """What is said of a manifest or an index that is none."""
+    hint = "have it made or pushed anew; where it came from a registry, check that nothing changes it on the way"
+    return LayoutError("manifest-invalid", subject, message, hint=hint)
+
+
 def digest_of(data: bytes) -> str:
     """The canonical digest of some bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -96,11 +102,11 @@ class Descriptor:
                 artifact_type=raw.get("artifactType"),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise LayoutError("manifest-invalid", "descriptor", f"needs mediaType, digest and size: {error}") from error
+            raise invalid_manifest("descriptor", f"needs mediaType, digest and size: {error}") from error
         if not DIGEST.fullmatch(found.digest):
-            raise LayoutError("manifest-invalid", "descriptor", f"`{found.digest[:100]}` is no digest")
+            raise invalid_manifest("descriptor", f"`{found.digest[:100]}` is no digest")
         if found.size < 0:
-            raise LayoutError("manifest-invalid", found.digest, f"a size of {found.size} bytes, expected 0 or more")
+            raise invalid_manifest(found.digest, f"a size of {found.size} bytes, expected 0 or more")
         return found
 
 
@@ -131,7 +137,7 @@ class ImageManifest:
                 raise TypeError("config and layers are no descriptors")
             annotations = _annotations(found)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise LayoutError("manifest-invalid", digest_of(raw), f"no image manifest: {error!r}") from error
+            raise invalid_manifest(digest_of(raw), f"no image manifest: {error!r}") from error
         return cls(
             raw=raw,
             media_type=str(found.get("mediaType") or MediaType.OCI_MANIFEST),
@@ -191,7 +197,7 @@ class ImageIndex:
                 raise TypeError("manifests is no list")
             annotations = _annotations(found)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise LayoutError("manifest-invalid", digest_of(raw), f"no index of manifests: {error!r}") from error
+            raise invalid_manifest(digest_of(raw), f"no index of manifests: {error!r}") from error
         return cls(
             raw=raw,
             media_type=str(found.get("mediaType") or MediaType.OCI_INDEX),
@@ -216,7 +222,7 @@ def parse_manifest(raw: bytes, media_type: str) -> ImageManifest | ImageIndex:
     kind = _own_kind(raw, media_type)
     if kind in INDEXES | IMAGES and _is_both(raw):
         # Whoever reads it as the other kind sees another image under the same digest (CVE-2021-41190).
-        raise LayoutError("manifest-invalid", digest_of(raw), "it is an index and an image's manifest at once")
+        raise invalid_manifest(digest_of(raw), "it is an index and an image's manifest at once")
     if kind in INDEXES:
         return ImageIndex.parse(raw)
     if kind not in IMAGES:
@@ -263,7 +269,7 @@ def _own_kind(raw: bytes, media_type: str) -> str:
     try:
         own = json.loads(raw).get("mediaType")
     except (ValueError, AttributeError, RecursionError) as error:
-        raise LayoutError("manifest-invalid", digest_of(raw), f"no manifest: {error}") from error
+        raise invalid_manifest(digest_of(raw), f"no manifest: {error}") from error
     if own and media_type in (INDEXES | IMAGES) and own != media_type:
-        raise LayoutError("manifest-invalid", digest_of(raw), f"is named {media_type}, and says that it is {own}")
+        raise invalid_manifest(digest_of(raw), f"is named {media_type}, and says that it is {own}")
     return str(own or media_type)

@@ -3,19 +3,20 @@ time, and turns answers into errors."""
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TypeVar
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from registry.access import Access, is_loopback
+from registry.answers import gathered, json_object, number, printable
 from registry.auth import TOKEN_USER, Challenge, Credentials, Found, look_up
 from registry.errors import RefusedError, TransportError
 from registry.patience import ONCE, PASSING, Patience, retry_after
@@ -26,12 +27,12 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 3
 LOOK_SECONDS = 0.2
 """How long a pause goes on after it was cancelled."""
-
-LONGEST_ANSWER = 16 << 20
-"""Bytes of an answer that is no blob."""
 _UNKNOWN_CLIENT = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_UNKNOWN_CA", "ALERT_CERTIFICATE_UNKNOWN")
 """What a server's alerts say of a client certificate that is missing, or of an authority that it does not believe."""
-_PACKING = frozenset({"content-encoding", "transfer-encoding", "content-length"})
+_PACKING = frozenset({b"content-encoding", b"transfer-encoding", b"content-length"})
+_TOKEN = re.compile(r"[!-~]+")
+"""What can stand in a header as it is."""
+_PORTS = {"http": 80, "https": 443}
 
 Body = Callable[[], Iterable[bytes]]
 """Makes the body anew for each try: a login in between needs it a second time."""
@@ -86,7 +87,10 @@ class Transport:
             # A registry may take long to verify a large blob before it answers the closing PUT.
             timeout=httpx.Timeout(connect=10, read=patience.silence, write=patience.silence, pool=None),
             follow_redirects=False,
-            headers={"User-Agent": "imageforge"},
+            headers={"User-Agent": "imageforge", "Accept-Encoding": "gzip"},
+            event_hooks={"response": [self._look_ahead]},
+            # None are kept, as by Docker's client: one that is not ASCII could not be sent back.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             verify=access.trust(registry),
             mounts=self._identified(),
         )
@@ -102,9 +106,9 @@ class Transport:
         if proxy and "://" not in proxy:
             proxy = f"http://{proxy}"
         known = httpx.HTTPTransport(verify=context, proxy=proxy)
-        if place.port is not None:
+        if place.port not in (None, _PORTS["https"]):
             return {place.geturl(): known}
-        # A pattern without a port is for all of a host's.
+        # A pattern without a port, or with the usual one, is for all of a host's.
         others = httpx.HTTPTransport(verify=self._access.trust(self.registry), proxy=proxy)
         return {place.geturl(): _OfOnePort(known, others)}
 
@@ -133,8 +137,9 @@ class Transport:
         """One request, with a login if the registry asks for one, and as often as `patience` has it, or `once`.
         `path` may be a whole address (an upload's Location).
 
-        Raises TransportError (`registry-unreachable`, `not-a-registry`, `registry-failed`), RefusedError (the
-        registry's own code in kebab case) and, where it is cancelled between two tries, InterruptedError.
+        Raises TransportError (`registry-unreachable`, `not-a-registry`, `insecure-redirect`, `registry-failed`),
+        RefusedError (the registry's own code in kebab case) and, where it is cancelled between two tries,
+        InterruptedError.
         """
 
         def ask() -> httpx.Response:
@@ -147,7 +152,7 @@ class Transport:
                     break
                 response = self._send(method, self._target(response), None, headers, None, scope)
             if response.status_code not in expected:
-                raise self._error(response, f"{method} {urlsplit(path).path}")
+                raise self._error(response, f"{method} {self._path(path)}")
             self._answered = True
             return response
 
@@ -174,7 +179,7 @@ class Transport:
         response = self._send("GET", path, None, wanted, None, scope, stream=True)
         try:
             if response.status_code == UNAUTHORIZED:
-                self._drain(response)
+                response = self._drain(response)
                 if self._log_in(response, scope, used):
                     response.close()
                     response = self._send("GET", path, None, wanted, None, scope, stream=True)
@@ -185,33 +190,59 @@ class Transport:
                 response.close()
                 response = self._send("GET", target, None, wanted, None, scope, stream=True)
             if response.status_code not in (OK, PARTIAL):
-                self._drain(response)
-                raise self._error(response, f"GET {urlsplit(path).path}")
+                response = self._drain(response)
+                raise self._error(response, f"GET {self._path(path)}")
             begins = _begins(response) if response.status_code == PARTIAL else 0
             if begins not in (0, offset):
-                raise TransportError("not-a-registry", self.registry, f"sent bytes from {begins} on, not from {offset}")
+                said = f"bytes from {begins} on" if begins >= 0 else "a part of a blob without saying which"
+                raise self._no_registry(f"sent {said}, expected those from {offset} on")
             self._answered = True
             yield begins, self._pieces(response)
         finally:
             response.close()
 
+    def going_on(self, response: httpx.Response, before: str = "") -> str:
+        """Where an upload goes on after an answer, as a whole address; `before` where it does not say. Raises
+        TransportError: `not-a-registry` where that is nowhere, `insecure-redirect` where others can read what is sent
+        there, and the registry itself was asked by TLS."""
+        if "Location" in response.headers:
+            return self._target(response)
+        if not before:
+            raise self._no_registry("opened an upload and did not say where")
+        return before
+
     def _target(self, response: httpx.Response) -> str:
-        """Where a registry sends us on, such as to an object store. Raises TransportError (`insecure-redirect`) where
-        that is by plain HTTP, and the registry itself was asked by TLS."""
-        target: str = urljoin(str(response.request.url), response.headers.get("Location", ""))
-        parts = urlsplit(target)
-        if parts.scheme != "https" and not (parts.scheme == "http" and self._may_be_plain(parts.netloc)):
+        """Where a registry sends us on, such as to an object store. Raises as `going_on` does."""
+        return str(self._place(response.headers.get("Location", ""), response.request.url))
+
+    def _look_ahead(self, response: httpx.Response) -> None:
+        """Refuse a redirect that leads nowhere, before httpx takes it for a connection that broke."""
+        if response.has_redirect_location:
+            self._target(response)
+
+    def _place(self, to: str, base: httpx.URL | None = None, params: Mapping[str, str] | None = None) -> httpx.URL:
+        """An address of the registry's, or one that it gave, as seen from `base`."""
+        try:
+            place = _address(to, base or httpx.URL(self.base), params)
+        except ValueError as error:
+            raise self._no_registry(f"`{printable(to, 100)}` is no address to go to: {_why(error)}") from error
+        if place.scheme != "https" and not self._may_be_plain(place):
             raise TransportError(
                 "insecure-redirect",
                 self.registry,
-                f"sends us on to {parts.scheme}://{parts.netloc}, where others can change what comes",
-                hint="expected https; look at the registry's configuration",
+                f"sends us on to {_shown(place)}, where others can read and change what goes there",
+                hint="expected https; look at the registry's configuration, which must know of a proxy that speaks TLS",
             )
-        return target
+        return place
 
-    def _drain(self, response: httpx.Response) -> None:
+    def _path(self, to: str) -> str:
+        """Of an address, as it is asked for; what follows may be secret."""
+        return self._place(to).raw_path.partition(b"?")[0].decode("ascii")
+
+    def _drain(self, response: httpx.Response) -> httpx.Response:
+        """A streamed answer as a whole; one that is whole already stays as it is."""
         try:
-            response.read()
+            return response if response.is_closed else self._whole(response)
         except httpx.HTTPError as error:
             raise self._broken("GET", error) from error
 
@@ -221,7 +252,7 @@ class Transport:
         except httpx.HTTPError as error:
             raise self._broken("GET", error) from error
 
-    def _broken(self, method: str, error: httpx.HTTPError | httpx.InvalidURL) -> TransportError:
+    def _broken(self, method: str, error: httpx.HTTPError) -> TransportError:
         if isinstance(error, httpx.TimeoutException):
             return TransportError(
                 "registry-unreachable",
@@ -267,38 +298,33 @@ class Transport:
         stream: bool = False,
     ) -> httpx.Response:
         # Merged, because an upload's Location carries its state as parameters.
-        url = str(httpx.URL(urljoin(self.base + "/", path)).copy_merge_params(dict(params or {})))
+        url = self._place(path, params=params)
         sent = dict(headers or {})
         authorization = self._authorization.get(scope)
         # A Location may point elsewhere, such as an object store that must not see our password.
-        if authorization and urlsplit(url)[:2] == urlsplit(self.base)[:2]:
+        if authorization and _origin(url) == _origin(httpx.URL(self.base)):
             sent["Authorization"] = authorization
         try:
             request = self._http.build_request(method, url, content=body() if body else None, headers=sent)
             response = self._http.send(request, stream=True)
             return response if stream else self._whole(response)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            if not urlsplit(path).scheme and self._speaks_plainly(url, error):
+        except httpx.HTTPError as error:
+            if path.startswith("/") and self._speaks_plainly(str(url), error):
                 return self._send(method, path, body, headers, params, scope, stream=stream)
             raise self._broken(method, error) from error
 
     def _whole(self, response: httpx.Response) -> httpx.Response:
         """An answer that is read at once, which a stranger cannot make as long as he likes."""
-        pieces, size = [], 0
         try:
-            for piece in response.iter_bytes():
-                pieces.append(piece)
-                size += len(piece)
-                if size > LONGEST_ANSWER:
-                    raise TransportError(
-                        "not-a-registry", self.registry, f"an answer of more than {LONGEST_ANSWER >> 20} MiB"
-                    )
+            # Not as httpx unpacks it, which gives a piece whatever size it grows to.
+            content = gathered(response.iter_raw(), response.headers.get("Content-Encoding", ""))
+        except ValueError as error:
+            raise self._no_registry(str(error)) from error
         finally:
             response.close()
-        unpacked = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in _PACKING]
-        return httpx.Response(
-            response.status_code, headers=unpacked, content=b"".join(pieces), request=response.request
-        )
+        # As bytes: httpx reads headers in any encoding, and writes those that are ASCII alone.
+        unpacked = [(name, value) for name, value in response.headers.raw if name.lower() not in _PACKING]
+        return httpx.Response(response.status_code, headers=unpacked, content=content, request=response.request)
 
     def _speaks_plainly(self, url: str, error: Exception) -> bool:
         """Whether it was spoken to by TLS, on loopback, and does not know it: as Docker does, plainly then. Several
@@ -332,45 +358,61 @@ class Transport:
         scopes = (challenge.parameters.get("scope") or scope).split()
         asked = {"service": challenge.parameters.get("service", ""), "scope": scopes}
         credentials = self._credentials
-        parts = urlsplit(realm)
-        if parts.scheme != "https" and not (parts.scheme == "http" and self._may_be_plain(parts.netloc)):
+        identity = credentials is not None and credentials.user == TOKEN_USER
+        try:
+            place = _address(realm, params=None if identity else asked)
+        except ValueError as error:
+            named = f"its token service `{printable(realm, 100)}` is at no address"
+            raise self._no_registry(f"{named}: {_why(error)}", hint=_REALM) from error
+        if place.scheme != "https" and not self._may_be_plain(place):
             raise TransportError(
                 "registry-insecure-login",
                 self.registry,
-                f"wants the login to be sent to {parts.scheme}://{parts.netloc}, where others can read it",
+                f"wants the login to be sent to {_shown(place)}, where others can read it",
                 hint="expected https; look at the registry's configuration",
             )
         try:
-            if credentials and credentials.user == TOKEN_USER:
+            if credentials and identity:
                 form = {"grant_type": "refresh_token", "refresh_token": credentials.password.reveal(), **asked}
-                answer = self._http.post(realm, data={**form, "client_id": "imageforge"})
+                request = self._http.build_request("POST", place, data={**form, "client_id": "imageforge"})
             else:
                 headers = {"Authorization": credentials.basic()} if credentials else {}
-                answer = self._http.get(realm, params=asked, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+                request = self._http.build_request("GET", place, headers=headers)
+            answer = self._whole(self._http.send(request, stream=True))
+        except httpx.HTTPError as error:
             raise TransportError(
                 "registry-unreachable",
                 self.registry,
-                f"its token service at {parts.netloc} does not answer: {error}",
+                f"its token service at {_shown(place)} does not answer: {error}",
                 hint="check the network, and the realm in the registry's configuration",
                 retryable=isinstance(error, httpx.TransportError),
                 hung=isinstance(error, httpx.TimeoutException),
             ) from error
-        if answer.status_code != 200:
-            raise self._error(answer, f"login at {urlsplit(realm).netloc}")
-        found = _json(answer)
+        if answer.status_code != OK:
+            raise self._error(answer, f"login at {_shown(place)}")
+        found = json_object(answer.content) or {}
         token = found.get("token") or found.get("access_token")
-        if not isinstance(token, str):
-            raise TransportError("not-a-registry", self.registry, f"its token service {realm} gave no token")
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            said = "no token" if not token else "a token that is none"
+            raise self._no_registry(f"its token service {_shown(place)} gave {said}", hint=_REALM)
         return token
 
-    def _may_be_plain(self, place: str) -> bool:
-        """Whether a place may be spoken to by plain HTTP, as regards logins and redirects."""
-        return is_loopback(place) or place in self._access.plain_http or (self._plain and place == self.registry)
+    def _may_be_plain(self, place: httpx.URL) -> bool:
+        """Whether a place may be spoken to by plain HTTP, as regards logins, uploads and redirects."""
+        if _origin(place) == _origin(httpx.URL(self.base)):
+            return True
+        # Without a user, who may be named like a host on loopback.
+        host = place.netloc.decode("ascii")
+        named = {name.lower() for name in self._access.plain_http}
+        return is_loopback(host) or host in named or (place.port is None and f"{host}:80" in named)
+
+    def _no_registry(self, message: str, *, hint: str | None = None) -> TransportError:
+        """It answers, and not as registries do."""
+        return TransportError("not-a-registry", self.registry, message, hint=hint or _STRANGER)
 
     def _error(self, response: httpx.Response, what: str) -> RefusedError | TransportError:
         status = response.status_code
-        errors = _json(response).get("errors")
+        errors = (json_object(response.content) or {}).get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
         passing = status in PASSING
         asked = retry_after(response.headers.get("Retry-After"), time.time()) if passing else None
@@ -378,7 +420,7 @@ class Transport:
         def refused(code: str, message: str, hint: str) -> RefusedError:
             return RefusedError(code, self.registry, message, hint=hint, retryable=passing, asked=asked, status=status)
 
-        if status == NO_SPACE or (first and "no space left" in json.dumps(first)):
+        if status == NO_SPACE or (first and b"no space left" in response.content):
             return TransportError(
                 "registry-full", self.registry, f"no space left ({what})", hint="make room for it", status=status
             )
@@ -390,8 +432,8 @@ class Transport:
                 f"docker login {self.registry}, with a user who may do that there",
             )
         if first:
-            code = _kebab(str(first.get("code", "unknown")))
-            said = _printable(str(first.get("message") or code))
+            code = _kebab(_text(first.get("code")))
+            said = printable(_text(first.get("message"))) or code
             return refused(f"registry-{code}", f"refused {what} with {status}: {said}", _hint(code, asked))
         if status in _BARE:
             code = _BARE[status]
@@ -406,7 +448,7 @@ class Transport:
                 asked=asked,
                 status=status,
             )
-        hint = "check the address: something else listens there, or a proxy answers for it"
+        hint = _STRANGER
         if status == BAD_REQUEST and self._plain:
             hint = "where it speaks TLS: --ca FILE names who signed its certificate, or a .crt in Docker's certs.d"
         return TransportError(
@@ -447,27 +489,56 @@ class Trial:
             time.sleep(min(left, LOOK_SECONDS))
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
+def _address(
+    text: str, base: httpx.URL | None = None, params: Mapping[str, str | Sequence[str]] | None = None
+) -> httpx.URL:
+    """An address by HTTP, as seen from `base`, with `params` besides its own. Raises ValueError where it is none."""
     try:
-        found = response.json()
-    except (ValueError, UnicodeDecodeError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        place = base.join(text) if base else httpx.URL(text)
+        # Without any it stays as it is written: it may be signed.
+        place = place.copy_merge_params(dict(params)) if params else place
+    except httpx.InvalidURL as error:
+        raise ValueError(str(error)) from error
+    if place.scheme not in _PORTS or not place.host:
+        raise ValueError("it names no host that is asked by HTTP")
+    if place.port is not None and not 0 < place.port < 1 << 16:
+        raise ValueError(f"there is no port {place.port}")
+    # As the resolver takes it; else that fails with what is no OSError.
+    place.raw_host.decode("ascii").encode("idna")
+    return place
+
+
+def _origin(place: httpx.URL) -> tuple[str, bytes, int | None]:
+    """Scheme, host and port, the latter also where it is not written."""
+    return place.scheme, place.raw_host, place.port or _PORTS.get(place.scheme)
+
+
+def _shown(place: httpx.URL) -> str:
+    """An address without what in it may be secret or long."""
+    return printable(f"{place.scheme}://{place.netloc.decode('ascii')}", 300)
+
+
+def _why(error: ValueError) -> str:
+    return printable(str(error), 200)
 
 
 def _begins(response: httpx.Response) -> int:
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return int(found[1]) if found else -1
+    """The first byte that a Content-Range names; -1 where it names none."""
+    found = re.match(r"bytes ([0-9]+)-", response.headers.get("Content-Range", ""))
+    begins = number(found[1]) if found else None
+    return -1 if begins is None else begins
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _kebab(code: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", code.lower()).strip("-")[:60] or "unknown"
 
 
-def _printable(text: str) -> str:
-    """What a stranger says, fit for a terminal and one line."""
-    return "".join(character if character.isprintable() else " " for character in text)[:500]
-
+_STRANGER = "check the address: something else listens there, or a proxy answers for it"
+_REALM = "look at the realm in the registry's configuration, and at the log of what answers there"
 
 # What an answer without the specification's errors in it means; 405 is that of CNCF Distribution 2.8 when read-only.
 _BARE = {

@@ -101,7 +101,10 @@ class _Unpacking:
         found = f"sha256:{digest.hexdigest()}"
         if found != diff_id:
             raise ImageError(
-                "wrong-diff-id", self._subject, f"its content is {found}, and the image's configuration says {diff_id}"
+                "wrong-diff-id",
+                self._subject,
+                f"its content is {found}, and the image's configuration says {diff_id}",
+                hint="the image's maker paired layers and configuration wrongly: have it built or saved anew",
             )
         return Layer(path=there if plain else target, diff_id=diff_id, size=size, lent=mark)
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 import trustme
 
@@ -41,7 +42,7 @@ def serving(
         def do_GET(self) -> None:
             answer(self)
 
-        do_HEAD = do_POST = do_PUT = do_GET
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
 
         def log_message(self, *_: object) -> None:
             pass
@@ -409,3 +410,154 @@ def test_where_tls_may_be_meant_the_hint_says_how() -> None:
     ):
         client.ping()
     assert (caught.value.code, "--ca FILE" in (caught.value.hint or "")) == ("not-a-registry", True)
+
+
+class Elsewhere:
+    """A place that takes what is sent to it, in plain HTTP or by TLS."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str | None]] = []
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        self.seen.append((handler.command, handler.headers.get("Authorization")))
+        say(handler, 201)
+
+
+@pytest.fixture
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1", "127.0.0.2").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of loopback, `localhost` and 127.0.0.1 alone are this machine: 127.0.0.2 stands for another one."""
+    monkeypatch.setattr("registry.transport.is_loopback", lambda place: place.startswith(("localhost", "127.0.0.1")))
+
+
+@contextlib.contextmanager
+def sending_on(location: str, after: str, tls: ssl.SSLContext) -> Iterator[str]:
+    """A registry by TLS that goes on with an upload at `location`, after the request `after`; gives its address."""
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        if not handler.headers.get("Authorization"):
+            say(handler, 401, WWW_Authenticate='Basic realm="r"')
+        else:
+            say(handler, 202, Location=location if handler.command == after else "/v2/a/blobs/uploads/u1")
+
+    with serving(answer, tls, at=("127.0.0.2", 0)) as port:
+        yield f"127.0.0.2:{port}"
+
+
+@pytest.mark.parametrize("after", ["POST", "PATCH", "GET"])
+@pytest.mark.parametrize("place", ["127.0.0.2:{port}", "127.0.0.1:80@127.0.0.2:{port}"])
+@pytest.mark.usefixtures("far")
+def test_no_upload_leaves_tls_for_where_others_can_read_it(
+    tls: ssl.SSLContext, authority: trustme.CA, tmp_path: Path, after: str, place: str
+) -> None:
+    elsewhere = Elsewhere()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    login = Credentials(user="u", password=Secret("p"))
+
+    def send(client: RegistryClient) -> None:
+        opened = client.begin_upload("a")
+        assert opened is not None
+        if after == "GET":
+            client.upload_offset("a", opened.location)
+        client.send_chunk("a", opened.location, lambda: [b"x"], offset=0, length=1, whole=False)
+
+    with (
+        serving(elsewhere.answer, at=("127.0.0.2", 0)) as port,
+        sending_on(f"http://{place.format(port=port)}/up", after, tls) as address,
+        RegistryClient(address, access=Access(ca=tmp_path / "ca.pem"), credentials=login) as client,
+        pytest.raises(TransportError) as caught,
+    ):
+        send(client)
+    assert (caught.value.code, elsewhere.seen) == ("insecure-redirect", [])
+    assert caught.value.hint
+
+
+@pytest.mark.usefixtures("far")
+def test_an_upload_that_was_left_in_clear_is_not_gone_on_with(
+    tls: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with (
+        serving(elsewhere.answer, at=("127.0.0.2", 0)) as port,
+        sending_on("/", "POST", tls) as address,
+        RegistryClient(address, access=Access(ca=tmp_path / "ca.pem")) as client,
+        pytest.raises(TransportError) as caught,
+    ):
+        client.finish_upload("a", f"http://127.0.0.2:{port}/up", "sha256:" + "0" * 64, body=lambda: [b"x"], length=1)
+    assert (caught.value.code, elsewhere.seen) == ("insecure-redirect", [])
+
+
+@pytest.mark.usefixtures("far")
+def test_an_upload_may_go_on_at_another_host_by_tls_without_the_login(
+    tls: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    login = Credentials(user="u", password=Secret("p"))
+    with (
+        serving(elsewhere.answer, tls, at=("127.0.0.2", 0)) as port,
+        sending_on(f"https://127.0.0.2:{port}/up", "POST", tls) as address,
+        RegistryClient(address, access=Access(ca=tmp_path / "ca.pem"), credentials=login) as client,
+    ):
+        opened = client.begin_upload("a")
+        assert opened is not None
+        client.finish_upload("a", opened.location, "sha256:" + "0" * 64, body=lambda: [b"x"], length=1)
+    assert elsewhere.seen == [("PUT", None)]
+
+
+@pytest.mark.usefixtures("far")
+def test_an_upload_may_go_on_in_clear_where_that_was_asked_for(
+    tls: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    login = Credentials(user="u", password=Secret("p"))
+    with serving(elsewhere.answer, at=("127.0.0.2", 0)) as port:
+        access = Access(ca=tmp_path / "ca.pem", plain_http=frozenset({f"127.0.0.2:{port}"}))
+        with (
+            sending_on(f"http://127.0.0.2:{port}/up", "POST", tls) as address,
+            RegistryClient(address, access=access, credentials=login) as client,
+        ):
+            opened = client.begin_upload("a")
+            assert opened is not None
+            client.finish_upload("a", opened.location, "sha256:" + "0" * 64)
+    assert elsewhere.seen == [("PUT", None)]
+
+
+@pytest.mark.parametrize(
+    ("registry", "plain", "location", "own"),
+    [
+        ("r.example:443", False, "https://r.example/up", True),
+        ("r.example", False, "https://R.example:443/up", True),
+        ("r.lan:80", True, "http://r.lan/up", True),
+        ("r.example:443", False, "/up", True),
+        ("r.example", False, "https://r.example:444/up", False),
+        ("r.example", False, "https://store.example/up", False),
+    ],
+)
+def test_a_login_goes_to_the_registry_itself_however_its_port_is_written(
+    monkeypatch: pytest.MonkeyPatch, registry: str, plain: bool, location: str, own: bool
+) -> None:
+    sent: list[str | None] = []
+
+    def handle(_: object, request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("Authorization"))
+        answered = 401 if len(sent) == 1 else 200
+        return httpx.Response(answered, headers={"WWW-Authenticate": 'Basic realm="r"'}, stream=httpx.ByteStream(b"{}"))
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle)
+    access = Access(plain_http=frozenset({registry} if plain else ()), certificates=())
+    transport = Transport(registry, credentials=Credentials(user="u", password=Secret("p")), access=access)
+    transport.request("GET", "/v2/", expected=(200,))
+    transport.request("GET", location, expected=(200,))
+    transport.close()
+    assert [value is not None for value in sent] == [False, True, own]

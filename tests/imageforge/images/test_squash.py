@@ -293,6 +293,7 @@ def test_images_that_are_not_what_they_say(
         assert run(["image", *command]) == 1
         said = capsys.readouterr()
         assert (f"error[{code}]" in said.err, said.out) == (True, "")
+        assert code != "wrong-diff-id" or "saved anew" in said.err
     assert not (tmp_path / "out").exists()
     assert list((home / "state" / "scratch").iterdir()) == []
 
