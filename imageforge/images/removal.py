@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from builders import Endpoint, has_image, inspect_image
 from imageforge.errors import UsageError
 from imageforge.images.name import ImageName
-from registry import ImageRef, RefusedError, RegistryClient
+from registry import ImageRef, InvalidReference, RefusedError, RegistryClient
 
 
 def remove_from_registry(
@@ -35,7 +35,8 @@ def remove_from_registry(
             kept="nothing was removed",
         )
     for image, user in applied.items():
-        ref = _in_engine(image).reference
+        used = _in_engine(image)
+        ref = used.reference if used else None
         if ref is None or (ref.registry, ref.repository) != (client.registry, repository):
             continue
         if digest == (ref.digest or client.manifest_digest(repository, ref.tag or "latest")):
@@ -65,17 +66,23 @@ def refuse_in_engine(endpoint: Endpoint, name: ImageName, applied: Mapping[str, 
     it is named by its ID, by any; EngineError (`image-missing`) where the engine does not have it."""
     image_id = inspect_image(name.tag or str(name), endpoint=endpoint).image_id
     for image, user in applied.items():
-        used = _in_engine(image).reference
-        if name.reference is not None and used is not None:
-            found = name.reference == used
+        used = _in_engine(image)
+        if used is None:
+            continue
+        if name.reference is not None and used.reference is not None:
+            found = name.reference == used.reference
         else:
             found = has_image(endpoint, image) and inspect_image(image, endpoint=endpoint).image_id == image_id
         if found:
             raise _applied(str(name), user)
 
 
-def _in_engine(image: str) -> ImageName:
-    return ImageName.parse(f"docker-daemon:{image}")
+def _in_engine(image: str) -> ImageName | None:
+    """What an object names; None where that is no image's name, as its pod says, and so has none."""
+    try:
+        return ImageName.parse(f"docker-daemon:{image}")
+    except (InvalidReference, UsageError):
+        return None
 
 
 def _applied(image: str, user: str) -> UsageError:

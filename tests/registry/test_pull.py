@@ -118,7 +118,9 @@ def test_what_lies_there_and_is_wrong_is_fetched_anew(pushed: ImageRef, proxy: P
     folder = tmp_path / "pulled" / ".partial"
     folder.mkdir(parents=True)
     (folder / f"{_layer(pushed, proxy).removeprefix('sha256:')}.part").write_bytes(b"x" * 1000)
-    pull(pushed, tmp_path / "pulled")
+    pulled = pull(pushed, tmp_path / "pulled")
+    pulled.verify("it")
+    assert not folder.exists()
 
 
 def test_two_that_pull_the_same_at_once_are_in_nobodys_way(pushed: ImageRef, proxy: Proxy, tmp_path: Path) -> None:

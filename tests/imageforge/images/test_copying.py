@@ -100,6 +100,8 @@ def test_what_an_applied_object_names_is_not_taken_away(
         monkeypatch.setattr(image_tags, "_applied", lambda here, image=image: {image: "deployment/web of shop"})
         assert run(["image", "rm", f"docker://{name}:a", "--yes"]) == 3
         assert "deployment/web of shop has it" in capsys.readouterr().err
+    # An object whose image is no name at all has none, and is in nobody's way.
+    monkeypatch.setattr(image_tags, "_applied", lambda here: dict.fromkeys(["UPPER CASE", ""], "deployment/web"))
     assert run(["image", "rm", f"docker://{name}:b", "--yes"]) == 0
 
 
