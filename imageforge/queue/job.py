@@ -24,7 +24,7 @@ from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.conduct import conduct, conduct_release, ending, recorder_for
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.event import EventKind, Recorder
-from imageforge.pipeline.interrupt import HandedBack
+from imageforge.pipeline.interrupt import Cancellation, HandedBack
 from imageforge.pipeline.plan import Request, plan
 from imageforge.pipeline.run import Workshop, destination
 from imageforge.pipeline.secrets import AppSecrets
@@ -105,7 +105,7 @@ class Job:
         self._waker = waker
         self._build = build
         self._queue = BuildQueue(database)
-        self._cancelled = threading.Event()
+        self._cancelled = Cancellation()
         self._done = threading.Event()
         self._handed_back = False
         self._reason: ForgeError | None = None
