@@ -427,7 +427,7 @@ class Engine:
     def remove(self, container_id: str) -> None:
         """Remove the container with its anonymous volumes; fine when it is gone."""
         with _UnlessGone(), self._translated(container_id[:12]) as api:
-            api.remove_container(container_id, force=True, v=True)
+            _remove(api, container_id)
 
     def inspect(self, container_id: str) -> ContainerState | None:
         """How the container stands; None when it is gone."""
@@ -726,7 +726,18 @@ def _make_way(api: docker.APIClient, name: str, known: Mapping[str, Any], *, kee
             return
         except docker.errors.APIError as error:
             log.debug("container not kept", extra={"container": name, "error": str(error)})
-    api.remove_container(known["Id"], force=True, v=True)
+    _remove(api, known["Id"])
+
+
+def _remove(api: docker.APIClient, container_id: str) -> None:
+    """Remove a container; where somebody else is at it already, which an engine refuses to join, wait for the end."""
+    try:
+        api.remove_container(container_id, force=True, v=True)
+    except docker.errors.APIError as error:
+        if error.status_code != http.HTTPStatus.CONFLICT or "already in progress" not in str(error.explanation):
+            raise
+        with contextlib.suppress(docker.errors.NotFound):
+            api.wait(container_id, timeout=TIMEOUT, condition="removed")
 
 
 def _ipc_mode(request: ContainerRequest) -> str | None:

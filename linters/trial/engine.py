@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from docker.tls import TLSConfig
 from linters.errors import TrialError
 from linters.trial.model import Change, Limits, TrialImage
 
-TIMEOUT = 60.0
+TIMEOUT = 60
 KNOCK_SECONDS = 5.0
 _ANY_VERSION = "1.41"  # names no request that is made; the SDK wants one
 LAST_WORDS = 20
@@ -230,9 +231,15 @@ class TrialEngine:
         return tuple(_printable(line) for line in text.splitlines() if line.strip())
 
     def remove(self, container: str) -> None:
-        """Removes it, running or not, with its volumes; one that is gone is no error."""
+        """Removes it, running or not, with its volumes; one that is gone is no error, nor one that somebody else is
+        removing: its end is waited for."""
         with _translated(container[:12]), suppress(docker.errors.NotFound):
-            self._client.remove_container(container, force=True, v=True)
+            try:
+                self._client.remove_container(container, force=True, v=True)
+            except docker.errors.APIError as error:
+                if error.status_code != HTTPStatus.CONFLICT or "already in progress" not in str(error.explanation):
+                    raise
+                self._client.wait(container, timeout=TIMEOUT, condition="removed")
 
     def labelled(self, labels: Sequence[str]) -> tuple[tuple[str, Mapping[str, str]], ...]:
         """(ID, labels) of the containers that have all of these labels."""
@@ -314,7 +321,7 @@ def _knock(host: str) -> None:
 
 
 def _client(host: str, tls: Path | None, version: str) -> docker.APIClient:
-    return docker.APIClient(base_url=host, version=version, timeout=int(TIMEOUT), tls=_tls(tls))
+    return docker.APIClient(base_url=host, version=version, timeout=TIMEOUT, tls=_tls(tls))
 
 
 def _tls(folder: Path | None) -> TLSConfig | bool:

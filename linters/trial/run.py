@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ from linters.trial.engine import Folder, Recipe, TrialEngine
 from linters.trial.judge import Judgement, judge, signal_number
 from linters.trial.model import Observation, Run, TrialImage, TrialReport, TrialRequest, Verdict
 from linters.trial.watch import watch
+
+LOOK_SECONDS = 0.02
 
 
 def try_image(
@@ -79,7 +80,6 @@ class _Trial:
     request: TrialRequest
     deadline: float
     cancelled: threading.Event
-    _over: threading.Event = field(default_factory=threading.Event)
     _made: list[str] = field(default_factory=list)
 
     def observe(self) -> Observation:
@@ -96,27 +96,38 @@ class _Trial:
             self._clear()
 
     def _both(self, folders: tuple[Folder, ...], *, capable: bool) -> tuple[Run, Run]:
-        threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="trial")
+        outcomes: dict[bool, Run | BaseException] = {}
+        over = threading.Event()
+
+        def run(*, read_only: bool) -> None:
+            if over.is_set():
+                return
+            try:
+                outcomes[read_only] = self._run(folders, over, read_only=read_only, capable=capable)
+            except BaseException as error:  # it is raised again where the outcomes are read
+                outcomes[read_only] = error
+
+        sides = (False, True)
+        threads = [threading.Thread(target=run, kwargs={"read_only": one}, daemon=True) for one in sides]
         try:
-            runs = [
-                threads.submit(self._run, folders, read_only=read_only, capable=capable) for read_only in (False, True)
-            ]
-            # In small steps, so that an interrupt is heard at once.
-            while not all(run.done() for run in runs):
-                if self.cancelled.wait(0.05):
-                    self._over.set()
-                    break
+            for thread in threads:
+                thread.start()
+            # An interrupt may come at any instruction of this thread, also between taking a lock and the block that
+            # gives it back: so nothing here takes one that the others need, as futures and events would.
+            while len(outcomes) < len(sides) and not self.cancelled.is_set():
+                time.sleep(LOOK_SECONDS)
             if self.cancelled.is_set():
                 raise TrialError("trial-cancelled", self.request.name, "the trial was cancelled")
-            return runs[0].result(), runs[1].result()
+            return _made(outcomes[False]), _made(outcomes[True])
         finally:
-            self._over.set()
+            over.set()
             self._clear()  # what a thread waits for ends with its container
-            threads.shutdown(wait=True)
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
             self._clear()
-            self._over.clear()
 
-    def _run(self, folders: tuple[Folder, ...], *, read_only: bool, capable: bool) -> Run:
+    def _run(self, folders: tuple[Folder, ...], over: threading.Event, *, read_only: bool, capable: bool) -> Run:
         request = self.request
         recipe = Recipe(
             image=self.image.image_id,
@@ -135,7 +146,7 @@ class _Trial:
             ports=self.image.exposed,
             signal=signal_number(self.image.stop_signal),
             deadline=self.deadline,
-            cancelled=self._over,
+            cancelled=over,
             stop=not read_only,
             made=self._made.append,
         )
@@ -143,9 +154,16 @@ class _Trial:
     def _clear(self) -> None:
         """Remove what was made. One that cannot be removed now is found by its labels later."""
         while self._made:
+            container = self._made[-1]
             with suppress(TrialError):
-                self.engine.remove(self._made[-1])
-            self._made.pop()
+                self.engine.remove(container)
+            self._made.remove(container)  # a thread may have made another one meanwhile
+
+
+def _made(outcome: Run | BaseException) -> Run:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 def _apart(folders: tuple[Folder, ...], volumes: tuple[str, ...]) -> tuple[Folder, ...]:

@@ -67,6 +67,7 @@ class Forge:
             "DOCKER_HOST": self.engine,
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "default",
+            "PYTHONFAULTHANDLER": "1",
             "NO_COLOR": "1",
             "XDG_CONFIG_HOME": str(self.home / "config"),
             **self.extra,
@@ -90,13 +91,17 @@ class Forge:
 
     def run(self, *arguments: object, **environ: str) -> Outcome:
         """A command to its end."""
-        with self.start(*arguments, **environ) as child:
+        return self.end(self.start(*arguments, **environ), 240)
+
+    def end(self, child: subprocess.Popen[str], seconds: float = 60) -> Outcome:
+        """The end of a command, which is to come by itself; where it does not, what its threads were at is told."""
+        with child:
             try:
-                out, err = child.communicate(timeout=240)
+                out, err = child.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
-                child.send_signal(signal.SIGINT)
+                child.send_signal(signal.SIGABRT)
                 out, err = child.communicate(timeout=30)
-                pytest.fail(f"{arguments} did not end:\n{out}\n{err}")
+                pytest.fail(f"{child.args} did not end:\n{out}\n{err}")
         return Outcome(child.returncode, out, err)
 
     def ok(self, *arguments: object, **environ: str) -> Outcome:

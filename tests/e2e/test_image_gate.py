@@ -147,6 +147,5 @@ def test_an_interrupted_trial_leaves_nothing(forge: Forge, docker_client: docker
     wanted = of_trials(forge)
     running = under_way(forge, docker_client)
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert forge.end(running).code == 130
     assert docker_client.containers.list(all=True, filters=wanted) == []

@@ -397,9 +397,9 @@ def test_ctrl_c_detaches_from_a_server_and_cancel_ends_the_solve(
                 break
         service.until(build, "step", "build")
         child.send_signal(signal.SIGINT)
-        rest = child.communicate(timeout=30)[1]
-    assert child.returncode == 130
-    assert f"builds cancel {build}" in rest
+        ended = forge.end(child)
+    assert ended.code == 130
+    assert f"builds cancel {build}" in ended.err
     assert service.build(build)["status"] == "running"
     began = time.monotonic()
     forge.ok("builds", "cancel", build, **config)
