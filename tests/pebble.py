@@ -49,7 +49,7 @@ def pebble(folder: Path, authority: TestAuthority, *, address: str, http_port: i
     finally:
         for child in started:
             child.terminate()
-            child.wait(10)
+            child.wait(30)
 
 
 def _listens(port: int) -> bool:

@@ -45,7 +45,7 @@ def plain_registry(folder: Path, port: int, *, access: Access | None = None, **c
         yield f"127.0.0.1:{port}"
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(30)
 
 
 @contextlib.contextmanager

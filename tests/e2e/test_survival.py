@@ -99,13 +99,13 @@ def test_down_stops_everything_and_up_brings_the_app_back(own_forge: Forge) -> N
 def kill_everything(forge: Forge) -> None:
     """What a power cut does to the stack and to the replicas."""
     home = Home(forge.home)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     # The supervisor first: what it would start while the others end might not be noted yet when its turn comes.
     supervisor = running_supervisor(home)
     assert supervisor is not None
     ended = os.pidfd_open(supervisor.pid)
     signal.pidfd_send_signal(ended, signal.SIGKILL)
-    assert select.select([ended], [], [], 10)[0]
+    assert select.select([ended], [], [], 30)[0]
     os.close(ended)
     while left := [found for file in home.run.glob("*.pid") if (found := read_pid_file(file))]:
         assert time.monotonic() < deadline, left

@@ -64,7 +64,7 @@ class Running:
     def leave(self) -> None:
         """End the loop as a kill would: nothing is stopped."""
         self.supervisor.ask_to_stop()
-        self.thread.join(10)
+        self.thread.join(30)
 
     def end(self) -> None:
         self.leave()
@@ -316,7 +316,7 @@ def test_a_container_that_a_killed_engine_lost_sight_of_is_ended_and_no_other_ho
         outputs = [process.stdout for process in started]
         children = [int(output.readline()) for output in outputs if output]
         end_containers(home)
-        assert started[0].wait(10) == -signal.SIGKILL
+        assert started[0].wait(30) == -signal.SIGKILL
         watched = identify(children[0])
         assert watched is None or wait_end(watched, 10)
         assert started[1].poll() is None

@@ -148,7 +148,7 @@ def test_ctrl_c_reaches_the_program_and_the_third_leaves_it(start: Start) -> Non
         assert out.readline() == b"heard\n"
     joined.child.send_signal(signal.SIGINT)
     assert joined.child.wait(20) == 130
-    joined.program.child.wait(10)
+    joined.program.child.wait(30)
 
 
 def test_a_reader_that_has_seen_enough_ends_it(start: Start) -> None:
@@ -157,4 +157,4 @@ def test_a_reader_that_has_seen_enough_ends_it(start: Start) -> None:
     assert joined.child.stdout.read(2) == b"y\n"
     joined.child.stdout.close()
     joined.child.wait(20)
-    assert joined.program.child.wait(10) != 0
+    assert joined.program.child.wait(30) != 0

@@ -51,7 +51,7 @@ def settled(given: Plan, act: Any, *, cancelled: bool = False) -> tuple[LintRepo
     try:
         with recorder.stage("trial") as log:
             if not given.policy.require_measured and not cancelled:
-                trial._thread.join(10)
+                trial._thread.join(30)
             return trial.settle(log, stop), events
     finally:
         trial.close()

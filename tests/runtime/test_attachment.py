@@ -70,7 +70,7 @@ class Local:
             os.killpg(self.child.pid, number)
 
     def code(self) -> int | None:
-        code = self.child.wait(10)
+        code = self.child.wait(30)
         return 128 - code if code < 0 else code
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class Local:
 
     def clean(self) -> None:
         self.signal(signal.SIGKILL)
-        self.child.wait(10)
+        self.child.wait(30)
         for stream in (self.child.stdin, self.child.stdout, self.child.stderr):
             with contextlib.suppress(OSError):
                 assert stream
@@ -106,7 +106,7 @@ def begin() -> Iterator[Begin]:
     yield start
     for session, process, thread in made:
         session.close()
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive()
         process.clean()
 
@@ -170,7 +170,7 @@ def test_a_caller_that_does_not_read_stops_the_program(begin: Begin) -> None:
 def test_the_program_ends_with_its_caller(begin: Begin, command: str) -> None:
     session, process = begin("sh", "-c", command)
     session.close()
-    assert process.child.wait(10) in (-signal.SIGHUP, -signal.SIGKILL, 128 + signal.SIGHUP)
+    assert process.child.wait(30) in (-signal.SIGHUP, -signal.SIGKILL, 128 + signal.SIGHUP)
 
 
 def test_all_end_with_the_controller(begin: Begin) -> None:
@@ -180,7 +180,7 @@ def test_all_end_with_the_controller(begin: Begin) -> None:
     attachments.close()
     for session, process in begun:
         assert collect(session)[2] == 128 + signal.SIGHUP
-        assert process.child.wait(10) == -signal.SIGHUP
+        assert process.child.wait(30) == -signal.SIGHUP
     late, _ = begin("sleep", "60", attachments=attachments)
     assert collect(late)[2] == 128 + signal.SIGHUP
 
@@ -216,8 +216,8 @@ def test_who_speaks_something_else_is_not_heard(said: bytes) -> None:
         # It may have hung up before all of it is written.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             ours.sendall(said)
-        assert process.child.wait(10) == -signal.SIGHUP
-        thread.join(10)
+        assert process.child.wait(30) == -signal.SIGHUP
+        thread.join(30)
     process.clean()
 
 

@@ -437,7 +437,7 @@ def resolver_process(settings: RuntimeSettings) -> Iterator[subprocess.Popen[str
         yield process
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
         assert process.stderr is not None
         process.stderr.close()
 

@@ -47,7 +47,7 @@ def resolver(stack: Stack) -> Iterator[None]:
     wait_for(stack.settings.resolver_socket.exists)
     yield
     process.terminate()
-    process.wait(10)
+    process.wait(30)
     assert "Traceback" not in (stack.home / "resolver.log").read_text()
 
 

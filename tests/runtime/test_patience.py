@@ -43,7 +43,7 @@ def controller(path: Path, answers: Sequence[tuple[str, Sequence[RolloutRecord],
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield asked
-        thread.join(10)
+        thread.join(30)
     assert asked == [method for method, *_ in answers]
 
 

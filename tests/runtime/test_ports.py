@@ -285,7 +285,7 @@ class Downloads(Echo):
                     pass
                 client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + self.name.encode())
                 if b"/long" in first:
-                    self.go_on.wait(10)
+                    self.go_on.wait(30)
                 client.sendall(b".")
 
 

@@ -366,7 +366,7 @@ def test_an_engine_that_takes_its_time_holds_up_nobody_else(bench: Bench) -> Non
             drained.set()
 
         threading.Thread(target=drain, daemon=True).start()
-        return ("why" if drained.wait(10) else "the one who drains waits for the engine"), ()
+        return ("why" if drained.wait(30) else "the one who drains waits for the engine"), ()
 
     bench.records.look(held.deployment, held.generation, (old,), available=0, complete=False, stalled=slow)
     assert (bench.newest.message, bench.newest.drained) == ("why", 3)

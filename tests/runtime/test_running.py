@@ -45,7 +45,7 @@ def await_counters(stack: Stack, load: Load) -> None:
         return counters.requests, counters.failed
 
     with contextlib.suppress(AssertionError):
-        wait_for(lambda: counted() == seen, timeout=5)
+        wait_for(lambda: counted() == seen, timeout=30)
     assert counted() == seen, load.results
 
 
@@ -178,10 +178,10 @@ def test_a_killed_replica_is_out_at_once_and_back_soon(stack: Stack, app_image: 
     stack.kill_container(victim.container_id)
     died = time.monotonic()
     wait_for(lambda: not takes_requests(), interval=0.002)
-    assert time.monotonic() - died < 0.2
-    status = stack.until("hello", is_complete, timeout=20)
+    assert time.monotonic() - died < 2, "not by the next look at all"
+    status = stack.until("hello", is_complete, timeout=40)
     again = next(item for item in status.replica_list if item.name == victim.name)
-    assert time.monotonic() - died < 10, "the first restart is at once"
+    assert time.monotonic() - died < 20, "the first restart is at once"
     assert (again.restarts, again.exit_code) == (1, 137)
     assert again.container_id != victim.container_id
     with Session(stack.settings.http_port) as session:

@@ -61,7 +61,7 @@ class Scripted:
 
     def inspect(self, container_id: str) -> ContainerState | None:
         if container_id == "c1":
-            self.apart.wait(10)
+            self.apart.wait(30)
         return self.states.get(container_id)
 
     def succeed(self, name: str, ended: str, container_id: str) -> None:
@@ -150,7 +150,7 @@ class House:
         self.over = True
         self.engine.apart.set()
         self.life.leave()
-        self._thread.join(10)
+        self._thread.join(30)
         assert not self._thread.is_alive()
         self.store.close()
 
@@ -220,14 +220,14 @@ def test_one_that_is_not_wanted_any_more_is_removed(house: Callable[..., House])
     found: list[House] = []
 
     def stopped_meanwhile() -> str:
-        built.wait(10)
+        built.wait(30)
         found[0].over = True
         return "c2"
 
     built = threading.Event()
     found.append(house(engine, stopped_meanwhile))
     built.set()
-    found[0]._thread.join(10)
+    found[0]._thread.join(30)
     assert engine.calls == [("beside", "c2"), ("remove", "c2")]
 
 

@@ -74,7 +74,7 @@ def test_a_registry_that_hangs_is_given_up_in_time(endpoint: Endpoint, slow_regi
     resolution = resolvable(endpoint, f"127.0.0.1:{slow_registry}/x:1", 1)
     assert not resolution
     assert "in time" in resolution.reason
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_a_tag_is_removed_and_the_image_stays_under_its_other(

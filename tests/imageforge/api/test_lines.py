@@ -81,14 +81,14 @@ def test_all_of_them_are_read() -> None:
     told = Told()
     rows = rows_of(asyncio.run(answered(told, gone=False, full=False)))
     assert rows == [{"kind": "applied"}, {"kind": "end", "error": None}]
-    assert told.ended.wait(10)
+    assert told.ended.wait(30)
 
 
 def test_of_a_reader_who_has_left_they_end_in_no_thread_that_answers() -> None:
     told = Told()
     asyncio.run(answered(told, gone=True, full=False))
     gc.collect()
-    assert told.ended.wait(10)
+    assert told.ended.wait(30)
     assert told.by is not threading.current_thread()
 
 
@@ -96,5 +96,5 @@ def test_who_gets_no_place_is_told_so() -> None:
     told = Told()
     (row,) = rows_of(asyncio.run(answered(told, gone=False, full=True)))
     assert (row["kind"], row["problem"]["status"], row["problem"]["code"]) == ("error", 429, "too-many-requests")
-    assert told.ended.wait(10)
+    assert told.ended.wait(30)
     assert told.by is not threading.current_thread()
