@@ -29,6 +29,7 @@ from runtime.balancer.balancer import Balancer
 from runtime.balancer.counters import Counters
 from runtime.balancer.socket import CommandSocket
 from runtime.balancer.stats import parse_stat
+from runtime.restart import FIRST_DELAY
 from tests.runtime.load import Load, Session
 from tests.runtime.relay import Relay
 from tests.runtime.stack import ROOT, Stack, is_complete, manifest, wait_for
@@ -181,7 +182,7 @@ def test_a_killed_replica_is_out_at_once_and_back_soon(stack: Stack, app_image: 
     assert time.monotonic() - died < 2, "not by the next look at all"
     status = stack.until("hello", is_complete, timeout=40)
     again = next(item for item in status.replica_list if item.name == victim.name)
-    assert time.monotonic() - died < 20, "the first restart is at once"
+    assert time.monotonic() - died < FIRST_DELAY, "the first restart is at once"
     assert (again.restarts, again.exit_code) == (1, 137)
     assert again.container_id != victim.container_id
     with Session(stack.settings.http_port) as session:
