@@ -118,7 +118,7 @@ class _Trial:
                 time.sleep(LOOK_SECONDS)
             if self.cancelled.is_set():
                 raise TrialError("trial-cancelled", self.request.name, "the trial was cancelled")
-            return _made(outcomes[False]), _made(outcomes[True])
+            return _result(outcomes[False]), _result(outcomes[True])
         finally:
             over.set()
             self._clear()  # what a thread waits for ends with its container
@@ -160,7 +160,7 @@ class _Trial:
             self._made.remove(container)  # a thread may have made another one meanwhile
 
 
-def _made(outcome: Run | BaseException) -> Run:
+def _result(outcome: Run | BaseException) -> Run:
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
