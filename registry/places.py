@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,13 +209,14 @@ class LayoutSink:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegistrySink:
-    """A repository. `mount_from` are repositories of the same registry that may have the blobs; `sessions` keeps
-    uploads that are interrupted, and `folder` what is fetched for them."""
+    """A repository. `mount_from` gives repositories of the same registry that may have the blobs, and is asked for each
+    that the registry lacks, by several threads; `sessions` keeps uploads that are interrupted, and `folder` what is
+    fetched for them."""
 
     client: RegistryClient
     reference: ImageRef
     sessions: Sessions = field(default_factory=Sessions)
-    mount_from: Sequence[str] = ()
+    mount_from: Callable[[], Sequence[str]] = tuple
     folder: Path | None = None
 
     @property
@@ -296,7 +297,7 @@ class RegistrySink:
 
     def _mount(self, blob: Descriptor, origin: ImageRef | None) -> Way | Opened | None:
         """Have the registry take the blob from another of its repositories. Where it opened an upload instead, that."""
-        candidates = [name for name in self.mount_from if name != self.reference.repository][:MOST_MOUNTS]
+        candidates = [name for name in self.mount_from() if name != self.reference.repository][:MOST_MOUNTS]
         if origin is not None and origin.registry == self.client.registry:
             candidates.insert(0, origin.repository)
         for name in dict.fromkeys(candidates):

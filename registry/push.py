@@ -60,7 +60,7 @@ def push(
     with own as used:
         result = copy(
             LayoutSource(layout=opened),
-            RegistrySink(client=used, reference=reference, sessions=Sessions(uploads), mount_from=mount_from),
+            RegistrySink(client=used, reference=reference, sessions=Sessions(uploads), mount_from=lambda: mount_from),
             on_progress=on_progress,
             cancelled=asked,
         )

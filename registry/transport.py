@@ -1,4 +1,4 @@
-"""HTTP to a registry: the only module that imports httpx. Logs in when asked to, tries again what may go well the next
+"""HTTP to a registry: the only module that uses httpx. Logs in when asked to, tries again what may go well the next
 time, and turns answers into errors."""
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import httpx
-
 from registry.access import Access, is_loopback
 from registry.answers import gathered, json_object, number, printable
 from registry.auth import TOKEN_USER, Challenge, Credentials, Found, look_up
 from registry.errors import RefusedError, TransportError
+from registry.lean_httpx import httpx
 from registry.patience import ONCE, PASSING, Patience, retry_after
 
 OK, PARTIAL, BAD_REQUEST, UNAUTHORIZED, NOT_ALLOWED, NO_SPACE = 200, 206, 400, 401, 405, 507

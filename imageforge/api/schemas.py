@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.entry.standing import Standing
 from imageforge.pipeline.release import FILES
 from imageforge.store import App, Build, Domain, Hook, Notice, Release, Scope, SealedSecret, Token

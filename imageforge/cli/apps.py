@@ -12,7 +12,7 @@ from imageforge.cli.confirm import confirm
 from imageforge.cli.output import Format, FormatOption, document, facts, say, show
 from imageforge.cli.state import Workplace
 from imageforge.cli.status import app_rows
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.pipeline import operations
 from imageforge.pipeline.removal import claims_of
 from imageforge.report.units import counted

@@ -18,7 +18,7 @@ from imageforge.cli.target import (
     refuse_with_app,
     refuse_with_object,
 )
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 
 StdinOption = Annotated[bool, typer.Option("--stdin", "-i", help="Give it what comes on stdin.")]
 TtyOption = Annotated[bool, typer.Option("--tty", "-t", help="Give it a terminal.")]

@@ -9,7 +9,7 @@ import typer
 
 from imageforge.cli.output import Format, FormatOption, show
 from imageforge.cli.state import Workplace
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.report.units import replica_age
 from imageforge.store import Apps
 from runtime import ReplicaStatus

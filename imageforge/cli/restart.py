@@ -12,7 +12,7 @@ from imageforge.cli.owned import refuse_owned
 from imageforge.cli.settle import settle, settle_in
 from imageforge.cli.state import Workplace
 from imageforge.cli.target import DEFAULT, SpaceOption, is_object, refuse_with_app
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.pipeline import operations
 from imageforge.report.units import counted
 from imageforge.store import Apps

@@ -25,7 +25,7 @@ from imageforge.cli.target import (
     refuse_with_app,
     refuse_with_object,
 )
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.errors import DeployFailed, UsageError
 from imageforge.pipeline.domains import NAMESPACE
 from imageforge.pipeline.job_end import JobEnd

@@ -12,7 +12,7 @@ from imageforge.cli.owned import process_of, refuse_owned, tell_owners
 from imageforge.cli.settle import settle, settle_in
 from imageforge.cli.state import Workplace
 from imageforge.cli.target import DEFAULT, SpaceOption, is_object, refuse_with_app
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
 from imageforge.pipeline.domains import NAMESPACE

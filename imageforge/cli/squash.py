@@ -22,7 +22,6 @@ from imageforge.images.presence import presence
 from imageforge.report.bill import bill_lines, squash_data, squash_line
 from imageforge.report.transfer import Transfer
 from imageforge.stack.registry_lock import writing_registry
-from linters import check
 from registry import Platform
 
 
@@ -138,6 +137,8 @@ def _same(one: ImageName, other: ImageName) -> bool:
 
 def _from(file: Path) -> str:
     """The image that the last stage of a Dockerfile begins with."""
+    from linters import check  # noqa: PLC0415 - all rules come with it, and mostly --base or the image names its base
+
     found = check(file, context=file.parent, target=None, build_args={}, display_name=str(file)).base_image
     if found is None:
         raise UsageError(

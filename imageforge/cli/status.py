@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from imageforge.cli.output import Format, FormatOption, document, say, show
 from imageforge.cli.state import Workplace
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.entry.standing import certificate_folders
 from imageforge.report.units import age
 from imageforge.stack.state import read_report

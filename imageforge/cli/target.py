@@ -9,7 +9,7 @@ import typer
 
 from imageforge.cli.kinds import meant_as_app, only, parse_target
 from imageforge.cli.state import Workplace
-from imageforge.config.repository import deployment_name
+from imageforge.config.names import deployment_name
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
 from imageforge.pipeline.domains import NAMESPACE

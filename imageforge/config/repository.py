@@ -14,26 +14,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imageforge.config.command import words
+from imageforge.config.names import APP_NAME, FILE_NAME, PROCESS_NAME, WEB, too_long
 from imageforge.config.validation import first_detail, first_problem
 from imageforge.errors import ConfigError
 from linters import Policy, Profile, Severity, faults, rules
 from linters import Waiver as PolicyWaiver
 
-FILE_NAME = "imageforge.toml"
 PROJECT_FILE = "pyproject.toml"
 LARGEST = 1 << 20
 """Bytes of either that are read; nobody writes as many."""
-APP_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
-"""An app's name is the name of its Service (RFC 1035 label), and leaves room for a hash and a suffix in pod names."""
-
-PROCESS_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-LONGEST_DEPLOYMENT = 63 - len("-") - 10 - len("-") - 5
-"""Characters in the name of a Deployment: its pods add a hash of at most ten and a suffix of five, and their names are
-host names (RFC 1123 label)."""
-WEB = "web"
-"""The process that the Service leads to; it runs under the app's own name."""
-
-
 SEVERITIES = ("off", *(severity.value for severity in Severity))
 SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kMGT]?)(i?)B?", re.IGNORECASE)
 
@@ -45,19 +34,6 @@ def parse_size(text: str) -> int:
         raise ValueError(f"`{text[:40]}` is no size, expected one such as 200MB")
     power = " kmgt".index(found[2].lower() or " ")
     return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
-
-
-def deployment_name(app: str, process: str) -> str:
-    """The name under which a process of an app runs."""
-    return app if process == WEB else f"{app}-{process}"
-
-
-def too_long(app: str, process: str) -> str | None:
-    """What is wrong with the length of a process's name, if anything."""
-    name = deployment_name(app, process)
-    if len(name) <= LONGEST_DEPLOYMENT:
-        return None
-    return f"{name} has {len(name)} characters, and a process's name with its app's has at most {LONGEST_DEPLOYMENT}"
 
 
 class Section(BaseModel):

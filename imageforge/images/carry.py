@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from builders import (
@@ -225,7 +226,8 @@ class Carrier:
             client=client,
             reference=name.named,
             sessions=Sessions(self.home.uploads),
-            mount_from=self.mount_from(name.named.registry),
+            # Who has all blobs there need not know: it takes the store of builds to tell.
+            mount_from=cache(lambda: self.mount_from(name.named.registry)),
             folder=self.home.uploads / "blobs",
         )
 

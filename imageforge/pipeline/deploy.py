@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.errors import DeployFailed, ForgeError
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch, Entrance
 from imageforge.pipeline.deployer import Deployer

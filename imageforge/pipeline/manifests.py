@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from imageforge.config.command import literal
-from imageforge.config.repository import WEB, deployment_name
+from imageforge.config.names import WEB, deployment_name
 from imageforge.pipeline.one_off import one_off
 from runtime import dump_manifests
 

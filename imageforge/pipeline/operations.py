@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from imageforge.config import Home, Settings
-from imageforge.config.repository import FILE_NAME, WEB
+from imageforge.config.names import FILE_NAME, WEB
 from imageforge.errors import ForgeError, UsageError
 from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.domains import NAMESPACE, holding_hosts

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from imageforge.config.repository import FILE_NAME, PROCESS_NAME, WEB, too_long
+from imageforge.config.names import FILE_NAME, PROCESS_NAME, WEB, too_long
 from imageforge.errors import ConfigError
 from imageforge.pipeline.manifests import (
     APP,

@@ -11,7 +11,7 @@ from pathlib import Path
 from builders import SquashMode
 from imageforge.config import RepositoryConfig
 from imageforge.config.command import words
-from imageforge.config.repository import APP_NAME, FILE_NAME, WEB, too_long
+from imageforge.config.names import APP_NAME, FILE_NAME, WEB, too_long
 from imageforge.errors import UsageError
 from imageforge.pipeline.own_manifests import OwnManifests, read
 from linters import Policy, Severity

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from imageforge.config.repository import FILE_NAME, WEB
+from imageforge.config.names import FILE_NAME, WEB
 from imageforge.errors import GateRefused
 from imageforge.pipeline import own_manifests
 from imageforge.pipeline.deployer import Deployer

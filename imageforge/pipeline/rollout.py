@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.errors import DeployFailed
 from imageforge.pipeline import rolled
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch

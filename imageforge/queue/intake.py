@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from imageforge.config import Home, Settings
-from imageforge.config.repository import APP_NAME
+from imageforge.config.names import APP_NAME
 from imageforge.errors import ForgeError, UsageError
 from imageforge.queue.checkout import git_policy
 from imageforge.queue.contexts import Contexts

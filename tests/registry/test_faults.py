@@ -246,7 +246,7 @@ def test_blobs_are_mounted_from_where_they_are(make: Maker, proxy: Proxy, reposi
         sink = RegistrySink(
             client=client,
             reference=ImageRef.parse(f"{proxy.address}/{repository}-other:v1"),
-            mount_from=("nobody/has-this", repository),
+            mount_from=lambda: ("nobody/has-this", repository),
         )
         result = copy(LayoutSource(layout=make.layout), sink)
     assert (result.sent_blobs, result.mounted_blobs) == (0, 2)

@@ -35,7 +35,7 @@ from imageforge.api.schemas import (
     SourceSecret,
 )
 from imageforge.api.site import Site
-from imageforge.config.repository import deployment_name
+from imageforge.config.names import deployment_name
 from imageforge.errors import UsageError
 from imageforge.pipeline import operations
 from imageforge.pipeline.domains import NAMESPACE

@@ -12,7 +12,7 @@ from imageforge.api.auth import Here, Who
 from imageforge.api.problems import RESPONSES
 from imageforge.api.runtime_metrics import RuntimeMetrics
 from imageforge.api.schemas import Readiness
-from imageforge.config.repository import WEB
+from imageforge.config.names import WEB
 from imageforge.store import Builds, Scope
 from runtime import RuntimeFailure
 
