@@ -334,3 +334,27 @@ def test_an_app_that_does_not_run_says_what_became_of_its_last_build() -> None:
     assert caught.value.hint == f"imageforge builds log {build}"
     standing.append(SimpleNamespace(app="brk", name="brk", deleting=False))
     assert app_selection("brk", None, here, controller, container="").names == ("brk",)
+
+
+HEAVY = ("linters.catalog", "rich.syntax", "pygments", "sqlalchemy", "fastapi", "rq")
+AT_ITS_END = f"""
+import gc, sys
+from imageforge.cli.main import main
+try:
+    main()
+except SystemExit as end:
+    kept = not gc.isenabled() and gc.get_freeze_count() > 0
+    print(end.code, kept, [name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    "words", ["image push oci:/none docker://127.0.0.1:1/x:1", "squash oci:/none oci:/other", "ps"]
+)
+def test_a_command_loads_no_more_than_it_needs(words: str) -> None:
+    """What it does not need takes it longer to load than its own work; nor is all of it gone through at the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ITS_END, *words.split()], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    code, _, rest = done.stdout.strip().partition(" ")
+    assert (code in {"1", "2", "3", "4"}, rest) == (True, "True []"), done
