@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imageforge.client import Contexts, Server
+from imageforge.client import Contexts
 
 if TYPE_CHECKING:
     from imageforge.cli.local import Local
+    from imageforge.client.server import Server
 
 
 def active_server() -> Server | None:
     """The server of the active context, not yet connected to; None: this machine."""
     context = Contexts.of_user().active()
-    return Server(context.url, context.token) if context else None
+    if context is None:
+        return None
+    from imageforge.client.server import Server  # noqa: PLC0415 - HTTP takes a tenth of a second to load
+
+    return Server(context.url, context.token)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from imageforge.cli.output import Format, document, say, write
 from imageforge.cli.progress import progress
-from imageforge.client.server import ServerError
+from imageforge.client.errors import ServerError
 from imageforge.pipeline.event import EventKind, event_from
 from imageforge.report.deploy import DeployReport, as_markdown, as_text
 

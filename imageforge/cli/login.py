@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import typer
 
 from imageforge.cli.output import say
-from imageforge.client import Context, Contexts, Server
+from imageforge.client import Context, Contexts
+from imageforge.client.server import Server
 from imageforge.errors import UsageError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imageforge.cli.follow import follow
 from imageforge.cli.output import Format, say
-from imageforge.client import Server
+from imageforge.client.server import Server
 from imageforge.config import load_repository
 from imageforge.errors import UsageError
 from imageforge.pipeline.own_manifests import names

@@ -14,10 +14,10 @@ import typer
 from imageforge.cli.lint_jobs import Asked, Configs, job_of
 from imageforge.cli.output import Format, FormatOption, document, say, show, write
 from imageforge.cli.state import Workplace
+from imageforge.config.names import DEFAULT_PORT
 from imageforge.errors import StackError
 from imageforge.images.name import ImageName, Transport
 from imageforge.pipeline.interrupt import cancelled_by_interrupt
-from imageforge.pipeline.plan import DEFAULT_PORT
 from imageforge.pipeline.trials import tried
 from imageforge.stack import engine_choice
 from linters import (

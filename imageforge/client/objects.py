@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from imageforge.client.server import Server
 from imageforge.report.rollout import RolloutReport
 from runtime import (
     AppliedObject,
@@ -23,6 +22,9 @@ from runtime import (
     ServiceStatus,
     value_from_json,
 )
+
+if TYPE_CHECKING:
+    from imageforge.client.server import Server
 
 T = TypeVar("T")
 NO_NAMESPACE = "-"

@@ -13,7 +13,8 @@ from urllib.parse import quote
 import httpx
 
 from imageforge import __version__
-from imageforge.errors import ForgeError, Kind
+from imageforge.client.errors import ServerError
+from imageforge.errors import Kind
 
 TIMEOUT = httpx.Timeout(30.0, read=60.0)
 """Seconds; a stream of events gives a sign of life every 15."""
@@ -22,14 +23,6 @@ RECONNECT_SECONDS = 1.0
 PIECE = 256 * 1024
 
 Row = Mapping[str, Any]
-
-
-class ServerError(ForgeError):
-    """What a server answered, or that it did not."""
-
-    def __init__(self, code: str, subject: str, message: str, *, kind: Kind, **more: str | None) -> None:
-        super().__init__(code, subject, message, hint=more.get("hint"), kept=more.get("kept"))
-        self.kind = kind
 
 
 class Server:

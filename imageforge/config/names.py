@@ -11,6 +11,8 @@ PROCESS_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LONGEST_DEPLOYMENT = 63 - len("-") - 10 - len("-") - 5
 """Characters in the name of a Deployment: its pods add a hash of at most ten and a suffix of five, and their names are
 host names (RFC 1123 label)."""
+DEFAULT_PORT = 8080
+"""Where an app listens when neither flag, file nor EXPOSE says; it is told by the variable PORT in any case."""
 WEB = "web"
 """The process that the Service leads to; it runs under the app's own name."""
 

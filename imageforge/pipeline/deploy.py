@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from imageforge.config.names import WEB
+from imageforge.config.names import DEFAULT_PORT, WEB
 from imageforge.errors import DeployFailed, ForgeError
 from imageforge.pipeline.cutover import CutoverCount, CutoverWatch, Entrance
 from imageforge.pipeline.deployer import Deployer
@@ -17,7 +17,6 @@ from imageforge.pipeline.domains import NAMESPACE, apply_with_hosts, holding_hos
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.manifests import processes, secrets_in
-from imageforge.pipeline.plan import DEFAULT_PORT
 from imageforge.pipeline.release import as_scaled, beside_web, settle, with_secrets
 from imageforge.pipeline.release_command import STAGE, ReleaseCommand, forget_jobs
 from imageforge.pipeline.removal import delete_all, delete_secrets, remove_others

@@ -16,9 +16,7 @@ from imageforge.pipeline.manifests import processes
 from imageforge.pipeline.release import fixed_processes
 from imageforge.pipeline.release_command import forget_jobs
 from imageforge.pipeline.removal import delete_all, delete_claims, delete_runs, delete_secrets
-from imageforge.stack.tidy import forget_images
 from imageforge.store import Apps, BuildQueue, Builds, BuildStatus, Database, Releases
-from registry import RegistryError
 from runtime import ControllerClient
 
 log = logging.getLogger(__name__)
@@ -87,6 +85,10 @@ def delete_app(
 ) -> None:
     """Stop an app and forget its releases, its waiting builds, its repository and its images; with `volumes` its claims
     too, and what they hold. Raises Busy."""
+    # For this alone: the whole stack comes with it.
+    from imageforge.stack.tidy import forget_images  # noqa: PLC0415
+    from registry import RegistryError  # noqa: PLC0415
+
     began = time.time()
     queue = BuildQueue(database)
     for status in (BuildStatus.HELD, BuildStatus.QUEUED):

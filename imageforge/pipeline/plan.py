@@ -17,9 +17,6 @@ from imageforge.pipeline.own_manifests import OwnManifests, read
 from linters import Policy, Severity
 from registry import ImageRef
 
-DEFAULT_PORT = 8080
-"""Where an app listens when neither flag, file nor EXPOSE says; it is told by the variable PORT in any case."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:

@@ -6,11 +6,11 @@ import contextlib
 import datetime
 import time
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from imageforge.config.names import FILE_NAME, WEB
+from imageforge.config.names import DEFAULT_PORT, FILE_NAME, WEB
 from imageforge.errors import GateRefused
 from imageforge.pipeline import own_manifests
 from imageforge.pipeline.deployer import Deployer
@@ -28,12 +28,13 @@ from imageforge.pipeline.manifests import (
 )
 from imageforge.pipeline.own_manifests import compose
 from imageforge.pipeline.ownership import refuse_other_selectors, refuse_taken
-from imageforge.pipeline.plan import DEFAULT_PORT, Plan
-from imageforge.pipeline.run import Product
 from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.store import App, Apps, Environment, Release, Releases, ReleaseStatus
-from linters import Severity, waived_rules
 from runtime import NotFound, RolloutPhase
+
+if TYPE_CHECKING:
+    from imageforge.pipeline.plan import Plan
+    from imageforge.pipeline.run import Product
 
 FILES = "files"
 OPTIONS = ("port", "path", "replicas_from", "fixed", "fixed_in", "environment", "release_command", FILES)
@@ -309,6 +310,8 @@ def _check_user(plan: Plan, config: Mapping[str, Any]) -> bool:
 
 def _may_be_root(plan: Plan) -> bool:
     """Whether the project says so, by a waiver, a comment of the Dockerfile, or what it makes of IF402."""
+    from linters import Severity, waived_rules  # noqa: PLC0415 - most of who asks after releases judges none
+
     today, policy = datetime.date.today(), plan.policy
     if plan.waived("IF401", today) or plan.waived("IF402", today) or not policy.on("IF402"):
         return True

@@ -13,7 +13,8 @@ from builders import RegistryLogin
 from imageforge.errors import GateRefused, StackError
 from imageforge.pipeline.run_secrets import RunSecrets
 from imageforge.store import Database, Purpose, Releases, SealedSecrets
-from imageforge.vault import Mask, Vault, scan_layout
+from imageforge.vault import Mask, Vault
+from imageforge.vault.scan import scan_layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from builders import BuiltImage
 from imageforge.config import Settings
+from imageforge.config.names import DEFAULT_PORT
 from imageforge.errors import Cancelled, Failure, GateRefused
 from imageforge.pipeline.event import EventKind, StageLog
 from imageforge.pipeline.image_gate import told, waiver
-from imageforge.pipeline.plan import DEFAULT_PORT, Plan
+from imageforge.pipeline.plan import Plan
 from linters import (
     Finding,
     LintReport,

@@ -1,6 +1,6 @@
 """What a .dockerignore leaves out of a context that is sent, and what stays in it in any case.
 
-The patterns themselves are linters', whose rules read the same context.
+The patterns themselves are linters', whose rules read the same context; they are loaded where there is a context.
 """
 
 from __future__ import annotations
@@ -9,22 +9,31 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imageforge.sources.errors import SourceRefused
-from linters import IGNORE_FILE, MalformedPattern, Patterns, ignore_file
 
-NAME = IGNORE_FILE
+if TYPE_CHECKING:
+    from linters import Patterns
+
+NAME = ".dockerignore"
 OUTSIDE = ".imageforge/Dockerfile"
 """Where a Dockerfile from outside of the context goes."""
 _ALWAYS = ("Dockerfile", NAME, "imageforge.toml")
 _BYTES = 1 << 20
 
 
+def _no_patterns() -> Patterns:
+    from linters import Patterns  # noqa: PLC0415
+
+    return Patterns()
+
+
 @dataclass(frozen=True, slots=True)
 class Ignore:
     """What is left out of a context, and what stays in it whatever the patterns say."""
 
-    patterns: Patterns = field(default_factory=Patterns)
+    patterns: Patterns = field(default_factory=_no_patterns)
     kept: frozenset[str] = frozenset(_ALWAYS)
     dockerfile: Path | None = None
     file: Path | None = None
@@ -36,14 +45,18 @@ class Ignore:
         A relative `dockerfile` is relative to the folder; `also` are files that stay in, too. Raises SourceRefused
         (`dockerignore-invalid`) with the line.
         """
+        from linters import ignore_file  # noqa: PLC0415
+
         path = folder / (dockerfile or "Dockerfile")
         file = ignore_file(folder, path)
         kept = {*_ALWAYS, *also, *(name for each in (path, file) if each and (name := inside(folder, each)))}
-        return cls(_patterns(file) if file else Patterns(), frozenset(kept), path, file)
+        return cls(_patterns(file) if file else _no_patterns(), frozenset(kept), path, file)
 
     @classmethod
     def of(cls, *lines: str) -> Ignore:
         """The same from lines, without comments."""
+        from linters import Patterns  # noqa: PLC0415
+
         return cls(Patterns.of(lines))
 
     def excludes(self, path: str) -> bool:
@@ -67,6 +80,8 @@ def inside(folder: Path, path: Path) -> str | None:
 
 
 def _patterns(file: Path) -> Patterns:
+    from linters import MalformedPattern, Patterns  # noqa: PLC0415
+
     try:
         with file.open("rb") as source:
             text = source.read(_BYTES + 1).decode("utf-8-sig")

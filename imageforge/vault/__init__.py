@@ -1,7 +1,7 @@
-"""Secrets at rest, sealed with a key that lies in a file of its own; and kept out of logs and images."""
+"""Secrets at rest, sealed with a key that lies in a file of its own; and kept out of logs. `imageforge.vault.scan`
+looks for them in images."""
 
 from imageforge.vault.mask import LineMask, Mask, MaskedLines
-from imageforge.vault.scan import Leak, scan_layout
 from imageforge.vault.vault import Vault
 
-__all__ = ["Leak", "LineMask", "Mask", "MaskedLines", "Vault", "scan_layout"]
+__all__ = ["LineMask", "Mask", "MaskedLines", "Vault"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import jwt
 import pytest
 
-from imageforge.client import Server
-from imageforge.client.server import ServerError
+from imageforge.client.errors import ServerError
+from imageforge.client.server import Server
 from imageforge.entry.key import entry_key
 from imageforge.pipeline import domains
 from imageforge.store import Apps, Domains, Scope, Tokens
