@@ -36,6 +36,7 @@ from runtime.engine import Engine
 from runtime.entrances import Entrances
 from runtime.errors import BalancerError, EngineError, NotFound
 from runtime.events import Recorder
+from runtime.held import Held, HeldPod
 from runtime.jobs import Jobs
 from runtime.keeper import Keeper
 from runtime.keepers import Keepers
@@ -56,7 +57,7 @@ from runtime.model import (
     ServiceStatus,
 )
 from runtime.naming import generated
-from runtime.objects import Held, HeldPod, Objects
+from runtime.objects import Objects
 from runtime.parts import Parts
 from runtime.pod import pod_status
 from runtime.pod_group import PodGroups

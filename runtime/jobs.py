@@ -12,6 +12,7 @@ from runtime.attempt import Attempt, JobRun
 from runtime.clock import steady
 from runtime.errors import NotFound
 from runtime.events import Recorder
+from runtime.held import HeldJob
 from runtime.job import (
     BACKOFF_LIMIT,
     BY_RULE,
@@ -33,7 +34,7 @@ from runtime.job_pod import known_pods, new_pod, pod_template, seen
 from runtime.manifest.model import Job, PodTemplate
 from runtime.model import JobStatus
 from runtime.naming import generated
-from runtime.objects import HeldJob, Objects
+from runtime.objects import Objects
 from runtime.outcome import why_failed
 from runtime.pod import status_of
 from runtime.roster import Replica, Roster

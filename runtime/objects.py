@@ -5,11 +5,34 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 from runtime.claims import refuse_conflicts
 from runtime.errors import Conflict, KeyFailure, ManifestError, NotFound
+from runtime.held import (
+    Held,
+    HeldClaim,
+    HeldJob,
+    HeldPod,
+    Key,
+    Revision,
+    autoscaler,
+    config_map,
+    cron_job,
+    held_claim,
+    held_job,
+    held_pod,
+    ingress,
+    service,
+)
+from runtime.immutable import (
+    refuse_change_of_config_map,
+    refuse_change_of_job,
+    refuse_change_of_pod,
+    refuse_change_of_secret,
+    refuse_other_selector,
+)
 from runtime.manifest import Document, dump, load, reload
 from runtime.manifest.autoscaler import Autoscaler
 from runtime.manifest.claim import Claim, going, is_going
@@ -39,66 +62,6 @@ from runtime.secret import masked, opened, sealed, unsealed
 from runtime.store import Store, StoredObject, StoredRevision
 from runtime.views import proposed, shown
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Revision:
-    """A template that a Deployment has or had."""
-
-    number: int
-    hash: str
-    deployment: Deployment
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
-    """A Deployment and its revisions by template hash. `hash` is the wanted one's; `deleting` until its last replica is
-    gone."""
-
-    deployment: Deployment
-    hash: str
-    generation: int
-    deleting: bool
-    revisions: dict[str, Revision]
-
-    @property
-    def revision(self) -> int:
-        """The number of the wanted template's revision."""
-        return self.revisions[self.hash].number
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeldJob:
-    """A Job; `deleting` until its containers are gone."""
-
-    job: Job
-    deleting: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeldPod:
-    """A pod that is no Deployment's; `deleting` until it is gone."""
-
-    pod: Pod
-    deleting: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeldClaim:
-    """A PersistentVolumeClaim; `deleting` until nothing uses it."""
-
-    claim: Claim
-    deleting: bool
-
-
-Key = tuple[str, str]
-Made = TypeVar("Made")
-_FIXED_IN_JOBS = {
-    "template": "template",
-    "on_failure": "template.spec.restartPolicy",
-    "completions": "completions",
-    "indexed": "completionMode",
-    "policy": "podFailurePolicy, successPolicy or backoffLimitPerIndex",
-}
 DEFAULT_NAMESPACE = "default"
 DEFAULT_POLICY = Policy()
 
@@ -116,15 +79,15 @@ class Objects:
         self._on_change = on_change
         self._lock = threading.RLock()
         self._deployments = {_key(stored): self._held(stored) for stored in store.objects("Deployment")}
-        self._jobs = {_key(stored): _job(stored) for stored in store.objects("Job")}
-        self._pods = {_key(stored): _pod(stored) for stored in store.objects("Pod")}
-        self._services = {_key(stored): _service(stored) for stored in store.objects("Service")}
-        self._ingresses = {_key(stored): _ingress(stored) for stored in store.objects("Ingress")}
+        self._jobs = {_key(stored): held_job(stored) for stored in store.objects("Job")}
+        self._pods = {_key(stored): held_pod(stored) for stored in store.objects("Pod")}
+        self._services = {_key(stored): service(stored) for stored in store.objects("Service")}
+        self._ingresses = {_key(stored): ingress(stored) for stored in store.objects("Ingress")}
         self._secrets = {_key(stored): stored for stored in store.objects("Secret")}
-        self._config_maps = {_key(stored): _config_map(stored) for stored in store.objects("ConfigMap")}
-        self._claims = {_key(stored): _claim(stored) for stored in store.objects("PersistentVolumeClaim")}
-        self._autoscalers = {_key(stored): _autoscaler(stored) for stored in store.objects("HorizontalPodAutoscaler")}
-        self._cron_jobs = {_key(stored): _cron_job(stored) for stored in store.objects("CronJob")}
+        self._config_maps = {_key(stored): config_map(stored) for stored in store.objects("ConfigMap")}
+        self._claims = {_key(stored): held_claim(stored) for stored in store.objects("PersistentVolumeClaim")}
+        self._autoscalers = {_key(stored): autoscaler(stored) for stored in store.objects("HorizontalPodAutoscaler")}
+        self._cron_jobs = {_key(stored): cron_job(stored) for stored in store.objects("CronJob")}
         self._config_version = 0
         self._namespaces = {stored.name: stored.deleting for stored in store.objects("Namespace")}
 
@@ -519,26 +482,22 @@ class Objects:
     def _merge(self, document: Document) -> tuple[Document, dict[str, Any]]:
         """The manifest with what was set by other means and the manifest leaves open: scale, restart."""
         data: dict[str, Any] = copy.deepcopy(document.data)
-        if isinstance(document.object, Secret):
-            self._refuse_change_of_immutable(document, document.object)
-        if isinstance(document.object, ConfigMap):
-            self._refuse_change_of_immutable_map(document, document.object)
-        if isinstance(document.object, Job):
-            self._refuse_change(document, document.object)
-        if isinstance(document.object, Pod):
-            self._refuse_change_of_pod(document, document.object)
-        held = self._deployments.get((document.namespace, document.name))
+        key, made = (document.namespace, document.name), document.object
+        if isinstance(made, Secret):
+            secret = self._secrets.get(key)
+            kept = self._values(secret) if secret is not None and secret.data.get("immutable") else None
+            refuse_change_of_secret(document, made, secret, kept)
+        if isinstance(made, ConfigMap):
+            refuse_change_of_config_map(document, made, self._config_maps.get(key))
+        if isinstance(made, Job):
+            refuse_change_of_job(document, made, self._jobs.get(key))
+        if isinstance(made, Pod):
+            refuse_change_of_pod(document, made, self._pods.get(key))
+        held = self._deployments.get(key)
         if document.kind != "Deployment" or held is None or held.deleting:
             return document, data
-        assert isinstance(document.object, Deployment)
-        if dict(document.object.selector) != dict(held.deployment.selector):
-            raise ManifestError(
-                "immutable-field",
-                document.where,
-                "spec.selector of a Deployment cannot be changed, it is "
-                + ", ".join(f"{key}={value}" for key, value in held.deployment.selector.items()),
-                hint=f"delete Deployment {document.namespace}/{document.name} first, or give the new one another name",
-            )
+        assert isinstance(made, Deployment)
+        refuse_other_selector(document, made, held)
         if data["spec"].get("replicas") is None:
             data["spec"]["replicas"] = held.deployment.replicas
         if data["spec"].get("paused") is None and held.deployment.paused:
@@ -548,38 +507,6 @@ class Objects:
         if restarted and RESTARTED_ANNOTATION not in (meta.get("annotations") or {}):
             meta["annotations"] = {**(meta.get("annotations") or {}), RESTARTED_ANNOTATION: restarted}
         return document, data
-
-    def _refuse_change_of_immutable(self, document: Document, secret: Secret) -> None:
-        before = self._secrets.get((document.namespace, document.name))
-        if before is not None and (before.data.get("type") or OPAQUE) != secret.type:
-            raise ManifestError(
-                "immutable-field",
-                document.where,
-                f"type of Secret {document.namespace}/{document.name} cannot be changed, it is "
-                + (before.data.get("type") or OPAQUE),
-                hint="give the new one another name, or delete this one first",
-            )
-        if before is None or not before.data.get("immutable") or self._values(before) is None:
-            return
-        if self._same_secret(before, secret):
-            return
-        raise ManifestError(
-            "immutable-field",
-            document.where,
-            f"Secret {document.namespace}/{document.name}: field is immutable when `immutable` is set",
-            hint="give the new one another name, or delete this one first",
-        )
-
-    def _refuse_change_of_immutable_map(self, document: Document, config_map: ConfigMap) -> None:
-        before = self._config_maps.get((document.namespace, document.name))
-        if before is None or not before.immutable or before == config_map:
-            return
-        raise ManifestError(
-            "immutable-field",
-            document.where,
-            f"ConfigMap {document.namespace}/{document.name}: field is immutable when `immutable` is set",
-            hint="give the new one another name, or delete this one first",
-        )
 
     def _same_secret(self, before: StoredObject, secret: Secret) -> bool:
         return bool(before.data.get("immutable")) == secret.immutable and self._values(before) == secret.data
@@ -592,47 +519,6 @@ class Objects:
             if error.code != "key-wrong":
                 raise
             return None
-
-    def _refuse_change(self, document: Document, job: Job) -> None:
-        before = self._jobs.get((document.namespace, document.name))
-        if before is None:
-            return
-        subject = f"Job {document.namespace}/{document.name}"
-        if before.deleting:
-            raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
-        fixed = ("template", "on_failure", "completions", "indexed", "policy")
-        changed = [name for name in fixed if getattr(before.job, name) != getattr(job, name)]
-        if changed:
-            raise ManifestError(
-                "immutable-field",
-                document.where,
-                f"spec.{_FIXED_IN_JOBS[changed[0]]} of a Job cannot be changed",
-                hint=f"delete {subject} first, or give the new one another name",
-            )
-
-    def _refuse_change_of_pod(self, document: Document, pod: Pod) -> None:
-        before = self._pods.get((document.namespace, document.name))
-        if before is None:
-            return
-        subject = f"Pod {document.namespace}/{document.name}"
-        if before.deleting:
-            raise Conflict("being-deleted", subject, "it is being deleted", hint="wait until it is gone")
-        added = [gate for gate in pod.template.gates if gate not in before.pod.template.gates]
-        if added:
-            raise ManifestError(
-                "immutable-field",
-                document.where,
-                f"spec.schedulingGates: only deletion is allowed, but found new scheduling gate '{added[0]}'",
-                hint=f"delete {subject} first, where it is to wait again",
-            )
-        same = replace(pod.template, labels={}, annotations={}, gates=())
-        if replace(before.pod.template, labels={}, annotations={}, gates=()) != same:
-            raise ManifestError(
-                "immutable-field",
-                document.where,
-                "spec of a Pod cannot be changed: pod updates may change labels and annotations, and take gates out",
-                hint=f"delete {subject} first; a Deployment replaces its pods by itself",
-            )
 
     def _put(self, document: Document, data: dict[str, Any]) -> AppliedObject:
         change, before = self._change(document, data)
@@ -707,16 +593,16 @@ class Objects:
     def _shelf(self, kind: str) -> tuple[dict[Key, Any], Callable[[StoredObject], Any]]:
         """Where the objects of a kind are held, and how they are read."""
         shelves: dict[str, tuple[dict[Key, Any], Callable[[StoredObject], Any]]] = {
-            "ConfigMap": (self._config_maps, _config_map),
-            "CronJob": (self._cron_jobs, _cron_job),
+            "ConfigMap": (self._config_maps, config_map),
+            "CronJob": (self._cron_jobs, cron_job),
             "Deployment": (self._deployments, self._held),
-            "HorizontalPodAutoscaler": (self._autoscalers, _autoscaler),
-            "Ingress": (self._ingresses, _ingress),
-            "Job": (self._jobs, _job),
-            "PersistentVolumeClaim": (self._claims, _claim),
-            "Pod": (self._pods, _pod),
+            "HorizontalPodAutoscaler": (self._autoscalers, autoscaler),
+            "Ingress": (self._ingresses, ingress),
+            "Job": (self._jobs, held_job),
+            "PersistentVolumeClaim": (self._claims, held_claim),
+            "Pod": (self._pods, held_pod),
             "Secret": (self._secrets, lambda stored: stored),
-            "Service": (self._services, _service),
+            "Service": (self._services, service),
         }
         return shelves[kind]
 
@@ -769,34 +655,3 @@ def _applied(document: Document, change: str) -> AppliedObject:
 
 def _key(stored: StoredObject) -> Key:
     return stored.namespace, stored.name
-
-
-def _reader(kind: type[Made]) -> Callable[[StoredObject], Made]:
-    def read(stored: StoredObject) -> Made:
-        made = reload(stored.data)
-        assert isinstance(made, kind)
-        return made
-
-    return read
-
-
-_autoscaler, _config_map, _cron_job = _reader(Autoscaler), _reader(ConfigMap), _reader(CronJob)
-_ingress, _service = _reader(Ingress), _reader(Service)
-
-
-def _claim(stored: StoredObject) -> HeldClaim:
-    claim = reload(stored.data)
-    assert isinstance(claim, Claim)
-    return HeldClaim(claim=claim, deleting=stored.deleting)
-
-
-def _job(stored: StoredObject) -> HeldJob:
-    job = reload(stored.data)
-    assert isinstance(job, Job)
-    return HeldJob(job=job, deleting=stored.deleting)
-
-
-def _pod(stored: StoredObject) -> HeldPod:
-    pod = reload(stored.data)
-    assert isinstance(pod, Pod)
-    return HeldPod(pod=pod, deleting=stored.deleting)

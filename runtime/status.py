@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.decide import resolve_bounds
+from runtime.held import Held
 from runtime.manifest.model import (
     CAUSE_ANNOTATION,
     RELEASE_ANNOTATION,
@@ -23,7 +24,6 @@ from runtime.model import (
     RevisionStatus,
     RolloutPhase,
 )
-from runtime.objects import Held
 from runtime.roster import Replica
 from runtime.routes import routed_port, routes_to
 from runtime.sockets import listening

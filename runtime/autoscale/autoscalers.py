@@ -14,10 +14,11 @@ from runtime.clock import steady
 from runtime.errors import NotFound, RuntimeFailure
 from runtime.events import Recorder
 from runtime.figures import AutoscalerStatus, MetricStatus
+from runtime.held import Held
 from runtime.manifest.autoscaler import Autoscaler, Metric, Source
 from runtime.manifest.resources import Resources
 from runtime.metrics.sampler import Sampler
-from runtime.objects import Held, Objects
+from runtime.objects import Objects
 from runtime.roster import Replica, Roster
 from runtime.store import Store, autoscaler_note
 

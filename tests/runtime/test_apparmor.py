@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime import ManifestError, RuntimeSettings, load_manifests
-from runtime.engine import _security_options
+from runtime.engine.containers import _security_options
 from runtime.manifest.model import Pod, PodTemplate
 from runtime.manifest.security import NO_APPARMOR
 from runtime.policy import Policy, allowed_by, confinement, refusal

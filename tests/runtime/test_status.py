@@ -8,9 +8,9 @@ import pytest
 
 from runtime import RolloutPhase, load_manifests
 from runtime.balancer.config import Server
+from runtime.held import Held, Revision
 from runtime.manifest.model import Deployment, Service
 from runtime.manifest.template import template_hash
-from runtime.objects import Held, Revision
 from runtime.roster import Replica
 from runtime.routes import wanted_backends
 from runtime.status import Counts, Progress, count, deployment_status, phase_of
