@@ -3,15 +3,30 @@ loaded: it has a parser of its own, and goes by their tree here."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from imageforge.cli.ending import ended
-from imageforge.cli.verbosity import BEFORE, VERBOSITY
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """The entry point. Before the command has begun, and once it has ended, nothing is to be put right: Ctrl-C ends us
+    at once, and leaves no trace of the import that it came in."""
+    taken = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # and not ignored, as by nohup
+    if taken:
+        signal.signal(signal.SIGINT, _leave)
+    code = _interruptible(sys.argv[1:]) if taken else run(sys.argv[1:])
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; gives its exit code."""
+    from imageforge.cli.ending import ended  # noqa: PLC0415 - `main` is there before it
+    from imageforge.cli.verbosity import BEFORE  # noqa: PLC0415
+
     given = list(arguments)
     at = next((at for at, word in enumerate(given) if word not in BEFORE), len(given))
     if given[at : at + 1] == ["lint"]:
@@ -20,13 +35,26 @@ def run(arguments: Sequence[str]) -> int:
     return ended(lambda: _any(given))
 
 
-def main() -> None:
-    """The entry point."""
-    sys.exit(run(sys.argv[1:]))
+def _interruptible(arguments: Sequence[str]) -> int:
+    """Run a command line that Ctrl-C raises KeyboardInterrupt in."""
+    from imageforge.pipeline.interrupt import Interrupting, interrupted_by  # noqa: PLC0415
+
+    try:
+        with interrupted_by({signal.SIGINT: Interrupting()}):
+            return run(arguments)
+    except KeyboardInterrupt:  # it came as the command ended
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+
+
+def _leave(*_: object) -> NoReturn:
+    os.write(2, b"interrupted\n")
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _lint(arguments: Sequence[str], said: set[str]) -> int:
     from imageforge.cli.lint import lint  # noqa: PLC0415
+    from imageforge.cli.verbosity import VERBOSITY  # noqa: PLC0415
 
     VERBOSITY.quiet, VERBOSITY.verbose, VERBOSITY.no_input = (name in said for name in ("quiet", "verbose", "no_input"))
     return lint(arguments)

@@ -197,3 +197,49 @@ def test_only_another_signal_is_a_second_one(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(KeyboardInterrupt):
             NOW()
         assert again == ["again"]
+
+
+AT_IMPORT = """
+import signal, sys
+from imageforge.cli.main import main
+
+where = sys.argv.pop(1)
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == where:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+main()
+"""
+AT_EXIT = """
+import atexit, signal, sys
+from imageforge.cli.main import main
+
+del sys.argv[1]
+atexit.register(signal.raise_signal, signal.SIGINT)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "where"),
+    [
+        (AT_IMPORT, "imageforge.pipeline.interrupt"),
+        (AT_IMPORT, "imageforge.cli.ending"),
+        (AT_IMPORT, "imageforge.cli.tree"),
+        (AT_IMPORT, "typer"),
+        (AT_IMPORT, "imageforge.cli.lint"),
+        (AT_EXIT, "after the end"),
+    ],
+)
+def test_a_command_that_is_interrupted_before_or_behind_its_work_says_no_more(
+    script: str, where: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM debian:12\n" + "RUN true\n" * 300)
+    command = ["lint", str(tmp_path)] if where.endswith("lint") else ["rules"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, where, *command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) in [(130, "interrupted\n"), (130, "")], done.stderr
