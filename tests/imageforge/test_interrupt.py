@@ -17,6 +17,7 @@ import pytest
 
 from imageforge.pipeline import interrupt
 from imageforge.pipeline.interrupt import Cancellation, cancelled_by_interrupt
+from imageforge.report.transfer import Transfer
 from imageforge.store.turn import Turn
 
 NOW = partial(signal.raise_signal, signal.SIGINT)
@@ -197,6 +198,15 @@ def test_only_another_signal_is_a_second_one(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(KeyboardInterrupt):
             NOW()
         assert again == ["again"]
+
+
+def test_a_cursor_that_was_hidden_is_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    transfer = Transfer()
+    stopped: list[bool] = []
+    monkeypatch.setattr(transfer, "_bars", SimpleNamespace(start=NOW, stop=lambda: stopped.append(True)))
+    with pytest.raises(KeyboardInterrupt), cancelled_by_interrupt(), transfer:
+        endlessly()
+    assert stopped == [True]
 
 
 AT_IMPORT = """
