@@ -94,7 +94,8 @@ class Interrupting:
     Python's own raises between any two instructions: also behind the one by which a Condition, and with it an Event, a
     Future and a queue, takes its lock, and before the block that gives it back. The other threads want that lock, and
     we wait for them, for ever. An import is not parted either: half of a module stays, and what is raised while a class
-    is made comes out of it as something else; nor a `__del__`, of which the interrupt would never come out.
+    is made comes out of it as something else; nor a `__del__`, of which the interrupt would never come out, nor what
+    `exec` and `eval` are given as text, as dataclasses and typer do: Python then ends by the signal, whatever our code.
 
     Where it cannot be raised the signal is sent again, a moment later.
     """
@@ -165,6 +166,8 @@ def _in_one_piece(frame: FrameType) -> bool:
     while outer is not None:
         code = outer.f_code
         if code.co_name == "__del__" or code.co_filename.startswith("<frozen importlib"):
+            return True
+        if code.co_filename == "<string>" and outer.f_back is not None:  # and not that of `python -c`
             return True
         if code.co_name in WHOLE.get(outer.f_globals.get("__name__", ""), ()):
             return True

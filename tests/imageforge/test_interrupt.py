@@ -128,6 +128,32 @@ def test_an_import_is_not_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert parted_module.whole
 
 
+EVALUATED = """
+import signal, sys, time
+from imageforge.pipeline.interrupt import cancelled_by_interrupt
+
+def endlessly():
+    while True:
+        time.sleep(0.01)
+
+try:
+    with cancelled_by_interrupt():
+        eval("[signal.raise_signal(signal.SIGINT), time.sleep(0.1)]")
+        endlessly()
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_an_interrupt_in_what_is_evaluated_leaves_us_our_exit_code(tmp_path: Path) -> None:
+    """Python remembers one that came out of a text, and kills itself by SIGINT in the end, though it was handled."""
+    (tmp_path / "evaluated.py").write_text(EVALUATED)
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    command = [sys.executable, "-m", "evaluated"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, timeout=60, check=False)
+    assert done.returncode == 130
+
+
 def test_a_folder_for_the_time_is_removed_all_the_same(tmp_path: Path) -> None:
     made = tempfile.TemporaryDirectory(dir=tmp_path)
     made._rmtree = lambda name, **_: (NOW(), time.sleep(0.01), Path(name).rmdir())  # type: ignore[attr-defined]
