@@ -39,13 +39,15 @@ WAITING = {
 """Their functions, by module, in which a thread waits, and that put their locks right whatever is raised there: but for
 an instruction or two, at which it is not found twice."""
 WHOLE = {
+    "argparse": frozenset({"parse_known_intermixed_args"}),
     "rich.live": frozenset({"start", "stop"}),
     "sqlalchemy.pool.base": frozenset({"_close_connection"}),
     "subprocess": frozenset({"_execute_child"}),
     "tempfile": frozenset({"_cleanup", "cleanup"}),
 }
 """Functions that are not to be parted with all that they call: a terminal would keep its cursor hidden, a child that
-nobody knows of would run on, a folder would stay, and SQLAlchemy logs what it was interrupted in with its trace."""
+nobody knows of would run on, a folder would stay, argparse raises an error of its own, and SQLAlchemy logs what it was
+interrupted in with its trace."""
 
 
 class HandedBack(KeyboardInterrupt):

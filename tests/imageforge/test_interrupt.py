@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -152,6 +153,22 @@ def test_an_interrupt_in_what_is_evaluated_leaves_us_our_exit_code(tmp_path: Pat
     command = [sys.executable, "-m", "evaluated"]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, timeout=60, check=False)
     assert done.returncode == 130
+
+
+def test_the_reading_of_a_command_line_is_not_parted() -> None:
+    """argparse changes its own options for a time, and puts back what it had no time to change."""
+
+    class Formatter(argparse.HelpFormatter):
+        def __init__(self, prog: str) -> None:
+            NOW()
+            super().__init__(prog)
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("numbers", nargs="*", type=int)
+    parser.formatter_class = Formatter
+    with pytest.raises(KeyboardInterrupt), cancelled_by_interrupt():  # noqa: PT012
+        assert parser.parse_intermixed_args(["1"]).numbers == [1]
+        endlessly()
 
 
 def test_a_folder_for_the_time_is_removed_all_the_same(tmp_path: Path) -> None:
