@@ -12,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -85,8 +86,10 @@ class _Threads:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for executor in (self.pool, self.plain, self.packed, self.content):
-            executor.shutdown(cancel_futures=True)
+        # Each, also when we are interrupted while we wait for one.
+        with ExitStack() as ending:
+            for executor in (self.content, self.packed, self.plain, self.pool):
+                ending.callback(executor.shutdown, cancel_futures=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

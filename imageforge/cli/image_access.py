@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 from typing import Annotated
 
 import typer
@@ -53,9 +51,10 @@ def access(ca: Path | None, plain: list[str] | None) -> Access:
 
 @contextmanager
 def carrier(here: Workplace, reached: Access, compression: Compression | None = None) -> Iterator[Carrier]:
-    """What copies work with. Ctrl-C cancels; the second one does not wait for a registry that hangs."""
+    """What copies work with. Ctrl-C cancels; the second one ends us at once, and waits for no registry that hangs: what
+    has gone is on the disk."""
     here.home.prepare()
-    with cancelled_by_interrupt() as cancelled, _twice(cancelled):
+    with cancelled_by_interrupt(second=_leave) as cancelled:
         yield Carrier(
             home=here.home,
             engine=lambda: engine_choice.answering(here.home, here.settings),
@@ -100,22 +99,5 @@ def _repositories(here: Workplace, registry: str) -> tuple[str, ...]:
         return known_repositories(known_references(database), registry)
 
 
-@contextmanager
-def _twice(cancelled: Event) -> Iterator[None]:
-    """End at once, when interrupted again: what has gone is on the disk."""
-    first = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def handle(number: int, frame: object) -> None:
-        if cancelled.is_set():
-            os._exit(EXIT_INTERRUPTED)
-        before = first[signal.Signals(number)]
-        assert callable(before)
-        before(number, frame)  # type: ignore[arg-type]
-
-    for number in first:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, before in first.items():
-            signal.signal(number, before)
+def _leave() -> None:
+    os._exit(EXIT_INTERRUPTED)

@@ -4,18 +4,39 @@ loaded: it has a parser of its own, and goes by their tree here."""
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from imageforge.cli.ending import ended
-from imageforge.cli.verbosity import BEFORE, VERBOSITY
-
+EXIT_INTERRUPTED = 130
 YOUNG = 50_000
 """Objects that are made, beyond those that are gone again, before the collector of cycles looks at the newest."""
 
 
+def main() -> None:
+    """The entry point. Before the command has begun, and once it has ended, nothing is to be put right: Ctrl-C ends us
+    at once, and leaves no trace of the import that it came in."""
+    taken = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # and not ignored, as by nohup
+    if taken:
+        signal.signal(signal.SIGINT, _leave)
+    # A command loads modules, does its work and is gone. The collector would go through all of it a hundred times
+    # meanwhile, and twice more at the end, for cycles whose memory goes back to the system anyway.
+    gc.set_threshold(YOUNG, 20, 20)
+    try:
+        code = _interruptible(sys.argv[1:]) if taken else run(sys.argv[1:])
+    finally:
+        gc.disable()
+        gc.freeze()
+    sys.exit(code)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; gives its exit code."""
+    from imageforge.cli.ending import ended  # noqa: PLC0415 - `main` is there before it
+    from imageforge.cli.verbosity import BEFORE  # noqa: PLC0415
+
     given = list(arguments)
     at = next((at for at, word in enumerate(given) if word not in BEFORE), len(given))
     if given[at : at + 1] == ["lint"]:
@@ -24,21 +45,26 @@ def run(arguments: Sequence[str]) -> int:
     return ended(lambda: _any(given))
 
 
-def main() -> None:
-    """The entry point."""
-    # A command loads modules, does its work and is gone. The collector would go through all of it a hundred times
-    # meanwhile, and twice more at the end, for cycles whose memory goes back to the system anyway.
-    gc.set_threshold(YOUNG, 20, 20)
+def _interruptible(arguments: Sequence[str]) -> int:
+    """Run a command line that Ctrl-C raises KeyboardInterrupt in."""
+    from imageforge.pipeline.interrupt import Interrupting, interrupted_by  # noqa: PLC0415
+
     try:
-        code = run(sys.argv[1:])
-    finally:
-        gc.disable()
-        gc.freeze()
-    sys.exit(code)
+        with interrupted_by({signal.SIGINT: Interrupting()}):
+            return run(arguments)
+    except KeyboardInterrupt:  # it came as the command ended
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+
+
+def _leave(*_: object) -> NoReturn:
+    os.write(2, b"interrupted\n")
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _lint(arguments: Sequence[str], said: set[str]) -> int:
     from imageforge.cli.lint import lint  # noqa: PLC0415
+    from imageforge.cli.verbosity import VERBOSITY  # noqa: PLC0415
 
     VERBOSITY.quiet, VERBOSITY.verbose, VERBOSITY.no_input = (name in said for name in ("quiet", "verbose", "no_input"))
     return lint(arguments)

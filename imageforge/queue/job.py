@@ -24,7 +24,7 @@ from imageforge.pipeline.app_lock import deploying
 from imageforge.pipeline.conduct import conduct, conduct_release, ending, recorder_for
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.event import EventKind, Recorder
-from imageforge.pipeline.interrupt import Cancellation, HandedBack
+from imageforge.pipeline.interrupt import Cancellation, HandedBack, Interrupting, interrupted_by
 from imageforge.pipeline.plan import Request, plan
 from imageforge.pipeline.run import Workshop, destination
 from imageforge.pipeline.secrets import AppSecrets
@@ -240,23 +240,14 @@ class Job:
     def _interruptible(self) -> Iterator[None]:
         """SIGINT, which the heartbeat sends, cancels; SIGTERM, which the worker sends, hands the build back."""
 
-        def cancel(*_: object) -> None:
-            self._cancelled.set()
-            raise KeyboardInterrupt
-
-        def hand_back(*_: object) -> None:
-            self._cancelled.set()
-            raise HandedBack
-
-        before = {signal.SIGINT: signal.signal(signal.SIGINT, cancel)}
-        before[signal.SIGTERM] = signal.signal(signal.SIGTERM, hand_back)
+        cancel = Interrupting(first=self._cancelled.set)
+        hand_back = Interrupting(HandedBack, first=self._cancelled.set)
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
         try:
-            yield
+            with interrupted_by({signal.SIGINT: cancel, signal.SIGTERM: hand_back}):
+                yield
         finally:
             self._done.set()
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _heartbeat(self) -> None:
         """Renew the lease, and stop the build when it is cancelled, superseded, out of time or somebody else's."""

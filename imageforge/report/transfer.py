@@ -47,7 +47,11 @@ class Transfer:
         self._done: set[str] = set()
 
     def __enter__(self) -> Transfer:
-        self._bars.start()
+        try:
+            self._bars.start()
+        except BaseException:  # we were interrupted, and the cursor may be hidden
+            self._bars.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

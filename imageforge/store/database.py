@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from imageforge.errors import StackError
+from imageforge.store.turn import Turn
 
 HEAD = "0007"
 """The newest step in `migrations/versions`; a database that stands there is opened without Alembic being imported."""
@@ -48,7 +49,8 @@ class Database:
         self._url = url
         self._engine = _open(url)
         # One of this process at a time asks for SQLite's write lock: the others would ask in vain, and more often.
-        self._turn = threading.RLock() if self._engine.dialect.name == "sqlite" else None
+        sqlite = self._engine.dialect.name == "sqlite"
+        self._turn = Turn(BUSY_SECONDS, self._late) if sqlite else contextlib.nullcontext()
         self._leading = threading.Lock()
         self._joining = threading.Lock()
         self._items: list[_Item] = []
@@ -79,7 +81,7 @@ class Database:
         """A transaction that is committed at the end of the block. Raises StackError (`store-failed`)."""
         try:
             with (
-                self._taking_turns(),
+                self._turn,
                 self._engine.connect().execution_options(**{WRITING: True}) as connection,
                 connection.begin(),
             ):
@@ -87,22 +89,13 @@ class Database:
         except (OperationalError, DatabaseError) as error:
             raise _unusable(self._shown, error) from error
 
-    @contextmanager
-    def _taking_turns(self) -> Iterator[None]:
-        if self._turn is None:
-            yield
-            return
-        if not self._turn.acquire(timeout=BUSY_SECONDS):
-            raise StackError(
-                "store-failed",
-                self._shown,
-                f"other writers have held it for {BUSY_SECONDS} s",
-                hint="check the disk; `imageforge doctor`",
-            )
-        try:
-            yield
-        finally:
-            self._turn.release()
+    def _late(self) -> StackError:
+        return StackError(
+            "store-failed",
+            self._shown,
+            f"other writers have held it for {BUSY_SECONDS} s",
+            hint="check the disk; `imageforge doctor`",
+        )
 
     def together(self, action: Callable[[sa.Connection], T]) -> T:
         """What `action` gives, once the transaction that it is part of is on the disk. Callers that come while another

@@ -501,3 +501,20 @@ def test_what_a_killed_process_leaves_is_no_blob_and_is_swept(tmp_path: Path) ->
     assert remove_blobs(tmp_path / "store", []) == size
     assert not left[0].exists()
     assert BlobStore(tmp_path / "store").find(blob.diff_id) == blob
+
+
+def test_no_thread_is_left_behind_by_an_interrupt_while_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = packing._Threads(2)
+    for executor in (threads.pool, threads.plain, threads.packed, threads.content):
+        executor.submit(int).result()
+    end = threads.pool.shutdown
+
+    def interrupted(**options: bool) -> None:
+        end(**options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threads.pool, "shutdown", interrupted)
+    with pytest.raises(KeyboardInterrupt), threads:
+        pass
+    left = [one.name for one in threading.enumerate() if one.name.startswith(("pack_", "digest-"))]
+    assert left == []
