@@ -449,7 +449,8 @@ class Life:
         )
         self._engine.start(container_id)
         if self._around.creation.is_clamped(replica.template, self._spec):
-            self._say("OOMScoreAdjClamped", CLAMPED, warning=True)
+            # It holds of every start on such a machine, and nothing failed.
+            self._say("OOMScoreAdjClamped", CLAMPED)
         self._say("Started", f"Started container {self._spec.name}")
         return container_id
 
