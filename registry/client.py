@@ -22,6 +22,10 @@ MANIFESTS = ", ".join(
 )
 OK, CREATED, ACCEPTED, NO_CONTENT, BAD, NOT_FOUND, NOT_ALLOWED = 200, 201, 202, 204, 400, 404, 405
 MOST_PAGES = 100
+MOST_LIST_PAGES = 1000
+MOST_LISTED = 1_000_000
+"""Pages and names of a list of tags or repositories: registries give a hundred names a page or more, and no list that
+ends has so many."""
 API_VERSION = "Docker-Distribution-API-Version"
 
 
@@ -249,29 +253,17 @@ class RegistryClient:
 
     def repositories(self) -> tuple[str, ...]:
         """The repositories of a registry of one's own, sorted; large public ones do not list theirs. One whose last
-        image was deleted is among them."""
-        found: list[str] = []
-        path = "/v2/_catalog"
-        while path:
-            response = self._transport.request("GET", path, expected=(OK,), scope="registry:catalog:*")
-            found.extend(self._names(response.content, "repositories"))
-            path = response.links.get("next", {}).get("url", "")
-        return tuple(sorted(found))
+        image was deleted is among them. Raises TransportError (`list-without-end`)."""
+        return self._listed("/v2/_catalog", "repositories", expected=(OK,), scope="registry:catalog:*")
 
     def tags(self, repository: str, *, referrers: bool = False, missing: bool = True) -> tuple[str, ...]:
         """The tags of a repository, sorted; none where it is `missing`, which else raises RefusedError
         (`registry-name-unknown`). Those that stand for an image's `referrers` are names of nothing, and only given
-        where asked for."""
-        found: list[str] = []
-        path = f"/v2/{repository}/tags/list"
+        where asked for. Raises TransportError (`list-without-end`)."""
         expected = (OK, NOT_FOUND) if missing else (OK,)
-        while path:
-            response = self._transport.request("GET", path, expected=expected, scope=_pull_scope(repository))
-            if response.status_code == NOT_FOUND:
-                break
-            found.extend(self._names(response.content, "tags"))
-            path = response.links.get("next", {}).get("url", "")
-        return tuple(sorted(tag for tag in found if referrers or subject_of_tag(tag) is None))
+        path = f"/v2/{repository}/tags/list"
+        found = self._listed(path, "tags", expected=expected, scope=_pull_scope(repository))
+        return tuple(tag for tag in found if referrers or subject_of_tag(tag) is None)
 
     def put_blob(self, repository: str, digest: str, data: bytes) -> None:
         """Store a few bytes, where they are not there already."""
@@ -328,6 +320,28 @@ class RegistryClient:
             )
         except (TransportError, RefusedError):
             return
+
+    def _listed(self, path: str, key: str, *, expected: tuple[int, ...], scope: str) -> tuple[str, ...]:
+        """All pages of a list, sorted; nothing of one that is not there. Raises TransportError (`list-without-end`)
+        where a page leads to one that was read, or there are more than any registry has."""
+        found, first, read = list[str](), path, set[str]()
+        while path:
+            read.add(path)
+            response = self._transport.request("GET", path, expected=expected, scope=scope)
+            if response.status_code == NOT_FOUND:
+                break
+            found.extend(self._names(response.content, key))
+            path = response.links.get("next", {}).get("url", "")
+            if path in read or (path and len(read) >= MOST_LIST_PAGES) or len(found) > MOST_LISTED:
+                raise TransportError(
+                    "list-without-end",
+                    f"{self.registry}{first}",
+                    "a page leads to one that was read before"
+                    if path in read
+                    else f"more than {len(found):,} {key} on {len(read):,} pages, expected an end",
+                    hint="see what its administrator can delete, or name the image, which needs no list",
+                )
+        return tuple(sorted(found))
 
     def _names(self, raw: bytes, key: str) -> list[str]:
         """The names that a list of the registry's holds. Raises TransportError (`not-a-registry`)."""

@@ -209,6 +209,25 @@ class OciLayout:
             raise LayoutError("layout-damaged", descriptor.digest, "the configuration is no JSON object", hint=_AGAIN)
         return found
 
+    def document(self, blob: Descriptor) -> bytes:
+        """The bytes of a blob that is JSON, such as an image's configuration; their digest is not looked at. Raises
+        LayoutError (`document-too-large`, `layout-damaged`, `size-mismatch`)."""
+        if blob.size > LARGEST_CONFIG:
+            raise LayoutError(
+                "document-too-large",
+                blob.digest,
+                f"{blob.size:,} bytes, expected at most {LARGEST_CONFIG:,}",
+                hint="make the image again without what it says of itself there",
+            )
+        return self._read(blob, "document", LARGEST_CONFIG)
+
+    def raw_index(self) -> bytes:
+        """The bytes of its index. Raises LayoutError (`layout-damaged`)."""
+        try:
+            return _regular(self._index_file, LARGEST_INDEX)
+        except OSError as error:
+            raise self._no_index(error) from error
+
     def verify(self, ref_name: str | None = None) -> None:
         """Read every blob of the image and check size and digest. Raises LayoutError (`blob-damaged`)."""
         manifest = self.manifest(ref_name)
@@ -287,12 +306,13 @@ class OciLayout:
 
     def _manifests(self) -> list[Descriptor]:
         try:
-            raw = json.loads(_regular(self._index_file, LARGEST_INDEX))
+            raw = json.loads(self.raw_index())
             return [Descriptor.from_dict(entry) for entry in raw["manifests"]]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise LayoutError(
-                "layout-damaged", str(self._index_file), f"unreadable index: {error!r}", hint=_AGAIN
-            ) from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise self._no_index(error) from error
+
+    def _no_index(self, error: Exception) -> LayoutError:
+        return LayoutError("layout-damaged", str(self._index_file), f"unreadable index: {error!r}", hint=_AGAIN)
 
 
 def _regular(path: Path, most: int) -> bytes:

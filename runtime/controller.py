@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 
 from runtime.autoscale.autoscalers import Autoscalers
 from runtime.balancer.balancer import Balancer
+from runtime.balancer.config import Backend
 from runtime.clock import steady
 from runtime.container import ContainerState, Identity, network_name
 from runtime.creation import Creation
@@ -43,7 +44,7 @@ from runtime.keepers import Keepers
 from runtime.labels import Label
 from runtime.life import Surroundings
 from runtime.machine import Host
-from runtime.manifest.model import PodTemplate
+from runtime.manifest.model import PodTemplate, Service
 from runtime.manifest.template import template_hash
 from runtime.metrics.sampler import Sampler
 from runtime.metrics.top import Top, containers_of
@@ -67,7 +68,7 @@ from runtime.records import Records, Way, ways
 from runtime.refresh import Refresher, Running
 from runtime.room import Room
 from runtime.roster import Replica, Roster, from_stored, pod_replica
-from runtime.routes import backend_of, leads_to, places, wanted_backends
+from runtime.routes import backend_of, has_all, leads_to, places, wanted_backends
 from runtime.seal import Seal
 from runtime.secret_files import SecretFiles
 from runtime.settings import RuntimeSettings
@@ -162,6 +163,7 @@ class Controller:
         self._refresher = Refresher(self._creation, self.events)
         self.evictor = Evictor(settings.instance, engine, self.roster.all, self._evict)
         self._courses: dict[Key, _Course] = {}
+        self._served: dict[Key, Service] = {}
         self._empty: set[str] = set()
         self._stopping = threading.Event()
         around = Surroundings(
@@ -270,7 +272,14 @@ class Controller:
         """How all Services stand, or those of one namespace."""
         found = sorted(self.objects.services(), key=lambda item: (item.namespace, item.name))
         replicas = self.roster.all()
-        return tuple(self.discovery.status(item, replicas) for item in found if namespace in (None, item.namespace))
+        return tuple(
+            replace(
+                self.discovery.status(item, replicas),
+                served=self._served.get((item.namespace, item.name)) == item,
+            )
+            for item in found
+            if namespace in (None, item.namespace)
+        )
 
     def _status(self, held: Held) -> DeploymentStatus:
         now = steady()
@@ -305,8 +314,9 @@ class Controller:
 
     def _look(self) -> None:
         """One look at everything."""
-        self._empty |= self.discovery.sync(self.objects.services(), self.roster.all())
-        self._sync_balancer()
+        services = self.objects.services()
+        self._empty |= self.discovery.sync(services, self.roster.all())
+        self._sync_balancer(services)
         for held in self.objects.deployments():
             self._steer(held)
         for pod in self.objects.pods():
@@ -319,16 +329,28 @@ class Controller:
         self._keepers.prune()
         self._remove_networks()
 
-    def _sync_balancer(self) -> None:
+    def _sync_balancer(self, placed: Iterable[Service]) -> None:
+        """Have it serve what is wanted now; `placed` are the Services that were given their addresses before."""
+        bound, ingresses = self.discovery.bound(), self.objects.ingresses()
+        asked: list[tuple[Service, tuple[Backend, ...]]] = []
+
+        def wanted() -> list[Backend]:
+            replicas = self.roster.all()
+            asked[:] = [(each, wanted_backends([each], replicas, bound, ingresses)) for each in self.objects.services()]
+            return [backend for _, backends in asked for backend in backends]
+
         try:
-            bound = self.discovery.bound()
-            ingresses = self.objects.ingresses()
-            up = self.balancer.sync(
-                lambda: wanted_backends(self.objects.services(), self.roster.all(), bound, ingresses)
-            )
+            up = self.balancer.sync(wanted)
         except BalancerError as error:
             log.warning("balancer not in step", extra={"error": str(error)})
+            self._served = {}
             return
+        ready = {(each.namespace, each.name): each for each in placed} if self.balancer.error is None else {}
+        self._served = {
+            key: each
+            for each, backends in asked
+            if ready.get(key := (each.namespace, each.name)) == each and all(has_all(item, up) for item in backends)
+        }
         self._save_counters()
         services = self.objects.services()
         by_tls = self.settings.public is not None

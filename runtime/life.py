@@ -38,7 +38,7 @@ from runtime.roster import Replica, Roster
 from runtime.sockets import listening
 from runtime.standing import ContainerRecord
 from runtime.successor import Made, Successor
-from runtime.verdict import Kind, Verdict
+from runtime.verdict import Kind, Verdict, warns
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,8 @@ class Life:
         self._dead_container = ""
         self._condemned: _Condemned | None = None
         self._prober: Prober | None = None
+        self._warned: set[Kind] = set()
+        self._asked_since = 0.0
         self._given: Given = frozenset()
         self._successor: Successor | None = None
 
@@ -449,7 +451,8 @@ class Life:
         )
         self._engine.start(container_id)
         if self._around.creation.is_clamped(replica.template, self._spec):
-            self._say("OOMScoreAdjClamped", CLAMPED, warning=True)
+            # It holds of every start on such a machine, and nothing failed.
+            self._say("OOMScoreAdjClamped", CLAMPED)
         self._say("Started", f"Started container {self._spec.name}")
         return container_id
 
@@ -506,15 +509,16 @@ class Life:
     def _ask_from_now_on(self, record: ContainerRecord) -> None:
         container_id = record.container_id
         self._stop_asking()
+        self._asked_since = record.started_at or time.time()
         prober = Prober(
             self._spec,
             partial(self._ask, container_id),
             partial(self._told, container_id),
-            started_at=record.started_at or time.time(),
+            started_at=self._asked_since,
             started=record.started,
             ready=record.ready,
         )
-        self._prober = prober
+        self._prober, self._warned = prober, set()
         if prober.started:
             self._has_started(container_id)
         prober.begin()
@@ -548,11 +552,14 @@ class Life:
 
     def _told(self, container_id: str, verdict: Verdict, message: str) -> None:
         """What follows from a probe's verdict."""
-        if message and (verdict.ever or verdict.held or verdict.row == 1):
-            # Of one that is still on its way, the first one will do.
+        probe = {Kind.STARTUP: self._spec.startup, Kind.LIVENESS: self._spec.liveness}.get(
+            verdict.kind, self._spec.readiness
+        )
+        warned = verdict.kind in self._warned
+        if message and probe is not None and warns(probe, verdict, time.time() - self._asked_since, warned=warned):
+            self._warned.add(verdict.kind)
             self._say("Unhealthy", f"{verdict.kind.capitalize()} probe failed: {message}", warning=True)
         if verdict.held:
-            probe = self._spec.startup if verdict.kind is Kind.STARTUP else self._spec.liveness
             grace = probe.grace_period if probe and probe.grace_period else self._template.grace_period
             self._say("Killing", f"Container {self._spec.name} failed {verdict.kind} probe, will be restarted")
             self._condemn(container_id, message, grace)

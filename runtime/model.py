@@ -327,7 +327,9 @@ class ServicePortStatus:
 class ServiceStatus:
     """A Service as it stands. `address` is its own, empty where it has none: of a headless one, or with the reason in
     `message`. `endpoints` are the addresses of the replicas that are given requests. `external` is the machine's
-    address at which the ports of one of type LoadBalancer are served, under their `node_port`."""
+    address at which the ports of one of type LoadBalancer are served, under their `node_port`. `served` is whether the
+    balancer has it as it stands, with its hosts, ports and replicas; a controller that does not say is not waited
+    for."""
 
     name: str
     namespace: str
@@ -340,6 +342,7 @@ class ServiceStatus:
     message: str = ""
     affinity: int = 0
     external: str = ""
+    served: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

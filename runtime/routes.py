@@ -58,6 +58,11 @@ def places(
     )
 
 
+def has_all(backend: Backend, up: frozenset[tuple[str, str]]) -> bool:
+    """Whether every server of a backend is among those that are given requests."""
+    return all((backend.name, server.name) in up for server in backend.servers)
+
+
 def backend_of(service: Service, port: ServicePort) -> str:
     """The name of a port's backend."""
     own = "" if port == service.routed_port else port.name

@@ -61,6 +61,15 @@ def is_asked(kind: Kind, *, started: bool, ending: bool) -> bool:
     return started and not (ending and kind is Kind.LIVENESS)
 
 
+def warns(probe: Probe, verdict: Verdict, ran_for: float, *, warned: bool) -> bool:
+    """Whether a failure is told as a warning: each of one that has passed before, and that which ends it. Of one on its
+    way the first, for `warned` was of none yet; but not what is only found by asking more often than its period says
+    in the first second, in which nothing has failed."""
+    if verdict.ever or verdict.held:
+        return True
+    return not warned and (bool(probe.command) or ran_for >= EARLY_PERIODS[0][0])
+
+
 def pause(probe: Probe, verdict: Verdict, ran_for: float) -> float:
     """Seconds until the next question to a container that has run for `ran_for`. One that has not passed yet is asked
     more often, unless that costs it a process each time."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,14 +12,17 @@ import yaml
 from imageforge.cli.get import NamespaceOption
 from imageforge.cli.kinds import only, parse_target
 from imageforge.cli.objects import objects
-from imageforge.cli.output import write
+from imageforge.cli.output import say, write
 from imageforge.errors import UsageError
-from runtime import NotFound, ObjectView, dump_manifests
+from runtime import NotFound, ObjectView, ServiceStatus, dump_manifests
 
 if TYPE_CHECKING:
     from imageforge.cli.objects import Objects
 
 HOST_ANNOTATION = "imageforge.io/host"
+ROUTE_SECONDS = 15.0
+"""How long the balancer is waited for: HAProxy has a new Service after a reload, which takes five seconds at most."""
+LOOK_SECONDS = 0.05
 
 
 def expose(
@@ -34,7 +39,8 @@ def expose(
 ) -> None:
     """Make a Service that leads requests to a Deployment.
 
-    It has the Deployment's labels and ports. Another Service of that name is left as it is.
+    It has the Deployment's labels and ports. Another Service of that name is left as it is. It returns once the
+    balancer leads there.
     """
     target = only(parse_target(word), "Deployment")
     controller = objects()
@@ -53,6 +59,37 @@ def expose(
         refuse_other(yaml.safe_load(there.manifest), made, host)
     (done,) = controller.apply(text, source="expose")
     write(f"service/{done.name} {done.change}")
+    note = await_route(lambda: _service(controller, namespace, done.name))
+    if note:
+        say(f"  note: {note}")
+
+
+def await_route(
+    look: Callable[[], ServiceStatus | None],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
+    """Wait until the balancer has a Service as it stands, which `look` tells; what a request may meet all the same,
+    empty where it is answered by a replica."""
+    deadline = clock() + ROUTE_SECONDS
+    while (found := look()) is not None and not found.served:
+        if clock() >= deadline:
+            why = f": {found.message}" if found.message else ""
+            return (
+                f"the balancer does not lead there yet, {ROUTE_SECONDS:.0f} s after{why}; "
+                "imageforge status shows how it stands"
+            )
+        sleep(LOOK_SECONDS)
+    if found is None:
+        return "it was deleted meanwhile"
+    if not found.endpoints:
+        return "no replica is ready: requests are answered with 503 until one is"
+    return ""
+
+
+def _service(controller: Objects, namespace: str, name: str) -> ServiceStatus | None:
+    return next((item for item in controller.services(namespace) if item.name == name), None)
 
 
 def _find(controller: Objects, kind: str, namespace: str, name: str) -> ObjectView | None:

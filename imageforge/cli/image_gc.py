@@ -138,7 +138,10 @@ class Sweep:
         """What went. Raises Busy (`registry-busy`) where builds are at it."""
         home, settings = self.here.home, self.here.settings
         tidied = tidy(home, settings, self.database, budget=self.budget)
-        say(f"the registry gave back {megabytes(tidied.bytes)}")
+        if tidied.swept:
+            say(f"the registry gave back {megabytes(tidied.bytes)}")
+        else:
+            say("the registry has nothing to remove, and was left as it is")
         self._tell_left("registry", tidied.left)
         # No build is between the look and what is done about it.
         with sweeping_registry(home, patience=PATIENCE):

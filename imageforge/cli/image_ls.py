@@ -14,6 +14,7 @@ from imageforge.cli.output import Format, FormatOption, say, show
 from imageforge.cli.releases import shortened
 from imageforge.cli.state import Workplace
 from imageforge.images.listing import MadeImage, made_images
+from imageforge.images.retention import BUILD_NAME
 from imageforge.report.units import age, megabytes
 from imageforge.stack import engine_choice
 from registry import ImageRef, RegistryClient, RegistryError
@@ -29,8 +30,9 @@ def ls(
     """List the images that were made here.
 
     In the engine and in the registry, by app and release: what builds and releases name, and what the engine has with
-    this instance's label. Copies of these have it too, squashed ones and what anybody built on them. What else a
-    registry has image tags shows.
+    this instance's label. Copies of these have it too, squashed ones and what anybody built on them. One with more
+    names is shown with their number, such as shop:1 +2, and all of them by -o wide. What else a registry has image
+    tags shows.
     """
     from imageforge.store import Apps, Builds, Releases  # noqa: PLC0415 - a fifth of a second to load
 
@@ -93,6 +95,15 @@ class _Shelf:
             return None
 
 
+def called(image: MadeImage, *, all_shown: bool) -> str:
+    """What a table calls an image: by one name, the one it was pushed by if it was, and how many others it has unless
+    they are `all_shown` beside it. What a build calls it on its way is no name that somebody gave."""
+    given = [name for name in image.names if not name.startswith(f"{BUILD_NAME}:")]
+    first = shortened(image.reference) if image.reference else next(iter(given or image.names), "")
+    more = len(given) - (0 if image.reference else 1)
+    return (first or f"{image.image_id[:19]}…") + (f" +{more}" if more > 0 and not all_shown else "")
+
+
 def _row(image: MadeImage, shelf: _Shelf, form: Format) -> Mapping[str, Any]:
     in_engine, in_registry = image.size is not None, shelf.has_any((image.reference, *image.names))
     data = {
@@ -115,7 +126,7 @@ def _row(image: MadeImage, shelf: _Shelf, form: Format) -> Mapping[str, Any]:
     return {
         **data,
         "release": ", ".join(numbers),
-        "image": shortened(image.reference) if image.reference else (image.names or (image.image_id[:19] + "…",))[0],
+        "image": called(image, all_shown=form is Format.WIDE),
         "names": ", ".join(image.names),
         "size": megabytes(image.size) if image.size is not None else "",
         "age": age(time.time() - image.created_at) if image.created_at else "",

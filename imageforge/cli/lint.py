@@ -42,7 +42,10 @@ from linters.dockerfile import printable, read_text
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _Choice = TypeVar("_Choice", bound=StrEnum)
-DESCRIPTION = "Check Dockerfiles against the container design rules. Exit code 2 when one is refused."
+DESCRIPTION = """Check Dockerfiles against the container design rules.
+
+Exit code 0: none is refused; 2: one has a finding at --fail-on or graver. imageforge.toml says what a project asks for.
+"""
 
 
 class LintFormat(StrEnum):
@@ -94,6 +97,16 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError("usage", self.prog, message, hint=f"{self.prog} --help")
 
 
+class _Help(argparse.Action):
+    """As the help of the other commands looks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from imageforge.cli.lint_help import page  # noqa: PLC0415 - for who asks
+
+        sys.stdout.write(f"{page(parser, parser._actions)}\n")
+        parser.exit()
+
+
 def one_of(values: type[_Choice]) -> Callable[[str], _Choice]:
     """What reads one of these words, and says which there are where it is none of them."""
 
@@ -109,30 +122,30 @@ def one_of(values: type[_Choice]) -> Callable[[str], _Choice]:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="imageforge lint", description=DESCRIPTION, add_help=False, allow_abbrev=False)
     add = parser.add_argument
-    add("paths", nargs="*", type=Path, metavar="PATH", help="Dockerfiles, folders that hold some, or - for stdin")
-    add("--context", type=Path, metavar="DIR", help="the build context, where it is elsewhere")
-    add("--target", metavar="STAGE", help="the stage that would be built")
-    add("--build-arg", dest="build_args", action="append", default=[], metavar="NAME=VALUE", help="as for build")
-    add("--image", metavar="IMAGE", help="a built image in the place of files")
-    add("--base", metavar="IMAGE", help="with --image: its base image, or scratch")
+    add("paths", nargs="*", type=Path, metavar="PATH…", help="Dockerfiles, folders that hold some, or - for stdin.")
+    add("--context", type=Path, metavar="DIR", help="The build context, where it is elsewhere.")
+    add("--target", metavar="STAGE", help="The stage that would be built.")
+    add("--build-arg", dest="build_args", action="append", default=[], metavar="NAME=VALUE", help="As for build.")
+    add("--image", metavar="IMAGE", help="A built image in the place of files.")
+    add("--base", metavar="IMAGE", help="With --image: its base image, or scratch.")
     add(
         "--profile",
         type=one_of(Profile),
         choices=list(Profile),
-        help="default; strict asks for pinned versions and reasons; hadolint adds all that hadolint says",
+        help="default, strict (pinned versions and reasons), or hadolint (all that hadolint says).",
     )
     add(
         "--fail-on",
         type=one_of(Severity),
         choices=list(Severity),
-        help="the mildest that fails: error, or what [lint] has",
+        help="The mildest that fails: error, or what [lint] has.",
     )
-    add("--fix", action="store_true", help="mend what can be mended safely; the changes go to stderr")
-    add("--unsafe", action="store_true", help="with --fix, also by what may change the image")
-    add("--no-ignore", action="store_true", help="ignore comments count for nothing")
-    add("--baseline", type=Path, metavar="FILE", help="fail only on what is not in this file")
-    add("--write-baseline", type=Path, metavar="FILE", help="write what is found to this file, and do not fail")
-    add("--stdin-name", default="stdin", metavar="NAME", help="what findings call stdin")
+    add("--fix", action="store_true", help="Mend what can be mended safely; the changes go to stderr.")
+    add("--unsafe", action="store_true", help="With --fix, also by what may change the image.")
+    add("--no-ignore", action="store_true", help="Ignore comments count for nothing.")
+    add("--baseline", type=Path, metavar="FILE", help="Fail only on what is not in this file.")
+    add("--write-baseline", type=Path, metavar="FILE", help="Write what is found to this file, and do not fail.")
+    add("--stdin-name", default="stdin", metavar="NAME", help="What findings call stdin.")
     add(
         "--format",
         "-o",
@@ -140,9 +153,9 @@ def _parser() -> argparse.ArgumentParser:
         type=one_of(LintFormat),
         choices=list(LintFormat),
         default=LintFormat.TABLE,
-        help="how to show it",
+        help="How to show it.",
     )
-    add("--help", "-h", action="help", help="show this message and exit")
+    add("-h", "--help", action=_Help, nargs=0, default=argparse.SUPPRESS, help="Show this message and exit.")
     return parser
 
 

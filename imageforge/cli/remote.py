@@ -11,7 +11,7 @@ import typer
 
 from imageforge.cli.backend import backend
 from imageforge.cli.output import say
-from imageforge.client import Contexts
+from imageforge.client import Contexts, GitCredentials
 from imageforge.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="The git remote of an app.")
@@ -37,7 +37,7 @@ def add(
         else:
             base = str(there.webhook(name)["url"]).partition("/v1/")[0]
             token = str(there.create_token(f"git remote of {name}", "deploy", name, None)["token"])
-    store = Contexts.of_user().folder / "git-credentials"
+    store = GitCredentials.of_user().file
     url = f"{base}/git/{name}.git"
     existing = _git(folder, "remote")
     _git(folder, "remote", "set-url" if remote in existing.split() else "add", remote, url)

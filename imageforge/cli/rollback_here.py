@@ -9,7 +9,7 @@ from imageforge.cli.release import require
 from imageforge.cli.state import Workplace
 from imageforge.errors import UsageError
 from imageforge.pipeline.app_lock import deploying
-from imageforge.pipeline.deploy import roll_out
+from imageforge.pipeline.deploy import roll_out, tell_environment
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.event import Recorder
 from imageforge.pipeline.interrupt import cancelled_by_interrupt
@@ -38,5 +38,7 @@ def rollback_here(app: str, number: int | None, form: Format) -> None:
         earlier = require(found, app, number)
         release = again(earlier, deployer, note=f"rollback to {earlier.number}")
         with progress() as shown:
-            report = roll_out(release, deployer, Recorder(listeners=(shown,)), ())
+            recorder = Recorder(listeners=(shown,))
+            tell_environment(earlier, deployer, recorder)
+            report = roll_out(release, deployer, recorder, ())
     show_report(report, form)

@@ -9,18 +9,19 @@ from typing import Annotated
 
 import typer
 
-from builders import Limits, SquashedImage, SquashMode, squash_opened
+from builders import BuiltImage, EngineError, Limits, SquashedImage, SquashMode, inspect_image, squash_opened
 from imageforge.cli.image_access import CaOption, CompressionOption, PlainOption, access, carrier, telling
 from imageforge.cli.image_opening import DEFAULTS, MaxBytes, MaxEntries, MaxRatio, PlatformOption, opener
 from imageforge.cli.output import Format, FormatOption, document, facts, say, write
 from imageforge.cli.state import Workplace
 from imageforge.cli.verbosity import VERBOSITY
 from imageforge.errors import UsageError
-from imageforge.images.carry import sending
+from imageforge.images.carry import Carrier, sending
 from imageforge.images.name import ImageName, Transport
 from imageforge.images.presence import presence
 from imageforge.report.bill import bill_lines, squash_data, squash_line
 from imageforge.report.transfer import Transfer
+from imageforge.report.units import megabytes
 from imageforge.stack.registry_lock import writing_registry
 from registry import Platform
 
@@ -92,14 +93,43 @@ def squash(
                 on_blob=sending(ahead),
             )
             done = ImageName.parse(f"oci:{folder / 'layout'}")
+            before = _of_name(goal, working)
             wanted = _platform(image.source.config)
             with working.dropping(folder / "layout"):
                 working.carry(done, goal, platform=wanted, on_progress=shown, on_plan=shown.plan, ahead=ahead)
+            note = moved(str(goal), before, _of_name(goal, working))
         except InterruptedError:
             raise KeyboardInterrupt from None
     _tell(result, goal, form)
+    if note:
+        say(f"  note: {note}")
     if below is None and not result.proved and mode is SquashMode.AUTO:
         say("hint: --base IMAGE or -f DOCKERFILE names the base image; --all needs none")
+
+
+def _of_name(goal: ImageName, working: Carrier) -> BuiltImage | None:
+    """What has the name in the engine now; None where nothing has, or it is of another place."""
+    if goal.transport is not Transport.ENGINE or goal.reference is None:
+        return None
+    try:
+        return inspect_image(str(goal.named), endpoint=working.engine())
+    except EngineError as error:
+        if error.code != "image-missing":
+            raise
+        return None
+
+
+def moved(name: str, before: BuiltImage | None, after: BuiltImage | None) -> str:
+    """That a name of the engine's was another image's, which has one less from now on, and may have been the smaller;
+    empty where it was not. As with `docker tag`, a name goes to whom it was given last."""
+    if before is None or after is None or before.image_id == after.image_id:
+        return ""
+    short = before.image_id.removeprefix("sha256:")[:12]
+    smaller = ", smaller than this one" if before.size < after.size else ""
+    return (
+        f"{name.removeprefix('docker-daemon:')} was {short} until now, {megabytes(before.size)}{smaller}; "
+        f"to name that again: imageforge image copy {short} docker-daemon:NAME:TAG"
+    )
 
 
 def _mode(everything: bool, from_base: bool, keep_layers: int | None) -> SquashMode:

@@ -121,6 +121,8 @@ def _show(report: TrialReport, settled: LintReport, form: Format) -> None:
     kept = ", as it was measured before (--again measures)" if report.cached else f", {report.seconds:.1f} s"
     reason = f": {report.reason}" if report.reason else ""
     say(f"{report.name}: {report.verdict.value}{reason}{kept}")
+    if report.hint:
+        say(_folded(f"  hint: {report.hint}"))
 
 
 def _folded(text: str) -> str:

@@ -4,5 +4,6 @@
 """
 
 from imageforge.client.contexts import Context, Contexts
+from imageforge.client.git_credentials import GitCredentials
 
-__all__ = ["Context", "Contexts"]
+__all__ = ["Context", "Contexts", "GitCredentials"]

@@ -11,6 +11,8 @@ import yaml
 
 BUILD_TAG = re.compile(r"b[1-9][0-9]*")
 """The tag that a build gives its image, where nobody named another."""
+BUILD_NAME = "imageforge.invalid/build"
+"""Where a build's image stays until it is squashed: a name no registry can have, so it is never pulled or pushed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

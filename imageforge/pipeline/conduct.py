@@ -9,7 +9,7 @@ from typing import Any
 
 from imageforge.errors import Failure, ForgeError, UsageError
 from imageforge.images.known import known_references
-from imageforge.pipeline.deploy import roll_out
+from imageforge.pipeline.deploy import roll_out, tell_environment
 from imageforge.pipeline.deployer import Deployer
 from imageforge.pipeline.event import Event, EventKind, Recorder
 from imageforge.pipeline.interrupt import HandedBack
@@ -160,6 +160,8 @@ def conduct_release(
         if earlier is None:
             raise UsageError("no-such-release", app, f"release {number} is no longer kept")
         release = again(earlier, deployer, note=note, refresh=refresh, made_by=build_id)
+        if not refresh:
+            tell_environment(earlier, deployer, recorder)
     elif done := _done(release):
         return done
     # The command of an earlier release knows nothing of what later ones did; another environment may need it.

@@ -17,7 +17,7 @@ from imageforge.pipeline.domains import NAMESPACE, apply_with_hosts, holding_hos
 from imageforge.pipeline.event import EventKind, Recorder, StageLog
 from imageforge.pipeline.interrupt import HandedBack
 from imageforge.pipeline.manifests import processes, secrets_in
-from imageforge.pipeline.release import as_scaled, beside_web, settle, with_secrets
+from imageforge.pipeline.release import as_scaled, beside_web, set_since, settle, with_secrets
 from imageforge.pipeline.release_command import STAGE, ReleaseCommand, forget_jobs
 from imageforge.pipeline.removal import delete_all, delete_secrets, remove_others
 from imageforge.pipeline.rollout import Standing, follow, records_of, report_of, reports_of, standings
@@ -32,6 +32,8 @@ from runtime import NotFound, RolloutPhase, RolloutRecord, RuntimeFailure
 
 PREPARED = "prepared"
 """In a release's report: its release command has succeeded, which is known when its Job is gone."""
+NAMED = 5
+"""Variables that a note names before it counts the others."""
 RESTORE_SECONDS = 30.0
 """How long a failed deploy waits for the release before to be whole again, so as to say so."""
 PATIENCE = 60.0
@@ -119,6 +121,21 @@ def _roll_out(
             hint=LOST_HINT,
         )
     return report
+
+
+def tell_environment(earlier: Release, deployer: Deployer, recorder: Recorder) -> None:
+    """Say it where an earlier release that is to run again has another environment than is set for its app now: what
+    was set since is still set, and counts for the next release of anything else."""
+    names = set_since(earlier, deployer)
+    if names:
+        more = len(names) - NAMED
+        named = ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+        recorder.emit(
+            "rollout",
+            EventKind.NOTE,
+            f"it runs with release {earlier.number}'s environment; what is set now differs in {named}, for the next "
+            "release",
+        )
 
 
 def _prepare(release: Release, deployer: Deployer, recorder: Recorder, build_id: int) -> StageRow:

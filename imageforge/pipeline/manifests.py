@@ -251,6 +251,34 @@ def with_environment(manifests: str, environment: Mapping[str, str], secret: Sec
     return _changed(manifests, change)
 
 
+def changed_variables(one: str, other: str) -> tuple[str, ...]:
+    """The names of the variables in which the containers of two texts differ, sorted. Those that take their value from
+    elsewhere, such as a Secret, are not compared."""
+    first, second = _plain_variables(one), _plain_variables(other)
+    return tuple(sorted({name for *_, name in _differing(first, second)}))
+
+
+def _differing(
+    first: Mapping[tuple[str, str, str], str | None], second: Mapping[tuple[str, str, str], str | None]
+) -> Iterable[tuple[str, str, str]]:
+    for key in first.keys() | second.keys():
+        values = [found[key] for found in (first, second) if key in found]
+        if None not in values and (len(values) == 1 or values[0] != values[1]):
+            yield key
+
+
+def _plain_variables(manifests: str) -> dict[tuple[str, str, str], str | None]:
+    """The variables by Deployment, container and name; None is of one that comes from elsewhere."""
+    return {
+        (item["metadata"]["name"], container["name"], variable["name"]): (
+            None if variable.get("valueFrom") else str(variable.get("value") or "")
+        )
+        for item in _deployments(manifests)
+        for container in item["spec"]["template"]["spec"]["containers"]
+        for variable in container.get("env") or ()
+    }
+
+
 def with_hosts(manifests: str, app: str, hosts: Sequence[str]) -> str:
     """The same manifests with these names leading to the app's Service."""
     documents = list(yaml.safe_load_all(manifests))

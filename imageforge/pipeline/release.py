@@ -19,6 +19,7 @@ from imageforge.pipeline.job_end import PATIENCE
 from imageforge.pipeline.manifests import (
     Worker,
     Workload,
+    changed_variables,
     generate,
     join,
     processes,
@@ -94,17 +95,8 @@ def again(
     manifests = renumber(as_scaled(earlier, deployer), number)
     sealed = earlier.secrets
     if refresh:
-        options = earlier.report or {}
         secrets = RunSecrets.now(earlier.app, deployer.database, deployer.vault)
-        if options.get(FILES):
-            manifests = _composed(
-                str(options[FILES]), earlier.app, number, earlier.reference, deployer, secrets, fixed_processes(earlier)
-            )
-        else:
-            own = options.get("environment") or {}
-            environment = {**own, **Environment(deployer.database).of(earlier.app)}
-            port = int(options.get("port", DEFAULT_PORT))
-            manifests = with_environment(manifests, environment, secrets.use if secrets else None, port=port)
+        manifests = _refreshed(earlier, manifests, number, deployer, secrets)
         sealed = secrets.sealed(deployer.vault) if secrets else None
     # What the app has no more may have become somebody else's since.
     _refuse(earlier.app, manifests, deployer, own=bool((earlier.report or {}).get(FILES)))
@@ -123,6 +115,26 @@ def again(
     )
     releases.add(release, made_by=made_by)
     return release
+
+
+def set_since(release: Release, deployer: Deployer) -> tuple[str, ...]:
+    """The variables in which a release differs from what is set for its app now, by name; secrets are none of them."""
+    # Its own secrets need not be opened for that: no variable that comes of one is compared.
+    now = _refreshed(release, release.manifests, release.number, deployer, None)
+    return changed_variables(release.manifests, now)
+
+
+def _refreshed(release: Release, manifests: str, number: int, deployer: Deployer, secrets: RunSecrets | None) -> str:
+    """A release's manifests with the environment that is set now, and these secrets."""
+    options = release.report or {}
+    if options.get(FILES):
+        return _composed(
+            str(options[FILES]), release.app, number, release.reference, deployer, secrets, fixed_processes(release)
+        )
+    own = options.get("environment") or {}
+    environment = {**own, **Environment(deployer.database).of(release.app)}
+    port = int(options.get("port", DEFAULT_PORT))
+    return with_environment(manifests, environment, secrets.use if secrets else None, port=port)
 
 
 def serving(plan: Plan, product: Product, deployer: Deployer) -> Release | None:

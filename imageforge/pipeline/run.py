@@ -34,6 +34,7 @@ from builders import (
 from imageforge.config import Home, Settings
 from imageforge.errors import UsageError
 from imageforge.images.known import known_repositories
+from imageforge.images.retention import BUILD_NAME
 from imageforge.pipeline import shipped
 from imageforge.pipeline.attachments import attach_reports
 from imageforge.pipeline.bases import known_bases
@@ -53,9 +54,6 @@ from imageforge.vault import LineMask
 from linters import LintReport, TrialReport, TrialRequest
 from registry import ImageRef, LayoutError, OciLayout, PushResult, RegistryClient, RegistryError, push
 from runtime import Label
-
-BUILD_TAG = "imageforge.invalid/build"
-"""Where a build's image stays until it is squashed: a name no registry can have, so it is never pulled or pushed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -417,4 +415,4 @@ def short(reference: ImageRef) -> str:
 
 
 def _build_tag(workshop: Workshop, build_id: int) -> str:
-    return f"{BUILD_TAG}:{workshop.home.instance}-{build_id}"
+    return f"{BUILD_NAME}:{workshop.home.instance}-{build_id}"

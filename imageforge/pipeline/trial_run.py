@@ -102,16 +102,17 @@ class TrialRun:
         for line in report.last_words:
             log.emit(EventKind.NOTE, f"last words: {line}")
         unmade = report.reason if report.verdict is Verdict.UNMADE else None
-        return self._told(replace(empty, findings=report.findings), log, unmade=unmade)
+        return self._told(replace(empty, findings=report.findings), log, unmade=unmade, job=bool(report.hint))
 
-    def _told(self, found: LintReport, log: StageLog, *, unmade: str | None) -> LintReport:
-        """What counts of it; `unmade` is why there was no trial. Raises GateRefused where it is required."""
+    def _told(self, found: LintReport, log: StageLog, *, unmade: str | None, job: bool = False) -> LintReport:
+        """What counts of it; `unmade` is why there was no trial, and `job` that there can be none. Raises GateRefused
+        where it is required."""
         required = self._plan.policy.require_measured
         if unmade is not None:
             log.summary = f"not made: {unmade}"
             log.data.update(verdict=Verdict.UNMADE.value)
             if required:
-                found = replace(found, findings=(*found.findings, not_made(found.file, unmade)))
+                found = replace(found, findings=(*found.findings, not_made(found.file, unmade, job=job)))
         found = told(found, self._plan, log)
         log.summary += f", {len(found.suppressed)} waived" if found.suppressed else ""
         refused = found.at_least(self._plan.fail_on)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from builders import BuilderError, labelled_images, remove_labelled_images
+from imageforge.client import GitCredentials
 from imageforge.config import Home, Settings
-from imageforge.errors import StackError
+from imageforge.errors import ForgeError, StackError
+from imageforge.report.units import counted
 from imageforge.stack import engine_choice, private_engine
 from imageforge.stack.catalog import runtime_settings
 from imageforge.stack.process import read_pid_file, stop
+from imageforge.store import Database, Tokens
 from runtime import Label, clear_secret_files
 from runtime import purge as purge_replicas
 
@@ -19,6 +22,10 @@ from runtime import purge as purge_replicas
 def inventory(home: Home, settings: Settings) -> Iterator[str]:
     """What `purge` would remove, a line each."""
     yield f"the home {home.path}: {_size(home) / 1e6:.0f} MB of state, logs, registry and databases"
+    with _own_passwords(home) as own:
+        found = GitCredentials.of_user()
+        if count := found.count(own):
+            yield _credentials(count, found)
     if engine_choice.uses_private(home):
         yield "the private engine with every image, container and network in it"
         return
@@ -32,6 +39,9 @@ def purge(home: Home, settings: Settings) -> Iterator[str]:
 
     Raises BuilderError where the engine does not answer, and StackError (`purge-incomplete`) where something cannot be
     removed: the home and its instance's name then stay, so that the rest can still be found.
+
+    Of the user's git credentials those go whose password is a token of this home: others may be of the same address,
+    at another time.
     """
     if not engine_choice.uses_private(home):
         endpoint = engine_choice.answering(home, settings)
@@ -50,6 +60,8 @@ def purge(home: Home, settings: Settings) -> Iterator[str]:
     private_engine.end_containers(home)
     private_engine.clean(home)
     clear_secret_files(runtime_settings(home, settings, "unix://"))
+    # Once the store is gone nobody can tell them from those of other homes.
+    yield from _forget_credentials(home)
     try:
         for folder in (home.run, home.log, home.state):
             if folder.exists():
@@ -65,6 +77,39 @@ def purge(home: Home, settings: Settings) -> Iterator[str]:
     with contextlib.suppress(OSError):
         home.path.rmdir()
     yield f"{home.path} {'emptied' if home.path.exists() else 'removed'}"
+
+
+def _forget_credentials(home: Home) -> Iterator[str]:
+    kept = GitCredentials.of_user()
+    try:
+        with _own_passwords(home) as own:
+            count = kept.forget(own)
+    except OSError as error:
+        yield f"the git credentials of this home stay in {kept.file}: {error.strerror}"
+        return
+    if count:
+        yield f"{_credentials(count, kept)} removed"
+
+
+def _credentials(count: int, kept: GitCredentials) -> str:
+    return f"{counted(count, 'git credential')} of this home in {kept.file}"
+
+
+@contextlib.contextmanager
+def _own_passwords(home: Home) -> Iterator[Callable[[str], bool]]:
+    """What tells whether a password is a token of this home, a revoked one too; nothing is, where the store cannot
+    be read."""
+    if not home.store.exists():
+        yield lambda _: False
+        return
+    try:
+        database = Database.at(home.store)
+    except ForgeError:
+        yield lambda _: False
+        return
+    with database:
+        tokens = Tokens(database)
+        yield lambda password: tokens.identified(password) is not None
 
 
 def _images(home: Home, settings: Settings) -> tuple[str, ...]:

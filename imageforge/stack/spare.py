@@ -7,8 +7,7 @@ import time
 from builders import Endpoint, EngineImage, labelled, stored_blobs
 from imageforge.backup.images import collect
 from imageforge.config import Home, Settings
-from imageforge.images.retention import Stored, engine_spare
-from imageforge.pipeline.run import BUILD_TAG
+from imageforge.images.retention import BUILD_NAME, Stored, engine_spare
 from imageforge.stack.tidy import YOUNG_SECONDS
 from imageforge.store import Builds, Database, Releases
 from registry import RegistryClient
@@ -35,7 +34,7 @@ def engine_images(
                 name=image.names[0] if image.names else image.image_id,
                 parts={image.image_id: image.size},
                 used_at=image.created,
-                ours=engine_spare(image.names, registry=settings.registry, build_name=BUILD_TAG),
+                ours=engine_spare(image.names, registry=settings.registry, build_name=BUILD_NAME),
                 needed=image.image_id in needed or image.created >= young or not applied.isdisjoint(image.names),
             ),
             image,

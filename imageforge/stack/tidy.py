@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from imageforge.backup.images import collect
 from imageforge.config import Home, Settings
@@ -44,14 +46,17 @@ YOUNG_SECONDS = 3600.0
 """Age below which a build's image stays though no release has it: somebody may be about to use it."""
 PATIENCE = 15.0
 READY_SECONDS = 30.0
+_ELIGIBLE = re.compile(r"(\d+) blobs and (\d+) manifests eligible for deletion")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tidied:
-    """How many images went and which, the bytes of disk that came free, and those that the images left have."""
+    """How many images went and which, the bytes of disk that came free, and those that the images left have; `swept` is
+    whether there was anything to sweep."""
 
     images: int
     bytes: int
+    swept: bool
     gone: tuple[Stored, ...] = ()
     left: int = 0
 
@@ -60,6 +65,8 @@ def tidy(home: Home, settings: Settings, database: Database, *, budget: int | No
     """Remove what builds made and no release that is kept, no object that is applied, no build under way and no young
     build has; with a `budget`, the oldest of it, until the registry has no more than that many bytes. What somebody
     gave a name of his own stays.
+
+    Where nothing goes and no blob is nobody's, the registry is not touched: a sweep would restart it twice for nothing.
 
     Raises Busy (`registry-busy`), StackError (`tidy-failed`), and what the registry and the controller raise; what was
     not removed then is removed the next time.
@@ -70,19 +77,39 @@ def tidy(home: Home, settings: Settings, database: Database, *, budget: int | No
         for image in gone:
             remove_image_of(client, image)
         root = home.state / "registry"
+        # What others push meanwhile looks like garbage until its manifest is there, and is found on the next look too.
+        service = registries(home, settings)[0]
+        if not gone and not has_garbage(service.argv[0], service.argv[-1], root, environ=service.environ):
+            return Tidied(images=0, bytes=0, swept=False, left=left(stored, gone))
         before = _size(root)
         with _read_only(home, settings) as service:
-            program, config = service.argv[0], service.argv[-1]
-            done = subprocess.run(
-                [program, "garbage-collect", config],
-                env={**os.environ, **service.environ},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = _collect_garbage(service.argv[0], service.argv[-1], environ=service.environ)
         if done.returncode:
             raise StackError("tidy-failed", "the registry", done.stderr.strip()[-500:], hint=f"look at {service.log}")
-    return Tidied(images=len(gone), bytes=max(0, before - _size(root)), gone=gone, left=left(stored, gone))
+    freed = max(0, before - _size(root))
+    return Tidied(images=len(gone), bytes=freed, swept=True, gone=gone, left=left(stored, gone))
+
+
+def has_garbage(program: str, config: str, root: Path, *, environ: Mapping[str, str] = MappingProxyType({})) -> bool:
+    """Whether a sweep would remove anything of a registry with this program and configuration, whose files are below
+    `root`: by its own look, which changes nothing. What cannot be looked at counts as garbage; the sweep then says what
+    is amiss."""
+    if not (root / "docker" / "registry" / "v2" / "repositories").is_dir():
+        return False  # nothing was ever pushed there, which a sweep takes for a failure
+    done = _collect_garbage(program, "--dry-run", config, environ=environ)
+    found = _ELIGIBLE.search(done.stdout)
+    return done.returncode != 0 or found is None or (int(found[1]), int(found[2])) != (0, 0)
+
+
+def _collect_garbage(program: str, *arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, "garbage-collect", *arguments],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
 
 
 def applied_images(home: Home) -> frozenset[str]:

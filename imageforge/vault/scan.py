@@ -47,7 +47,8 @@ def scan_layout(layout: Path, secrets: Mapping[str, str], *, skip: frozenset[str
 
     Values of fewer than 8 characters are not searched, nor is what is packed inside of a layer's files. `skip` are the
     digests of layers that are known to be clean; they need not be there. Raises LayoutError (`layout-missing`,
-    `layout-damaged`, `blob-damaged`, `manifest-invalid`): what cannot be read to its end is never taken for clean.
+    `layout-damaged`, `blob-damaged`, `size-mismatch`, `manifest-invalid`, `manifest-too-large`, `document-too-large`):
+    what cannot be read to its end is never taken for clean.
     """
     opened = OciLayout.open(layout)
     search = _Search.of(secrets)
@@ -90,12 +91,7 @@ class _Scan:
     done: set[str] = field(default_factory=set)  # digests
 
     def leaks(self) -> Iterator[Leak]:
-        file = self.layout.path / "index.json"
-        try:
-            index = file.read_bytes()
-        except OSError as error:
-            raise LayoutError("layout-damaged", str(file), f"unreadable index: {error}") from error
-        yield from self._index(index, str(file))
+        yield from self._index(self.layout.raw_index(), str(self.layout.path / "index.json"))
 
     def _index(self, raw: bytes, subject: str) -> Iterator[Leak]:
         index = _parsed(raw, subject)
@@ -107,7 +103,8 @@ class _Scan:
         for entry in entries:
             if not self._first_time(entry):
                 continue
-            data = self._blob(entry).read_bytes()
+            self._blob(entry)
+            data = self.layout.raw_manifest(entry)
             if entry.media_type in _INDEXES:
                 yield from self._index(data, entry.digest)
             else:
@@ -120,8 +117,7 @@ class _Scan:
             raise LayoutError("manifest-invalid", subject, f"no image manifest: {error}") from error
         yield from self._document(_parsed(raw, subject), "manifest of the image")
         if self._first_time(manifest.config):
-            config = _parsed(self._blob(manifest.config).read_bytes(), manifest.config.digest)
-            yield from self._document(config, "configuration of the image")
+            yield from self._document(self._json(manifest.config), "configuration of the image")
         for number, layer in enumerate(manifest.layers, 1):
             if self._first_time(layer):
                 yield from self._layer(layer, f"layer {number}")
@@ -144,11 +140,11 @@ class _Scan:
         return f"{title}, {self._shown('.'.join(path))}"
 
     def _layer(self, layer: Descriptor, title: str) -> Iterator[Leak]:
+        if layer.media_type.endswith("json"):  # BuildKit keeps attestations as the layers of a manifest
+            yield from self._document(self._json(layer), f"{layer.media_type} in {title}")
+            return
         path = self._blob(layer)
         try:
-            if layer.media_type.endswith("json"):  # BuildKit keeps attestations as the layers of a manifest
-                yield from self._document(_parsed(path.read_bytes(), layer.digest), f"{layer.media_type} in {title}")
-                return
             with path.open("rb") as packed, _unpacked(packed, layer) as stream:
                 yield from self._archive(stream, title)
         except _UNREADABLE as error:
@@ -189,6 +185,10 @@ class _Scan:
             return False
         self.done.add(blob.digest)
         return True
+
+    def _json(self, blob: Descriptor) -> Any:
+        self._blob(blob)
+        return _parsed(self.layout.document(blob), blob.digest)
 
     def _blob(self, blob: Descriptor) -> Path:
         path = self.layout.blob_path(blob.digest)
@@ -271,21 +271,23 @@ def _chunks(stream: Any, size: int) -> Iterator[bytes]:
 def _parsed(raw: bytes, subject: str) -> Any:
     try:
         return json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LayoutError("layout-damaged", subject, f"unreadable JSON: {error}") from error
 
 
 def _strings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every string of a JSON value, keys too, with the way to it."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, list):
-        for number, entry in enumerate(value):
-            yield from _strings(entry, (*path, str(number)))
-    elif isinstance(value, dict):
-        for key, entry in value.items():
-            yield (*path, key), key
-            yield from _strings(entry, (*path, key))
+    """Every string of a JSON value, keys too, with the way to it; a value may be nested as deep as can be read."""
+    ahead: list[tuple[tuple[str, ...], Any]] = [(path, value)]
+    while ahead:
+        path, value = ahead.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, list):
+            ahead.extend(reversed([((*path, str(number)), entry) for number, entry in enumerate(value)]))
+        elif isinstance(value, dict):
+            for key in value:
+                yield (*path, key), key
+            ahead.extend(reversed([((*path, key), entry) for key, entry in value.items()]))
 
 
 def _excerpt(masked: str) -> str:

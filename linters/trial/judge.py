@@ -37,10 +37,12 @@ _CAPABILITIES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """A verdict with its measurements and findings; `reason` where nothing could be measured."""
+    """A verdict with its measurements and findings; `reason` where nothing could be measured, and the `hint` where
+    there is another way to a judgement."""
 
     verdict: Verdict
     reason: str = ""
+    hint: str = ""
     last_words: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -50,7 +52,12 @@ def judge(seen: Observation, name: str, port: int) -> Judgement:
     """What the runs of an image called `name` say, whose program was told to listen on `port`."""
     run = seen.writable
     if not run.up:
-        return Judgement(verdict=Verdict.UNMADE, reason=_why_not_up(run, seen.bare), last_words=run.last_words)
+        return Judgement(
+            verdict=Verdict.UNMADE,
+            reason=_why_not_up(run, seen.bare),
+            hint=_other_way(run, name),
+            last_words=run.last_words,
+        )
     writer = _Writer(seen, name, port)
     parts = [
         *writer.rights(),
@@ -89,8 +96,8 @@ def _verdict(measures: Sequence[Measure], findings: Sequence[Finding], fail_on: 
     return Verdict.PASSED, ""
 
 
-def not_made(name: str, reason: str) -> Finding:
-    """What is said of an image that could not be tried, where it should have been."""
+def not_made(name: str, reason: str, *, job: bool = False) -> Finding:
+    """What is said of an image that could not be tried, where it should have been; of a `job` no trial can be made."""
     found = rule("IF500")
     return Finding(
         rule=found.id,
@@ -99,7 +106,11 @@ def not_made(name: str, reason: str) -> Finding:
         message=f"it could not be measured: {reason}",
         file=name,
         line=0,
-        fix="have it start though what it needs is not there",
+        fix=(
+            "what ends by itself cannot be measured: waive IF500 in [lint] waivers"
+            if job
+            else "have it start though what it needs is not there"
+        ),
         basis=Basis.MEASURED,
     )
 
@@ -114,6 +125,16 @@ def _why_not_up(run: Run, bare: Run | None) -> str:
     rights = ", with an engine's usual rights too" if bare is not None else ""
     need = "" if code == 0 else "; it may need what a trial does not give it: a network, a database, secrets"
     return f"it ended after {run.lived:.1f} s {how}{rights}{need}"
+
+
+def _other_way(run: Run, name: str) -> str:
+    """How a job is judged, which a trial has no time to watch."""
+    if run.refused or run.out_of_memory or run.exit_code != 0:
+        return ""
+    return (
+        f"a job is judged by its files: imageforge lint --image {name}; a command of it that stays up can be tried: "
+        f"imageforge trial {name} -- CMD"
+    )
 
 
 class _Writer:

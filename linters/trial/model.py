@@ -179,8 +179,9 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialReport:
-    """What came of a trial. `reason` says why it could not be made, with the container's `last_words`; `findings` have
-    the basis ``measured``. `cached` tells that it was made before."""
+    """What came of a trial. `reason` says why it could not be made, with the container's `last_words`, and `hint` how
+    such an image is judged, where it is a job; `findings` have the basis ``measured``. `cached` tells that it was made
+    before."""
 
     name: str
     image_id: str
@@ -188,6 +189,7 @@ class TrialReport:
     verdict: Verdict
     seconds: float
     reason: str = ""
+    hint: str = ""
     last_words: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
     findings: tuple[Finding, ...] = ()

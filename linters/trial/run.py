@@ -48,6 +48,7 @@ def try_image(
         verdict=found.verdict,
         seconds=time.monotonic() - begun,
         reason=found.reason,
+        hint=found.hint,
         last_words=found.last_words,
         measures=found.measures,
         findings=found.findings,

@@ -127,12 +127,13 @@ def test_a_file_of_kubernetes_from_apply_to_delete(forge: Forge, image: str, tmp
 
     exposed = forge.ok("expose", f"deployment/{NAME}", *IN, "--host", "sample.localhost", "--name", "sample-web")
     assert exposed.out == "service/sample-web created\n"
+    assert "note:" not in exposed.err
+    assert forge.get("sample")[0] == 200, "it returns once the balancer has the route"
     other = forge.run("expose", f"deployment/{NAME}", *IN, "--port", "81", "--name", "sample-web")
     assert (other.code, other.err.startswith("error[already-exists]: Service sample/sample-web: ")) == (3, True), other
     both = forge.ok("get", "deploy,svc", *IN).out
     assert f"deployment/{NAME}" in both
     assert "service/sample-web" in both
-    assert forge.get("sample")[0] == 200
 
     history = forge.ok("rollout", "history", f"deploy/{NAME}", *IN, "-o", "json").json
     assert [(row["revision"], row["current"], row["replicas"]) for row in history] == [(1, False, 0), (2, True, 3)]

@@ -373,7 +373,8 @@ def test_the_command_line_works_at_a_server(service: Service, project: Path, tmp
     changed = forge.ok("env", "set", "distant", "GREETING=hi", **elsewhere)
     assert "distant release 2" in changed.out
     assert forge.get("distant")[1] == "one hi"
-    forge.ok("rollback", "distant", **elsewhere)
+    back = forge.ok("rollback", "distant", **elsewhere)
+    assert "note: it runs with release 1's environment; what is set now differs in GREETING" in back.err
     assert forge.get("distant")[1] == "one "
     (project / "Dockerfile").write_text("FROM")
     refused = forge.run("deploy", project, "--name", "distant", **elsewhere)

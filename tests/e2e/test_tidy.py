@@ -135,6 +135,23 @@ def test_image_gc_says_what_would_go_with_old_releases_and_takes_just_that(servi
     assert len(json.loads(service.forge.ok("releases", "aged", "-o", "json").out)) == 1
 
 
+def test_a_registry_with_nothing_to_remove_is_left_as_it_runs(service: Service) -> None:
+    service.forge.ok("image", "gc", "--yes")
+    pid_file = service.forge.home / "run" / "registry.pid"
+    before = read_pid_file(pid_file)
+    again = service.forge.ok("image", "gc", "--yes")
+    assert read_pid_file(pid_file) == before, "it was started anew"
+    assert "the registry has nothing to remove, and was left as it is" in again.err
+    assert again.err.endswith("nothing to remove\n")
+    assert service.ask("POST", "/v1/registry/gc").json() == {"images": 0, "bytes": 0}
+    assert read_pid_file(pid_file) == before
+
+
+def test_an_empty_registry_is_tidied_too(own_forge: Forge) -> None:
+    own_forge.ok("up")
+    assert "nothing to remove" in own_forge.ok("image", "gc", "--yes").err
+
+
 @pytest.mark.soak
 def test_builds_and_tidying_at_once_lose_nothing(service: Service, project: Path) -> None:
     with ThreadPoolExecutor(4) as pool:

@@ -239,16 +239,38 @@ def test_one_file_that_hadolint_dies_of_is_no_loss_to_the_others(
 
 def test_lint_loads_neither_the_tree_nor_a_parser_of_configuration() -> None:
     script = (
-        "import sys; sys.argv = ['imageforge', '--quiet', 'lint', '--help']\n"
+        "import sys; sys.argv = ['imageforge', '--quiet', 'lint', sys.argv[1]]\n"
         "from imageforge.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as done: assert not done.code\n"
         "heavy = {'typer', 'pydantic', 'rich', 'yaml', 'tabulate', 'sqlalchemy', 'docker', 'logging', 'difflib'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
+    file = write("Dockerfile", SOUND).resolve()
+    done = subprocess.run([sys.executable, "-c", script, file], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parents[2])  # fmt: skip
+    assert "lint     " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", [("--help",), ("-h",), ("Dockerfile", "--fix", "--help")])
+def test_its_help_looks_as_that_of_the_other_commands(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["trial", "--help"]) == 0
+    other = capsys.readouterr().out
+    assert lint(*words) == 0
+    said = capsys.readouterr().out
+    heads = [line for line in other.splitlines() if line and not line.startswith((" ", "Usage"))]
+    assert heads == ["Arguments:", "Options:"]
+    assert [line for line in said.splitlines() if line and not line.startswith((" ", "Usage"))] == heads
+    assert said.startswith("Usage: imageforge lint [OPTIONS] [PATH…]\n\n  Check Dockerfiles against the ")
+    assert said.splitlines()[-1] == other.splitlines()[-1]
+    assert max(map(len, said.splitlines())) <= 80
+    for action in lint_module._parser()._actions:
+        assert not action.option_strings or any(word in said for word in action.option_strings)
+        assert (action.help or "").endswith(".")
 
 
 def test_the_list_of_commands_is_that_of_the_commands_and_loads_none() -> None:

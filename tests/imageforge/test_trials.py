@@ -41,9 +41,11 @@ def planned(folder: Path, **lint: Any) -> Plan:
     return plan(Request(path=folder, name="shop"), RepositoryConfig.model_validate({"lint": lint}))
 
 
-def settled(given: Plan, act: Any, *, cancelled: bool = False) -> tuple[LintReport, list[Event]]:
-    """What a trial of a build that comes to `act` is told as."""
-    events: list[Event] = []
+def settled(
+    given: Plan, act: Any, *, cancelled: bool = False, heard: list[Event] | None = None
+) -> tuple[LintReport, list[Event]]:
+    """What a trial of a build that comes to `act` is told as; `heard` gets the events of one that is refused, too."""
+    events = [] if heard is None else heard
     recorder, stop = Recorder(listeners=(events.append,)), threading.Event()
     if cancelled:
         stop.set()
@@ -175,6 +177,15 @@ def test_what_was_not_made_is_no_pass_unless_it_is_waived(tmp_path: Path) -> Non
 
     with pytest.raises(GateRefused, match="it stopped answering"):
         settled(planned(tmp_path, require="measured"), broken)
+
+
+def test_a_build_whose_image_is_a_job_is_told_the_way_out(tmp_path: Path) -> None:
+    job = replace(UNMADE, reason="it ended after 0.2 s by itself, as a job does", hint="a job is judged by its files")
+    heard: list[Event] = []
+    with pytest.raises(GateRefused):
+        settled(planned(tmp_path, require="measured"), lambda *_: job, heard=heard)
+    (finding,) = [event for event in heard if event.kind is EventKind.FINDING]
+    assert finding.data["fix"] == "what ends by itself cannot be measured: waive IF500 in [lint] waivers"
 
 
 def test_a_waiver_of_what_was_measured_lets_the_image_pass(tmp_path: Path) -> None:

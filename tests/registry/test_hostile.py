@@ -244,6 +244,46 @@ def test_lists_that_are_none(body: bytes) -> None:
         assert failure(lambda handler: say(handler, 200, body), ask).code == "not-a-registry"
 
 
+LISTS = {
+    "tags": (lambda client: client.tags("a"), "/v2/a/tags/list"),
+    "repositories": (lambda client: client.repositories(), "/v2/_catalog"),
+}
+
+
+@pytest.mark.parametrize("which", LISTS)
+@pytest.mark.parametrize("goes_on", ["the same page", "another page", "a page of many names"])
+def test_a_list_without_end(which: str, goes_on: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.client.MOST_LISTED", 1000)
+    monkeypatch.setattr("registry.client.MOST_LIST_PAGES", 20)
+    ask, path = LISTS[which]
+    asked = list[str]()
+
+    def answer(handler: Handler) -> None:
+        asked.append(handler.path)
+        names = [f"n{number}" for number in range(400)] if goes_on == "a page of many names" else ["x"]
+        following = path if goes_on == "the same page" else f"{path}?last={len(asked)}"
+        body = json.dumps({"name": "a", which: names}).encode()
+        say(handler, 200, body, Link=f'<{following}>; rel="next"')
+
+    error = failure(answer, ask)
+    assert error.code == "list-without-end"
+    assert error.subject.endswith(path)
+    assert len(asked) == {"the same page": 1, "another page": 20, "a page of many names": 3}[goes_on]
+
+
+@pytest.mark.parametrize("which", LISTS)
+def test_a_list_of_several_pages_is_whole(which: str) -> None:
+    ask, path = LISTS[which]
+
+    def answer(handler: Handler) -> None:
+        page = int(handler.path.partition("?last=")[2] or 0)
+        links = {"Link": f'<{path}?last={page + 1}>; rel="next"'} if page < 9 else {}
+        say(handler, 200, json.dumps({which: [f"n{page}"]}).encode(), **links)
+
+    with serving(answer) as port, RegistryClient(f"127.0.0.1:{port}", patience=QUICK) as client:
+        assert ask(client) == tuple(f"n{page}" for page in range(10))
+
+
 @pytest.mark.parametrize("charset", ["hex", "rot13", "none-such", "base64", "zip"])
 def test_a_charset_that_is_none(charset: str) -> None:
     error = failure(

@@ -55,7 +55,9 @@ def test_limits_reach_the_kernel_and_what_does_not_fit_waits_until_it_does(
     stack.client.delete("default", "Deployment", "small")
     replica = stack.until("large", is_complete).replica_list[0]
     adj = docker_client.containers.get(replica.container_id).attrs["HostConfig"]["OomScoreAdj"]
-    clamped = "OOMScoreAdjClamped" in {event.reason for event in stack.client.events("default")}
+    said = list(stack.client.events("default"))
+    clamped = "OOMScoreAdjClamped" in {event.reason for event in said}
+    assert {event.reason for event in said if event.warning} <= {"FailedScheduling"}, "both started as they should"
     assert (adj, clamped) in ((-997, False), (0, True)), "Guaranteed, where the kernel lets it be"
     # A controller that comes anew knows who has a place.
     stack.stop_controller(kill=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.manifest.probe import Probe
-from runtime.verdict import Kind, Verdict, is_asked, pause
+from runtime.verdict import Kind, Verdict, is_asked, pause, warns
 
 RESULTS = st.lists(st.sampled_from([True, False, None]), max_size=40)
 THRESHOLD = st.integers(1, 5)
@@ -111,3 +111,18 @@ def test_who_has_not_passed_yet_is_asked_more_often_unless_that_costs_a_process(
 def test_of_several_successes_each_but_the_first_waits_its_period() -> None:
     probe = Probe(period=10, success_threshold=2)
     assert pause(probe, Verdict.first(Kind.READINESS).after(True, probe), 0.5) == 10
+
+
+def test_of_one_on_its_way_the_first_failure_in_the_time_of_others_is_warned_of() -> None:
+    """In its first second it is asked far more often than its period says, and most programs come to listen then."""
+    probe = Probe(period=10, failure_threshold=3)
+    failed = Verdict.first(Kind.READINESS).after(False, probe)
+    told = [warns(probe, failed, ran_for, warned=False) for ran_for in (0.02, 0.9, 1.0, 30.0)]
+    assert told == [False, False, True, True]
+    assert not warns(probe, failed, 30.0, warned=True)
+    # A command is asked in its period alone, as elsewhere.
+    assert warns(Probe(period=10, command=("true",)), failed, 0.02, warned=False)
+    # Of one that has passed before, or is ended for it, each.
+    assert warns(probe, Verdict.first(Kind.LIVENESS).after(False, probe), 0.02, warned=True)
+    once = Probe(period=10, failure_threshold=1)
+    assert warns(once, Verdict.first(Kind.STARTUP).after(False, once), 0.02, warned=True)

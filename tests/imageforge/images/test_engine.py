@@ -14,7 +14,10 @@ import pytest
 
 from imageforge.cli import image_tags
 from imageforge.cli.main import run
+from imageforge.report.units import megabytes
 from registry import OciLayout, RegistryClient
+from tests.builders.squash.layers import file, whiteout
+from tests.imageforge.images.layered import put_image
 from tests.registry.conftest import registry_address
 
 __all__ = ["registry_address"]
@@ -78,3 +81,34 @@ def test_an_image_goes_out_and_comes_back_the_same(
     assert run(["image", "copy", "nothing-of-this-name", f"oci:{tmp_path / 'layout'}:no"]) == 4
     assert "error[image-missing]" in capsys.readouterr().err
     assert layout.names() == ("it",)
+
+
+def test_a_name_that_a_second_squash_takes_is_told_with_what_had_it(
+    image: str,
+    docker_client: docker.DockerClient,
+    engine_host: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("IMAGEFORGE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DOCKER_HOST", engine_host)
+    name = image.replace(":v1", "")
+    layers = [[file("big", bytes(3_000_000)), file("small", "x")], [whiteout("big")]]
+    put_image(tmp_path / "layout", layers, name="it", config={"config": {"Cmd": ["/x"]}})
+    assert run(["image", "copy", f"oci:{tmp_path / 'layout'}:it", f"docker-daemon:{name}:two"]) == 0
+    assert run(["squash", f"{name}:two", "--all"]) == 0
+    assert "until now" not in capsys.readouterr().err
+    small = docker_client.images.get(f"{name}:two-squashed")
+    assert run(["squash", f"{name}:two", "--all"]) == 0
+    assert "until now" not in capsys.readouterr().err, "it is the same image"
+
+    assert run(["squash", f"{name}:two", "--keep-layers", "2"]) == 0
+    told = capsys.readouterr().err
+    short = small.id.removeprefix("sha256:")[:12]
+    size = f"{megabytes(small.attrs['Size'])}, smaller than this one"
+    assert f"  note: {name}:two-squashed was {short} until now, {size}; to name that again: imageforge" in told
+    assert docker_client.images.get(f"{name}:two-squashed").id != small.id
+    # As it is told.
+    assert run(["image", "copy", short, f"docker-daemon:{name}:kept"]) == 0
+    assert docker_client.images.get(f"{name}:kept").id == small.id

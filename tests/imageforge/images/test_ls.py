@@ -13,6 +13,7 @@ from imageforge.cli.image_access import telling
 from imageforge.cli.image_ls import _Shelf
 from imageforge.cli.main import run
 from imageforge.cli.state import Workplace
+from imageforge.images.retention import BUILD_NAME
 from imageforge.store import Apps
 from runtime import Label
 from tests.registry.conftest import Maker, make, registry_address
@@ -57,3 +58,28 @@ def test_of_an_app_that_is_not_there_is_no_list(
     assert run(["image", "ls", "hello"]) == 0
     assert run(["image", "ls", "gone"]) == 0
     assert "b:1" in capsys.readouterr().out
+
+
+def test_an_image_of_several_names_says_how_many_more_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IMAGEFORGE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(image_ls.engine_choice, "answering", lambda home, settings: None)
+    build = f"{BUILD_NAME}:7"
+    names = {"1": ("shop:1", "shop:2", "tool:1"), "2": ("only:1", build), "3": (build, "late:1"), "4": ()}
+    found = [
+        EngineImage(image_id=f"sha256:{key * 64}", names=value, size=1, created=1.0, labels={})
+        for key, value in names.items()
+    ]
+    monkeypatch.setattr(image_ls, "labelled", lambda endpoint, label, value: found)
+
+    def images(form: str) -> list[str]:
+        assert run(["image", "ls", "-o", form]) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if ":" in line]
+
+    table, wide = images("table"), images("wide")
+    for word in ("shop:1 +2", "only:1", "late:1", "sha256:4444"):
+        assert any(word in line for line in table), word
+    assert sum("+" in line for line in table) == 1, "what a build calls it is no name that anybody gave"
+    assert not any("+" in line for line in wide), "there all of them are shown"
+    assert any("shop:1, shop:2, tool:1" in line for line in wide)

@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from builders import zstd
 from imageforge.vault import scan
 from imageforge.vault.scan import Leak, scan_layout
 from registry import Descriptor, ImageManifest, LayoutError, MediaType, OciLayout
+from registry.layout import LARGEST_CONFIG
 
 TOKEN = "t0ken-of-the-realm"
 SECRETS = {"TOKEN": TOKEN}
@@ -270,6 +272,61 @@ def test_a_damaged_manifest(layout: OciLayout, raw: bytes) -> None:
     entry = Descriptor(media_type=str(MediaType.OCI_MANIFEST), digest=layout.add_blob(raw), size=len(raw))
     (layout.path / "index.json").write_text(json.dumps({"manifests": [entry.as_dict()]}))
     with pytest.raises(LayoutError):
+        scan_layout(layout.path, SECRETS)
+
+
+def test_an_index_is_read_within_bounds(layout: OciLayout) -> None:
+    index = layout.path / "index.json"
+    with index.open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(LayoutError) as caught:
+        scan_layout(layout.path, SECRETS)
+    assert (caught.value.code, "expected at most" in caught.value.message) == ("layout-damaged", True)
+    index.unlink()
+    os.mkfifo(index)  # opening one would wait for a writer
+    with pytest.raises(LayoutError, match="no regular file"):
+        scan_layout(layout.path, SECRETS)
+
+
+@pytest.mark.parametrize("which", ["configuration", "manifest", "attestation"])
+def test_documents_are_read_within_bounds(layout: OciLayout, which: str) -> None:
+    image(layout, b"{}", media_type="application/vnd.in-toto+json")
+    manifest, size = layout.manifest(), LARGEST_CONFIG + 1
+    chosen = {
+        "configuration": manifest.config,
+        "manifest": layout.manifest_descriptor(),
+        "attestation": manifest.layers[0],
+    }[which]
+    with layout.blob_path(chosen.digest).open("r+b") as file:
+        file.truncate(size)
+    text = (manifest.raw if which != "manifest" else (layout.path / "index.json").read_bytes()).decode()
+    text = text.replace(f'"size":{chosen.size}', f'"size":{size}')
+    if which == "manifest":
+        (layout.path / "index.json").write_text(text)
+    else:
+        raw = text.encode()
+        entry = Descriptor(media_type=str(MediaType.OCI_MANIFEST), digest=layout.add_blob(raw), size=len(raw))
+        (layout.path / "index.json").write_text(json.dumps({"manifests": [entry.as_dict()]}))
+    with pytest.raises(LayoutError) as caught:
+        scan_layout(layout.path, SECRETS)
+    assert caught.value.code == ("manifest-too-large" if which == "manifest" else "document-too-large")
+    assert caught.value.hint
+
+
+def test_a_document_of_any_depth_is_searched_or_refused(layout: OciLayout) -> None:
+    def put(depth: int) -> None:
+        inner: Any = TOKEN
+        raw = b'{"a":' + b"[" * depth + json.dumps(inner).encode() + b"]" * depth + b"}"
+        manifest = ImageManifest.create(
+            config=Descriptor(media_type=str(MediaType.OCI_CONFIG), digest=layout.add_blob(raw), size=len(raw)),
+            layers=[],
+        )
+        layout.put_manifest(manifest)
+
+    put(900)
+    assert len(places(layout)) == 1
+    put(200_000)
+    with pytest.raises(LayoutError, match="unreadable JSON"):
         scan_layout(layout.path, SECRETS)
 
 

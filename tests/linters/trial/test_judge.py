@@ -152,6 +152,16 @@ def test_what_is_not_up_was_not_measured_and_is_no_pass(run: Run, reason: str) -
     assert found.last_words == ("no database",)
 
 
+def test_of_a_job_it_is_said_how_to_judge_it() -> None:
+    ended = judged(writable=replace(UP, exit_code=0, lived=0.4))
+    assert ended.hint == (
+        "a job is judged by its files: imageforge lint --image shop:1; a command of it that stays up can be tried: "
+        "imageforge trial shop:1 -- CMD"
+    )
+    assert judged(writable=replace(UP, exit_code=1, lived=0.4)).hint == ""
+    assert judged().hint == ""
+
+
 def test_an_engine_elsewhere_hides_the_processes_and_that_is_no_pass() -> None:
     blind = replace(UP, seen=False, processes=(), listeners=())
     found = judged(writable=blind, read_only=replace(blind, read_only=True, stop=None))
