@@ -217,7 +217,10 @@ def test_an_interrupt_in_any_stage_leaves_nothing_half_made(
     ended = forge.end(child)
     assert ended.code == 130, "".join(seen) + ended.err
     assert "Traceback" not in ended.err
-    assert forge.get("halfway")[0] == 404
+    # Its Service is gone, and the balancer hears of it a moment later.
+    deadline = time.monotonic() + 30
+    while (status := forge.get("halfway")[0]) != 404:
+        assert (status, time.monotonic() < deadline) == (503, True)
     left = [row for row in forge.ok("ps", "-o", "json").json if row["app"] == "halfway"]
     assert all(row["state"] == "Terminating" for row in left)
     build = forge.ok("builds", "ls", "halfway", "-n", 1, "-o", "json").json[0]
