@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from runtime.errors import Conflict, ManifestError
@@ -36,10 +36,10 @@ def refuse_other_selector(document: Document, deployment: Deployment, before: He
 
 
 def refuse_change_of_secret(
-    document: Document, secret: Secret, before: StoredObject | None, values: Mapping[str, bytes] | None
+    document: Document, secret: Secret, before: StoredObject | None, values: Callable[[], Mapping[str, bytes] | None]
 ) -> None:
-    """`values` are those of the one before; None where nobody can open them any more. Raises ManifestError
-    ``immutable-field``."""
+    """`values` gives those of the one before; None where nobody can open them any more. Raises ManifestError
+    ``immutable-field``, and what `values` raises."""
     if before is None:
         return
     had = before.data.get("type") or OPAQUE
@@ -50,7 +50,10 @@ def refuse_change_of_secret(
             f"type of Secret {document.namespace}/{document.name} cannot be changed, it is {had}",
             hint="give the new one another name, or delete this one first",
         )
-    if not before.data.get("immutable") or values is None or (secret.immutable and values == secret.data):
+    if not before.data.get("immutable"):
+        return
+    had_values = values()
+    if had_values is None or (secret.immutable and had_values == secret.data):
         return
     raise ManifestError(
         "immutable-field",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from runtime.balancer.balancer import Balancer
+from runtime.clock import steady
 from runtime.container import (
     ContainerState,
     Identity,
@@ -509,12 +510,14 @@ class Life:
     def _ask_from_now_on(self, record: ContainerRecord) -> None:
         container_id = record.container_id
         self._stop_asking()
-        self._asked_since = record.started_at or time.time()
+        started_at = record.started_at or time.time()
+        # By a clock that nobody sets.
+        self._asked_since = steady() - max(0.0, time.time() - started_at)
         prober = Prober(
             self._spec,
             partial(self._ask, container_id),
             partial(self._told, container_id),
-            started_at=self._asked_since,
+            started_at=started_at,
             started=record.started,
             ready=record.ready,
         )
@@ -556,7 +559,7 @@ class Life:
             verdict.kind, self._spec.readiness
         )
         warned = verdict.kind in self._warned
-        if message and probe is not None and warns(probe, verdict, time.time() - self._asked_since, warned=warned):
+        if message and probe is not None and warns(probe, verdict, steady() - self._asked_since, warned=warned):
             self._warned.add(verdict.kind)
             self._say("Unhealthy", f"{verdict.kind.capitalize()} probe failed: {message}", warning=True)
         if verdict.held:

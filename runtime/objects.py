@@ -485,8 +485,7 @@ class Objects:
         key, made = (document.namespace, document.name), document.object
         if isinstance(made, Secret):
             secret = self._secrets.get(key)
-            kept = self._values(secret) if secret is not None and secret.data.get("immutable") else None
-            refuse_change_of_secret(document, made, secret, kept)
+            refuse_change_of_secret(document, made, secret, lambda: self._values(secret) if secret else None)
         if isinstance(made, ConfigMap):
             refuse_change_of_config_map(document, made, self._config_maps.get(key))
         if isinstance(made, Job):

@@ -64,10 +64,10 @@ def is_asked(kind: Kind, *, started: bool, ending: bool) -> bool:
 def warns(probe: Probe, verdict: Verdict, ran_for: float, *, warned: bool) -> bool:
     """Whether a failure is told as a warning: each of one that has passed before, and that which ends it. Of one on its
     way the first, for `warned` was of none yet; but not what is only found by asking more often than its period says
-    in the first second, in which nothing has failed."""
+    in the first second, in which nothing has failed, nor that nobody could ask."""
     if verdict.ever or verdict.held:
         return True
-    return not warned and (bool(probe.command) or ran_for >= EARLY_PERIODS[0][0])
+    return verdict.last is False and not warned and (bool(probe.command) or ran_for >= EARLY_PERIODS[0][0])
 
 
 def pause(probe: Probe, verdict: Verdict, ran_for: float) -> float:

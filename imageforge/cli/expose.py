@@ -13,8 +13,8 @@ from imageforge.cli.get import NamespaceOption
 from imageforge.cli.kinds import only, parse_target
 from imageforge.cli.objects import objects
 from imageforge.cli.output import say, write
-from imageforge.errors import UsageError
-from runtime import NotFound, ObjectView, ServiceStatus, dump_manifests
+from imageforge.errors import ForgeError, UsageError
+from runtime import NotFound, ObjectView, RuntimeFailure, ServiceStatus, dump_manifests
 
 if TYPE_CHECKING:
     from imageforge.cli.objects import Objects
@@ -59,7 +59,12 @@ def expose(
         refuse_other(yaml.safe_load(there.manifest), made, host)
     (done,) = controller.apply(text, source="expose")
     write(f"service/{done.name} {done.change}")
-    note = await_route(lambda: _service(controller, namespace, done.name))
+    if done.change == "unchanged":
+        return
+    try:
+        note = await_route(lambda: _service(controller, namespace, done.name))
+    except (ForgeError, RuntimeFailure) as error:  # the Service is made all the same
+        note = f"whether the balancer leads there is not known: {error.message}"
     if note:
         say(f"  note: {note}")
 

@@ -97,10 +97,12 @@ def squash(
             wanted = _platform(image.source.config)
             with working.dropping(folder / "layout"):
                 working.carry(done, goal, platform=wanted, on_progress=shown, on_plan=shown.plan, ahead=ahead)
-            note = moved(str(goal), before, _of_name(goal, working))
         except InterruptedError:
             raise KeyboardInterrupt from None
     _tell(result, goal, form)
+    note = ""
+    with contextlib.suppress(EngineError):  # it is done, whatever the engine says of it now
+        note = moved(str(goal), before, _of_name(goal, working))
     if note:
         say(f"  note: {note}")
     if below is None and not result.proved and mode is SquashMode.AUTO:

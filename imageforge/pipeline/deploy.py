@@ -4,6 +4,7 @@ watch all of its processes, and on failure go back to the release before."""
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,6 +30,8 @@ from imageforge.report.rollout import LOST_HINT, STALLED
 from imageforge.stack.registry_lock import writing_registry
 from imageforge.store import Apps, Builds, Release, Releases, ReleaseStatus
 from runtime import NotFound, RolloutPhase, RolloutRecord, RuntimeFailure
+
+logger = logging.getLogger(__name__)
 
 PREPARED = "prepared"
 """In a release's report: its release command has succeeded, which is known when its Job is gone."""
@@ -126,7 +129,14 @@ def _roll_out(
 def tell_environment(earlier: Release, deployer: Deployer, recorder: Recorder) -> None:
     """Say it where an earlier release that is to run again has another environment than is set for its app now: what
     was set since is still set, and counts for the next release of anything else."""
-    names = set_since(earlier, deployer)
+    try:
+        names = set_since(earlier, deployer)
+    except (
+        ForgeError,
+        RuntimeFailure,
+    ) as error:  # it only describes what is going to be done, and that says what is amiss
+        logger.info("what is set now is not compared: %s", error)
+        return
     if names:
         more = len(names) - NAMED
         named = ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

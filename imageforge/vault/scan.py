@@ -275,19 +275,31 @@ def _parsed(raw: bytes, subject: str) -> Any:
         raise LayoutError("layout-damaged", subject, f"unreadable JSON: {error}") from error
 
 
-def _strings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every string of a JSON value, keys too, with the way to it; a value may be nested as deep as can be read."""
-    ahead: list[tuple[tuple[str, ...], Any]] = [(path, value)]
-    while ahead:
-        path, value = ahead.pop()
-        if isinstance(value, str):
-            yield path, value
-        elif isinstance(value, list):
-            ahead.extend(reversed([((*path, str(number)), entry) for number, entry in enumerate(value)]))
-        elif isinstance(value, dict):
-            for key in value:
-                yield (*path, key), key
-            ahead.extend(reversed([((*path, key), entry) for key, entry in value.items()]))
+def _strings(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every string of a JSON value, keys too, with the way to it; a value may be nested as deep as can be read. Of each
+    level only where we are is kept: a list may have millions of entries."""
+    if isinstance(value, str):
+        yield (), value
+    levels: list[tuple[tuple[str, ...], Iterator[tuple[str, Any]]]] = [((), _entries(value))]
+    while levels:
+        path, entries = levels[-1]
+        for step, entry in entries:
+            if isinstance(entry, str):
+                yield (*path, step), entry
+            elif isinstance(entry, list | dict):
+                levels.append(((*path, step), _entries(entry)))
+                break
+        else:
+            levels.pop()
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list):
+        yield from ((str(number), entry) for number, entry in enumerate(value))
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield key, key
+            yield key, entry
 
 
 def _excerpt(masked: str) -> str:

@@ -239,7 +239,8 @@ class TrialEngine:
             except docker.errors.APIError as error:
                 if error.status_code != HTTPStatus.CONFLICT or "already in progress" not in str(error.explanation):
                     raise
-                self._client.wait(container, timeout=TIMEOUT, condition="removed")
+                if self._client.wait(container, timeout=TIMEOUT, condition="removed").get("Error"):
+                    self._client.remove_container(container, force=True, v=True)  # theirs failed
 
     def labelled(self, labels: Sequence[str]) -> tuple[tuple[str, Mapping[str, str]], ...]:
         """(ID, labels) of the containers that have all of these labels."""

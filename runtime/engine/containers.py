@@ -204,7 +204,8 @@ def _remove(api: docker.APIClient, container_id: str) -> None:
         if error.status_code != http.HTTPStatus.CONFLICT or "already in progress" not in str(error.explanation):
             raise
         with contextlib.suppress(docker.errors.NotFound):
-            api.wait(container_id, timeout=TIMEOUT, condition="removed")
+            if api.wait(container_id, timeout=TIMEOUT, condition="removed").get("Error"):
+                api.remove_container(container_id, force=True, v=True)  # theirs failed
 
 
 def _ipc_mode(request: ContainerRequest) -> str | None:

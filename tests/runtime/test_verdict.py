@@ -120,6 +120,8 @@ def test_of_one_on_its_way_the_first_failure_in_the_time_of_others_is_warned_of(
     told = [warns(probe, failed, ran_for, warned=False) for ran_for in (0.02, 0.9, 1.0, 30.0)]
     assert told == [False, False, True, True]
     assert not warns(probe, failed, 30.0, warned=True)
+    nobody_asked = Verdict.first(Kind.READINESS).after(None, probe)
+    assert not warns(probe, nobody_asked, 30.0, warned=False), "what follows is a failure, and is told"
     # A command is asked in its period alone, as elsewhere.
     assert warns(Probe(period=10, command=("true",)), failed, 0.02, warned=False)
     # Of one that has passed before, or is ended for it, each.
