@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,35 +32,52 @@ class GitCredentials:
     def count(self, meant: Callable[[str], bool]) -> int:
         """How many there are with a password that is `meant`; 0 where there is no file, or none that we may read."""
         try:
-            return sum(_is(line, meant) for line in self._lines())
+            return sum(_is(line, meant) for line in self.file.read_bytes().split(b"\n"))
         except OSError:
             return 0
 
     def forget(self, meant: Callable[[str], bool]) -> int:
-        """Take those with a password that is `meant` out; how many. Nothing else of the file is changed; one in which
-        nothing is left is removed. Raises OSError where it cannot be written, or git does not let go of it."""
+        """Take those with a password that is `meant` out; how many. Nothing else of the file is changed, its owner and
+        mode neither; one in which nothing is left is removed. Raises OSError where it cannot be written so, or git does
+        not let go of it."""
         if not self.count(meant):
             return 0
-        lock = Path(f"{self.file}.lock")
-        # As git does it: what is new is written into the lock, which then takes the file's place.
-        with os.fdopen(_taken(lock), "w", encoding="utf-8", errors="surrogateescape") as draft:
+        # As git does it: of a link the target is locked, and what is new is written into the lock, which then takes the
+        # target's place.
+        file = self.file.resolve()
+        lock = Path(f"{file}.lock")
+        ours = True
+        with os.fdopen(_taken(lock), "wb") as draft:
             try:
-                lines = self._lines()
-                left = [line for line in lines if not _is(line, meant)]
+                with file.open("rb") as old:
+                    lines = old.readlines()
+                    left = [line for line in lines if not _is(line, meant)]
+                    if left:
+                        _make_alike(draft.fileno(), old.fileno())
                 draft.writelines(left)
                 draft.flush()
                 if left:
-                    lock.replace(self.file)
+                    lock.replace(file)
+                    ours = False  # the next one of this name is another's
                 else:
-                    self.file.unlink()
+                    file.unlink()
             finally:
-                lock.unlink(missing_ok=True)
+                if ours:
+                    lock.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.file.parent.rmdir()  # where it held nothing else
         return len(lines) - len(left)
 
-    def _lines(self) -> list[str]:
-        return self.file.read_text(encoding="utf-8", errors="surrogateescape").splitlines(keepends=True)
+
+def _make_alike(new: int, old: int) -> None:
+    """Give one open file the owner and the mode of another: root may clean up for a user, who reads the file later."""
+    meant, found = os.fstat(old), os.fstat(new)
+    try:
+        if (meant.st_uid, meant.st_gid) != (found.st_uid, found.st_gid):
+            os.fchown(new, meant.st_uid, meant.st_gid)
+        os.fchmod(new, stat.S_IMODE(meant.st_mode))
+    except OSError as error:
+        raise OSError(error.errno, "its owner and mode cannot be kept") from error
 
 
 def _taken(lock: Path) -> int:
@@ -73,9 +91,9 @@ def _taken(lock: Path) -> int:
             time.sleep(POLL_SECONDS)
 
 
-def _is(line: str, meant: Callable[[str], bool]) -> bool:
+def _is(line: bytes, meant: Callable[[str], bool]) -> bool:
     try:
-        password = urlsplit(line.strip()).password
+        password = urlsplit(line.decode(errors="surrogateescape").strip()).password
     except ValueError:
         return False
     return password is not None and meant(unquote(password))

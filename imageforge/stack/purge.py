@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 from builders import BuilderError, labelled_images, remove_labelled_images
 from imageforge.client import GitCredentials
@@ -22,10 +23,7 @@ from runtime import purge as purge_replicas
 def inventory(home: Home, settings: Settings) -> Iterator[str]:
     """What `purge` would remove, a line each."""
     yield f"the home {home.path}: {_size(home) / 1e6:.0f} MB of state, logs, registry and databases"
-    with _own_passwords(home) as own:
-        found = GitCredentials.of_user()
-        if count := found.count(own):
-            yield _credentials(count, found)
+    yield from _own_credentials(home)
     if engine_choice.uses_private(home):
         yield "the private engine with every image, container and network in it"
         return
@@ -40,8 +38,8 @@ def purge(home: Home, settings: Settings) -> Iterator[str]:
     Raises BuilderError where the engine does not answer, and StackError (`purge-incomplete`) where something cannot be
     removed: the home and its instance's name then stay, so that the rest can still be found.
 
-    Of the user's git credentials those go whose password is a token of this home: others may be of the same address,
-    at another time.
+    Of the git credentials of the user who runs it those go whose password is a token of this home: others may be of the
+    same address, at another time. Where that cannot be told, they stay, and a line says so.
     """
     if not engine_choice.uses_private(home):
         endpoint = engine_choice.answering(home, settings)
@@ -79,37 +77,94 @@ def purge(home: Home, settings: Settings) -> Iterator[str]:
     yield f"{home.path} {'emptied' if home.path.exists() else 'removed'}"
 
 
-def _forget_credentials(home: Home) -> Iterator[str]:
-    kept = GitCredentials.of_user()
+def _own_credentials(home: Home) -> Iterator[str]:
     try:
-        with _own_passwords(home) as own:
-            count = kept.forget(own)
-    except OSError as error:
-        yield f"the git credentials of this home stay in {kept.file}: {error.strerror}"
+        kept = GitCredentials.of_user()
+    except RuntimeError as error:
+        yield _nowhere(error)
         return
+    with _OwnPasswords(home.store) as own:
+        count = kept.count(own)
+    if count:
+        yield _credentials(count, kept)
+    if own.unknown:
+        yield _untold(kept, own.unknown)
+
+
+def _forget_credentials(home: Home) -> Iterator[str]:
+    try:
+        kept = GitCredentials.of_user()
+    except RuntimeError as error:
+        yield _nowhere(error)
+        return
+    with _OwnPasswords(home.store) as own:
+        try:
+            count = kept.forget(own)
+        except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+            reason = error.strerror if isinstance(error, OSError) else error
+            yield f"the git credentials of this home stay in {kept.file}: {reason}"
+            return
     if count:
         yield f"{_credentials(count, kept)} removed"
+    if own.unknown:
+        yield f"{_untold(kept, own.unknown)}; {'the others' if count else 'all of them'} stay"
 
 
 def _credentials(count: int, kept: GitCredentials) -> str:
     return f"{counted(count, 'git credential')} of this home in {kept.file}"
 
 
-@contextlib.contextmanager
-def _own_passwords(home: Home) -> Iterator[Callable[[str], bool]]:
-    """What tells whether a password is a token of this home, a revoked one too; nothing is, where the store cannot
-    be read."""
-    if not home.store.exists():
-        yield lambda _: False
-        return
-    try:
-        database = Database.at(home.store)
-    except ForgeError:
-        yield lambda _: False
-        return
-    with database:
-        tokens = Tokens(database)
-        yield lambda password: tokens.identified(password) is not None
+def _untold(kept: GitCredentials, reason: str) -> str:
+    return f"which git credentials in {kept.file} are of this home cannot be told: {reason}"
+
+
+def _nowhere(error: RuntimeError) -> str:
+    """For a user whom the system does not know, and so no folder of theirs."""
+    return f"whether there are git credentials of this home cannot be told: {error}"
+
+
+class _OwnPasswords:
+    """What tells whether a password is a token of this home, a revoked one too. One of which a damaged store does not
+    tell is none, and `unknown` then says why: a purge is what one reaches for with such a store, and goes on."""
+
+    def __init__(self, store: Path) -> None:
+        self.unknown = ""
+        self._store = store
+        self._opened: _AsItIs | None = None
+
+    def __enter__(self) -> _OwnPasswords:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._opened:
+            self._opened.close()
+
+    def __call__(self, password: str) -> bool:
+        try:
+            if self._opened is None:
+                if not self._store.exists():
+                    return False
+                self._opened = _AsItIs.at(self._store)
+            return Tokens(self._opened).identified(password) is not None
+        except ForgeError as error:
+            self.unknown = error.message
+        except OSError as error:
+            self.unknown = str(error.strerror)
+        except (ValueError, TypeError, LookupError) as error:  # a row that reads as something else than was written
+            self.unknown = f"the store is damaged: {error}"
+        return False
+
+
+class _AsItIs(Database):
+    """A store that is only read, and not migrated: who is asked whether to purge may say no. Its tokens look as they
+    always did."""
+
+    @classmethod
+    def at(cls, file: Path) -> _AsItIs:
+        return cls(f"sqlite:///{file.as_uri()}?mode=ro&uri=true")
+
+    def _migrate(self) -> None:
+        pass
 
 
 def _images(home: Home, settings: Settings) -> tuple[str, ...]:
