@@ -3,6 +3,7 @@ loaded: it has a parser of its own, and goes by their tree here."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -16,8 +17,9 @@ YOUNG = 50_000
 
 
 def main() -> None:
-    """The entry point. Before the command has begun, and once it has ended, nothing is to be put right: Ctrl-C ends us
-    at once, and leaves no trace of the import that it came in."""
+    """The entry point. Before the command has begun Ctrl-C ends us at once, and leaves no trace of the import that it
+    came in. So it does once the command has ended and its output is written: a command puts right what it must itself,
+    and leaves nothing to what Python does at its exit."""
     taken = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # and not ignored, as by nohup
     if taken:
         signal.signal(signal.SIGINT, _leave)
@@ -51,15 +53,24 @@ def _interruptible(arguments: Sequence[str]) -> int:
 
     try:
         with interrupted_by({signal.SIGINT: Interrupting()}):
-            return run(arguments)
+            code = run(arguments)
+            if sys.stdout is not None:
+                with contextlib.suppress(OSError, ValueError):  # Python tries again at its exit, and says what is wrong
+                    sys.stdout.flush()
+            return code
     except KeyboardInterrupt:  # it came as the command ended
-        sys.stderr.write("interrupted\n")
+        _say()
         return EXIT_INTERRUPTED
 
 
 def _leave(*_: object) -> NoReturn:
-    os.write(2, b"interrupted\n")
+    _say()
     os._exit(EXIT_INTERRUPTED)
+
+
+def _say() -> None:
+    with contextlib.suppress(OSError):  # closed, as by `2>&-`
+        os.write(2, b"interrupted\n")
 
 
 def _lint(arguments: Sequence[str], said: set[str]) -> int:

@@ -22,11 +22,20 @@ def uninterrupted() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in WAITING}
+    before = _exchanged(came)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _put_back(before)
         if came:
             signal.raise_signal(came[0])
+
+
+def _exchanged(came: list[int]) -> dict[signal.Signals, signal._HANDLER]:
+    """Have signals noted; gives their handlers. Here and in `_put_back` no interrupt is raised (`interrupt.WHOLE`)."""
+    return {number: signal.signal(number, lambda number, _: came.append(number)) for number in WAITING}
+
+
+def _put_back(before: dict[signal.Signals, signal._HANDLER]) -> None:
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import operator
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +20,10 @@ from types import SimpleNamespace
 import pytest
 
 from imageforge.pipeline import interrupt
-from imageforge.pipeline.interrupt import Cancellation, cancelled_by_interrupt
+from imageforge.pipeline.interrupt import Cancellation, Interrupting, cancelled_by_interrupt, interrupted_by
+from imageforge.pipeline.uninterrupted import uninterrupted
 from imageforge.report.transfer import Transfer
-from imageforge.store.turn import Turn
+from imageforge.store import Database
 
 NOW = partial(signal.raise_signal, signal.SIGINT)
 """Has no frame of Python's: a handler finds the one that calls it."""
@@ -105,8 +109,156 @@ def test_who_waits_for_another_thread_is_interrupted() -> None:
     event.set()
 
 
-def test_the_store_is_asked_for_its_lock_where_no_interrupt_parts_that_from_the_block() -> None:
-    assert Turn.__module__ in interrupt.BETWEEN
+@pytest.mark.parametrize("of", ["thread", "executor", "event", "output", "child"])
+def test_a_wait_for_another_thread_or_a_child_is_interrupted_soon(of: str) -> None:
+    """Where Python waits differs by its version: one that is not known is left after `PATIENCE` alone."""
+    let = threading.Event()
+    executor = ThreadPoolExecutor(1)
+    executor.submit(let.wait)
+    thread = threading.Thread(target=let.wait)
+    thread.start()
+    child = subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE)
+    waits: dict[str, Callable[[], object]] = {
+        "thread": thread.join,
+        "executor": executor.shutdown,
+        "event": threading.Event().wait,
+        "output": child.communicate,
+        "child": child.wait,
+    }
+    sent = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    begun = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt), cancelled_by_interrupt():  # noqa: PT012
+            sent.start()
+            waits[of]()
+        assert time.monotonic() - begun < 3 < interrupt.PATIENCE
+    finally:
+        let.set()
+        child.kill()
+        child.communicate()
+        for one in (sent, thread):
+            one.join()
+        executor.shutdown()
+
+
+def test_the_store_s_lock_is_given_back_though_an_interrupt_comes_as_it_is_had(tmp_path: Path) -> None:
+    class Had:
+        """What is asked, in the instruction behind the one that takes the lock, whether that was done."""
+
+        __bool__ = staticmethod(partial(all, map(operator.not_, map(signal.raise_signal, [signal.SIGINT]))))
+
+    with Database.at(tmp_path / "s.sqlite") as database:
+        lock = database._turn._lock  # type: ignore[union-attr]
+        taken = SimpleNamespace(acquire=lambda timeout: lock.acquire(timeout=timeout) and Had(), release=lock.release)
+        database._turn._lock = taken  # type: ignore[union-attr]
+        interrupted = pytest.raises(KeyboardInterrupt)
+        with interrupted, cancelled_by_interrupt() as cancelled, database.writing():
+            assert not cancelled.is_set()
+            endlessly()
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(lock.acquire, timeout=0).result()
+
+
+def test_one_that_comes_in_the_handler_of_another_does_not_leave_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would come out in the place that the first one waits for the end of."""
+    lock = threading.Lock()
+    condition = threading.Condition(lock)
+    lock.acquire()
+    condition._lock = SimpleNamespace(__enter__=NOW, __exit__=lock.__exit__)  # type: ignore[attr-defined]
+    began = interrupt._thread.start_new_thread
+    more = [signal.SIGTERM]
+
+    def begin(*arguments: object) -> int:
+        while more:
+            signal.raise_signal(more.pop())
+        return began(*arguments)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(interrupt, "_thread", SimpleNamespace(**{**vars(interrupt._thread), "start_new_thread": begin}))
+    again: list[str] = []
+    with pytest.raises(KeyboardInterrupt), cancelled_by_interrupt(lambda: again.append("again")):  # noqa: PT012
+        with condition:
+            time.sleep(0)
+            held = True
+        endlessly()
+    assert (held, more, again) == (True, [], ["again"])
+    assert not lock.locked()
+
+
+def test_two_handlers_whose_signals_come_at_once_are_both_heard() -> None:
+    class Other(KeyboardInterrupt):
+        pass
+
+    first = Interrupting(first=lambda: signal.raise_signal(signal.SIGTERM))
+    both = {signal.SIGINT: first, signal.SIGTERM: Interrupting(Other)}
+    with interrupted_by(both), pytest.raises(Other):  # noqa: PT012
+        with pytest.raises(KeyboardInterrupt) as raised:
+            NOW()
+        assert raised.type is KeyboardInterrupt
+        endlessly()
+
+
+@pytest.mark.parametrize("block", ["interrupted", "uninterrupted"])
+def test_handlers_are_put_back_though_more_signals_come_meanwhile(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = signal.signal
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+
+    def parted(number: signal.Signals, handler: signal._HANDLER) -> signal._HANDLER:
+        for one, was in zip(numbers, before, strict=True):
+            if signal.getsignal(one) is not was:
+                signal.raise_signal(one)
+        return real(number, handler)
+
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        with cancelled_by_interrupt() as cancelled:
+            if block == "uninterrupted":
+                ours = [signal.getsignal(number) for number in numbers]
+                with pytest.raises(KeyboardInterrupt), uninterrupted():
+                    monkeypatch.setattr(signal, "signal", parted)
+                monkeypatch.undo()
+                assert [signal.getsignal(number) for number in numbers] == ours
+            monkeypatch.setattr(signal, "signal", parted)
+        pytest.fail("the one that came is lost")
+    monkeypatch.undo()
+    assert cancelled.is_set()
+    assert [signal.getsignal(number) for number in numbers] == before
+    time.sleep(0.1)  # nothing comes behind it
+
+
+def test_one_is_raised_later_where_no_thread_can_be_sent_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    monkeypatch.delattr(signal, "pthread_kill")
+    looks: list[int] = []
+    monkeypatch.setattr(Interrupting, "_must_wait", lambda *_: looks.append(1) or len(looks) < 3)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), cancelled_by_interrupt():  # noqa: PT012
+        NOW()
+        while time.monotonic() - begun < 3:
+            time.sleep(0.01)
+    assert time.monotonic() - begun < 3
+
+
+def test_one_that_waits_for_long_is_tried_ever_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(Interrupting, "_must_wait", lambda *_: looks.append(1) or True)
+    monkeypatch.setattr(interrupt, "PATIENCE", 0.5)
+    with pytest.raises(KeyboardInterrupt), cancelled_by_interrupt():  # noqa: PT012
+        NOW()
+        endlessly()
+    assert 3 < len(looks) < 25
+
+
+def test_a_function_that_was_made_of_a_text_is_interrupted_at_once() -> None:
+    """SQLAlchemy's decorators make such ones, and all that they decorate is called by them."""
+    made: dict[str, object] = {}
+    exec("def call(function):\n    return function()", made)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), cancelled_by_interrupt():  # noqa: PT012
+        sent = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+        sent.start()
+        made["call"](endlessly)  # type: ignore[operator]
+    sent.join()
+    assert time.monotonic() - begun < 3
 
 
 def test_an_import_is_not_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +436,8 @@ main()
         (AT_IMPORT, "imageforge.cli.tree"),
         (AT_IMPORT, "typer"),
         (AT_IMPORT, "imageforge.cli.lint"),
-        (AT_EXIT, "after the end"),
+        (AT_EXIT, "after rules"),
+        (AT_EXIT, "after lint"),
     ],
 )
 def test_a_command_that_is_interrupted_before_or_behind_its_work_says_no_more(
@@ -295,4 +448,32 @@ def test_a_command_that_is_interrupted_before_or_behind_its_work_says_no_more(
     done = subprocess.run(
         [sys.executable, "-c", script, where, *command], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (done.returncode, done.stderr) in [(130, "interrupted\n"), (130, "")], done.stderr
+    # It waits for the end of the import, and typer says nothing of one that it ends by.
+    quiet = where in {"imageforge.cli.ending", "imageforge.cli.tree", "typer"}
+    assert (done.returncode, done.stderr) in [(130, "interrupted\n"), *([(130, "")] if quiet else [])]
+
+
+UNFLUSHED = """
+import gc, signal
+from imageforge.cli import main
+
+main.run = lambda _: print("told") or 0
+gc.freeze = lambda: signal.raise_signal(signal.SIGINT)  # what is done once the command has ended
+main.main()
+"""
+
+
+def test_what_a_command_has_said_is_not_lost_by_an_interrupt_behind_it() -> None:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", UNFLUSHED]
+    done = subprocess.run(command, env=buffered, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "told\n", "interrupted\n")
+
+
+@pytest.mark.parametrize("script", [AT_IMPORT, AT_EXIT])
+def test_a_command_that_is_interrupted_has_its_exit_code_though_nothing_can_be_said(script: str) -> None:
+    command = [sys.executable, "-c", script, "imageforge.cli.tree", "rules"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *command], stdout=subprocess.PIPE, timeout=60, check=False
+    )
+    assert done.returncode == 130
