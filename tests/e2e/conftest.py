@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,6 +124,14 @@ class Forge:
             return response.status, response.read().decode()
         finally:
             connection.close()
+
+    def knows_no(self, app: str) -> bool:
+        """Whether requests to an app are answered with 404. The balancer hears a moment later that a Service is gone,
+        and says until then that none of its replicas is ready."""
+        deadline = time.monotonic() + 30
+        while (status := self.get(app)[0]) == 503 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return status == 404
 
     def replicas(self, app: str) -> list[dict[str, Any]]:
         """The rows of `ps`."""

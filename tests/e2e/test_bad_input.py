@@ -161,7 +161,7 @@ def test_an_app_on_its_loopback_is_told_so(forge: Forge, project: Path) -> None:
     err = refused(forge, "deploy", project, "--name", "inward", code="port-not-listening", exit_code=1)
     assert "listens on 127.0.0.1:3000, expected 0.0.0.0:8080" in err
     assert "port = 3000" in err
-    assert forge.get("inward")[0] == 404
+    assert forge.knows_no("inward")
     stood = forge.run("report", "inward", 1)
     assert stood.out.startswith("deployment/inward: revision 1, stalled after "), stood
     assert "reason   inward release 1: " in stood.out
@@ -217,10 +217,7 @@ def test_an_interrupt_in_any_stage_leaves_nothing_half_made(
     ended = forge.end(child)
     assert ended.code == 130, "".join(seen) + ended.err
     assert "Traceback" not in ended.err
-    # Its Service is gone, and the balancer hears of it a moment later.
-    deadline = time.monotonic() + 30
-    while (status := forge.get("halfway")[0]) != 404:
-        assert (status, time.monotonic() < deadline) == (503, True)
+    assert forge.knows_no("halfway")
     left = [row for row in forge.ok("ps", "-o", "json").json if row["app"] == "halfway"]
     assert all(row["state"] == "Terminating" for row in left)
     build = forge.ok("builds", "ls", "halfway", "-n", 1, "-o", "json").json[0]

@@ -203,7 +203,7 @@ def test_scale_outlives_a_push(forge: Forge, project: Path) -> None:
     assert forge.run("deploy", project, "--name", "grow").code == 1
     wait_ready(forge, "grow", 2)
     forge.ok("apps", "delete", "grow", "--yes")
-    assert forge.get("grow")[0] == 404
+    assert forge.knows_no("grow")
     assert "grow" not in forge.ok("apps", "ls").out
 
 
