@@ -55,22 +55,21 @@ def refuse_change_of_secret(
     had_values = values()
     if had_values is None or (secret.immutable and had_values == secret.data):
         return
-    raise ManifestError(
-        "immutable-field",
-        document.where,
-        f"Secret {document.namespace}/{document.name}: field is immutable when `immutable` is set",
-        hint="give the new one another name, or delete this one first",
-    )
+    raise _immutable(document)
 
 
 def refuse_change_of_config_map(document: Document, config_map: ConfigMap, before: ConfigMap | None) -> None:
     """Raises ManifestError ``immutable-field``."""
     if before is None or not before.immutable or before == config_map:
         return
-    raise ManifestError(
+    raise _immutable(document)
+
+
+def _immutable(document: Document) -> ManifestError:
+    return ManifestError(
         "immutable-field",
         document.where,
-        f"ConfigMap {document.namespace}/{document.name}: field is immutable when `immutable` is set",
+        f"{document.kind} {document.namespace}/{document.name}: field is immutable when `immutable` is set",
         hint="give the new one another name, or delete this one first",
     )
 

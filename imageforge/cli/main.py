@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = 130  # as cli.failure has it, which is not loaded yet when a command begins
 YOUNG = 50_000
 """Objects that are made, beyond those that are gone again, before the collector of cycles looks at the newest."""
 

@@ -100,11 +100,7 @@ def squash(
         except InterruptedError:
             raise KeyboardInterrupt from None
     _tell(result, goal, form)
-    note = ""
-    with contextlib.suppress(EngineError):  # it is done, whatever the engine says of it now
-        note = moved(str(goal), before, _of_name(goal, working))
-    if note:
-        say(f"  note: {note}")
+    _tell_moved(goal, before, working)
     if below is None and not result.proved and mode is SquashMode.AUTO:
         say("hint: --base IMAGE or -f DOCKERFILE names the base image; --all needs none")
 
@@ -119,6 +115,12 @@ def _of_name(goal: ImageName, working: Carrier) -> BuiltImage | None:
         if error.code != "image-missing":
             raise
         return None
+
+
+def _tell_moved(goal: ImageName, before: BuiltImage | None, working: Carrier) -> None:
+    with contextlib.suppress(EngineError):  # it is done, whatever the engine says of it now
+        if note := moved(str(goal), before, _of_name(goal, working)):
+            say(f"  note: {note}")
 
 
 def moved(name: str, before: BuiltImage | None, after: BuiltImage | None) -> str:
